@@ -1,0 +1,4 @@
+//! The Widecast broker: carries a message from any publisher to every subscriber of a named channel.
+//!
+//! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → session → registry → engine → history,
+//! presence → protocol`, and a layer uses only what is to its right.

@@ -1,0 +1,2 @@
+//! The `widecast` binary.
+fn main() {}

@@ -1,0 +1,93 @@
+//! What clients ask for: the frames from client to broker.
+
+use crate::cursor::Cursor;
+use crate::name::{ChannelName, EventName, IdempotencyKey};
+use crate::payload::Payload;
+
+/// What a client chose to tell the answers to its commands apart: a whole number, or 1–64 bytes of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CommandId {
+    /// A number.
+    Number(u64),
+    /// A text.
+    Text(String),
+}
+
+/// One frame from a client. With an `id` it is answered; without one only a failure is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// Repeated in the answer.
+    pub id: Option<CommandId>,
+    /// What to do.
+    pub kind: CommandKind,
+}
+
+/// What a command does; `type` on the wire is the variant's name in snake case.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CommandKind {
+    /// Proves who the client is, or renews the proof.
+    Authenticate {
+        /// A JWT.
+        token: String,
+    },
+    /// Joins a channel.
+    Subscribe(Subscribe),
+    /// Leaves a channel.
+    Unsubscribe {
+        /// The channel to leave.
+        channel: ChannelName,
+    },
+    /// Publishes a message.
+    Publish(Publish),
+    /// Asks who is here.
+    Presence {
+        /// The channel asked about.
+        channel: ChannelName,
+    },
+    /// Asks for past messages.
+    History(HistoryRequest),
+    /// Publishes several messages; each has its own answer, in order.
+    Batch {
+        /// The messages, each either read or refused on its own.
+        messages: Vec<Result<Publish, crate::codec::DecodeError>>,
+    },
+    /// Asks for a `pong`.
+    Ping,
+}
+
+/// Joins a channel, at its end or where the cursor is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe {
+    /// The channel to join.
+    pub channel: ChannelName,
+    /// Where to resume; from the end without one.
+    pub cursor: Option<Cursor>,
+    /// Be listed as a member with this data (`presence: true` gives `null` data), and hear of joins and leaves.
+    pub presence: Option<Payload>,
+    /// Also deliver up to this many of the newest past messages, when there is no cursor.
+    pub history: Option<u32>,
+}
+
+/// Publishes a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    /// The channel.
+    pub channel: ChannelName,
+    /// What to publish.
+    pub payload: Payload,
+    /// The name of the event.
+    pub event: Option<EventName>,
+    /// Makes a repetition harmless.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// Asks for past messages, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryRequest {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Only what is newer than this; without it, the newest.
+    pub since: Option<Cursor>,
+    /// At most this many; the broker's limit without it.
+    pub limit: Option<u32>,
+}

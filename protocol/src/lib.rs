@@ -1,0 +1,17 @@
+//! Widecast's protocol: names, messages, commands, replies, cursors, and their exact bytes on every wire.
+//!
+//! Sans-io: no sockets, clock, randomness, runtime or logging. Whoever owns a socket feeds bytes in and writes the bytes
+//! that come out. The broker, the Rust clients and the tests all build on this crate, so that there is one definition
+//! of each wire form.
+
+pub mod codes;
+pub mod cursor;
+pub mod message;
+pub mod name;
+pub mod payload;
+
+pub use codes::Code;
+pub use cursor::{Cursor, CursorVector, Position};
+pub use message::{Epoch, Message, Offset, Origin};
+pub use name::{ChannelName, EventName, IdempotencyKey, SenderKey, SessionId};
+pub use payload::Payload;

@@ -1,0 +1,164 @@
+//! What the broker tells a session: the frames from broker to client, except `message`, which [`crate::encoded`] makes
+//! once for all subscribers.
+
+use std::sync::Arc;
+
+use crate::codes::Code;
+use crate::command::CommandId;
+use crate::cursor::Position;
+use crate::encoded::EncodedMessage;
+use crate::message::{Epoch, Offset};
+use crate::name::{ChannelName, SessionId};
+use crate::payload::Payload;
+
+/// One frame to a client; `type` on the wire is the variant's name in snake case, `id` that of the answered command.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// The first frame of a session.
+    Welcome {
+        /// The session's name, for commands sent by POST and for taking it up again.
+        session: SessionId,
+        /// How often a heartbeat comes at the least.
+        heartbeat_ms: u64,
+        /// What the session must keep to.
+        limits: Limits,
+    },
+    /// Credentials are needed, or needed anew.
+    AuthRequired {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The credentials were accepted.
+    Authenticated {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// Who the client is.
+        user: Option<String>,
+        /// When the proof ends, in seconds since 1970-01-01 UTC.
+        expires_at: Option<u64>,
+    },
+    /// A channel was joined: every message after `cursor` will be heard.
+    Subscribed {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// The channel.
+        channel: ChannelName,
+        /// The place from which on the session hears everything.
+        cursor: Position,
+        /// False when messages were lost between the cursor asked for and this one.
+        recovered: bool,
+        /// Who is here, when presence was asked for.
+        members: Option<Vec<Member>>,
+    },
+    /// A channel was left.
+    Unsubscribed {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// The channel.
+        channel: ChannelName,
+        /// Why, if the client did not ask for it.
+        code: Option<Code>,
+    },
+    /// A message was accepted.
+    Published {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// The channel.
+        channel: ChannelName,
+        /// Its place.
+        offset: Offset,
+        /// The epoch of the place.
+        epoch: Epoch,
+        /// Whether it had been published before with the same idempotency key.
+        duplicate: bool,
+    },
+    /// The results of a batch, one for each message in order: `published` or `error` frames without `id`.
+    Batch {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// `Published` or `Error`.
+        results: Vec<Reply>,
+    },
+    /// Somebody is here now.
+    Join {
+        /// The channel.
+        channel: ChannelName,
+        /// Who.
+        member: Member,
+    },
+    /// Somebody is gone.
+    Leave {
+        /// The channel.
+        channel: ChannelName,
+        /// Who.
+        member: Member,
+    },
+    /// Who is here.
+    Presence {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// The channel.
+        channel: ChannelName,
+        /// Everybody.
+        members: Vec<Member>,
+    },
+    /// Past messages, oldest first.
+    History {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// The channel.
+        channel: ChannelName,
+        /// The messages.
+        messages: Vec<Arc<EncodedMessage>>,
+        /// The place after the last of them.
+        cursor: Position,
+    },
+    /// Messages of a channel were lost on the way to this session; it goes on after `cursor`.
+    Gap {
+        /// The channel.
+        channel: ChannelName,
+        /// The place from which on the session hears everything again.
+        cursor: Position,
+    },
+    /// Answers a ping.
+    Pong {
+        /// Answers this command.
+        id: Option<CommandId>,
+    },
+    /// A command failed.
+    Error {
+        /// Answers this command.
+        id: Option<CommandId>,
+        /// What failed.
+        code: Code,
+        /// How, for people.
+        message: String,
+    },
+    /// The broker is about to close the session.
+    Goodbye {
+        /// Why.
+        code: Code,
+        /// Why, for people.
+        reason: String,
+        /// Whether to connect again, and after how many milliseconds.
+        reconnect_after_ms: Option<u64>,
+    },
+}
+
+/// What a session must keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest message, in bytes.
+    pub message_bytes: u64,
+    /// How many channels a session may join.
+    pub channels: u64,
+}
+
+/// Somebody in a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// The same for one client across its reconnects; says nothing about its sender key.
+    pub id: String,
+    /// What the client told about itself.
+    pub data: Payload,
+}

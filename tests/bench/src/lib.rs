@@ -1,0 +1,1 @@
+//! Benchmarks of the widecast binary beside the kernel's floor.
