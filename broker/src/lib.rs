@@ -2,3 +2,5 @@
 //!
 //! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → session → registry → engine → history,
 //! presence → protocol`, and a layer uses only what is to its right.
+
+pub mod metrics;

@@ -1,0 +1,83 @@
+//! All the groups of figures in one value, made once when the broker starts.
+
+use std::fmt;
+use std::time::Instant;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Connections, Deliveries, Publications, Sessions, Storage};
+
+/// Everything the broker counts about itself. Cloning a group shares its figures.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Sockets, before they are anything else.
+    pub connections: Connections,
+    /// Subscribers.
+    pub sessions: Sessions,
+    /// What publishers sent.
+    pub publications: Publications,
+    /// What subscribers were handed.
+    pub deliveries: Deliveries,
+    /// What the engine keeps.
+    pub storage: Storage,
+    registry: Registry,
+}
+
+impl Metrics {
+    /// All figures at zero; the uptime counts from now.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("widecast");
+        register_process(&mut registry);
+        Self {
+            connections: Connections::register(&mut registry),
+            sessions: Sessions::register(&mut registry),
+            publications: Publications::register(&mut registry),
+            deliveries: Deliveries::register(&mut registry),
+            storage: Storage::register(&mut registry),
+            registry,
+        }
+    }
+
+    /// The figures as the exporter reads them.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn register_process(registry: &mut Registry) {
+    let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version that runs", build);
+    registry.register_collector(Box::new(Uptime(Instant::now())));
+}
+
+/// Read when it is asked for, so that nothing has to keep it up to date.
+struct Uptime(Instant);
+
+impl fmt::Debug for Uptime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Uptime({:?})", self.0.elapsed())
+    }
+}
+
+impl prometheus_client::collector::Collector for Uptime {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gauge = ConstGauge::new(self.0.elapsed().as_secs_f64());
+        let encoder: MetricEncoder<'_> = encoder.encode_descriptor(
+            "uptime",
+            "Time since the start",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        gauge.encode(encoder)
+    }
+}

@@ -1,0 +1,82 @@
+//! What publishers sent, counted where they are admitted.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use widecast_protocol::Code;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    code: &'static str,
+}
+
+/// Figures about publications.
+#[derive(Debug, Clone)]
+pub struct Publications {
+    /// Messages accepted, without the duplicates.
+    pub accepted: Counter,
+    /// Payload bytes of the accepted messages.
+    pub payload_bytes: Counter,
+    /// Repetitions recognised by their idempotency key, and not published again.
+    pub duplicates: Counter,
+    refused: Family<RefusalLabels, Counter>,
+    duration: Histogram,
+}
+
+impl Publications {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            accepted: Counter::default(),
+            payload_bytes: Counter::default(),
+            duplicates: Counter::default(),
+            refused: Family::default(),
+            // 25 µs to 6.5 s: from the memory engine to a networked one in trouble.
+            duration: Histogram::new(exponential_buckets(0.000_025, 4.0, 10)),
+        };
+        metrics.name(registry);
+        metrics
+    }
+
+    fn name(&self, registry: &mut Registry) {
+        registry.register(
+            "messages_published",
+            "Messages accepted, without duplicates",
+            self.accepted.clone(),
+        );
+        registry.register_with_unit(
+            "messages_published",
+            "Payload bytes of the accepted messages",
+            Unit::Bytes,
+            self.payload_bytes.clone(),
+        );
+        registry.register(
+            "messages_duplicate",
+            "Repetitions recognised by their idempotency key",
+            self.duplicates.clone(),
+        );
+        registry.register("messages_refused", "Messages refused", self.refused.clone());
+        registry.register_with_unit(
+            "publish_duration",
+            "Time from admission until the engine has ordered a message and handed it to the shards",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+    }
+
+    /// A message was not accepted.
+    pub fn refused(&self, code: Code) {
+        let labels = RefusalLabels {
+            code: code.as_str(),
+        };
+        self.refused.get_or_create(&labels).inc();
+    }
+
+    /// A message was accepted, this long after it had been admitted.
+    pub fn took(&self, duration: Duration) {
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
