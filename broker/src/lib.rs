@@ -4,3 +4,4 @@
 //! presence → protocol`, and a layer uses only what is to its right.
 
 pub mod metrics;
+pub mod net;

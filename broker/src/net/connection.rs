@@ -1,0 +1,268 @@
+//! One TCP connection, shared by the HTTP dispatcher and, once detached, the session that writes to it.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How many connections are open, of how many there may be.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    open: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Connections {
+    /// A count that starts at zero.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            open: Arc::default(),
+            limit,
+        }
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more, unless the limit is reached.
+    fn enter(&self) -> Option<Place> {
+        let place = Place(Arc::clone(&self.open));
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        (before < self.limit).then_some(place)
+    }
+}
+
+/// One counted connection; leaves the count when dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who reads and writes the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The dispatcher.
+    Dispatcher,
+    /// The dispatcher still writes the head of its answer, but reads nothing more.
+    Leaving,
+    /// A session: the dispatcher sees the end of the stream and writes into nothing.
+    Session,
+}
+
+/// A TCP connection.
+pub struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    owner: Cell<Owner>,
+    /// Set when the dispatcher has handed all its bytes to the kernel while leaving.
+    head_written: Cell<bool>,
+    /// Who waits for `head_written`.
+    leaving: RefCell<Option<Waker>>,
+    _place: Place,
+}
+
+impl Connection {
+    /// Takes an accepted socket, unless there are as many as there may be.
+    ///
+    /// # Errors
+    /// Gives the socket back when the limit is reached.
+    pub fn accept(stream: TcpStream, connections: &Connections) -> Result<Rc<Self>, TcpStream> {
+        let Some(place) = connections.enter() else {
+            return Err(stream);
+        };
+        let Ok(peer) = stream.peer_addr() else {
+            return Err(stream);
+        };
+        Ok(Rc::new(Self {
+            stream,
+            peer,
+            owner: Cell::new(Owner::Dispatcher),
+            head_written: Cell::new(false),
+            leaving: RefCell::new(None),
+            _place: place,
+        }))
+    }
+
+    /// The address of the other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The local address of the connection.
+    ///
+    /// # Errors
+    /// When the socket is already gone.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Reads what is there, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when nothing is there.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.try_read(buffer)
+    }
+
+    /// Becomes ready when something can be read, or the other end has closed. Only the newest caller is woken.
+    pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(context)
+    }
+
+    /// Writes what the kernel takes, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel takes nothing.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
+    }
+
+    /// Writes what the kernel takes of several buffers, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the kernel takes nothing.
+    pub fn try_write_vectored(&self, buffers: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.try_write_vectored(buffers)
+    }
+
+    /// Waits until the kernel takes bytes again.
+    ///
+    /// # Errors
+    /// When the socket has failed.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.stream.writable().await
+    }
+
+    /// Ends both directions after what the kernel already has; the reader sees the end at once.
+    pub fn shut_down(&self) {
+        // The other end may be gone already: then there is nothing left to end.
+        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Ends our direction after what the kernel already has; the other end can still send.
+    pub fn finish_writing(&self) {
+        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Drops the connection with a reset, so that the kernel throws away what a client that does not read was sent.
+    pub fn reset(&self) {
+        let socket = SockRef::from(&self.stream);
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    /// Bounds how long sent bytes may stay unacknowledged before the kernel gives the connection up: how a dead peer of a
+    /// one-way stream is noticed (RFC 5482).
+    pub fn limit_unacknowledged(&self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&self.stream).set_tcp_user_timeout(Some(time));
+        #[cfg(not(target_os = "linux"))]
+        let _ = time;
+    }
+
+    /// The dispatcher reads nothing more from now on.
+    pub(super) fn begin_leaving(&self) {
+        self.owner.set(Owner::Leaving);
+        self.head_written.set(false);
+    }
+
+    /// Ready once the dispatcher's head is with the kernel; then the session owns the socket.
+    pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.head_written.get() {
+            self.owner.set(Owner::Session);
+            return Poll::Ready(());
+        }
+        *self.leaving.borrow_mut() = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    fn flushed(&self) {
+        if self.owner.get() == Owner::Leaving && !self.head_written.replace(true) {
+            if let Some(waker) = self.leaving.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// The dispatcher's view of a connection.
+pub struct ConnectionIo(pub Rc<Connection>);
+
+impl AsyncRead for ConnectionIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.0.owner.get() {
+            Owner::Session => Poll::Ready(Ok(())),
+            Owner::Leaving => Poll::Pending,
+            Owner::Dispatcher => loop {
+                std::task::ready!(self.0.stream.poll_read_ready(context))?;
+                match self.0.stream.try_read(buffer.initialize_unfilled()) {
+                    Ok(count) => {
+                        buffer.advance(count);
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            },
+        }
+    }
+}
+
+impl ConnectionIo {
+    fn poll_write_with(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(self.0.stream.poll_write_ready(context))?;
+            match write(&self.0.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ConnectionIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.0.owner.get() == Owner::Session {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.poll_write_with(context, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.owner.get() != Owner::Session {
+            self.0.finish_writing();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,87 @@
+//! Taking a socket back from the HTTP dispatcher.
+//!
+//! The answer to a subscription has a body that never yields a byte. Its first poll tells the connection to wait for the
+//! head to be written; the next poll after that takes over what the client has already sent, gives the socket to the
+//! session, and ends the body. The dispatcher then reads an end of stream, writes into nothing, and frees its buffers.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::HttpRequest;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::Payload;
+use bytes::{Bytes, BytesMut};
+use futures_util::Stream;
+
+use super::connection::Connection;
+
+/// A socket that belongs to the receiver, and what the client had already sent.
+pub struct Detached {
+    /// The socket.
+    pub connection: Rc<Connection>,
+    /// Bytes that came right behind the request.
+    pub early: Bytes,
+}
+
+/// The body that hands the request's socket to `receiver` once the head of the answer is written.
+///
+/// The answer must be one without a length: 101, or one with `Connection: close` and no chunking.
+/// `None` when the request did not come through [`super::serve`], as in a test without sockets.
+pub fn detach(
+    request: &HttpRequest,
+    payload: Payload,
+    receiver: impl FnOnce(Detached) + 'static,
+) -> Option<impl MessageBody<Error = Infallible>> {
+    let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
+    Some(DetachBody {
+        connection,
+        payload,
+        early: BytesMut::new(),
+        leaving: false,
+        receiver: Some(Box::new(receiver)),
+    })
+}
+
+struct DetachBody {
+    connection: Rc<Connection>,
+    payload: Payload,
+    early: BytesMut,
+    leaving: bool,
+    receiver: Option<Box<dyn FnOnce(Detached)>>,
+}
+
+impl DetachBody {
+    fn take_early(&mut self, context: &mut Context<'_>) {
+        while let Poll::Ready(Some(Ok(bytes))) = Pin::new(&mut self.payload).poll_next(context) {
+            self.early.extend_from_slice(&bytes);
+        }
+    }
+}
+
+impl MessageBody for DetachBody {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        if !self.leaving {
+            self.leaving = true;
+            self.connection.begin_leaving();
+        }
+        self.take_early(context);
+        std::task::ready!(self.connection.poll_left(context));
+        let early = std::mem::take(&mut self.early).freeze();
+        let connection = Rc::clone(&self.connection);
+        if let Some(receiver) = self.receiver.take() {
+            receiver(Detached { connection, early });
+        }
+        Poll::Ready(None)
+    }
+}

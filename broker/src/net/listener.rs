@@ -1,0 +1,145 @@
+//! Binding addresses and running actix's HTTP/1 dispatcher over our connections, one set of services per worker thread.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+use actix_web::{App, Error};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use thiserror::Error as ThisError;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::connection::{Connection, ConnectionIo, Connections};
+
+/// Why an address could not be listened on.
+#[derive(Debug, ThisError)]
+#[error("cannot listen on {address}: {}", reason(.source))]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program uses this port; stop it, or choose another with --listen".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted; choose a port above 1023 with --listen".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine does not have this address; choose another with --listen".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// How to listen.
+#[derive(Debug, Clone)]
+pub struct ListenerOptions {
+    /// How many worker threads.
+    pub workers: usize,
+    /// How many bytes the kernel buffers towards each client.
+    pub send_buffer_bytes: usize,
+    /// The count of connections, with its limit.
+    pub connections: Connections,
+    /// How long a client may take to send the head of a request.
+    pub head_timeout: Duration,
+}
+
+/// Listens on an address.
+///
+/// # Errors
+/// When the system refuses; the error says what to do.
+pub fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // Without this a restart would have to wait for the old connections' TIME-WAIT.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog.try_into().unwrap_or(i32::MAX))?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|source| ListenError { address, source })
+}
+
+/// What a connection over the limit is told before it is closed.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+connection: close\r\nretry-after: 1\r\n\r\n{\"type\":\"about:blank\",\"title\":\"The broker has as many connections as it may.\",\
+\"status\":503,\"code\":\"too_many_connections\",\"retryable\":true}\n";
+
+async fn accept(stream: TcpStream, options: ListenerOptions) -> Result<(ConnectionIo, Option<SocketAddr>), ()> {
+    let socket = SockRef::from(&stream);
+    // A socket that is already gone fails here; the dispatcher finds out by itself.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_send_buffer_size(options.send_buffer_bytes);
+    match Connection::accept(stream, &options.connections) {
+        Ok(connection) => {
+            let peer = connection.peer();
+            Ok((ConnectionIo(connection), Some(peer)))
+        }
+        Err(mut stream) => {
+            // The client may already be gone: nobody is left to tell.
+            let _ = stream.write_all(FULL).await;
+            let _ = stream.shutdown().await;
+            Err(())
+        }
+    }
+}
+
+/// Serves `app`, made once per worker on the worker's own thread, on the listeners.
+///
+/// # Errors
+/// When a listener cannot be registered.
+pub fn serve<F, S, B>(
+    listeners: Vec<TcpListener>,
+    options: &ListenerOptions,
+    app: F,
+) -> io::Result<actix_server::Server>
+where
+    F: Fn() -> App<S> + Clone + Send + 'static,
+    S: ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    S::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let mut server = actix_server::Server::build()
+        .workers(options.workers)
+        .disable_signals()
+        .shutdown_timeout(1);
+    for listener in listeners {
+        let app = app.clone();
+        let options = options.clone();
+        server = server.listen("http", listener, move || {
+            let accepting = options.clone();
+            let http = HttpService::build()
+                .client_request_timeout(options.head_timeout)
+                // Linger only delays closes that the client waits for (RFC 6455, section 7.1.1).
+                .client_disconnect_timeout(Duration::ZERO)
+                // A poll whose client is gone must end.
+                .h1_allow_half_closed(false)
+                .on_connect_ext(|io: &ConnectionIo, data: &mut actix_http::Extensions| {
+                    data.insert(Rc::clone(&io.0));
+                })
+                .h1(map_config(app().into_factory(), |()| AppConfig::default()))
+                .map_err(|error| tracing::debug!(%error, "connection ended"));
+            fn_service(move |stream| accept(stream, accepting.clone())).and_then(http)
+        })?;
+    }
+    Ok(server.run())
+}
