@@ -6,6 +6,7 @@
 
 pub mod codes;
 pub mod cursor;
+pub mod framing;
 pub mod message;
 pub mod name;
 pub mod payload;
