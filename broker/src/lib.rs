@@ -3,5 +3,6 @@
 //! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → session → registry → engine → history,
 //! presence → protocol`, and a layer uses only what is to its right.
 
+pub mod api;
 pub mod metrics;
 pub mod net;
