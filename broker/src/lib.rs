@@ -5,5 +5,6 @@
 
 pub mod api;
 pub mod history;
+pub mod config;
 pub mod metrics;
 pub mod net;
