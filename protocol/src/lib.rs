@@ -4,15 +4,24 @@
 //! that come out. The broker, the Rust clients and the tests all build on this crate, so that there is one definition
 //! of each wire form.
 
+pub mod codec;
 pub mod codes;
+pub mod command;
 pub mod cursor;
+pub mod encoded;
 pub mod framing;
 pub mod message;
 pub mod name;
 pub mod payload;
+pub mod reply;
+pub mod value;
 
+pub use codec::DecodeError;
 pub use codes::Code;
+pub use command::{Command, CommandId, CommandKind};
 pub use cursor::{Cursor, CursorVector, Position};
+pub use encoded::{EncodedMessage, WireForm};
 pub use message::{Epoch, Message, Offset, Origin};
 pub use name::{ChannelName, EventName, IdempotencyKey, SenderKey, SessionId};
-pub use payload::Payload;
+pub use payload::{Payload, PayloadKind};
+pub use reply::{Member, Reply};

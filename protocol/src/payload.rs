@@ -1,38 +1,353 @@
-//! The data of a message, in the form its publisher sent it, checked once and never copied again.
+//! The data of a message, in the form its publisher sent it, checked once and passed on as it is.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::codec::DecodeError;
+use crate::codec::error::utf8;
+use crate::value::json::{self, JsonReader, RawText, Token};
+use crate::value::msgpack::{self, Head, MessagePackReader};
+use crate::value::{to_json, to_msgpack};
+
 /// A structured-clone value in one of four forms, valid by construction. A string is always `Text` and a byte sequence
 /// always `Binary`, in whatever codec they came, so that every transport shows them the same way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Payload(Form);
-
-#[derive(Debug, Clone, PartialEq)]
-enum Form {
-    Text(Bytes),
-    Binary(Bytes),
-    Json(Bytes),
-    MessagePack(Bytes),
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    kind: PayloadKind,
+    bytes: Bytes,
 }
+
+/// The form in which a payload is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// A string, as UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
+    /// Any other value, as JSON on one line.
+    Json,
+    /// Any other value, as MessagePack.
+    MessagePack,
+}
+
+/// Why transcoding cannot fail.
+const CHECKED: &str = "a payload is checked when it is made, deeper than its other form goes";
 
 impl Payload {
     /// A string.
     pub fn text(text: impl Into<String>) -> Self {
-        Self(Form::Text(Bytes::from(text.into())))
+        Self::new(PayloadKind::Text, Bytes::from(text.into()))
+    }
+
+    /// A string of bytes that came from outside.
+    ///
+    /// # Errors
+    /// When they are not UTF-8.
+    pub fn text_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        utf8(&bytes)?;
+        Ok(Self::new(PayloadKind::Text, bytes))
     }
 
     /// A byte sequence.
     pub fn binary(bytes: Bytes) -> Self {
-        Self(Form::Binary(bytes))
+        Self::new(PayloadKind::Binary, bytes)
     }
 
-    /// The bytes as they are stored.
+    /// The value `null`.
+    pub fn null() -> Self {
+        Self::new(PayloadKind::Json, Bytes::from_static(b"null"))
+    }
+
+    /// The value of a JSON text.
+    ///
+    /// # Errors
+    /// When it is not JSON, too deep, has half of a surrogate pair, or a number beyond what floats can hold.
+    pub fn from_json(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
+        let bytes = bytes.into();
+        let mut reader = JsonReader::new(utf8(&bytes)?);
+        let value = JsonValue::read(&mut reader)?;
+        reader.end()?;
+        Ok(value.into_payload(&bytes))
+    }
+
+    /// The value of a MessagePack text.
+    ///
+    /// # Errors
+    /// When it is not exactly one MessagePack value, too deep, or has a string that is not UTF-8.
+    pub fn from_msgpack(bytes: impl Into<Bytes>) -> Result<Self, DecodeError> {
+        let bytes = bytes.into();
+        let mut reader = MessagePackReader::new(&bytes);
+        let value = MessagePackValue::read(&mut reader)?;
+        reader.end()?;
+        Ok(value.into_payload(&bytes))
+    }
+
+    fn new(kind: PayloadKind, bytes: Bytes) -> Self {
+        Self { kind, bytes }
+    }
+
+    /// The form in which it is kept.
+    pub fn kind(&self) -> PayloadKind {
+        self.kind
+    }
+
+    /// The bytes as they are kept.
     pub fn bytes(&self) -> &Bytes {
-        match &self.0 {
-            Form::Text(bytes)
-            | Form::Binary(bytes)
-            | Form::Json(bytes)
-            | Form::MessagePack(bytes) => bytes,
+        &self.bytes
+    }
+
+    /// How many bytes are kept.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The string, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.kind {
+            PayloadKind::Text => utf8(&self.bytes).ok(),
+            _ => None,
+        }
+    }
+
+    /// The value as JSON, without a line break.
+    ///
+    /// # Panics
+    /// Never: every payload has a JSON form.
+    pub fn to_json(&self) -> Bytes {
+        if self.kind == PayloadKind::Json {
+            return self.bytes.clone();
+        }
+        let mut out = Vec::with_capacity(self.json_capacity());
+        self.write_json(&mut out);
+        out.into()
+    }
+
+    /// The value as MessagePack.
+    ///
+    /// # Panics
+    /// Never: every payload has a MessagePack form.
+    pub fn to_msgpack(&self) -> Bytes {
+        if self.kind == PayloadKind::MessagePack {
+            return self.bytes.clone();
+        }
+        let mut out = Vec::with_capacity(self.msgpack_capacity());
+        self.write_msgpack(&mut out);
+        out.into()
+    }
+
+    /// Writes the value as JSON.
+    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+        match self.kind {
+            PayloadKind::Text => json::write_text(out, &self.bytes),
+            PayloadKind::Binary => to_json::write_binary(out, &self.bytes),
+            PayloadKind::Json => out.extend_from_slice(&self.bytes),
+            PayloadKind::MessagePack => to_json::write(out, &self.bytes).expect(CHECKED),
+        }
+    }
+
+    /// Writes the value as MessagePack.
+    pub(crate) fn write_msgpack(&self, out: &mut Vec<u8>) {
+        match self.kind {
+            PayloadKind::Text => msgpack::write_text(out, &self.bytes),
+            PayloadKind::Binary => msgpack::write_binary(out, &self.bytes),
+            PayloadKind::Json => {
+                let text = utf8(&self.bytes).expect(CHECKED);
+                to_msgpack::write(out, text).expect(CHECKED);
+            }
+            PayloadKind::MessagePack => out.extend_from_slice(&self.bytes),
+        }
+    }
+
+    /// Room for the JSON: exact for JSON and bytes, near for what has few escapes.
+    pub(crate) fn json_capacity(&self) -> usize {
+        let size = self.bytes.len();
+        match self.kind {
+            PayloadKind::Text => size + size / 16 + 2,
+            PayloadKind::Binary => to_json::base64_length(size) + 29,
+            PayloadKind::Json => size,
+            PayloadKind::MessagePack => size + size / 2 + 16,
+        }
+    }
+
+    /// Room for the MessagePack: JSON is hardly ever shorter.
+    pub(crate) fn msgpack_capacity(&self) -> usize {
+        self.bytes.len() + 5
+    }
+}
+
+/// A part of what was decoded, as a payload's own bytes. A small part is copied: otherwise a short message in a history
+/// would keep the whole body or frame that it came in.
+fn part_of(whole: &Bytes, part: &[u8]) -> Bytes {
+    if part.len() >= whole.len() / 2 {
+        whole.slice_ref(part)
+    } else {
+        Bytes::copy_from_slice(part)
+    }
+}
+
+/// A JSON value that has been checked, not yet taken out of what it stands in.
+pub(crate) struct JsonValue<'a> {
+    first: Token<'a>,
+    text: &'a str,
+    /// Line breaks between its tokens have to go.
+    line_breaks: bool,
+}
+
+impl<'a> JsonValue<'a> {
+    /// Reads one value.
+    pub(crate) fn read(reader: &mut JsonReader<'a>) -> Result<Self, DecodeError> {
+        reader.skip_space();
+        reader.line_breaks = false;
+        let start = reader.at();
+        let first = reader.next()?;
+        reader.finish(first)?;
+        Ok(Self {
+            first,
+            text: reader.since(start),
+            line_breaks: reader.line_breaks,
+        })
+    }
+
+    /// Makes it a payload; `whole` is what the reader reads.
+    pub(crate) fn into_payload(self, whole: &Bytes) -> Payload {
+        if let Token::Text(text) = self.first {
+            return match text.decode() {
+                Cow::Borrowed(text) => {
+                    Payload::new(PayloadKind::Text, part_of(whole, text.as_bytes()))
+                }
+                Cow::Owned(text) => Payload::text(text),
+            };
+        }
+        if let Some(bytes) = self.tagged_binary() {
+            return Payload::binary(bytes.into());
+        }
+        let bytes = if self.line_breaks {
+            // Inside of strings they are escaped, so all there are stand between tokens.
+            let kept = self.text.bytes().filter(|b| !matches!(b, b'\n' | b'\r'));
+            kept.collect()
+        } else {
+            part_of(whole, self.text.as_bytes())
+        };
+        Payload::new(PayloadKind::Json, bytes)
+    }
+
+    /// The bytes of `{"$type":"binary","value":"<base64>"}`.
+    fn tagged_binary(&self) -> Option<Vec<u8>> {
+        if self.first != Token::Object {
+            return None;
+        }
+        let mut reader = JsonReader::new(self.text);
+        let mut open = JsonReader::open(reader.next().ok()?);
+        let mut field = |name: &str| -> Option<RawText<'a>> {
+            let more = reader.more(&mut open).ok()?;
+            if !more || reader.key().ok()?.decode() != name {
+                return None;
+            }
+            match reader.next().ok()? {
+                Token::Text(text) => Some(text),
+                _ => None,
+            }
+        };
+        if field("$type")?.decode() != "binary" {
+            return None;
+        }
+        let value = field("value")?;
+        let closed = !reader.more(&mut open).ok()?;
+        closed.then(|| to_msgpack::decode_base64(value)).flatten()
+    }
+}
+
+/// A MessagePack value that has been checked, not yet taken out of what it stands in.
+pub(crate) struct MessagePackValue<'a> {
+    head: Head<'a>,
+    bytes: &'a [u8],
+}
+
+impl<'a> MessagePackValue<'a> {
+    /// Reads one value.
+    pub(crate) fn read(reader: &mut MessagePackReader<'a>) -> Result<Self, DecodeError> {
+        let start = reader.at();
+        let head = reader.next()?;
+        to_json::check(reader, head)?;
+        Ok(Self {
+            head,
+            bytes: reader.since(start),
+        })
+    }
+
+    /// Makes it a payload; `whole` is what the reader reads.
+    pub(crate) fn into_payload(self, whole: &Bytes) -> Payload {
+        let (kind, bytes) = match self.head {
+            Head::Text(text) => (PayloadKind::Text, text.as_bytes()),
+            Head::Binary(bytes) => (PayloadKind::Binary, bytes),
+            _ => (PayloadKind::MessagePack, self.bytes),
+        };
+        Payload::new(kind, part_of(whole, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &'static str) -> Payload {
+        Payload::from_json(text).unwrap()
+    }
+
+    #[test]
+    fn a_string_and_bytes_are_the_same_in_both_codecs() {
+        let text = Payload::text("a\n\"é\u{1f600}");
+        assert_eq!(json(r#" "a\n\"\u00e9\ud83d\ude00" "#), text);
+        assert_eq!(Payload::from_json(text.to_json()), Ok(text.clone()));
+        assert_eq!(Payload::from_msgpack(text.to_msgpack()), Ok(text));
+        let binary = Payload::binary(Bytes::from_static(b"\0\xff"));
+        assert_eq!(json(r#"{ "$type" : "binary", "value":"AP8=" }"#), binary);
+        assert_eq!(Payload::from_json(binary.to_json()), Ok(binary.clone()));
+        assert_eq!(Payload::from_msgpack(binary.to_msgpack()), Ok(binary));
+    }
+
+    #[test]
+    fn json_is_kept_as_it_was_written_less_its_line_breaks() {
+        let payload = json("{\r\n  \"a\\n\": [1,\n 2.0]\r}\n");
+        assert_eq!(payload.to_json(), r#"{  "a\n": [1, 2.0]}"#);
+        assert_eq!(
+            payload.to_msgpack(),
+            &b"\x81\xa2a\n\x92\x01\xcb\x40\0\0\0\0\0\0\0"[..]
+        );
+        let back = Payload::from_msgpack(payload.to_msgpack()).unwrap();
+        assert_eq!(back.to_json(), r#"{"a\n":[1,2.0]}"#);
+    }
+
+    #[test]
+    fn types_that_json_lacks_are_tagged_objects() {
+        for (text, msgpack) in [
+            (
+                r#"[{"$type":"Date","value":0.5}]"#,
+                &b"\x91\xc7\x09\x02\xcb\x3f\xe0\0\0\0\0\0\0"[..],
+            ),
+            (r#"{"$type":"undefined","value":null}"#, b"\xd4\x01\xc0"),
+            (
+                r#"{"$type":"map","value":[[1,2],["a",{}]]}"#,
+                b"\x82\x01\x02\xa1a\x80",
+            ),
+            (
+                r#"{"$type":"object","value":{"$type":1}}"#,
+                b"\x81\xa5$type\x01",
+            ),
+            (
+                r#"{"$type":"ext","code":99,"value":"AAE="}"#,
+                b"\xd5\x63\0\x01",
+            ),
+            (
+                r#"{"$type":"number","value":"-Infinity"}"#,
+                b"\xcb\xff\xf0\0\0\0\0\0\0",
+            ),
+            (r"[-0.0,-1]", b"\x92\xcb\x80\0\0\0\0\0\0\0\xff"),
+        ] {
+            assert_eq!(json(text).to_msgpack(), msgpack, "{text}");
+            let payload = Payload::from_msgpack(Bytes::from_static(msgpack)).unwrap();
+            assert_eq!(payload.to_json(), text);
         }
     }
 }

@@ -145,6 +145,60 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// The `type` of the frame.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Welcome { .. } => "welcome",
+            Self::AuthRequired { .. } => "auth_required",
+            Self::Authenticated { .. } => "authenticated",
+            Self::Subscribed { .. } => "subscribed",
+            Self::Unsubscribed { .. } => "unsubscribed",
+            Self::Published { .. } => "published",
+            Self::Batch { .. } => "batch",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+            Self::Presence { .. } => "presence",
+            Self::History { .. } => "history",
+            Self::Gap { .. } => "gap",
+            Self::Pong { .. } => "pong",
+            Self::Error { .. } => "error",
+            Self::Goodbye { .. } => "goodbye",
+        }
+    }
+
+    /// The command it answers, if it answers one that has an id.
+    pub fn id(&self) -> Option<&CommandId> {
+        match self {
+            Self::Authenticated { id, .. }
+            | Self::Subscribed { id, .. }
+            | Self::Unsubscribed { id, .. }
+            | Self::Published { id, .. }
+            | Self::Batch { id, .. }
+            | Self::Presence { id, .. }
+            | Self::History { id, .. }
+            | Self::Pong { id }
+            | Self::Error { id, .. } => id.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The channel it is about, if it is about one.
+    pub fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Subscribed { channel, .. }
+            | Self::Unsubscribed { channel, .. }
+            | Self::Published { channel, .. }
+            | Self::Join { channel, .. }
+            | Self::Leave { channel, .. }
+            | Self::Presence { channel, .. }
+            | Self::History { channel, .. }
+            | Self::Gap { channel, .. } => Some(channel),
+            _ => None,
+        }
+    }
+}
+
 /// What a session must keep to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

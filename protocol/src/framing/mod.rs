@@ -1,3 +1,10 @@
 //! From frames to complete bytes on the wire, one module per framing.
 
+pub mod jsonp;
+pub mod ndjson;
+pub(crate) mod prefix;
+pub mod sse;
 pub mod websocket;
+mod wire;
+
+pub use wire::Wire;

@@ -1,0 +1,300 @@
+//! A message with its bytes for every wire, each made at most once and shared by all who receive it.
+//!
+//! Making a form is the one place in the delivery path that writes a payload: an envelope around the payload's own bytes, in
+//! one allocation. The payload is transcoded at most once, since it lacks at most one of the two codecs. Nothing in here
+//! depends on the receiver, except that sessions of several channels put a cursor of their own before
+//! [`EncodedMessage::after_cursor`].
+
+use std::io::Write;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+
+use crate::codec::notation::{Json, MessagePack, Object};
+use crate::codec::{Codec, write_message};
+use crate::cursor::Position;
+use crate::framing::websocket::{self, Opcode};
+use crate::framing::{Wire, ndjson, prefix, sse};
+use crate::message::Message;
+use crate::payload::PayloadKind;
+
+/// The ways a message looks on a wire, framing included. Raw: the data alone, or beside a cursor. The others: `message` frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WireForm {
+    /// The data as a WebSocket frame: bytes as binary, a string as itself, anything else as JSON.
+    RawWebSocket,
+    /// [`Wire::JsonWebSocket`].
+    JsonWebSocket,
+    /// [`Wire::MessagePackWebSocket`].
+    MessagePackWebSocket,
+    /// An event with the cursor as its id: a string as itself, anything else as JSON.
+    RawSse,
+    /// [`Wire::JsonSse`].
+    JsonSse,
+    /// A line `{"cursor","channel","offset","event","origin","timestamp","data"}`, which is also an item of a poll.
+    RawNdjson,
+    /// [`Wire::JsonNdjson`].
+    JsonNdjson,
+    /// [`Wire::MessagePackStream`].
+    MessagePackStream,
+}
+
+impl WireForm {
+    const COUNT: usize = 8;
+
+    /// What stands before the cursor in the raw forms that have one.
+    pub fn before_cursor(self) -> &'static str {
+        match self {
+            Self::RawSse => "id: ",
+            Self::RawNdjson => "{\"cursor\":\"",
+            _ => "",
+        }
+    }
+}
+
+/// A message and its wire forms.
+#[derive(Debug)]
+pub struct EncodedMessage {
+    message: Message,
+    /// The payload in the codec that it did not come in.
+    transcoded: OnceLock<Bytes>,
+    forms: [OnceLock<Bytes>; WireForm::COUNT],
+}
+
+impl EncodedMessage {
+    /// A message, none of whose forms has been made.
+    pub fn new(message: Message) -> Self {
+        Self {
+            message,
+            transcoded: OnceLock::new(),
+            forms: [const { OnceLock::new() }; WireForm::COUNT],
+        }
+    }
+
+    /// The message.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// The place of a reader who has seen this message.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.message.epoch,
+            offset: self.message.offset,
+        }
+    }
+
+    /// The complete bytes on a wire.
+    pub fn bytes(&self, form: WireForm) -> Bytes {
+        self.form(form).clone()
+    }
+
+    /// The part of [`WireForm::RawSse`] or [`WireForm::RawNdjson`] after the cursor, shared with the whole: it goes behind
+    /// [`WireForm::before_cursor`] and a cursor of several channels. Of the forms without a cursor, all.
+    pub fn after_cursor(&self, form: WireForm) -> Bytes {
+        let start = match form.before_cursor() {
+            "" => 0,
+            before => before.len() + self.position().to_string().len(),
+        };
+        self.form(form).slice(start..)
+    }
+
+    /// About how much memory the message takes, without its forms: what a history counts.
+    pub fn weight_bytes(&self) -> usize {
+        let message = &self.message;
+        let event = message
+            .event
+            .as_ref()
+            .map_or(0, |event| event.as_str().len());
+        size_of::<Self>()
+            + message.payload.size_bytes()
+            + message.channel.as_str().len()
+            + message.origin.as_str().len()
+            + event
+    }
+
+    fn form(&self, form: WireForm) -> &Bytes {
+        self.forms[form as usize].get_or_init(|| self.make(form))
+    }
+
+    fn make(&self, form: WireForm) -> Bytes {
+        let json_capacity = self.envelope_bytes() + self.json_capacity();
+        let write_json = |out: &mut Vec<u8>| self.write_json_frame(out);
+        match form {
+            WireForm::RawWebSocket => self.raw_websocket(),
+            WireForm::RawSse => self.raw_sse(),
+            WireForm::RawNdjson => ndjson::line(json_capacity, |out| self.write_raw_item(out)),
+            WireForm::JsonWebSocket => Wire::JsonWebSocket.frame(json_capacity, write_json),
+            WireForm::JsonSse => Wire::JsonSse.frame(json_capacity, write_json),
+            WireForm::JsonNdjson => Wire::JsonNdjson.frame(json_capacity, write_json),
+            WireForm::MessagePackWebSocket => self.msgpack_frame(Wire::MessagePackWebSocket),
+            WireForm::MessagePackStream => self.msgpack_frame(Wire::MessagePackStream),
+        }
+    }
+
+    fn msgpack_frame(&self, wire: Wire) -> Bytes {
+        let capacity = self.envelope_bytes() + self.msgpack_capacity();
+        wire.frame(capacity, |out| self.write_msgpack_frame(out))
+    }
+
+    /// Appends the `message` frame in JSON.
+    pub(crate) fn write_json_frame(&self, out: &mut Vec<u8>) {
+        write_message::<Json>(out, &self.message, |out| self.write_json_data(out));
+    }
+
+    /// Appends the `message` frame in MessagePack.
+    pub(crate) fn write_msgpack_frame(&self, out: &mut Vec<u8>) {
+        write_message::<MessagePack>(out, &self.message, |out| self.write_msgpack_data(out));
+    }
+
+    fn raw_websocket(&self) -> Bytes {
+        let payload = &self.message.payload;
+        match payload.kind() {
+            PayloadKind::Text | PayloadKind::Json => websocket::text(payload.bytes()),
+            PayloadKind::Binary => websocket::binary(payload.bytes()),
+            PayloadKind::MessagePack => {
+                prefix::websocket(Opcode::Text, self.json_capacity(), |out| {
+                    self.write_json_data(out);
+                })
+            }
+        }
+    }
+
+    fn raw_sse(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.envelope_bytes() + self.json_capacity());
+        out.extend_from_slice(WireForm::RawSse.before_cursor().as_bytes());
+        write!(out, "{}", self.position()).expect("writing to memory does not fail");
+        if let Some(event) = &self.message.event {
+            out.extend_from_slice(b"\nevent: ");
+            out.extend_from_slice(event.as_str().as_bytes());
+        }
+        out.push(b'\n');
+        match self.message.payload.kind() {
+            PayloadKind::Text => sse::write_data(&mut out, self.message.payload.bytes()),
+            _ => sse::write_line(&mut out, |out| self.write_json_data(out)),
+        }
+        out.push(b'\n');
+        out.into()
+    }
+
+    fn write_raw_item(&self, out: &mut Vec<u8>) {
+        let message = &self.message;
+        Object::<Json>::begin(out)
+            .shown("cursor", self.position())
+            .text("channel", message.channel.as_str())
+            .number("offset", message.offset.0)
+            .optional(message.event.as_ref(), |item, event| {
+                item.text("event", event.as_str())
+            })
+            .text("origin", message.origin.as_str())
+            .number("timestamp", message.timestamp_ms)
+            .field("data", |out| self.write_json_data(out))
+            .end();
+    }
+
+    fn write_json_data(&self, out: &mut Vec<u8>) {
+        match self.transcoded_to(Codec::Json) {
+            Some(json) => out.extend_from_slice(json),
+            None => self.message.payload.write_json(out),
+        }
+    }
+
+    fn write_msgpack_data(&self, out: &mut Vec<u8>) {
+        match self.transcoded_to(Codec::MessagePack) {
+            Some(msgpack) => out.extend_from_slice(msgpack),
+            None => self.message.payload.write_msgpack(out),
+        }
+    }
+
+    fn json_capacity(&self) -> usize {
+        match self.transcoded_to(Codec::Json) {
+            Some(json) => json.len(),
+            None => self.message.payload.json_capacity(),
+        }
+    }
+
+    fn msgpack_capacity(&self) -> usize {
+        match self.transcoded_to(Codec::MessagePack) {
+            Some(msgpack) => msgpack.len(),
+            None => self.message.payload.msgpack_capacity(),
+        }
+    }
+
+    /// The payload in a codec that it did not come in. Strings and bytes have none: they are written into each form
+    /// as quickly as a copy would be.
+    fn transcoded_to(&self, codec: Codec) -> Option<&Bytes> {
+        let payload = &self.message.payload;
+        match (payload.kind(), codec) {
+            (PayloadKind::Json, Codec::MessagePack) => {
+                Some(self.transcoded.get_or_init(|| payload.to_msgpack()))
+            }
+            (PayloadKind::MessagePack, Codec::Json) => {
+                Some(self.transcoded.get_or_init(|| payload.to_json()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Room for everything but the data: what the longest envelope has besides its names.
+    fn envelope_bytes(&self) -> usize {
+        const FIXED_BYTES: usize = 160;
+        let message = &self.message;
+        let event = message
+            .event
+            .as_ref()
+            .map_or(0, |event| event.as_str().len());
+        FIXED_BYTES + message.channel.as_str().len() + event + message.origin.as_str().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Epoch, Offset, Origin};
+    use crate::name::{ChannelName, EventName};
+    use crate::payload::Payload;
+
+    const FORMS: [WireForm; WireForm::COUNT] = [
+        WireForm::RawWebSocket,
+        WireForm::JsonWebSocket,
+        WireForm::MessagePackWebSocket,
+        WireForm::RawSse,
+        WireForm::JsonSse,
+        WireForm::RawNdjson,
+        WireForm::JsonNdjson,
+        WireForm::MessagePackStream,
+    ];
+
+    fn encoded(payload: Payload, event: Option<&str>) -> EncodedMessage {
+        EncodedMessage::new(Message {
+            channel: ChannelName::parse("news").unwrap(),
+            payload,
+            event: event.map(|event| EventName::parse(event).unwrap()),
+            origin: Origin::verified("https://example.org"),
+            offset: Offset(7),
+            epoch: Epoch(35),
+            timestamp_ms: 1_700_000_000_000,
+            sender: None,
+        })
+    }
+
+    #[test]
+    fn each_form_is_made_once() {
+        let message = encoded(Payload::from_json("{\"a\":1}").unwrap(), None);
+        for form in FORMS {
+            assert_eq!(message.bytes(form).as_ptr(), message.bytes(form).as_ptr());
+        }
+    }
+
+    #[test]
+    fn what_stands_around_the_cursor_is_the_whole() {
+        let message = encoded(Payload::text("hello"), Some("greeting"));
+        for form in FORMS {
+            let before = form.before_cursor();
+            let cursor = if before.is_empty() { "" } else { "z-7" };
+            let after = message.after_cursor(form);
+            let whole = [before.as_bytes(), cursor.as_bytes(), &after].concat();
+            assert_eq!(message.bytes(form), whole);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! JSONP: JSON as a script that calls a function, for pages that can load nothing but scripts.
+//!
+//! The answer has to be sent as `text/javascript` with `X-Content-Type-Options: nosniff`. It begins with an empty comment, so
+//! that a browser plug-in cannot take the first bytes, which the caller chooses, for a file of its own kind.
+
+use bytes::Bytes;
+use thiserror::Error;
+
+/// The name of a function is not one that a script may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "expected the name of a callback: identifiers of ASCII letters, digits, `_` and `$`, joined by `.`, at most {} characters",
+    Callback::MAX_LENGTH
+)]
+pub struct CallbackError;
+
+/// The name of the function to call: identifiers joined by `.`, so that nothing but a call can be written with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Callback(String);
+
+impl Callback {
+    /// The greatest length in characters.
+    pub const MAX_LENGTH: usize = 128;
+
+    /// Checks and takes the name of a callback.
+    ///
+    /// # Errors
+    /// When it is anything but identifiers joined by `.`, or too long.
+    pub fn parse(text: &str) -> Result<Self, CallbackError> {
+        if text.len() <= Self::MAX_LENGTH && text.split('.').all(is_identifier) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CallbackError)
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The script that calls the function with the value of a JSON text.
+    pub fn call(&self, json: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(self.0.len() + json.len() + 8);
+        out.extend_from_slice(b"/**/");
+        out.extend_from_slice(self.0.as_bytes());
+        out.push(b'(');
+        write_script_safe(&mut out, json);
+        out.extend_from_slice(b");");
+        out.into()
+    }
+}
+
+fn is_identifier(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'$';
+    text.bytes().all(is_part) && text.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// Writes JSON without U+2028 and U+2029, which scripts before ES2019 take for line breaks. They stand in strings only.
+fn write_script_safe(out: &mut Vec<u8>, json: &[u8]) {
+    let mut rest = json;
+    while let Some(at) = rest.windows(3).position(is_separator) {
+        out.extend_from_slice(&rest[..at]);
+        let escape = if rest[at + 2] == 0xA8 {
+            br"\u2028"
+        } else {
+            br"\u2029"
+        };
+        out.extend_from_slice(escape);
+        rest = &rest[at + 3..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Whether three bytes of UTF-8 are U+2028 or U+2029.
+fn is_separator(bytes: &[u8]) -> bool {
+    matches!(bytes, [0xE2, 0x80, 0xA8 | 0xA9])
+}

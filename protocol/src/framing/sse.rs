@@ -1,0 +1,82 @@
+//! Event streams
+//! ([HTML, section 9.2](https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream)).
+//!
+//! A line break in the data of an event, be it LF, CR or CRLF, begins another `data:` line, and the reader joins the lines
+//! with LF: an event stream cannot tell the three apart. All other text, and all JSON, arrives as it was sent.
+
+use std::fmt::Display;
+use std::io::Write;
+
+use bytes::Bytes;
+
+use super::ndjson::GAP_CAPACITY;
+use crate::codec::notation::{Json, Object};
+use crate::name::ChannelName;
+
+/// The name of the event that tells of lost messages.
+pub const GAP_EVENT: &str = "widecast.gap";
+
+/// A comment, which readers ignore.
+pub fn heartbeat() -> Bytes {
+    Bytes::from_static(b":\n\n")
+}
+
+/// Tells the reader how long to wait before it connects again.
+pub fn retry(after_ms: u64) -> Bytes {
+    format!("retry: {after_ms}\n\n").into()
+}
+
+/// Moves the reader's last event id without an event.
+pub fn id(cursor: impl Display) -> Bytes {
+    format!("id: {cursor}\n\n").into()
+}
+
+/// Tells the reader that messages of a channel were lost, and that it goes on after `cursor`.
+pub fn gap(channel: &ChannelName, cursor: impl Display) -> Bytes {
+    let mut out = Vec::with_capacity(GAP_CAPACITY);
+    write!(out, "id: {cursor}\nevent: {GAP_EVENT}\ndata: ")
+        .expect("writing to memory does not fail");
+    Object::<Json>::begin(&mut out)
+        .text("channel", channel.as_str())
+        .shown("cursor", cursor)
+        .boolean("recovered", false)
+        .end();
+    out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// An event of the one line of JSON that `write` appends, about `capacity` bytes.
+pub(crate) fn frame(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::with_capacity(capacity + 8);
+    write_line(&mut out, write);
+    out.push(b'\n');
+    out.into()
+}
+
+/// Writes the one line of JSON that `write` appends as a `data:` line.
+pub(crate) fn write_line(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.extend_from_slice(b"data: ");
+    write(out);
+    out.push(b'\n');
+}
+
+/// Writes text as `data:` lines.
+pub(crate) fn write_data(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(b"data: ");
+    let mut after_cr = false;
+    let mut start = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        let crlf = byte == b'\n' && after_cr;
+        after_cr = byte == b'\r';
+        if crlf {
+            // The line has ended at the CR.
+            start = at + 1;
+        } else if matches!(byte, b'\r' | b'\n') {
+            out.extend_from_slice(&text[start..at]);
+            out.extend_from_slice(b"\ndata: ");
+            start = at + 1;
+        }
+    }
+    out.extend_from_slice(&text[start..]);
+    out.push(b'\n');
+}
