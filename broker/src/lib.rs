@@ -4,5 +4,8 @@
 //! presence → protocol`, and a layer uses only what is to its right.
 
 pub mod api;
+pub mod auth;
+pub mod config;
+pub mod history;
 pub mod metrics;
 pub mod net;

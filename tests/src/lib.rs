@@ -1,1 +1,28 @@
-//! The harness of the end-to-end tests.
+//! The harness of the end-to-end tests: a real broker on a port of its own, a publisher, and one subscriber for every
+//! transport and codec.
+//!
+//! The clients here are independent of the broker: tokio-tungstenite, reqwest, rmpv, and an event-stream parser written
+//! from the standard. Nothing sleeps: everything waits for a condition, with a deadline.
+
+pub mod address;
+pub mod broker;
+pub mod cli;
+pub mod deadline;
+pub mod heard;
+pub mod join;
+pub mod matrix;
+pub mod message_pack;
+pub mod metrics;
+pub mod program;
+pub mod publisher;
+pub mod settings;
+pub mod socket;
+pub mod subscriber;
+
+pub use broker::Broker;
+pub use deadline::{PATIENCE, eventually, within};
+pub use heard::{Heard, Message};
+pub use join::Join;
+pub use publisher::{Published, Publisher};
+pub use settings::Settings;
+pub use subscriber::{Subscriber, Transport};

@@ -1,0 +1,162 @@
+//! Which web pages may talk to the broker: the judgement of an `Origin` header.
+//!
+//! A browser sets the header on every WebSocket, every request to another origin and every POST, and no page can change
+//! it. Clients that are no browsers may send anything or nothing: this protects the user of a browser from foreign
+//! pages, not the broker from clients.
+
+use std::net::IpAddr;
+
+use crate::config::{AllowedOrigin, ServerSettings};
+
+/// The judgement of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// Its pages may talk to the broker with the user's cookies.
+    Trusted,
+    /// Its pages may talk to the broker as those of any origin may: without cookies.
+    Anybody,
+    /// Its pages may not talk to the broker.
+    Refused,
+}
+
+/// Judges an `Origin` header, given the request's `Host`.
+///
+/// The broker's own pages are trusted. While the broker listens on loopback only, its own name must be a name of
+/// loopback, too: else a page of `evil.example` could become its own by pointing that name to 127.0.0.1 (DNS
+/// rebinding).
+pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Admission {
+    let private = settings.public_address().is_none();
+    let authority = authority(origin);
+    let loopback = authority.is_some_and(is_loopback_authority);
+    let own = authority.is_some() && authority == host;
+    let listed = |allowed: &AllowedOrigin| *allowed != AllowedOrigin::Any && allowed.allows(origin);
+    if (private && loopback) || (!private && own) || settings.allowed_origins.iter().any(listed) {
+        Admission::Trusted
+    } else if settings.allowed_origins.contains(&AllowedOrigin::Any) {
+        Admission::Anybody
+    } else {
+        Admission::Refused
+    }
+}
+
+/// Whether `host[:port]` is a name or address of this machine that no other machine can reach.
+pub fn is_loopback_authority(authority: &str) -> bool {
+    let host = without_port(authority);
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    if let Ok(address) = address.parse::<IpAddr>() {
+        return address.to_canonical().is_loopback();
+    }
+    // RFC 6761, section 6.3: browsers resolve these names to loopback themselves.
+    let host = host.to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+fn authority(origin: &str) -> Option<&str> {
+    let (scheme, authority) = origin.split_once("://")?;
+    matches!(scheme, "http" | "https").then_some(authority)
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(listen: &str, allowed: Vec<AllowedOrigin>) -> ServerSettings {
+        ServerSettings {
+            listen: vec![listen.parse().unwrap()],
+            allowed_origins: allowed,
+            ..ServerSettings::default()
+        }
+    }
+
+    #[test]
+    fn a_broker_on_loopback_trusts_pages_of_loopback_only() {
+        let settings = settings("127.0.0.1:8080", Vec::new());
+        for origin in [
+            "http://localhost:3000",
+            "http://127.0.0.1:8080",
+            "http://[::1]:5173",
+            "https://app.localhost",
+        ] {
+            assert_eq!(
+                admit(&settings, origin, Some("localhost:8080")),
+                Admission::Trusted,
+                "{origin}"
+            );
+        }
+        for origin in [
+            "https://example.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com:8080",
+            "null",
+            "",
+            "file://",
+        ] {
+            assert_eq!(
+                admit(&settings, origin, Some("localhost:8080")),
+                Admission::Refused,
+                "{origin}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_pointed_at_loopback_does_not_make_a_page_the_brokers_own() {
+        let settings = settings("127.0.0.1:8080", Vec::new());
+        let admission = admit(
+            &settings,
+            "http://evil.example:8080",
+            Some("evil.example:8080"),
+        );
+        assert_eq!(admission, Admission::Refused);
+    }
+
+    #[test]
+    fn a_public_broker_trusts_its_own_pages_and_the_listed_ones() {
+        let listed = AllowedOrigin::Exact("https://app.example".to_owned());
+        let settings = settings("0.0.0.0:443", vec![listed]);
+        let host = Some("push.example");
+        assert_eq!(
+            admit(&settings, "https://push.example", host),
+            Admission::Trusted
+        );
+        assert_eq!(
+            admit(&settings, "https://app.example", host),
+            Admission::Trusted
+        );
+        assert_eq!(
+            admit(&settings, "https://other.example", host),
+            Admission::Refused
+        );
+        assert_eq!(
+            admit(&settings, "http://localhost:3000", host),
+            Admission::Refused
+        );
+        assert_eq!(admit(&settings, "null", None), Admission::Refused);
+    }
+
+    #[test]
+    fn the_star_lets_everybody_in_without_cookies() {
+        let settings = settings("0.0.0.0:443", vec![AllowedOrigin::Any]);
+        let host = Some("push.example");
+        assert_eq!(
+            admit(&settings, "https://other.example", host),
+            Admission::Anybody
+        );
+        assert_eq!(admit(&settings, "null", host), Admission::Anybody);
+        assert_eq!(
+            admit(&settings, "https://push.example", host),
+            Admission::Trusted
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Environment variables: `server.listen` is `WIDECAST_SERVER_LISTEN`, `namespace.chat.jsonp` is
+//! `WIDECAST_NAMESPACE_CHAT_JSONP`. A variable is compared with the names of the known keys, so that the underscores in
+//! them mean nothing; a test keeps the names apart.
+
+use std::ffi::OsString;
+
+use super::error::ConfigError;
+use super::load::Assignment;
+use super::reference::{key_names, nearest, rule_names};
+use super::source::Source;
+use super::value::Given;
+
+const PREFIX: &str = "WIDECAST_";
+const NAMESPACE_PREFIX: &str = "WIDECAST_NAMESPACE_";
+/// Variables that the command line reads itself.
+const ARGUMENTS: [&str; 2] = ["WIDECAST_CONFIG", "WIDECAST_URL"];
+
+/// Variables that Kubernetes puts into every container beside a service that is named `widecast`
+/// ([Kubernetes, "Discovering services"](https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)).
+fn is_service_link(name: &str) -> bool {
+    name == "WIDECAST_PORT"
+        || name.starts_with("WIDECAST_PORT_")
+        || name.starts_with("WIDECAST_SERVICE_")
+}
+
+/// The variable for a key.
+pub(super) fn variable_name(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
+}
+
+/// Picks the settings out of the environment.
+///
+/// # Errors
+/// When a variable begins with `WIDECAST_` and is no setting, or is not UTF-8.
+pub(super) fn read(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Assignment>, ConfigError> {
+    let mut found = Vec::new();
+    for (name, value) in variables {
+        let name = name.to_string_lossy().into_owned();
+        let is_setting = name.starts_with(PREFIX)
+            && !ARGUMENTS.contains(&name.as_str())
+            && !is_service_link(&name);
+        if !is_setting {
+            continue;
+        }
+        let Some(path) = path(&name) else {
+            let names = key_names().into_iter().map(|key| variable_name(&key));
+            let names = names.chain(ARGUMENTS.map(str::to_owned));
+            let nearest = nearest(&name, names);
+            return Err(ConfigError::UnknownVariable { name, nearest });
+        };
+        let Ok(value) = value.into_string() else {
+            return Err(ConfigError::VariableNotText { name });
+        };
+        let at = Source::Variable(name);
+        found.push(Assignment::new(path, Given::Word(value), at));
+    }
+    Ok(found)
+}
+
+/// The path of the setting that a variable means.
+fn path(name: &str) -> Option<Vec<String>> {
+    if let Some(rest) = name.strip_prefix(NAMESPACE_PREFIX) {
+        return rule_names().into_iter().find_map(|rule| {
+            let namespace = rest.strip_suffix(&rule.to_ascii_uppercase())?;
+            let namespace = namespace
+                .strip_suffix('_')
+                .filter(|name| !name.is_empty())?;
+            let namespace = namespace.to_ascii_lowercase();
+            Some(vec!["namespace".to_owned(), namespace, rule.to_owned()])
+        });
+    }
+    let key = key_names()
+        .into_iter()
+        .find(|key| variable_name(key) == name)?;
+    Some(key.split('.').map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn read_one(name: &str, value: &str) -> Result<Vec<Assignment>, ConfigError> {
+        read([(name.into(), value.into())])
+    }
+
+    #[test]
+    fn no_two_keys_have_the_same_variable() {
+        let names: Vec<String> = key_names().iter().map(|key| variable_name(key)).collect();
+        let different: BTreeSet<&String> = names.iter().collect();
+        assert_eq!(different.len(), names.len());
+        assert!(!names.iter().any(|name| is_service_link(name)));
+        for one in rule_names() {
+            for other in rule_names() {
+                assert!(!other.ends_with(&format!("_{one}")), "{one} and {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_namespace_variable_names_its_namespace_in_lower_case() {
+        let found = read_one("WIDECAST_NAMESPACE_BIG_CHAT_HISTORY_AGE_MS", "1").unwrap();
+        assert_eq!(found[0].path, ["namespace", "big_chat", "history_age_ms"]);
+    }
+
+    #[test]
+    fn an_unknown_variable_is_refused_with_the_nearest_name() {
+        let error = read_one("WIDECAST_SERVER_LISEN", "").unwrap_err();
+        insta::assert_snapshot!(error, @"unknown environment variable WIDECAST_SERVER_LISEN (did you mean WIDECAST_SERVER_LISTEN?); those that begin with WIDECAST_ are settings");
+    }
+
+    #[test]
+    fn other_variables_are_left_alone() {
+        assert!(read_one("PATH", "/bin").unwrap().is_empty());
+        assert!(read_one("WIDECAST_CONFIG", "x.toml").unwrap().is_empty());
+        assert!(
+            read_one("WIDECAST_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+                .unwrap()
+                .is_empty()
+        );
+        assert!(
+            read_one("WIDECAST_SERVICE_HOST", "10.0.0.1")
+                .unwrap()
+                .is_empty()
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! What can be wrong with the settings; every message names the key, where it was given, and the cure.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::source::Source;
+
+/// Why the settings cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}:{line}:{column}: not valid TOML: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What the TOML parser says.
+        message: String,
+    },
+    /// There is no setting of this name.
+    #[error("{at}: unknown setting {key}{}; `widecast config show` lists all", hint(nearest.as_deref()))]
+    UnknownKey {
+        /// The name that was given.
+        key: String,
+        /// Where.
+        at: Source,
+        /// The known name most like it, if any is.
+        nearest: Option<String>,
+    },
+    /// There is no environment variable of this name.
+    #[error("unknown environment variable {name}{}; those that begin with WIDECAST_ are settings", hint(nearest.as_deref()))]
+    UnknownVariable {
+        /// The name that was given.
+        name: String,
+        /// The known name most like it, if any is.
+        nearest: Option<String>,
+    },
+    /// The environment variable is not UTF-8.
+    #[error("the value of the environment variable {name} is not valid UTF-8")]
+    VariableNotText {
+        /// The name of the variable.
+        name: String,
+    },
+    /// The value is of the wrong type, or out of bounds.
+    #[error("{at}: {key} = {value}: expected {expected}")]
+    WrongValue {
+        /// The setting.
+        key: String,
+        /// What was given.
+        value: String,
+        /// Where.
+        at: Source,
+        /// What would be right.
+        expected: String,
+    },
+    /// A `--set` without `=`.
+    #[error("--set {given}: expected KEY=VALUE, such as --set limits.message_bytes=65536")]
+    NoAssignment {
+        /// What was given.
+        given: String,
+    },
+    /// The list of addresses is empty.
+    #[error("server.listen is empty: name at least one address, such as 127.0.0.1:8080")]
+    NoAddress,
+    /// Everybody could read and write everything.
+    #[error(
+        "{address} can be reached from other machines and no authentication is configured: listen on a loopback \
+         address, or accept that anybody may read and write every channel with --allow-public-without-authentication"
+    )]
+    PublicWithoutAuthentication {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Two settings contradict each other.
+    #[error("{key} must be {relation} {other}: change one of the two")]
+    Contradiction {
+        /// One setting.
+        key: &'static str,
+        /// How it must be.
+        relation: &'static str,
+        /// The other.
+        other: &'static str,
+    },
+}
+
+fn hint(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}

@@ -1,0 +1,16 @@
+//! `[heartbeat]`: how a dead connection is noticed, from both ends.
+
+use std::time::Duration;
+
+use super::section::settings;
+
+settings! {
+    /// How a dead connection is noticed, from both ends.
+    pub struct HeartbeatSettings {
+        /// How often the broker sends a heartbeat to a session that it sends nothing else: a ping, a comment or an
+        /// empty line.
+        interval: Duration, "interval_ms" = Duration::from_secs(25), within 10..=3_600_000;
+        /// How long a client may take to answer a ping before its connection is dropped.
+        timeout: Duration, "timeout_ms" = Duration::from_secs(10), within 10..=3_600_000;
+    }
+}

@@ -1,0 +1,266 @@
+//! Puts the layers together: defaults, file, environment variables, flags; the later one wins, key by key.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::error::ConfigError;
+use super::namespace::NamespaceSettings;
+use super::reference::{self, Entry, key_names, nearest, rule_names};
+use super::section::Section;
+use super::settings::Config;
+use super::source::Source;
+use super::value::{Expected, Given};
+use super::{environment, file};
+
+/// One key with a value, as a layer gave it; or a section without any key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Assignment {
+    pub(super) path: Vec<String>,
+    given: Option<Given>,
+    at: Source,
+}
+
+impl Assignment {
+    /// A key with a value.
+    pub(super) fn new(path: Vec<String>, given: Given, at: Source) -> Self {
+        let given = Some(given);
+        Self { path, given, at }
+    }
+
+    /// A section without any key.
+    pub(super) fn section(path: Vec<String>, at: Source) -> Self {
+        let given = None;
+        Self { path, given, at }
+    }
+
+    fn key(&self) -> String {
+        self.path.join(".")
+    }
+
+    /// The namespace that takes what it does not set itself from the default one.
+    fn named_namespace(&self) -> Option<&str> {
+        match self.path.as_slice() {
+            [table, name, ..] if table == "namespace" && name != NamespaceSettings::DEFAULT => {
+                Some(name)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What was given beside the defaults.
+#[derive(Debug, Clone, Default)]
+pub struct Layers {
+    file: Vec<Assignment>,
+    variables: Vec<Assignment>,
+    flags: Vec<Assignment>,
+}
+
+impl Layers {
+    /// Nothing but the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the settings of a TOML file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not TOML.
+    pub fn file(mut self, path: &Path) -> Result<Self, ConfigError> {
+        self.file.extend(file::read(path)?);
+        Ok(self)
+    }
+
+    /// Adds the settings among environment variables.
+    ///
+    /// # Errors
+    /// When a variable that begins with `WIDECAST_` is no setting, or is not UTF-8.
+    pub fn variables(
+        mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        self.variables.extend(environment::read(variables)?);
+        Ok(self)
+    }
+
+    /// Adds what the flag of this name says about a key.
+    #[must_use]
+    pub fn flag(mut self, flag: &'static str, key: &str, value: &str) -> Self {
+        let given = Given::Word(value.to_owned());
+        let at = Source::Flag(flag);
+        self.flags.push(Assignment::new(path_of(key), given, at));
+        self
+    }
+
+    /// Adds `KEY=VALUE`.
+    ///
+    /// # Errors
+    /// When there is no `=`.
+    pub fn set(self, assignment: &str) -> Result<Self, ConfigError> {
+        let (key, value) = assignment
+            .split_once('=')
+            .ok_or_else(|| ConfigError::NoAssignment {
+                given: assignment.to_owned(),
+            })?;
+        Ok(self.flag("--set", key.trim(), value.trim()))
+    }
+
+    /// Puts the layers together and checks the whole.
+    ///
+    /// # Errors
+    /// When a key is unknown, a value is wrong, or settings contradict each other.
+    pub fn load(self) -> Result<Loaded, ConfigError> {
+        let mut loaded = Loaded {
+            config: Config::default(),
+            sources: BTreeMap::new(),
+        };
+        let all = self
+            .file
+            .into_iter()
+            .chain(self.variables)
+            .chain(self.flags);
+        // A namespace begins as a copy of the default one, so that has to be complete first.
+        let (named, others): (Vec<_>, Vec<_>) =
+            all.partition(|assignment| assignment.named_namespace().is_some());
+        for assignment in others.iter().chain(&named) {
+            loaded.apply(assignment)?;
+        }
+        loaded.config.validate()?;
+        Ok(loaded)
+    }
+}
+
+/// Splits the dotted name of a key. The name of a namespace may have dots itself.
+fn path_of(key: &str) -> Vec<String> {
+    let parts: Vec<&str> = key.split('.').collect();
+    match parts.as_slice() {
+        ["namespace", name @ .., rule] if !name.is_empty() => {
+            vec!["namespace".to_owned(), name.join("."), (*rule).to_owned()]
+        }
+        _ => parts.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// The settings, and where each came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    sources: BTreeMap<String, Source>,
+}
+
+impl Loaded {
+    /// Every setting with its value, default, origin and meaning.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries = reference::entries(&self.config);
+        for entry in &mut entries {
+            entry.source = self.source(&entry.key);
+        }
+        entries
+    }
+
+    fn source(&self, key: &str) -> Source {
+        if let Some(source) = self.sources.get(key) {
+            return source.clone();
+        }
+        let rule = key
+            .strip_prefix("namespace.")
+            .and_then(|_| key.rsplit('.').next());
+        let inherited = rule.is_some_and(|rule| {
+            let key = format!("namespace.{}.{rule}", NamespaceSettings::DEFAULT);
+            self.sources.contains_key(&key)
+        });
+        if inherited {
+            Source::DefaultNamespace
+        } else {
+            Source::Default
+        }
+    }
+
+    fn apply(&mut self, assignment: &Assignment) -> Result<(), ConfigError> {
+        let path: Vec<&str> = assignment.path.iter().map(String::as_str).collect();
+        let known = match path.as_slice() {
+            ["namespace", name] if assignment.given.is_none() => {
+                self.config.namespaces.entry(name);
+                true
+            }
+            ["namespace"] | ["namespace", _] => whole_section(assignment)?,
+            ["namespace", name, rule] => {
+                assign(self.config.namespaces.entry(name), rule, assignment)?
+            }
+            [name, rest @ ..] => {
+                let mut sections = self.config.sections().into_iter();
+                match (sections.find(|(section, _)| section == name), rest) {
+                    (Some(_), []) => whole_section(assignment)?,
+                    (Some((_, section)), [key]) => assign(section, key, assignment)?,
+                    _ => false,
+                }
+            }
+            [] => false,
+        };
+        if !known {
+            return Err(unknown(assignment));
+        }
+        if assignment.given.is_some() {
+            let at = assignment.at.clone();
+            self.sources.insert(assignment.key(), at);
+        }
+        Ok(())
+    }
+}
+
+/// Takes the value for a key of a section; false when there is no such key.
+fn assign(
+    section: &mut dyn Section,
+    key: &str,
+    assignment: &Assignment,
+) -> Result<bool, ConfigError> {
+    let mut entries = section.entries().into_iter();
+    let Some(entry) = entries.find(|entry| entry.spec.name == key) else {
+        return Ok(false);
+    };
+    let Some(given) = &assignment.given else {
+        let empty = Given::Other("{}".to_owned());
+        let at_default = Expected(format!("a value such as {}", entry.value.shown()));
+        return Err(wrong_value(assignment, &empty, at_default));
+    };
+    let assigned = entry.value.assign(given, &entry.spec.within);
+    assigned.map_err(|expected| wrong_value(assignment, given, expected))?;
+    Ok(true)
+}
+
+/// Accepts a section that is a table, and nothing else in its place.
+fn whole_section(assignment: &Assignment) -> Result<bool, ConfigError> {
+    match &assignment.given {
+        None => Ok(true),
+        Some(given) => {
+            let key = assignment.key();
+            let expected = Expected(format!("a section with keys: [{key}]"));
+            Err(wrong_value(assignment, given, expected))
+        }
+    }
+}
+
+fn wrong_value(assignment: &Assignment, given: &Given, expected: Expected) -> ConfigError {
+    ConfigError::WrongValue {
+        key: assignment.key(),
+        value: given.to_string(),
+        at: assignment.at.clone(),
+        expected: expected.0,
+    }
+}
+
+fn unknown(assignment: &Assignment) -> ConfigError {
+    let key = assignment.key();
+    let mut known = key_names();
+    if let Some(name) = assignment.named_namespace() {
+        let rules = rule_names().into_iter();
+        known.extend(rules.map(|rule| format!("namespace.{name}.{rule}")));
+    }
+    ConfigError::UnknownKey {
+        nearest: nearest(&key, known),
+        at: assignment.at.clone(),
+        key,
+    }
+}

@@ -1,0 +1,133 @@
+//! `[namespace.NAME]`: the rules of a channel, picked by the part of its name before the first `:`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use widecast_protocol::ChannelName;
+
+use super::byte_count::ByteCount;
+use super::section::settings;
+use super::value::{Bounds, Expected, Given, Setting, Word};
+
+settings! {
+    /// The rules of the channels whose name begins with `NAME:`. `[namespace.default]` holds for all other channels,
+    /// and for whatever a namespace does not set itself.
+    pub struct NamespaceRules {
+        /// How many past messages are kept per channel.
+        history_messages: usize, "history_messages" = 256, within 0..=10_000_000;
+        /// How many bytes of past messages are kept per channel.
+        history_bytes: ByteCount, "history_bytes" = ByteCount::mebibytes(1), within 0..=1_099_511_627_776;
+        /// For how long past messages are kept.
+        history_age: Duration, "history_age_ms" = Duration::from_mins(5), within 0..=31_536_000_000;
+        /// What happens to a subscriber whose outbox is full: `disconnect` (it resumes from its cursor and loses
+        /// nothing), `drop_oldest`, or `latest` (only the newest message is kept); the last two tell it of the gap.
+        slow_consumer: SlowConsumer, "slow_consumer" = SlowConsumer::Disconnect;
+        /// Whether clients may publish.
+        publish: Switch, "publish" = Switch::On;
+        /// Whether clients may subscribe.
+        subscribe: Switch, "subscribe" = Switch::On;
+        /// Whether clients may ask who is here, and be listed.
+        presence: Switch, "presence" = Switch::On;
+        /// Whether clients may ask for past messages; resuming from a cursor needs no permission.
+        history: Switch, "history" = Switch::On;
+        /// Whether long-poll answers scripts (`callback=`), which any page can load.
+        jsonp: Switch, "jsonp" = Switch::Off;
+        /// Whether `publish.gif` publishes, which any page can load as an image.
+        image_ping: Switch, "image_ping" = Switch::Off;
+    }
+}
+
+/// The rules of every configured namespace.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct NamespaceSettings {
+    /// What holds where no namespace says otherwise.
+    pub default: NamespaceRules,
+    /// The other namespaces by name.
+    pub named: BTreeMap<String, NamespaceRules>,
+}
+
+impl NamespaceSettings {
+    /// The name of the namespace that holds for all other channels.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The rules of a channel.
+    pub fn of(&self, channel: &ChannelName) -> &NamespaceRules {
+        channel
+            .namespace()
+            .and_then(|name| self.named.get(name))
+            .unwrap_or(&self.default)
+    }
+
+    /// The rules of the namespace of this name; a new one begins as the default is now.
+    pub(super) fn entry(&mut self, name: &str) -> &mut NamespaceRules {
+        if name == Self::DEFAULT {
+            return &mut self.default;
+        }
+        let default = &self.default;
+        self.named
+            .entry(name.to_owned())
+            .or_insert_with(|| default.clone())
+    }
+}
+
+/// Whether something is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl Switch {
+    /// Whether it is on.
+    pub const fn is_on(self) -> bool {
+        matches!(self, Self::On)
+    }
+}
+
+/// A switch is `true` or `false` in the file.
+impl Setting for Switch {
+    fn assign(&mut self, given: &Given, within: &Bounds) -> Result<(), Expected> {
+        let mut on = self.is_on();
+        on.assign(given, within)?;
+        *self = if on { Self::On } else { Self::Off };
+        Ok(())
+    }
+
+    fn shown(&self) -> String {
+        self.is_on().to_string()
+    }
+}
+
+/// What happens to a subscriber that reads slower than messages come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// Its connection is closed; it resumes from its cursor and loses nothing.
+    Disconnect,
+    /// The oldest waiting messages are dropped, and it is told.
+    DropOldest,
+    /// Only the newest message of each channel is kept, and it is told.
+    Latest,
+}
+
+impl Word for SlowConsumer {
+    const EXPECTED: &'static str = "disconnect, drop_oldest or latest";
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "disconnect" => Some(Self::Disconnect),
+            "drop_oldest" => Some(Self::DropOldest),
+            "latest" => Some(Self::Latest),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Disconnect => "disconnect".to_owned(),
+            Self::DropOldest => "drop_oldest".to_owned(),
+            Self::Latest => "latest".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The list of all keys: for `widecast config show`, `docs/configuration.md`, and the nearest known name.
+
+use super::environment::variable_name;
+use super::namespace::{NamespaceRules, NamespaceSettings};
+use super::section::Section;
+use super::settings::Config;
+use super::source::Source;
+
+/// One setting as people see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The name, section included.
+    pub key: String,
+    /// The value, as TOML.
+    pub value: String,
+    /// The value without any configuration, as TOML.
+    pub default: String,
+    /// Where the value came from.
+    pub source: Source,
+    /// What it means.
+    pub meaning: String,
+}
+
+/// Lists a section: its keys with their values.
+fn list(prefix: &str, section: &mut dyn Section, default: &mut dyn Section) -> Vec<Entry> {
+    let pairs = section.entries().into_iter().zip(default.entries());
+    let entries = pairs.map(|(entry, default)| Entry {
+        key: format!("{prefix}.{}", entry.spec.name),
+        value: entry.value.shown(),
+        default: default.value.shown(),
+        source: Source::Default,
+        meaning: entry.spec.meaning(),
+    });
+    entries.collect()
+}
+
+/// Lists every setting with its value, as if nobody had set it.
+pub(super) fn entries(config: &Config) -> Vec<Entry> {
+    let (mut config, mut default) = (config.clone(), Config::default());
+    let sections = config.sections().into_iter().zip(default.sections());
+    let mut found: Vec<Entry> = sections
+        .flat_map(|((name, section), (_, default))| list(name, section, default))
+        .collect();
+    let mut default = NamespaceRules::default();
+    let NamespaceSettings {
+        default: all,
+        named,
+    } = &mut config.namespaces;
+    let prefix = format!("namespace.{}", NamespaceSettings::DEFAULT);
+    found.extend(list(&prefix, all, &mut default));
+    for (name, rules) in named {
+        found.extend(list(&format!("namespace.{name}"), rules, &mut default));
+    }
+    found
+}
+
+/// The names of all keys; those of namespaces for the default one.
+pub(super) fn key_names() -> Vec<String> {
+    let entries = entries(&Config::default());
+    entries.into_iter().map(|entry| entry.key).collect()
+}
+
+/// The names of the keys that each namespace has.
+pub(super) fn rule_names() -> Vec<&'static str> {
+    let mut rules = NamespaceRules::default();
+    rules
+        .entries()
+        .iter()
+        .map(|entry| entry.spec.name)
+        .collect()
+}
+
+/// The known name that is most like `name`, if any is like it: as a whole, or in its last part.
+pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let likeness = |candidate: &String| {
+        let whole = strsim::normalized_damerau_levenshtein(name, candidate);
+        let part = strsim::normalized_damerau_levenshtein(&last(name), &last(candidate));
+        whole.max(part * 0.95)
+    };
+    let rated = known.into_iter().map(|name| (likeness(&name), name));
+    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (best.0 > 0.6).then_some(best.1)
+}
+
+/// The reference of all settings in Markdown, as it stands in `docs/configuration.md`.
+pub fn reference() -> String {
+    let mut config = Config::default();
+    let mut text = String::new();
+    for (name, section) in config.sections() {
+        text.push_str(&table(name, section, &mut Vec::new()));
+    }
+    let mut rules = NamespaceRules::default();
+    text.push_str(&table("namespace.NAME", &mut rules, &mut Vec::new()));
+    text
+}
+
+fn table(name: &str, section: &mut dyn Section, rows: &mut Vec<String>) -> String {
+    let about = section.about();
+    for entry in section.entries() {
+        let (spec, default) = (entry.spec, entry.value.shown());
+        let variable = variable_name(&format!("{name}.{}", spec.name));
+        let within = spec.within.as_ref().map_or_else(String::new, |within| {
+            format!(" {} to {}.", within.start(), within.end())
+        });
+        let meaning = spec.meaning().replace('|', "\\|");
+        let row = format!(
+            "| `{}` | `{default}` | {meaning}{within} | `{variable}` |\n",
+            spec.name
+        );
+        rows.push(row);
+    }
+    format!(
+        "### `[{name}]`\n\n{about}\n\n| key | default | meaning | variable |\n| --- | --- | --- | --- |\n{}\n",
+        rows.concat()
+    )
+}

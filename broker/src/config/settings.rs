@@ -1,0 +1,133 @@
+//! [`Config`]: all sections together. A new section is a new file, one field and one line here.
+
+use std::net::SocketAddr;
+
+use widecast_protocol::ChannelName;
+
+use super::error::ConfigError;
+use super::heartbeat::HeartbeatSettings;
+use super::history::HistorySettings;
+use super::limits::LimitSettings;
+use super::log::LogSettings;
+use super::namespace::{NamespaceRules, NamespaceSettings};
+use super::outbox::OutboxSettings;
+use super::poll::PollSettings;
+use super::presence::PresenceSettings;
+use super::section::Section;
+use super::server::ServerSettings;
+use super::shutdown::ShutdownSettings;
+
+/// Every setting of the broker; `Config::default()` is what it does without any configuration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Where the broker listens and whom it lets in.
+    pub server: ServerSettings,
+    /// How much one client may ask for at once.
+    pub limits: LimitSettings,
+    /// How a dead connection is noticed.
+    pub heartbeat: HeartbeatSettings,
+    /// Long-polling.
+    pub poll: PollSettings,
+    /// What waits in memory for one subscriber.
+    pub outbox: OutboxSettings,
+    /// Past messages, over all channels.
+    pub history: HistorySettings,
+    /// Who is in a channel.
+    pub presence: PresenceSettings,
+    /// How the broker takes leave of its clients.
+    pub shutdown: ShutdownSettings,
+    /// What is logged.
+    pub log: LogSettings,
+    /// The rules of channels.
+    pub namespaces: NamespaceSettings,
+}
+
+impl Config {
+    /// The rules of a channel.
+    pub fn namespace(&self, channel: &ChannelName) -> &NamespaceRules {
+        self.namespaces.of(channel)
+    }
+
+    /// The sections that are there once, by name, in the order they are listed.
+    pub(super) fn sections(&mut self) -> [(&'static str, &mut dyn Section); 9] {
+        [
+            ("server", &mut self.server),
+            ("limits", &mut self.limits),
+            ("heartbeat", &mut self.heartbeat),
+            ("poll", &mut self.poll),
+            ("outbox", &mut self.outbox),
+            ("history", &mut self.history),
+            ("presence", &mut self.presence),
+            ("shutdown", &mut self.shutdown),
+            ("log", &mut self.log),
+        ]
+    }
+
+    /// Checks what no key can check alone.
+    ///
+    /// # Errors
+    /// When the broker would be open to everybody without having been told so, or settings contradict each other.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.server.listen.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        if let Some(address) = self.unprotected_address() {
+            return Err(ConfigError::PublicWithoutAuthentication { address });
+        }
+        if self.poll.timeout > self.poll.max_timeout {
+            return Err(ConfigError::Contradiction {
+                key: "poll.timeout_ms",
+                relation: "at most",
+                other: "poll.max_timeout_ms",
+            });
+        }
+        if self.limits.message_bytes > self.limits.request_bytes {
+            return Err(ConfigError::Contradiction {
+                key: "limits.message_bytes",
+                relation: "at most",
+                other: "limits.request_bytes",
+            });
+        }
+        if self.limits.message_bytes > self.outbox.bytes {
+            return Err(ConfigError::Contradiction {
+                key: "limits.message_bytes",
+                relation: "at most",
+                other: "outbox.bytes",
+            });
+        }
+        Ok(())
+    }
+
+    fn unprotected_address(&self) -> Option<SocketAddr> {
+        if self.server.allow_public_without_authentication {
+            return None;
+        }
+        self.server.public_address()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_before_the_first_colon_picks_the_namespace() {
+        let mut config = Config::default();
+        config.namespaces.entry("chat").history_messages = 7;
+        config.namespaces.default.history_messages = 3;
+        let messages = |name: &str| {
+            let name = ChannelName::parse(name).unwrap();
+            config.namespace(&name).history_messages
+        };
+        assert_eq!(messages("chat:room"), 7);
+        assert_eq!(messages("chat:room:1"), 7);
+        assert_eq!(messages("chat"), 3);
+        assert_eq!(messages("news:today"), 3);
+        assert_eq!(messages("default:x"), 3);
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(Config::default().validate().is_ok());
+    }
+}

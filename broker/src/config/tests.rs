@@ -1,0 +1,180 @@
+//! The layers together, and what is said when they cannot be used.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::*;
+
+/// Loads a file, variables and `--set` flags.
+fn load(file: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Loaded, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("widecast.toml");
+    fs::write(&path, file).unwrap();
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    let mut layers = Layers::new().file(&path)?.variables(variables)?;
+    for flag in flags {
+        layers = layers.set(flag)?;
+    }
+    layers.load()
+}
+
+/// The message for a file that cannot be used, without the directory it was in.
+fn refusal(file: &str) -> String {
+    let message = load(file, &[], &[]).unwrap_err().to_string();
+    match message.find("widecast.toml") {
+        Some(at) => message[at..].to_owned(),
+        None => message,
+    }
+}
+
+fn source(loaded: &Loaded, key: &str) -> String {
+    let entries = loaded.entries();
+    let entry = entries.iter().find(|entry| entry.key == key).unwrap();
+    match &entry.source {
+        Source::File { line, .. } => format!("line {line}"),
+        other => other.to_string(),
+    }
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let loaded = Layers::new().load().unwrap();
+    assert_eq!(loaded.config, Config::default());
+    assert!(
+        loaded
+            .entries()
+            .iter()
+            .all(|entry| entry.value == entry.default)
+    );
+}
+
+#[test]
+fn flags_win_over_variables_over_the_file_over_defaults() {
+    let file = "[limits]\nmessage_bytes = 11\nchannels_per_session = 12\nmessages_per_batch = 13\n";
+    let variables = [
+        ("WIDECAST_LIMITS_CHANNELS_PER_SESSION", "22"),
+        ("WIDECAST_LIMITS_MESSAGES_PER_BATCH", "23"),
+    ];
+    let loaded = load(file, &variables, &["limits.messages_per_batch=33"]).unwrap();
+    let limits = &loaded.config.limits;
+    assert_eq!(limits.message_bytes.get(), 11);
+    assert_eq!(limits.channels_per_session, 22);
+    assert_eq!(limits.messages_per_batch, 33);
+    assert_eq!(limits.commands_per_frame, 256);
+    assert_eq!(source(&loaded, "limits.message_bytes"), "line 2");
+    let variable = "the environment variable WIDECAST_LIMITS_CHANNELS_PER_SESSION";
+    assert_eq!(source(&loaded, "limits.channels_per_session"), variable);
+    assert_eq!(source(&loaded, "limits.messages_per_batch"), "--set");
+    assert_eq!(source(&loaded, "limits.commands_per_frame"), "default");
+}
+
+#[test]
+fn a_namespace_takes_what_it_does_not_set_from_the_default_one() {
+    let file = "[namespace.chat]\njsonp = true\n[namespace.default]\nhistory_messages = 7\n[namespace.empty]\n";
+    let loaded = load(file, &[], &["namespace.a.b.publish=false"]).unwrap();
+    let rules = &loaded.config.namespaces;
+    assert_eq!(rules.named["chat"].history_messages, 7);
+    assert!(rules.named["chat"].jsonp.is_on());
+    assert!(!rules.default.jsonp.is_on());
+    assert_eq!(rules.named["empty"], rules.default);
+    assert!(!rules.named["a.b"].publish.is_on());
+    assert_eq!(
+        source(&loaded, "namespace.chat.history_messages"),
+        "namespace.default"
+    );
+    assert_eq!(source(&loaded, "namespace.chat.publish"), "default");
+}
+
+#[test]
+fn every_value_shown_can_be_read_back() {
+    let shown = Layers::new().load().unwrap().entries();
+    let lines: Vec<String> = shown
+        .iter()
+        .map(|entry| format!("{} = {}", entry.key, entry.value))
+        .collect();
+    assert_eq!(
+        load(&lines.join("\n"), &[], &[]).unwrap().config,
+        Config::default()
+    );
+}
+
+#[test]
+fn lists_come_from_the_file_as_arrays_and_from_elsewhere_with_commas() {
+    let listen = |loaded: Loaded| loaded.config.server.listen;
+    let expected: Vec<SocketAddr> =
+        vec!["127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+    let file = "server.listen = [\"127.0.0.1:1\", \"[::1]:2\"]";
+    assert_eq!(listen(load(file, &[], &[]).unwrap()), expected);
+    let variable = [("WIDECAST_SERVER_LISTEN", "127.0.0.1:1, [::1]:2")];
+    assert_eq!(listen(load("", &variable, &[]).unwrap()), expected);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
+    insta::assert_snapshot!(refusal("\n[limits]\nmesage_bytes = 1"), @"widecast.toml:3: unknown setting limits.mesage_bytes (did you mean limits.message_bytes?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[sever]\nlisten = 1"), @"widecast.toml:2: unknown setting sever.listen (did you mean server.listen?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("listen = \"127.0.0.1:1\""), @"widecast.toml:1: unknown setting listen (did you mean server.listen?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[namespace.chat]\nhistory_mesages = 1"), @"widecast.toml:2: unknown setting namespace.chat.history_mesages (did you mean namespace.chat.history_messages?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[namespace.chat.extra]\nx = 1"), @"widecast.toml:1: unknown setting namespace.chat.extra (did you mean namespace.chat.history?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[telemetry]"), @"widecast.toml:1: unknown setting telemetry; `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[server.tls]\ncert = 'x'"), @"widecast.toml:2: unknown setting server.tls.cert; `widecast config show` lists all");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_what_was_expected() {
+    insta::assert_snapshot!(refusal("[server]\nlisten = '0.0.0.0'"), @r#"widecast.toml:2: server.listen = "0.0.0.0": expected a list, each item an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080"#);
+    insta::assert_snapshot!(refusal("[server]\nlisten = ['a:1', 3]"), @r#"widecast.toml:2: server.listen = ["a:1", 3]: expected a list, each item an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080"#);
+    insta::assert_snapshot!(refusal("[server]\nworkers = 0"), @r#"widecast.toml:2: server.workers = 0: expected "cores" or a whole number from 1 to 1024"#);
+    insta::assert_snapshot!(refusal("[server]\nallow_public_without_authentication = 'yes'"), @r#"widecast.toml:2: server.allow_public_without_authentication = "yes": expected true or false"#);
+    insta::assert_snapshot!(refusal("[server]\nbacklog = 99999999999999999999"), @"widecast.toml:2: server.backlog = 99999999999999999999: expected a whole number from 1 to 65535");
+    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = -1"), @"widecast.toml:2: limits.message_bytes = -1: expected a whole number from 1 to 268435456");
+    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = '1MiB'"), @r#"widecast.toml:2: limits.message_bytes = "1MiB": expected a whole number from 1 to 268435456"#);
+    insta::assert_snapshot!(refusal("[heartbeat]\ninterval_ms = 1.5"), @"widecast.toml:2: heartbeat.interval_ms = 1.5: expected a whole number from 10 to 3600000");
+    insta::assert_snapshot!(refusal("[log]\nfilter = 'loud'"), @r#"widecast.toml:2: log.filter = "loud": expected error, warn, info, debug, trace or off, or a list such as info,widecast::session=debug"#);
+    insta::assert_snapshot!(refusal("[namespace.default]\nslow_consumer = 'wait'"), @r#"widecast.toml:2: namespace.default.slow_consumer = "wait": expected disconnect, drop_oldest or latest"#);
+    insta::assert_snapshot!(refusal("server = 1"), @"widecast.toml:1: server = 1: expected a section with keys: [server]");
+    insta::assert_snapshot!(refusal("[server.listen]"), @r#"widecast.toml:1: server.listen = {}: expected a value such as ["127.0.0.1:8080"]"#);
+    insta::assert_snapshot!(refusal("namespace = 1"), @"widecast.toml:1: namespace = 1: expected a section with keys: [namespace]");
+    insta::assert_snapshot!(refusal("namespace.chat = 1"), @"widecast.toml:1: namespace.chat = 1: expected a section with keys: [namespace.chat]");
+}
+
+#[test]
+fn what_is_no_toml_is_refused_with_its_place() {
+    insta::assert_snapshot!(refusal("[server]\nlisten = é"), @"widecast.toml:2:10: not valid TOML: string values must be quoted, expected literal string");
+    insta::assert_snapshot!(refusal("[server\n"), @"widecast.toml:1:8: not valid TOML: unclosed table, expected `]`");
+    insta::assert_snapshot!(refusal("[log]\nformat = 'json'\nformat = 'text'"), @"widecast.toml:3:1: not valid TOML: duplicate key");
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() {
+    insta::assert_snapshot!(refusal("server.listen = []"), @"server.listen is empty: name at least one address, such as 127.0.0.1:8080");
+    insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
+    insta::assert_snapshot!(refusal("poll.timeout_ms = 61000"), @"poll.timeout_ms must be at most poll.max_timeout_ms: change one of the two");
+    insta::assert_snapshot!(refusal("limits.message_bytes = 2000000"), @"limits.message_bytes must be at most outbox.bytes: change one of the two");
+    let allowed =
+        "server.listen = ['0.0.0.0:80']\nserver.allow_public_without_authentication = true";
+    assert!(load(allowed, &[], &[]).is_ok());
+}
+
+#[test]
+fn variables_and_flags_are_refused_by_their_names() {
+    let message = |variables: &[(&str, &str)], flags: &[&str]| {
+        load("", variables, flags).unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(message(&[("WIDECAST_LIMITS_MESSAGE_BYTES", "1k")], &[]), @"the environment variable WIDECAST_LIMITS_MESSAGE_BYTES: limits.message_bytes = 1k: expected a whole number from 1 to 268435456");
+    insta::assert_snapshot!(message(&[("WIDECAST_NAMESPACE_CHAT_JSNP", "true")], &[]), @"unknown environment variable WIDECAST_NAMESPACE_CHAT_JSNP (did you mean WIDECAST_NAMESPACE_DEFAULT_JSONP?); those that begin with WIDECAST_ are settings");
+    insta::assert_snapshot!(message(&[], &["limits.message_bytes"]), @"--set limits.message_bytes: expected KEY=VALUE, such as --set limits.message_bytes=65536");
+    insta::assert_snapshot!(message(&[], &["limits.message=1"]), @"--set: unknown setting limits.message (did you mean limits.message_bytes?); `widecast config show` lists all");
+    insta::assert_snapshot!(message(&[], &["server.listen=localhost:80"]), @"--set: server.listen = localhost:80: expected a list, each item an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Layers::new()
+        .file(Path::new("/nowhere/w.toml"))
+        .unwrap_err();
+    insta::assert_snapshot!(error, @"cannot read the configuration file /nowhere/w.toml");
+}

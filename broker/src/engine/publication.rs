@@ -1,0 +1,37 @@
+//! What goes into an engine, and what comes back.
+
+use widecast_protocol::{
+    ChannelName, EventName, IdempotencyKey, Origin, Payload, Position, SenderKey,
+};
+
+use crate::history::HistoryLimits;
+
+/// A message before it has its place: authorised and checked by whoever made it.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The channel to publish on.
+    pub channel: ChannelName,
+    /// What to publish.
+    pub payload: Payload,
+    /// The name of the event.
+    pub event: Option<EventName>,
+    /// Who publishes, as the broker has verified it.
+    pub origin: Origin,
+    /// The key of the sender, who does not hear the message.
+    pub sender: Option<SenderKey>,
+    /// Makes a repetition within the window harmless.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// How much history the channel's namespace keeps.
+    pub history: HistoryLimits,
+}
+
+/// A message has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// The place.
+    pub position: Position,
+    /// Whether it had been published before with the same idempotency key; then nobody heard it again.
+    pub duplicate: bool,
+    /// How many subscribers it was handed to; of this node, if the engine has several.
+    pub subscribers: u64,
+}

@@ -1,0 +1,370 @@
+//! A real broker: the binary as a process of its own, on a port of its own, with its log caught.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::address::address;
+use crate::deadline::within;
+use crate::join::Join;
+use crate::metrics::Metrics;
+use crate::publisher::Publisher;
+use crate::settings::Settings;
+use crate::subscriber::{Subscriber, Transport};
+use crate::{cli, message_pack};
+
+/// A signal to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// What a service manager sends.
+    Terminate,
+    /// What Ctrl-C sends.
+    Interrupt,
+    /// What nobody can catch.
+    Kill,
+    /// Stops the process where it is.
+    Stop,
+    /// Lets a stopped process go on.
+    Continue,
+}
+
+impl Signal {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Terminate => "TERM",
+            Self::Interrupt => "INT",
+            Self::Kill => "KILL",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
+        }
+    }
+}
+
+/// A running broker. It is killed when this is dropped, and its log is then printed for the test runner to show on failure.
+#[derive(Debug)]
+pub struct Broker {
+    child: Child,
+    address: SocketAddr,
+    log: Log,
+    config: PathBuf,
+    http: reqwest::Client,
+    _directory: TempDir,
+}
+
+impl Broker {
+    /// Starts a broker with its defaults.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn start() -> Result<Self> {
+        Self::with(Settings::new()).await
+    }
+
+    /// Starts a broker with the settings.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn with(settings: Settings) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let config = directory.path().join("widecast.toml");
+        std::fs::write(&config, settings.to_toml())?;
+        let log = Log::default();
+        let (child, address) = launch(&config, "127.0.0.1:0", &log).await?;
+        Ok(Self {
+            child,
+            address,
+            log,
+            config,
+            http: reqwest::Client::builder().no_proxy().build()?,
+            _directory: directory,
+        })
+    }
+
+    /// Kills the broker without a word and starts it again on the same port; what only memory held is lost.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.child.kill().await?;
+        let listen = self.address.to_string();
+        (self.child, self.address) = launch(&self.config, &listen, &self.log).await?;
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn socket_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base of its HTTP addresses.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// An HTTP client without connections of its own yet.
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// A publisher without a sender key.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(self.http.clone(), self.base())
+    }
+
+    /// Joins over a transport.
+    ///
+    /// # Errors
+    /// When the broker refuses, or does not answer in time.
+    pub async fn join(&self, transport: Transport, join: &Join) -> Result<Subscriber> {
+        let what = format!("joining {:?} over {transport:?}", join.channels);
+        within(&what, Subscriber::open(transport, self, join)).await
+    }
+
+    /// The answer to a GET, which must succeed, as JSON.
+    ///
+    /// # Errors
+    /// When there is no answer, or not a good one.
+    pub async fn get(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Value> {
+        let query: Vec<_> = query
+            .iter()
+            .map(|&(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        let response = self
+            .http
+            .get(address(&self.base(), segments, &query)?)
+            .send()
+            .await?;
+        let (status, body) = (response.status(), response.text().await?);
+        if !status.is_success() {
+            bail!("GET /{}: {status}: {body}", segments.join("/"));
+        }
+        serde_json::from_str(&body).with_context(|| body)
+    }
+
+    /// The cursor at the end of a channel, as a poll without a cursor gives it.
+    ///
+    /// # Errors
+    /// When there is no answer, or not a good one.
+    pub async fn end_of(&self, channel: &str) -> Result<String> {
+        let answer = self.get(&["channels", channel, "poll"], &[]).await?;
+        let cursor = answer["cursor"].as_str();
+        Ok(cursor
+            .with_context(|| format!("no cursor: {answer}"))?
+            .to_owned())
+    }
+
+    /// How many subscribe to the channel.
+    ///
+    /// # Errors
+    /// When there is no answer, or not a good one.
+    pub async fn subscribers(&self, channel: &str) -> Result<u64> {
+        let answer = self.get(&["channels", channel], &[]).await?;
+        let count = answer["subscribers"].as_u64();
+        count.with_context(|| format!("no count of subscribers: {answer}"))
+    }
+
+    /// All metrics as they are now.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let response = self
+            .http
+            .get(format!("{}/metrics", self.base()))
+            .send()
+            .await?;
+        Metrics::parse(&response.error_for_status()?.text().await?)
+    }
+
+    /// The memory that the process has resident.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let id = self.child.id().context("the broker has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub async fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.id().context("the broker has ended")?;
+        // The shell's own `kill`: sending a signal otherwise takes unsafe code.
+        let line = format!("kill -{} {id}", signal.name());
+        let status = Command::new("sh").args(["-c", &line]).status().await?;
+        if !status.success() {
+            bail!("{line}: {status}");
+        }
+        Ok(())
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        within("the end of the broker", async {
+            Ok(self.child.wait().await?)
+        })
+        .await
+    }
+
+    /// Makes sure that it still runs and answers.
+    ///
+    /// # Errors
+    /// When it has ended, or does not publish and deliver any more.
+    pub async fn check_alive(&mut self) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("the broker has ended: {status}");
+        }
+        self.publisher().publish("alive", true).await?;
+        if self.log.text().contains("panicked") {
+            bail!("the broker panicked");
+        }
+        Ok(())
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Posts a body to a path, with a content type and further headers.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub async fn post(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<Answer> {
+        let request = self.http.post(format!("{}{path}", self.base()));
+        Answer::read(
+            request
+                .header("content-type", content_type)
+                .body(body)
+                .send()
+                .await?,
+        )
+        .await
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        eprintln!("--- the broker's log\n{}---", self.log.text());
+    }
+}
+
+/// An HTTP answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The content type, without parameters.
+    pub content_type: String,
+    /// The body: JSON and MessagePack as what they say, anything else as text.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Reads the answer.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the body is not what its content type says.
+    pub async fn read(response: reqwest::Response) -> Result<Self> {
+        let status = response.status().as_u16();
+        let header = response.headers().get("content-type");
+        let content_type = header
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let content_type = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let bytes = response.bytes().await?;
+        let body = if content_type.ends_with("msgpack") {
+            message_pack::decode(&bytes)?
+        } else if content_type.ends_with("json") && !content_type.contains("ndjson") {
+            serde_json::from_slice(&bytes)?
+        } else {
+            String::from_utf8_lossy(&bytes).into()
+        };
+        Ok(Self {
+            status,
+            content_type,
+            body,
+        })
+    }
+}
+
+async fn launch(config: &PathBuf, listen: &str, log: &Log) -> Result<(Child, SocketAddr)> {
+    let mut command = cli::command(&["serve", "--listen", listen, "--config"]).await?;
+    let mut child = command.arg(config).stdout(Stdio::null()).spawn()?;
+    let (told, mut address) = watch::channel(None);
+    let stderr = child.stderr.take().context("standard error is piped")?;
+    tokio::spawn(log.clone().catch(stderr, told));
+    let up = async {
+        // Ends with an error when the process has closed its standard error.
+        let address = address.wait_for(Option::is_some).await?;
+        (*address).context("just seen")
+    };
+    let address = within("the broker's start", up).await;
+    Ok((child, address.with_context(|| log.text())?))
+}
+
+/// The lines a broker has logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn text(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn catch(self, stderr: impl AsyncRead + Unpin, told: watch::Sender<Option<SocketAddr>>) {
+        let mut lines = BufReader::new(stderr).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if told.borrow().is_none()
+                && let Some(address) = listening(&line)
+            {
+                told.send_replace(Some(address));
+            }
+            let mut text = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+}
+
+/// The address in `listening on http://127.0.0.1:8080`, wherever it stands in a log line.
+fn listening(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("listening on http://")?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && !".:[]abcdef".contains(c));
+    rest[..end.unwrap_or(rest.len())].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listening;
+
+    #[test]
+    fn the_address_is_found_in_a_log_line() {
+        let line = "2026-01-01T00:00:00Z  INFO listening on http://127.0.0.1:1234 workers=2";
+        assert_eq!(listening(line).map(|a| a.port()), Some(1234));
+        assert_eq!(listening("http://127.0.0.1:1234"), None);
+    }
+}

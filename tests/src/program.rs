@@ -1,0 +1,51 @@
+//! Where the `widecast` binary is, built if need be.
+//!
+//! `tests/run` builds it beforehand and sets `WIDECAST_BINARY`; a plain `cargo test` builds it here, once per test
+//! program, because cargo does not build the binary of another package for a test.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
+
+/// The path of the binary.
+///
+/// # Errors
+/// When it cannot be built.
+pub async fn binary() -> Result<&'static Path> {
+    let path = BINARY.get_or_try_init(find_or_build).await?;
+    Ok(path)
+}
+
+async fn find_or_build() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("WIDECAST_BINARY") {
+        return Ok(path.into());
+    }
+    // A test program is target/PROFILE/deps/NAME-HASH.
+    let program = env::current_exe()?;
+    let target = program.ancestors().nth(2).context("no target directory")?;
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "widecast",
+        "--bin",
+        "widecast",
+    ]);
+    if target.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let output = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .await?;
+    if !output.status.success() {
+        bail!("cargo build: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(target.join("widecast"))
+}

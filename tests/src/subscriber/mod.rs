@@ -1,0 +1,289 @@
+//! One subscriber over every transport and codec.
+
+pub mod envelope;
+pub mod event_stream;
+pub mod lines;
+pub mod link;
+pub mod raw_poll;
+pub mod raw_sse;
+pub mod raw_stream;
+pub mod raw_websocket;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::broker::Broker;
+use crate::deadline::within;
+use crate::heard::{Heard, Message};
+use crate::join::Join;
+use crate::publisher::Publisher;
+
+use self::envelope::Envelope;
+use self::link::{Codec, Link};
+use self::raw_poll::{PollKind, RawPoll};
+use self::raw_sse::RawSse;
+use self::raw_stream::RawStream;
+use self::raw_websocket::RawWebSocket;
+
+/// A transport, and with what codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// `new WebSocket(…)`: only the data.
+    RawWebSocket,
+    /// Envelope frames in JSON over WebSocket.
+    JsonWebSocket,
+    /// Envelope frames in MessagePack over WebSocket.
+    MessagePackWebSocket,
+    /// `new EventSource(…)`.
+    RawSse,
+    /// Envelope frames over an event stream, commands by POST.
+    EnvelopeSse,
+    /// NDJSON lines of messages.
+    RawStream,
+    /// Envelope frames in NDJSON, commands by POST.
+    JsonStream,
+    /// Envelope frames in length-prefixed MessagePack, commands by POST.
+    MessagePackStream,
+    /// Polls that wait for a message.
+    LongPoll,
+    /// Polls that answer at once.
+    ShortPoll,
+    /// Polls answered with a script.
+    JsonpPoll,
+    /// Envelope frames fetched by polls, commands with the polls.
+    EnvelopePoll,
+}
+
+impl Transport {
+    /// Every transport and codec.
+    pub const ALL: [Self; 12] = [
+        Self::RawWebSocket,
+        Self::JsonWebSocket,
+        Self::MessagePackWebSocket,
+        Self::RawSse,
+        Self::EnvelopeSse,
+        Self::RawStream,
+        Self::JsonStream,
+        Self::MessagePackStream,
+        Self::LongPoll,
+        Self::ShortPoll,
+        Self::JsonpPoll,
+        Self::EnvelopePoll,
+    ];
+
+    /// Whether it shows a message's place; the plain WebSocket shows nothing but data.
+    pub fn shows_more_than_data(self) -> bool {
+        self != Self::RawWebSocket
+    }
+
+    /// Whether what is heard comes by polls.
+    pub fn polls(self) -> bool {
+        matches!(
+            self,
+            Self::LongPoll | Self::ShortPoll | Self::JsonpPoll | Self::EnvelopePoll
+        )
+    }
+
+    /// Whether it speaks the envelope protocol.
+    pub fn is_envelope(self) -> bool {
+        matches!(
+            self,
+            Self::JsonWebSocket
+                | Self::MessagePackWebSocket
+                | Self::EnvelopeSse
+                | Self::JsonStream
+                | Self::MessagePackStream
+                | Self::EnvelopePoll
+        )
+    }
+}
+
+/// A subscriber that has joined.
+pub struct Subscriber {
+    transport: Transport,
+    join: Join,
+    publisher: Publisher,
+    inner: Inner,
+}
+
+enum Inner {
+    RawWebSocket(RawWebSocket),
+    RawSse(RawSse),
+    RawStream(RawStream),
+    RawPoll(RawPoll),
+    Envelope(Box<Envelope>),
+}
+
+impl Subscriber {
+    /// Joins; what is published after this returns is heard.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn open(transport: Transport, broker: &Broker, join: &Join) -> Result<Self> {
+        let poll = async |kind| RawPoll::open(broker, join, kind).await.map(Inner::RawPoll);
+        let envelope = async |link: Result<Link>| {
+            let envelope = Envelope::open(link?, join).await?;
+            Ok(Inner::Envelope(Box::new(envelope)))
+        };
+        let inner = match transport {
+            Transport::RawWebSocket => RawWebSocket::open(broker, join)
+                .await
+                .map(Inner::RawWebSocket),
+            Transport::RawSse => RawSse::open(broker, join).await.map(Inner::RawSse),
+            Transport::RawStream => RawStream::open(broker, join).await.map(Inner::RawStream),
+            Transport::LongPoll => poll(PollKind::Long).await,
+            Transport::ShortPoll => poll(PollKind::Short).await,
+            Transport::JsonpPoll => poll(PollKind::Jsonp).await,
+            Transport::JsonWebSocket => {
+                envelope(Link::websocket(broker, join, Codec::Json).await).await
+            }
+            Transport::MessagePackWebSocket => {
+                envelope(Link::websocket(broker, join, Codec::MessagePack).await).await
+            }
+            Transport::EnvelopeSse => envelope(Link::event_stream(broker, join).await).await,
+            Transport::JsonStream => envelope(Link::stream(broker, join, Codec::Json).await).await,
+            Transport::MessagePackStream => {
+                envelope(Link::stream(broker, join, Codec::MessagePack).await).await
+            }
+            Transport::EnvelopePoll => envelope(Ok(Link::poll(broker, join))).await,
+        }?;
+        let mut publisher = broker.publisher();
+        if let Some(sender) = &join.sender {
+            publisher = publisher.sender(sender);
+        }
+        let join = join.clone();
+        Ok(Self {
+            transport,
+            join,
+            publisher,
+            inner,
+        })
+    }
+
+    /// The transport.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// What it hears next, whatever it is.
+    ///
+    /// # Errors
+    /// When nothing comes in time, or what comes makes no sense.
+    pub async fn next(&mut self) -> Result<Heard> {
+        let what = format!("{:?} hears something", self.transport);
+        within(&what, self.listen()).await
+    }
+
+    /// What it hears next, without a deadline. A call that is given up loses nothing.
+    ///
+    /// # Errors
+    /// When what comes makes no sense.
+    pub async fn listen(&mut self) -> Result<Heard> {
+        match &mut self.inner {
+            Inner::RawWebSocket(it) => it.next().await,
+            Inner::RawSse(it) => it.next().await,
+            Inner::RawStream(it) => it.next().await,
+            Inner::RawPoll(it) => it.next().await,
+            Inner::Envelope(it) => it.next().await,
+        }
+    }
+
+    /// The next thing it hears, which must be a message.
+    ///
+    /// # Errors
+    /// When it hears something else, or nothing in time.
+    pub async fn message(&mut self) -> Result<Message> {
+        match self.next().await? {
+            Heard::Message(message) => Ok(message),
+            other => bail!("{:?} heard {other:?} instead of a message", self.transport),
+        }
+    }
+
+    /// The data of the next so many messages.
+    ///
+    /// # Errors
+    /// When it hears something else, or not so many in time.
+    pub async fn data(&mut self, count: usize) -> Result<Vec<Value>> {
+        let mut heard = Vec::with_capacity(count);
+        while heard.len() < count {
+            let message = self.message().await;
+            let message = message.with_context(|| format!("after {} messages", heard.len()))?;
+            heard.push(message.data);
+        }
+        Ok(heard)
+    }
+
+    /// The next thing it hears, which must be the end.
+    ///
+    /// # Errors
+    /// When it hears something else, or nothing in time.
+    pub async fn closed(&mut self) -> Result<Option<u16>> {
+        match self.next().await? {
+            Heard::Closed { code, .. } => Ok(code),
+            other => bail!("{:?} heard {other:?} instead of the end", self.transport),
+        }
+    }
+
+    /// Publishes text as this subscriber: over its connection where that can carry it, else by POST with its sender key.
+    ///
+    /// # Errors
+    /// When the broker does not accept it.
+    pub async fn publish(&mut self, channel: &str, text: &str) -> Result<()> {
+        match &mut self.inner {
+            Inner::RawWebSocket(it) => it.send_text(text).await,
+            Inner::Envelope(it) => it.publish(channel, text.into()).await.map(drop),
+            _ => self.publisher.publish(channel, text).await.map(drop),
+        }
+    }
+
+    /// Where it is, if the transport tells: hand it to [`Join::from`] to resume.
+    pub fn cursor(&self) -> Option<String> {
+        match &self.inner {
+            Inner::RawWebSocket(_) => None,
+            Inner::RawSse(it) => it.cursor(),
+            Inner::RawStream(it) => it.cursor(),
+            Inner::RawPoll(it) => it.cursor(),
+            Inner::Envelope(it) => it.cursor(),
+        }
+    }
+
+    /// What it asked for when it joined.
+    pub fn join(&self) -> &Join {
+        &self.join
+    }
+
+    /// The envelope session, for its commands.
+    ///
+    /// # Errors
+    /// When the transport is a raw one.
+    pub fn envelope(&mut self) -> Result<&mut Envelope> {
+        match &mut self.inner {
+            Inner::Envelope(it) => Ok(it),
+            _ => bail!("{:?} has no envelope", self.transport),
+        }
+    }
+
+    /// Leaves in the way the transport has: a close frame, or the end of the connection.
+    ///
+    /// # Errors
+    /// When the broker does not answer the close frame in time.
+    pub async fn close(self) -> Result<()> {
+        let closing = async {
+            match self.inner {
+                Inner::RawWebSocket(it) => it.close().await,
+                Inner::Envelope(it) => it.close().await,
+                Inner::RawSse(_) | Inner::RawStream(_) | Inner::RawPoll(_) => Ok(()),
+            }
+        };
+        within("closing", closing).await
+    }
+
+    /// Vanishes without a word; a WebSocket's connection is reset.
+    pub fn kill(self) {
+        match self.inner {
+            Inner::RawWebSocket(it) => it.kill(),
+            Inner::Envelope(it) => it.kill(),
+            Inner::RawSse(_) | Inner::RawStream(_) | Inner::RawPoll(_) => {}
+        }
+    }
+}
