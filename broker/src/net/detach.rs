@@ -29,11 +29,11 @@ pub struct Detached {
 ///
 /// The answer must be one without a length: 101, or one with `Connection: close` and no chunking.
 /// `None` when the request did not come through [`super::serve`], as in a test without sockets.
-pub fn detach(
+pub fn detach<R: FnOnce(Detached) + 'static>(
     request: &HttpRequest,
     payload: Payload,
-    receiver: impl FnOnce(Detached) + 'static,
-) -> Option<impl MessageBody<Error = Infallible>> {
+    receiver: R,
+) -> Option<impl MessageBody<Error = Infallible> + use<R>> {
     let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
     Some(DetachBody {
         connection,
