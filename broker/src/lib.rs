@@ -6,6 +6,9 @@
 pub mod api;
 pub mod auth;
 pub mod config;
+pub mod engine;
 pub mod history;
 pub mod metrics;
 pub mod net;
+pub mod presence;
+pub mod session;
