@@ -79,9 +79,10 @@ fn each_delivery_of_a_paced_run_has_a_latency() {
 
 #[test]
 fn polls_are_answered_short_and_long() {
-    for polling in [Polling::Short, Polling::Long] {
+    let target = floor(Batching::None).unwrap();
+    for polling in [Polling::Short, Polling::Long, Polling::Long] {
         let plan = PollPlan {
-            target: floor(Batching::None).unwrap(),
+            target,
             pollers: 5,
             polling,
             answers: 50,

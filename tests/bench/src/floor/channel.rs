@@ -102,6 +102,11 @@ impl Channel {
         }
     }
 
+    /// Forgets a poll whose connection has gone.
+    pub(super) fn abandon(&mut self, connection: usize) {
+        self.waiting.retain(|&waiting| waiting != connection);
+    }
+
     /// The polls that the newest message answers, and the answer.
     pub(super) fn answer_polls(&mut self) -> Option<(Vec<usize>, Vec<u8>)> {
         if self.waiting.is_empty() {
@@ -163,5 +168,7 @@ mod tests {
         assert_eq!(waiting, [1]);
         assert_eq!(channel.poll(2, Some(0)), Some(answer));
         assert!(channel.poll(1, Some(1)).is_none());
+        channel.abandon(1);
+        assert_eq!(channel.answer_polls(), None);
     }
 }

@@ -10,6 +10,11 @@ use crate::form::Form;
 pub(super) enum Role {
     /// Requests and answers, one after the other.
     Http,
+    /// Has asked for the next message of a channel.
+    Polling {
+        /// Index of the channel.
+        channel: usize,
+    },
     /// Open, and about to name its channel in a frame.
     Joining(Form),
     /// Hears a channel.

@@ -116,7 +116,7 @@ impl Floor {
         let mut used = 0;
         while used < input.len() {
             match self.role(index) {
-                Role::Http => {
+                Role::Http | Role::Polling { .. } => {
                     let Some(request) = request(&input[used..]) else {
                         break;
                     };
@@ -171,10 +171,11 @@ impl Floor {
             return Err(Gone);
         };
         let channel = self.channel(channel);
-        match self.channels[channel].poll(index, cursor) {
-            Some(bytes) => self.write(index, &bytes),
-            None => Ok(()),
+        if let Some(bytes) = self.channels[channel].poll(index, cursor) {
+            return self.write(index, &bytes);
         }
+        self.set_role(index, Role::Polling { channel });
+        Ok(())
     }
 
     fn publish(&mut self, index: usize, request: &Request<'_>) -> Result<(), Gone> {
@@ -206,11 +207,12 @@ impl Floor {
         }
         let mut gone = Vec::new();
         if let Some((polls, bytes)) = self.channels[index].answer_polls() {
-            gone.extend(
-                polls
-                    .into_iter()
-                    .filter(|&poll| self.write(poll, &bytes).is_err()),
-            );
+            for poll in polls {
+                self.set_role(poll, Role::Http);
+                if self.write(poll, &bytes).is_err() {
+                    gone.push(poll);
+                }
+            }
         }
         let channel = &self.channels[index];
         let limit = match self.batching {
@@ -280,10 +282,14 @@ impl Floor {
             return;
         };
         self.free.push(index);
-        if let Role::Subscriber { channel, place } = connection.role
-            && let Some(moved) = self.channels[channel].leave(place)
-        {
-            self.set_role(moved, Role::Subscriber { channel, place });
+        match connection.role {
+            Role::Http | Role::Joining(_) => {}
+            Role::Polling { channel } => self.channels[channel].abandon(index),
+            Role::Subscriber { channel, place } => {
+                if let Some(moved) = self.channels[channel].leave(place) {
+                    self.set_role(moved, Role::Subscriber { channel, place });
+                }
+            }
         }
     }
 }
