@@ -1,0 +1,111 @@
+//! What ends the command, and with which exit status: 2 when what it was told cannot be used, 1 when it failed while
+//! running, 0 for help and version.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use thiserror::Error;
+
+use crate::config::ConfigError;
+
+/// Why the command ends.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The text was asked for: help or version.
+    #[error("{0}")]
+    Asked(String),
+    /// The arguments are not as they should be.
+    #[error("{0}")]
+    Arguments(String),
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The broker does not answer.
+    #[error("cannot reach the broker at {url} ({reason}): is it running, and is --url right?")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The broker answers that it will not.
+    #[error("the broker refuses: {0}")]
+    Refused(String),
+    /// The data cannot be read.
+    #[error("cannot read the data from standard input")]
+    Input(#[source] io::Error),
+    /// The data is not what it is said to be.
+    #[error("the data is not {0}")]
+    NotInForm(&'static str),
+    /// Standard output does not take what is printed.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// The process cannot do what it needs from the operating system.
+    #[error("cannot {0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+impl CliError {
+    /// The status the process ends with.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Asked(_) => 0,
+            Self::Arguments(_) | Self::Config(_) => 2,
+            // Whoever reads the output has seen enough, as `head` has.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            _ => 1,
+        }
+    }
+
+    /// Writes what there is to say, errors as one line with their causes, and gives the exit status.
+    pub fn report(&self, output: &mut dyn io::Write, errors: &mut dyn io::Write) -> ExitCode {
+        let status = self.exit_status();
+        // When neither can be written to, the status is all that is left to tell.
+        let _ = match self {
+            Self::Asked(text) => write!(output, "{text}"),
+            _ if status == 0 => Ok(()),
+            _ => writeln!(errors, "error: {}", chain(self)),
+        };
+        ExitCode::from(status)
+    }
+}
+
+/// An error with its causes in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    line
+}
+
+/// clap says what is wrong over several lines; here it is one, without the usage.
+impl From<clap::Error> for CliError {
+    fn from(error: clap::Error) -> Self {
+        let text = error.render().to_string();
+        if matches!(
+            error.kind(),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+        ) {
+            return Self::Asked(text);
+        }
+        let parts = text
+            .lines()
+            .map(str::trim)
+            .take_while(|line| !line.starts_with("Usage:"))
+            .filter(|line| !line.is_empty() && !line.starts_with("For more information"))
+            .map(|line| {
+                line.trim_start_matches("error: ")
+                    .trim_start_matches("tip: ")
+            });
+        let parts: Vec<&str> = parts.collect();
+        Self::Arguments(format!(
+            "{}; see widecast --help",
+            parts.join("; ").replace(":; ", ": ")
+        ))
+    }
+}

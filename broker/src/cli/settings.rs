@@ -1,0 +1,137 @@
+//! `widecast config check` and `widecast config show`.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+use super::arguments::{ConfigCommand, ServeArguments};
+use super::error::CliError;
+use crate::config::{Entry, Loaded};
+
+/// How wide the comments of `config show` are.
+const WIDTH: usize = 96;
+
+/// Checks or shows the settings.
+///
+/// # Errors
+/// When they cannot be used, or the output cannot be written.
+pub fn run_config_command(
+    command: &ConfigCommand,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    output: &mut dyn Write,
+) -> Result<(), CliError> {
+    let written = match command {
+        ConfigCommand::Check(arguments) => {
+            arguments.load(variables)?;
+            check(arguments, output)
+        }
+        ConfigCommand::Show(arguments) => show(&arguments.load(variables)?, output),
+    };
+    written.map_err(CliError::Output)
+}
+
+fn check(arguments: &ServeArguments, output: &mut dyn Write) -> io::Result<()> {
+    match arguments.file() {
+        Some(path) => writeln!(output, "the settings can be used; file: {}", path.display()),
+        None => writeln!(output, "the settings can be used; no file"),
+    }
+}
+
+/// Writes a TOML file that sets every key to the value it has.
+fn show(loaded: &Loaded, output: &mut dyn Write) -> io::Result<()> {
+    let mut current = String::new();
+    for entry in loaded.entries() {
+        let Some((section, key)) = entry.key.rsplit_once('.') else {
+            continue;
+        };
+        if section != current {
+            let gap = if current.is_empty() { "" } else { "\n" };
+            writeln!(output, "{gap}[{}]", section_header(section))?;
+            section.clone_into(&mut current);
+        }
+        for line in comment(&entry) {
+            writeln!(output, "# {line}")?;
+        }
+        writeln!(output, "{key} = {}", entry.value)?;
+    }
+    output.flush()
+}
+
+/// The name of a section as TOML wants it: the name of a namespace may need quotes.
+fn section_header(section: &str) -> String {
+    match section.split_once('.') {
+        Some((table, name)) if !is_bare(name) => format!("{table}.{}", serde_json::json!(name)),
+        _ => section.to_owned(),
+    }
+}
+
+fn is_bare(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+fn comment(entry: &Entry) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in entry.meaning.split_whitespace() {
+        let last = lines.last().map_or(0, String::len);
+        if last > 0 && last + 1 + word.len() > WIDTH {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.push(format!(
+        "Default: {} · from: {}",
+        entry.default, entry.source
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+    use std::fs;
+
+    fn shown(loaded: &Loaded) -> String {
+        let mut output = Vec::new();
+        show(loaded, &mut output).unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn what_is_shown_is_a_file_that_says_the_same() {
+        let layers = Layers::new().set("namespace.a b.c.jsonp=true").unwrap();
+        let loaded = layers
+            .set("limits.message_bytes=17")
+            .unwrap()
+            .load()
+            .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("shown.toml");
+        fs::write(&path, shown(&loaded)).unwrap();
+        let again = Layers::new().file(&path).unwrap().load().unwrap();
+        assert_eq!(again.config, loaded.config);
+    }
+
+    #[test]
+    fn each_key_has_its_meaning_default_and_origin() {
+        let layers = Layers::new().set("heartbeat.timeout_ms=17").unwrap();
+        let text = shown(&layers.load().unwrap());
+        let start = text.find("[heartbeat]").unwrap();
+        let end = text.find("[poll]").unwrap();
+        insta::assert_snapshot!(&text[start..end], @r#"
+        [heartbeat]
+        # How often the broker sends a heartbeat to a session that it sends nothing else: a ping, a
+        # comment or an empty line.
+        # Default: 25000 · from: default
+        interval_ms = 25000
+        # How long a client may take to answer a ping before its connection is dropped.
+        # Default: 10000 · from: --set
+        timeout_ms = 17
+        "#);
+    }
+}
