@@ -7,6 +7,8 @@ pub mod api;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod history;
 pub mod metrics;
 pub mod net;
+pub mod presence;

@@ -4,7 +4,7 @@
 //! is here. It hands what it has ordered to [`Deliver`], which the registry implements: the engine knows nothing of
 //! subscribers, sessions or sockets.
 //!
-//! What every engine owes its callers, and [`conformance`](self) tests:
+//! What every engine owes its callers, and `conformance.rs` checks:
 //! - One total order per channel: offsets 1, 2, 3… without holes per epoch, delivered in that order by every node.
 //! - Who takes [`Engine::position`] after [`Engine::subscribed`] has been answered, is delivered everything after that
 //!   position, or is told [`Deliver::lost`].
@@ -14,21 +14,23 @@
 //! of this is in the signatures, so that nobody above has to know which engine it is.
 
 mod clock;
+#[cfg(test)]
+mod conformance;
 mod error;
+pub mod memory;
 mod publication;
 mod reading;
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use widecast_protocol::encoded::EncodedMessage;
-use widecast_protocol::reply::Member;
-use widecast_protocol::{ChannelName, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Member, Position};
 
 pub use crate::history::HistoryLimits;
 pub use crate::presence::{ConnectionId, PresenceChange, PresenceEntry};
 pub use clock::{Clock, SystemClock};
 pub use error::EngineError;
+pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
 pub use reading::{ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Replay};
 

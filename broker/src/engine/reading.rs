@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use widecast_protocol::encoded::EncodedMessage;
-use widecast_protocol::{ChannelName, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 /// What a reader has missed.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ pub struct History<T> {
 #[derive(Debug)]
 pub(super) struct Held<T> {
     pub(super) message: T,
-    bytes: u64,
+    pub(super) bytes: u64,
     stored_at: Instant,
 }
 
@@ -205,6 +205,10 @@ mod tests {
         }
         let all: Vec<_> = view.all().copied().collect();
         assert_eq!(all, readable);
+        assert_eq!(
+            (view.len(), view.is_empty()),
+            (readable.len(), readable.is_empty())
+        );
     }
 
     proptest! {
@@ -237,7 +241,7 @@ mod tests {
                 }
                 prop_assert_eq!(history.newest(), Offset(model.all.len() as u64));
                 prop_assert_eq!(history.len(), model.all.len() - model.dropped);
-                prop_assert_eq!(history.is_empty(), history.len() == 0);
+                prop_assert_eq!(history.is_empty(), model.dropped == model.all.len());
                 prop_assert_eq!(history.bytes(), model.bytes());
                 let oldest = model.all.get(model.dropped).map(|&(_, at)| at);
                 prop_assert_eq!(history.oldest_stored_at(), oldest);

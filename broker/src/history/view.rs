@@ -58,6 +58,11 @@ impl<'a, T> HistoryView<'a, T> {
         self.newest(self.len())
     }
 
+    /// The bytes of the messages, as they were given.
+    pub fn bytes(&self) -> u64 {
+        self.held.range(self.expired..).map(|held| held.bytes).sum()
+    }
+
     /// How many messages there are.
     pub fn len(&self) -> usize {
         self.held.len() - self.expired

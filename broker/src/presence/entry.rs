@@ -1,6 +1,6 @@
 //! What goes into a roster, and what comes out.
 
-use widecast_protocol::reply::Member;
+use widecast_protocol::Member;
 
 /// A connection, different from every other of this broker while either is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,265 @@
+//! One channel of the memory engine: its offsets, history, idempotency keys and members. Called under its lock.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use widecast_protocol::{EncodedMessage, Epoch, Member, Message, Offset, Position};
+
+use super::agenda::Matter;
+use super::idempotency::RecentKeys;
+use super::settings::MemorySettings;
+use crate::engine::Deliver;
+use crate::engine::publication::{Publication, Published};
+use crate::engine::reading::ChannelInfo;
+use crate::history::{History, HistoryLimits, HistoryView};
+use crate::presence::{ConnectionId, PresenceChange, PresenceEntry, Roster};
+
+/// Later than any broker runs: a duration from the configuration may be too long to be added to a time.
+const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
+
+fn later(start: Instant, duration: Duration) -> Instant {
+    start + duration.min(FOREVER)
+}
+
+/// The life of a channel, from when it was first named until it is forgotten.
+#[derive(Debug)]
+pub(super) struct Channel {
+    epoch: Epoch,
+    history: History<Arc<EncodedMessage>>,
+    /// As they came with the last call that brings them: they are the namespace's.
+    limits: HistoryLimits,
+    /// The newest message's timestamp: the next is not earlier, even when the clock is set back.
+    timestamp_ms: u64,
+    /// Boxed, like the roster: most channels have none, and there may be very many channels.
+    keys: Option<Box<RecentKeys>>,
+    roster: Option<Box<Roster>>,
+    subscribers: u64,
+    last_used: Instant,
+}
+
+/// When a message comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) now: Instant,
+    pub(super) wall_ms: u64,
+}
+
+impl Channel {
+    pub(super) fn new(epoch: Epoch, limits: HistoryLimits, now: Instant) -> Self {
+        Self {
+            epoch,
+            history: History::default(),
+            limits,
+            timestamp_ms: 0,
+            keys: None,
+            roster: None,
+            subscribers: 0,
+            last_used: now,
+        }
+    }
+
+    /// The channel was used: it is remembered for longer.
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.last_used = now;
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.place(self.history.newest())
+    }
+
+    pub(super) fn place(&self, offset: Offset) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset,
+        }
+    }
+
+    /// The messages that can be read now.
+    pub(super) fn readable(&self, now: Instant) -> HistoryView<'_, Arc<EncodedMessage>> {
+        self.history.as_of(now, self.limits.age)
+    }
+
+    pub(super) fn set_limits(&mut self, limits: HistoryLimits, now: Instant) {
+        self.limits = limits;
+        self.history.trim(now, limits);
+    }
+
+    /// Gives the message its place, keeps it and hands it over; unless it is a repetition.
+    pub(super) fn publish(
+        &mut self,
+        publication: Publication,
+        stamp: Stamp,
+        settings: &MemorySettings,
+        deliver: &dyn Deliver,
+    ) -> Published {
+        if let Some(first) = self.first_use(&publication, stamp.now, settings) {
+            return Published {
+                position: self.place(first),
+                duplicate: true,
+                subscribers: 0,
+            };
+        }
+        self.limits = publication.history;
+        self.timestamp_ms = self.timestamp_ms.max(stamp.wall_ms);
+        let offset = self.history.newest().next();
+        if let Some(key) = publication.idempotency_key {
+            let keys = self.keys.get_or_insert_default();
+            keys.remember(key, offset, stamp.now, settings.idempotency_keys);
+            self.release_keys();
+        }
+        let message = Arc::new(EncodedMessage::new(Message {
+            channel: publication.channel,
+            payload: publication.payload,
+            event: publication.event,
+            origin: publication.origin,
+            offset,
+            epoch: self.epoch,
+            timestamp_ms: self.timestamp_ms,
+            sender: publication.sender,
+        }));
+        let weight = message.weight_bytes() as u64;
+        // Kept before it is handed over: should a subscriber's code panic, the place is taken all the same.
+        let kept = Arc::clone(&message);
+        self.history.append(kept, weight, stamp.now, self.limits);
+        Published {
+            position: self.place(offset),
+            duplicate: false,
+            subscribers: deliver.deliver(message),
+        }
+    }
+
+    fn first_use(
+        &mut self,
+        publication: &Publication,
+        now: Instant,
+        settings: &MemorySettings,
+    ) -> Option<Offset> {
+        let key = publication.idempotency_key.as_ref()?;
+        let keys = self.keys.as_mut()?;
+        keys.find(key, now, settings.idempotency_window)
+    }
+
+    pub(super) fn enter(&mut self, entry: PresenceEntry, now: Instant) -> Option<PresenceChange> {
+        self.roster.get_or_insert_default().enter(entry, now)
+    }
+
+    pub(super) fn exit(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(roster) = &mut self.roster {
+            roster.exit(connection, now);
+        }
+    }
+
+    /// Removes one member whose grace time is over.
+    pub(super) fn expire_member(
+        &mut self,
+        now: Instant,
+        grace: Duration,
+    ) -> Option<PresenceChange> {
+        let change = self.roster.as_mut()?.expire(now, grace);
+        if self.roster.as_ref().is_some_and(|roster| roster.is_empty()) {
+            self.roster = None;
+        }
+        change
+    }
+
+    pub(super) fn members(&self) -> Vec<Member> {
+        let members = self.roster.iter().flat_map(|roster| roster.members());
+        members.cloned().collect()
+    }
+
+    pub(super) fn subscribed(&mut self) {
+        self.subscribers += 1;
+    }
+
+    pub(super) fn unsubscribed(&mut self) {
+        self.subscribers = self.subscribers.saturating_sub(1);
+    }
+
+    pub(super) fn info(&self, now: Instant) -> ChannelInfo {
+        let readable = self.readable(now);
+        ChannelInfo {
+            position: self.position(),
+            history_messages: readable.len() as u64,
+            history_bytes: readable.bytes(),
+            members: self.roster.as_ref().map_or(0, |roster| roster.len()) as u64,
+        }
+    }
+
+    /// Whether anything would be lost if the channel were forgotten, other than its epoch.
+    pub(super) fn in_use(&self) -> bool {
+        self.subscribers > 0
+            || self.roster.is_some()
+            || self.keys.is_some()
+            || !self.history.is_empty()
+    }
+
+    /// About how many bytes the history and the keys take.
+    pub(super) fn bytes(&self) -> u64 {
+        self.history.bytes() + self.keys.as_ref().map_or(0, |keys| keys.bytes())
+    }
+
+    /// When the channel has to be looked at for a matter next.
+    pub(super) fn next_look(
+        &mut self,
+        matter: Matter,
+        settings: &MemorySettings,
+    ) -> Option<Instant> {
+        match matter {
+            Matter::Presence => {
+                let gone_since = self.roster.as_mut()?.gone_since()?;
+                Some(later(gone_since, settings.presence_grace))
+            }
+            Matter::Expiry => {
+                let message = self.history.oldest_stored_at();
+                let message = message.map(|at| later(at, self.limits.age));
+                let key = self.oldest_key_at();
+                let key = key.map(|at| later(at, settings.idempotency_window));
+                earlier(message, key)
+            }
+            Matter::Eviction => self.oldest_at(),
+            Matter::Idle => {
+                let grace = settings.idle_grace.max(self.limits.age);
+                (!self.in_use()).then(|| later(self.last_used, grace))
+            }
+        }
+    }
+
+    /// When the oldest message or key came.
+    pub(super) fn oldest_at(&self) -> Option<Instant> {
+        earlier(self.history.oldest_stored_at(), self.oldest_key_at())
+    }
+
+    fn oldest_key_at(&self) -> Option<Instant> {
+        self.keys.as_ref()?.oldest_at()
+    }
+
+    /// Drops the messages and keys that have expired.
+    pub(super) fn expire(&mut self, now: Instant, settings: &MemorySettings) {
+        self.history.trim(now, self.limits);
+        if let Some(keys) = &mut self.keys {
+            keys.expire(now, settings.idempotency_window);
+        }
+        self.release_keys();
+    }
+
+    /// Drops the oldest message or key.
+    pub(super) fn drop_oldest(&mut self) {
+        let oldest = self.oldest_at();
+        if self.history.oldest_stored_at() == oldest {
+            self.history.drop_oldest();
+        } else if let Some(keys) = &mut self.keys {
+            keys.drop_oldest();
+        }
+        self.release_keys();
+    }
+
+    fn release_keys(&mut self) {
+        if self.keys.as_ref().is_some_and(|keys| keys.is_empty()) {
+            self.keys = None;
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
+}

@@ -1,0 +1,415 @@
+//! The memory engine: what every engine does, its bounds, and its order under threads.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use widecast_protocol::{
+    ChannelName, EncodedMessage, IdempotencyKey, Member, Offset, Payload, Position,
+};
+
+use super::{MemoryEngine, MemorySettings};
+use crate::engine::clock::ManualClock;
+use crate::engine::conformance::{
+    Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, conformance_tests, name,
+    publication, texts,
+};
+use crate::engine::{
+    ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFuture, HistoryLimits,
+    PresenceChange, PresenceEntry, Publication, SystemClock,
+};
+
+struct MemoryStage {
+    engine: MemoryEngine,
+    heard: Arc<Heard>,
+    clock: Arc<ManualClock>,
+}
+
+impl MemoryStage {
+    fn new(settings: MemorySettings) -> Self {
+        let heard = Arc::new(Heard::default());
+        let clock = Arc::new(ManualClock::new());
+        let engine = MemoryEngine::new(settings, clock.clone(), heard.clone());
+        Self {
+            engine,
+            heard,
+            clock,
+        }
+    }
+
+    fn publish(&self, channel: &str, text: &str) -> Position {
+        now(self.engine.publish(publication(channel, text))).position
+    }
+
+    fn position(&self, channel: &str) -> Position {
+        now(self
+            .engine
+            .position(&name(channel), HistoryLimits::default()))
+    }
+
+    /// The texts after the start of the channel, unless some are gone.
+    fn replay_all(&self, channel: &str) -> Option<Vec<String>> {
+        let offset = Offset(0);
+        let start = Position {
+            offset,
+            ..self.position(channel)
+        };
+        let replay = now(self.engine.replay(&name(channel), start));
+        let texts = texts(&replay.messages).into_iter().map(str::to_owned);
+        replay.recovered.then(|| texts.collect())
+    }
+}
+
+/// The memory engine never waits.
+fn now<T>(future: EngineFuture<'_, T>) -> T {
+    future.now_or_never().unwrap().unwrap()
+}
+
+impl Stage for MemoryStage {
+    fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+        self.clock.pass(time);
+        self.engine.sweep();
+        Box::pin(async {})
+    }
+}
+
+fn settings() -> MemorySettings {
+    MemorySettings {
+        idle_grace: IDLE_GRACE,
+        presence_grace: PRESENCE_GRACE,
+        idempotency_window: IDEMPOTENCY_WINDOW,
+        ..MemorySettings::default()
+    }
+}
+
+mod conforms {
+    use super::*;
+
+    conformance_tests!(MemoryStage::new(settings()));
+}
+
+/// How many bytes one of the messages of these tests takes.
+fn weight() -> u64 {
+    let stage = MemoryStage::new(settings());
+    stage.publish("a", "1");
+    stage.engine.held_bytes()
+}
+
+#[test]
+fn beyond_the_total_the_oldest_message_of_all_channels_is_evicted() {
+    let stage = MemoryStage::new(MemorySettings {
+        history_bytes: 4 * weight(),
+        ..settings()
+    });
+    for (channel, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+        stage.publish(channel, text);
+        stage.clock.pass(Duration::from_secs(1));
+    }
+    assert_eq!(stage.replay_all("a").unwrap(), ["1", "3"]);
+    stage.publish("c", "5");
+    assert_eq!(stage.replay_all("a"), None);
+    assert_eq!(stage.replay_all("b").unwrap(), ["2"]);
+    stage.publish("d", "6");
+    assert_eq!(stage.replay_all("b"), None);
+    assert_eq!(stage.replay_all("c").unwrap(), ["4", "5"]);
+    assert_eq!(stage.engine.held_bytes(), 4 * weight());
+}
+
+#[test]
+fn the_total_holds_with_messages_of_any_size_and_many_channels() {
+    let total = 200 * weight();
+    let stage = MemoryStage::new(MemorySettings {
+        history_bytes: total,
+        ..settings()
+    });
+    for round in 0..3000_usize {
+        let text = "x".repeat(round * 7919 % 5000);
+        stage.publish(&format!("room:{}", round * 31 % 97), &text);
+        stage.clock.pass(Duration::from_millis(1));
+        assert!(stage.engine.held_bytes() <= total, "round {round}");
+    }
+    assert!(stage.engine.held_bytes() > total / 2);
+}
+
+#[test]
+fn a_message_larger_than_the_total_is_delivered_and_not_held() {
+    let stage = MemoryStage::new(MemorySettings {
+        history_bytes: 10,
+        ..settings()
+    });
+    stage.publish("a", "1");
+    assert_eq!(stage.engine.held_bytes(), 0);
+    assert_eq!(texts(&stage.heard.messages()), ["1"]);
+}
+
+#[test]
+fn idempotency_keys_count_in_the_total() {
+    let stage = MemoryStage::new(MemorySettings {
+        history_bytes: 100_000,
+        ..settings()
+    });
+    for number in 0..2000 {
+        now(stage.engine.publish(Publication {
+            idempotency_key: IdempotencyKey::parse(&format!("key-{number}")).ok(),
+            history: HistoryLimits {
+                messages: 0,
+                ..HistoryLimits::default()
+            },
+            ..publication("a", "x")
+        }));
+    }
+    assert!((50_000..=100_000).contains(&stage.engine.held_bytes()));
+    stage.clock.pass(IDEMPOTENCY_WINDOW);
+    stage.engine.sweep();
+    assert_eq!(stage.engine.held_bytes(), 0);
+}
+
+#[test]
+fn everything_is_forgotten_in_the_end() {
+    let stage = MemoryStage::new(settings());
+    for channel in 0..100 {
+        let channel = format!("room:{channel}");
+        stage.publish(&channel, "x");
+        stage.position(&format!("{channel}:unused"));
+    }
+    assert_eq!(stage.engine.known_channels(), 200);
+    for _ in 0..4 {
+        stage.clock.pass(IDLE_GRACE);
+        while stage
+            .engine
+            .sweep()
+            .is_some_and(|at| at <= stage.clock.now())
+        {}
+    }
+    assert_eq!(stage.engine.known_channels(), 0);
+    assert_eq!(stage.engine.held_bytes(), 0);
+    assert_eq!(stage.engine.books.idle(), 0);
+    assert_eq!(stage.engine.sweep(), None);
+    assert_eq!(stage.engine.books.agenda.len(), 0);
+}
+
+#[test]
+fn channels_that_are_named_once_are_bounded_in_number() {
+    let stage = MemoryStage::new(MemorySettings {
+        idle_channels: 50,
+        ..settings()
+    });
+    now(stage.engine.subscribed(&name("in use")));
+    for channel in 0..1000 {
+        stage.position(&format!("once:{channel}"));
+        stage.clock.pass(Duration::from_millis(1));
+    }
+    assert_eq!(stage.engine.known_channels(), 51);
+    assert_eq!(stage.engine.books.agenda.len(), 50);
+    assert!(now(stage.engine.channel_info(&name("once:999"))).is_some());
+    assert!(now(stage.engine.channel_info(&name("in use"))).is_some());
+}
+
+#[test]
+fn a_sweep_is_a_slice() {
+    let stage = MemoryStage::new(settings());
+    for channel in 0..1000 {
+        stage.position(&format!("once:{channel}"));
+    }
+    stage.clock.pass(IDLE_GRACE);
+    let next = stage.engine.sweep();
+    assert!(next.is_some_and(|at| at <= stage.clock.now()));
+    assert!((500..1000).contains(&stage.engine.known_channels()));
+}
+
+#[test]
+fn a_sweep_tells_when_the_next_is_due() {
+    let stage = MemoryStage::new(settings());
+    let start = stage.clock.now();
+    stage.publish("a", "x");
+    assert_eq!(
+        stage.engine.sweep(),
+        Some(start + HistoryLimits::default().age)
+    );
+    now(stage.engine.enter(&name("a"), entry(1)));
+    now(stage.engine.exit(&name("a"), ConnectionId(1)));
+    assert_eq!(stage.engine.sweep(), Some(start + PRESENCE_GRACE));
+}
+
+fn entry(connection: u64) -> PresenceEntry {
+    PresenceEntry {
+        connection: ConnectionId(connection),
+        member: Member {
+            id: connection.to_string(),
+            data: Payload::text(""),
+        },
+    }
+}
+
+#[test]
+fn many_members_may_leave_at_once() {
+    let stage = MemoryStage::new(settings());
+    for connection in 0..1000 {
+        now(stage.engine.enter(&name("a"), entry(connection)));
+    }
+    for connection in 0..1000 {
+        now(stage.engine.exit(&name("a"), ConnectionId(connection)));
+    }
+    stage.clock.pass(PRESENCE_GRACE);
+    stage.engine.sweep();
+    assert_eq!(now(stage.engine.members(&name("a"))), []);
+}
+
+#[test]
+fn without_a_grace_time_a_member_leaves_at_once() {
+    let stage = MemoryStage::new(MemorySettings {
+        presence_grace: Duration::ZERO,
+        ..settings()
+    });
+    now(stage.engine.enter(&name("a"), entry(1)));
+    now(stage.engine.exit(&name("a"), ConnectionId(1)));
+    assert_eq!(now(stage.engine.members(&name("a"))), []);
+}
+
+#[test]
+fn timestamps_never_go_back_within_a_channel() {
+    let stage = MemoryStage::new(settings());
+    stage.publish("a", "1");
+    stage.clock.set_wall_ms(5);
+    stage.publish("a", "2");
+    stage.publish("b", "3");
+    let heard = stage.heard.messages();
+    let stamps: Vec<_> = heard.iter().map(|m| m.message().timestamp_ms).collect();
+    assert_eq!(stamps[0], stamps[1]);
+    assert_eq!(stamps[2], 5);
+}
+
+#[test]
+fn a_history_of_forever_does_not_overflow() {
+    let stage = MemoryStage::new(settings());
+    let published = now(stage.engine.publish(Publication {
+        history: HistoryLimits {
+            age: Duration::MAX,
+            ..HistoryLimits::default()
+        },
+        ..publication("a", "x")
+    }));
+    stage.clock.pass(Duration::from_hours(24 * 365));
+    stage.engine.sweep();
+    let offset = Offset(0);
+    let start = Position {
+        offset,
+        ..published.position
+    };
+    assert!(now(stage.engine.replay(&name("a"), start)).recovered);
+}
+
+/// Two shards, each with its own record of what it heard: the order must be the same.
+#[derive(Default)]
+struct TwoShards([Mutex<HashMap<ChannelName, Vec<Position>>>; 2]);
+
+impl Deliver for TwoShards {
+    fn deliver(&self, message: Arc<EncodedMessage>) -> u64 {
+        for shard in &self.0 {
+            let mut heard = shard.lock().unwrap();
+            let channel = message.message().channel.clone();
+            heard.entry(channel).or_default().push(message.position());
+        }
+        2
+    }
+
+    fn presence(&self, _: &ChannelName, _: PresenceChange) {}
+
+    fn lost(&self, _: &ChannelName) {}
+}
+
+fn threads(count: usize, work: impl Fn(usize) + Sync) {
+    std::thread::scope(|scope| {
+        for thread in 0..count {
+            let work = &work;
+            scope.spawn(move || work(thread));
+        }
+    });
+}
+
+#[test]
+fn four_publishers_are_heard_in_one_order_without_holes() {
+    let shards = Arc::new(TwoShards::default());
+    let engine = MemoryEngine::new(settings(), Arc::new(SystemClock), shards.clone());
+    threads(4, |_| {
+        for _ in 0..2000 {
+            now(engine.publish(publication("news", "x")));
+        }
+    });
+    let [one, other] = &shards.0;
+    let one = one.lock().unwrap();
+    assert_eq!(*one, *other.lock().unwrap());
+    let offsets = one[&name("news")].iter().map(|position| position.offset.0);
+    assert!(offsets.eq(1..=8000));
+}
+
+#[test]
+fn many_channels_published_in_parallel_lose_nothing_while_swept() {
+    let shards = Arc::new(TwoShards::default());
+    let clock = Arc::new(ManualClock::new());
+    // Everything at its edge: channels are forgotten, messages evicted and expired all the time.
+    let edge = MemorySettings {
+        history_bytes: 50 * weight(),
+        idle_channels: 5,
+        idle_grace: Duration::from_millis(3),
+        ..settings()
+    };
+    let limits = HistoryLimits {
+        age: Duration::from_millis(2),
+        ..HistoryLimits::default()
+    };
+    let engine = MemoryEngine::new(edge, clock.clone(), shards.clone());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                clock.pass(Duration::from_millis(1));
+                engine.sweep();
+            }
+        });
+        threads(4, |thread| {
+            for round in 0..3000 {
+                now(engine.publish(Publication {
+                    history: limits,
+                    ..publication(&format!("room:{}", (round * 7 + thread) % 40), "x")
+                }));
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+    let heard = shards.0[0].lock().unwrap();
+    assert_eq!(heard.values().map(Vec::len).sum::<usize>(), 12_000);
+    for positions in heard.values() {
+        for pair in positions.windows(2) {
+            let next = if pair[0].epoch == pair[1].epoch {
+                pair[0].offset.next()
+            } else {
+                Offset(1)
+            };
+            assert_eq!(pair[1].offset, next);
+        }
+    }
+    for _ in 0..200 {
+        clock.pass(Duration::from_secs(1));
+        engine.sweep();
+    }
+    assert_eq!((engine.known_channels(), engine.held_bytes()), (0, 0));
+    assert_eq!((engine.books.idle(), engine.books.agenda.len()), (0, 0));
+    let all = ChannelQuery {
+        prefix: String::new(),
+        after: None,
+        limit: 10,
+    };
+    assert_eq!(now(engine.channels(all)), []);
+}
