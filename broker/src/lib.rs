@@ -12,3 +12,4 @@ pub mod history;
 pub mod metrics;
 pub mod net;
 pub mod presence;
+pub mod session;

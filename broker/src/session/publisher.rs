@@ -1,0 +1,85 @@
+//! The way of every message into the broker, from whatever transport: may it, is it small enough, then the engine.
+
+use std::time::Instant;
+
+use widecast_protocol::command::Publish;
+use widecast_protocol::{Code, Origin, SenderKey};
+
+use super::access::{Right, require};
+use super::refusal::Refusal;
+use super::services::Services;
+use crate::engine::{Publication, Published};
+
+/// Who publishes.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    /// As the broker has verified it.
+    pub origin: Origin,
+    /// The key of the sender, who does not hear its own messages.
+    pub sender: Option<SenderKey>,
+}
+
+/// Publishes a message, and counts it.
+///
+/// # Errors
+/// `forbidden`, `message_too_large`, or that the engine failed; then the message may have been published all the same.
+///
+/// # Cancel safety
+/// As [`crate::engine::Engine::publish`]: it has happened or not.
+pub async fn publish(
+    services: &Services,
+    who: &Publisher,
+    message: Publish,
+) -> Result<Published, Refusal> {
+    let payload_bytes = message.payload.size_bytes() as u64;
+    let admitted = Instant::now();
+    let outcome = match admit(services, &message) {
+        Ok(()) => hand_over(services, who, message).await,
+        Err(refusal) => Err(refusal),
+    };
+    let figures = &services.metrics.publications;
+    match &outcome {
+        Ok(published) if published.duplicate => {
+            figures.duplicates.inc();
+        }
+        Ok(_) => {
+            figures.accepted.inc();
+            figures.payload_bytes.inc_by(payload_bytes);
+            figures.took(admitted.elapsed());
+        }
+        Err(refusal) => figures.refused(refusal.code),
+    }
+    outcome
+}
+
+fn admit(services: &Services, message: &Publish) -> Result<(), Refusal> {
+    require(services, &message.channel, Right::Publish)?;
+    let limit = services.config.limits.message_bytes;
+    let actual = message.payload.size_bytes();
+    if actual > limit.as_usize() {
+        let detail = format!(
+            "the message has {actual} bytes, limits.message_bytes allows {}",
+            limit.get()
+        );
+        return Err(Refusal::new(Code::MessageTooLarge, detail));
+    }
+    Ok(())
+}
+
+async fn hand_over(
+    services: &Services,
+    who: &Publisher,
+    message: Publish,
+) -> Result<Published, Refusal> {
+    let history = services.history_limits(&message.channel);
+    let publication = Publication {
+        channel: message.channel,
+        payload: message.payload,
+        event: message.event,
+        origin: who.origin.clone(),
+        sender: who.sender.clone(),
+        idempotency_key: message.idempotency_key,
+        history,
+    };
+    Ok(services.engine.publish(publication).await?)
+}

@@ -1,0 +1,53 @@
+//! What every handler and session works with, made once by the composition root.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use widecast_protocol::ChannelName;
+
+use crate::config::Config;
+use crate::engine::{Engine, HistoryLimits};
+use crate::metrics::Metrics;
+
+/// The parts of the broker that serve clients.
+pub struct Services {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Offsets, history and presence.
+    pub engine: Arc<dyn Engine>,
+    /// What the broker counts about itself.
+    pub metrics: Arc<Metrics>,
+    draining: AtomicBool,
+}
+
+impl Services {
+    /// The services of a broker that is starting.
+    pub fn new(config: Arc<Config>, engine: Arc<dyn Engine>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            config,
+            engine,
+            metrics,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// How much history a channel keeps.
+    pub fn history_limits(&self, channel: &ChannelName) -> HistoryLimits {
+        let rules = self.config.namespace(channel);
+        HistoryLimits {
+            messages: rules.history_messages,
+            bytes: rules.history_bytes.get(),
+            age: rules.history_age,
+        }
+    }
+
+    /// From now on the broker is not ready for new clients.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the broker is taking leave of its clients.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

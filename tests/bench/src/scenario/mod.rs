@@ -1,0 +1,68 @@
+//! What is measured. Each scenario drives the broker and the floor in turn, in several rounds, and gives rows.
+
+mod bench;
+mod calibrate;
+mod channels;
+mod connect;
+mod fan_out;
+mod latency;
+mod memory;
+mod polling;
+mod publish;
+mod slow;
+
+pub use bench::{Bench, Contender, Effort};
+
+use anyhow::Result;
+
+use crate::report::Row;
+
+/// A scenario and its name on the command line.
+pub struct Scenario {
+    /// What it is called.
+    pub name: &'static str,
+    /// Runs it.
+    pub run: fn(&Bench) -> Result<Vec<Row>>,
+}
+
+/// Every scenario, in the order of `all`.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "fan-out",
+        run: fan_out::run,
+    },
+    Scenario {
+        name: "channels",
+        run: channels::run,
+    },
+    Scenario {
+        name: "publish",
+        run: publish::run,
+    },
+    Scenario {
+        name: "latency",
+        run: latency::run,
+    },
+    Scenario {
+        name: "connect",
+        run: connect::run,
+    },
+    Scenario {
+        name: "memory",
+        run: memory::run,
+    },
+    Scenario {
+        name: "poll",
+        run: polling::run,
+    },
+    Scenario {
+        name: "slow",
+        run: slow::run,
+    },
+];
+
+/// Floor against floor: what the tool itself gets wrong.
+pub const CALIBRATE: Scenario = Scenario {
+    name: "calibrate",
+    run: calibrate::run,
+};

@@ -1,0 +1,185 @@
+//! A server under test: its process, its address, what it has used.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::floor::Batching;
+use crate::usage::Usage;
+
+/// What a server prints once it can be reached.
+const LISTENING: &str = "listening on http://";
+
+/// How often to look whether a server has come to rest, and how many times.
+const REST_INTERVAL: Duration = Duration::from_millis(40);
+const REST_TRIES: usize = 100;
+
+/// How to start the broker.
+#[derive(Debug, Clone)]
+pub struct BrokerCommand {
+    /// The binary.
+    pub path: PathBuf,
+    /// How many workers; the broker's own choice without it.
+    pub workers: Option<usize>,
+    /// More arguments.
+    pub arguments: Vec<String>,
+}
+
+/// A running server, which ends with this value.
+#[derive(Debug)]
+pub struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the broker on a free port.
+    ///
+    /// # Errors
+    /// When the binary is missing, or ends before it listens.
+    pub fn broker(command: &BrokerCommand) -> Result<Self> {
+        if !command.path.exists() {
+            bail!(
+                "there is no {}: build it with `cargo build --release`, or name another with --broker",
+                command.path.display()
+            );
+        }
+        let mut process = Command::new(&command.path);
+        process.args(["serve", "--listen", "127.0.0.1:0"]);
+        if let Some(workers) = command.workers {
+            process.args(["--set", &format!("server.workers={workers}")]);
+        }
+        process.args(&command.arguments);
+        Self::start(process)
+    }
+
+    /// Starts the floor: this very binary in another process, so that the kernel accounts for it alone.
+    ///
+    /// # Errors
+    /// When it ends before it listens.
+    pub fn floor(batching: Batching) -> Result<Self> {
+        let mut process = Command::new(std::env::current_exe()?);
+        process.arg("floor-server");
+        if let Batching::UpTo(messages) = batching {
+            process.args(["--batched", &messages.to_string()]);
+        }
+        Self::start(process)
+    }
+
+    fn start(mut command: Command) -> Result<Self> {
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        let stderr = process.stderr.take().context("the server has no stderr")?;
+        let mut lines = BufReader::new(stderr);
+        match read_address(&mut lines) {
+            Ok(address) => {
+                // Keeps the pipe empty: a server that blocks on its log is not what is measured.
+                thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+                Ok(Self { process, address })
+            }
+            Err(error) => {
+                // It has ended, or it does not say where it listens: nothing to lose either way.
+                let _ = process.kill();
+                let _ = process.wait();
+                Err(error.context(format!("starting {command:?}")))
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the server has nothing left to do, then reads what it has used.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn usage_at_rest(&self) -> Result<Usage> {
+        let mut usage = Usage::of(self.process.id())?;
+        for _ in 0..REST_TRIES {
+            thread::sleep(REST_INTERVAL);
+            let before = std::mem::replace(&mut usage, Usage::of(self.process.id())?);
+            // A server at rest still has timers.
+            if usage.cpu.saturating_sub(before.cpu) < REST_INTERVAL / 100 {
+                break;
+            }
+        }
+        Ok(usage)
+    }
+
+    /// What it has used up to now.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.process.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Nothing can be done about a child that cannot be killed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read_address(lines: &mut impl BufRead) -> Result<SocketAddr> {
+    let mut log = String::new();
+    loop {
+        let start = log.len();
+        if lines.by_ref().take(4096).read_line(&mut log)? == 0 {
+            bail!(
+                "the server ended, or closed its stderr, before it said where it listens:\n{log}"
+            );
+        }
+        if let Some(address) = listening_address(&log[start..]) {
+            return Ok(address);
+        }
+        if log.len() > 64 * 1024 {
+            bail!("the server logs much, but not `{LISTENING}…`");
+        }
+    }
+}
+
+/// The address in a log line, whatever stands before it and after it.
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let end = rest
+        .find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)))
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_any_log_line() {
+        let line = "2026-01-01T00:00:00Z  INFO widecast: \u{1b}[3mlistening on http://127.0.0.1:4321\u{1b}[0m workers=1\n";
+        assert_eq!(
+            listening_address(line),
+            Some(SocketAddr::from(([127, 0, 0, 1], 4321)))
+        );
+        assert!(listening_address("listening on http://[::1]:80").is_some());
+        assert_eq!(listening_address("starting"), None);
+    }
+
+    #[test]
+    fn a_server_that_ends_at_once_is_quoted() {
+        let mut log = &b"error: port in use\n"[..];
+        let error = read_address(&mut log).unwrap_err().to_string();
+        assert!(error.contains("port in use"), "{error}");
+    }
+}
