@@ -13,6 +13,11 @@ pub enum CommandId {
     Text(String),
 }
 
+impl CommandId {
+    /// The greatest length of a text, in bytes.
+    pub const MAX_BYTES: usize = 64;
+}
+
 /// One frame from a client. With an `id` it is answered; without one only a failure is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {

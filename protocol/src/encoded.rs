@@ -161,7 +161,12 @@ impl EncodedMessage {
     }
 
     fn raw_sse(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.envelope_bytes() + self.json_capacity());
+        let payload = &self.message.payload;
+        let data_capacity = match payload.kind() {
+            PayloadKind::Text => sse::data_capacity(payload.bytes()),
+            _ => self.json_capacity(),
+        };
+        let mut out = Vec::with_capacity(self.envelope_bytes() + data_capacity);
         out.extend_from_slice(WireForm::RawSse.before_cursor().as_bytes());
         write!(out, "{}", self.position()).expect("writing to memory does not fail");
         if let Some(event) = &self.message.event {
@@ -169,8 +174,8 @@ impl EncodedMessage {
             out.extend_from_slice(event.as_str().as_bytes());
         }
         out.push(b'\n');
-        match self.message.payload.kind() {
-            PayloadKind::Text => sse::write_data(&mut out, self.message.payload.bytes()),
+        match payload.kind() {
+            PayloadKind::Text => sse::write_data(&mut out, payload.bytes()),
             _ => sse::write_line(&mut out, |out| self.write_json_data(out)),
         }
         out.push(b'\n');
@@ -295,6 +300,113 @@ mod tests {
             let after = message.after_cursor(form);
             let whole = [before.as_bytes(), cursor.as_bytes(), &after].concat();
             assert_eq!(message.bytes(form), whole);
+        }
+    }
+
+    /// The message in each form, one a line.
+    fn shown(payload: Payload, event: Option<&str>) -> String {
+        let message = encoded(payload, event);
+        let line = |form| format!("{form:?} {}", message.bytes(form).escape_ascii());
+        FORMS.map(line).join("\n")
+    }
+
+    #[test]
+    fn text_in_each_form() {
+        insta::assert_snapshot!(shown(Payload::text("a \"word\" and é"), None), @r#"
+        RawWebSocket \x81\x0fa \"word\" and \xc3\xa9
+        JsonWebSocket \x81~\x00\x8e{\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
+        MessagePackWebSocket \x82n\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xafa \"word\" and \xc3\xa9\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        RawSse id: z-7\ndata: a \"word\" and \xc3\xa9\n\n
+        JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
+        RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"a \\\"word\\\" and \xc3\xa9\"}\n
+        JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        MessagePackStream \x00\x00\x00n\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xafa \"word\" and \xc3\xa9\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn text_of_several_lines_in_each_form() {
+        insta::assert_snapshot!(shown(Payload::text("\n1\r\n2\r3\r\r\n"), Some("poem")), @r#"
+        RawWebSocket \x81\n\n1\r\n2\r3\r\r\n
+        JsonWebSocket \x81~\x00\x9d{\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
+        MessagePackWebSocket \x82t\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xaa\n1\r\n2\r3\r\r\n\xa5event\xa4poem\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        RawSse id: z-7\nevent: poem\ndata: \ndata: 1\ndata: 2\ndata: 3\ndata: \ndata: \n\n
+        JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
+        RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"poem\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\"}\n
+        JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        MessagePackStream \x00\x00\x00t\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xaa\n1\r\n2\r3\r\r\n\xa5event\xa4poem\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn bytes_in_each_form() {
+        insta::assert_snapshot!(shown(Payload::binary(Bytes::from_static(b"\0\x01\xfe\xff")), None), @r#"
+        RawWebSocket \x82\x04\x00\x01\xfe\xff
+        JsonWebSocket \x81~\x00\xa0{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
+        MessagePackWebSocket \x82d\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xc4\x04\x00\x01\xfe\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        RawSse id: z-7\ndata: {\"$type\":\"binary\",\"value\":\"AAH+/w==\"}\n\n
+        JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
+        RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"}}\n
+        JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        MessagePackStream \x00\x00\x00d\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xc4\x04\x00\x01\xfe\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn json_in_each_form() {
+        let payload =
+            Payload::from_json("{\"at\":{\"$type\":\"Date\",\"value\":0},\n\"n\":-1.50}").unwrap();
+        insta::assert_snapshot!(shown(payload, Some("tick \"tock\"")), @r#"
+        RawWebSocket \x81+{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}
+        JsonWebSocket \x81~\x00\xbe{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
+        MessagePackWebSocket \x82~\x00\x82\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\x82\xa2at\xd4\x02\x00\xa1n\xcb\xbf\xf8\x00\x00\x00\x00\x00\x00\xa5event\xabtick \"tock\"\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        RawSse id: z-7\nevent: tick \"tock\"\ndata: {\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}\n\n
+        JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
+        RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}}\n
+        JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        MessagePackStream \x00\x00\x00\x82\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\x82\xa2at\xd4\x02\x00\xa1n\xcb\xbf\xf8\x00\x00\x00\x00\x00\x00\xa5event\xabtick \"tock\"\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn msgpack_in_each_form() {
+        let payload =
+            Payload::from_msgpack(Bytes::from_static(b"\x93\xc0\xc4\x01\xff\xcc\xff")).unwrap();
+        insta::assert_snapshot!(shown(payload, None), @r#"
+        RawWebSocket \x81,[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]
+        JsonWebSocket \x81~\x00\xa7{\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
+        MessagePackWebSocket \x82e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        RawSse id: z-7\ndata: [null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]\n\n
+        JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
+        RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]}\n
+        JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        MessagePackStream \x00\x00\x00e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn the_room_made_for_a_form_is_enough() {
+        let json = Payload::from_json(format!("[\"{}\"]", "x".repeat(70_000))).unwrap();
+        for payload in [
+            json,
+            Payload::text("é\n".repeat(1000)),
+            Payload::binary(vec![7; 5000].into()),
+        ] {
+            let message = encoded(payload, Some("event"));
+            let room = message.envelope_bytes() + message.json_capacity();
+            for form in [
+                WireForm::JsonWebSocket,
+                WireForm::JsonSse,
+                WireForm::RawNdjson,
+            ] {
+                let length = message.bytes(form).len();
+                assert!(
+                    length <= room + 16,
+                    "{form:?}: {length} bytes in room for {room}"
+                );
+            }
+            let room = message.envelope_bytes() + message.msgpack_capacity();
+            assert!(message.bytes(WireForm::MessagePackStream).len() <= room + 4);
         }
     }
 }

@@ -159,11 +159,11 @@ impl Payload {
         }
     }
 
-    /// Room for the JSON: exact for JSON and bytes, near for what has few escapes.
+    /// Room for the JSON: exact, but for MessagePack.
     pub(crate) fn json_capacity(&self) -> usize {
         let size = self.bytes.len();
         match self.kind {
-            PayloadKind::Text => size + size / 16 + 2,
+            PayloadKind::Text => json::text_length(&self.bytes),
             PayloadKind::Binary => to_json::base64_length(size) + 29,
             PayloadKind::Json => size,
             PayloadKind::MessagePack => size + size / 2 + 16,

@@ -98,7 +98,7 @@ pub enum DecodeError {
         expected: &'static str,
     },
     /// A command of a type that does not exist.
-    #[error("unknown `type` {found:?}: expected one of {known}")]
+    #[error("unknown `type` {found:?}: expected {known}")]
     UnknownType {
         /// The type, cut when it is long.
         found: String,
@@ -129,8 +129,8 @@ impl DecodeError {
             },
             Self::NumberRange { .. } | Self::LoneSurrogate { .. } => Code::BadJson,
             Self::Utf8 { .. } => Code::BadUtf8,
-            Self::TooMany { .. }
-            | Self::Shape { .. }
+            Self::TooMany { .. } => Code::MessageTooLarge,
+            Self::Shape { .. }
             | Self::Missing { .. }
             | Self::WrongKind { .. }
             | Self::UnknownType { .. } => Code::BadCommand,

@@ -1,10 +1,18 @@
-//! Bytes ↔ frames: commands are read, replies are written, in JSON and in MessagePack.
+//! Bytes ↔ frames: commands and batches are read, messages and replies are written, in JSON and in MessagePack.
+//!
+//! What a frame consists of is said once, for both codecs: reading goes over a `Source`, writing over a `Notation`.
 
+mod batch;
+mod command;
 pub(crate) mod error;
+mod field;
 mod message;
 pub(crate) mod notation;
 mod reply;
+mod source;
 
+pub use batch::{BatchMessage, decode_batch, decode_batch_line};
+pub use command::{Refused, decode_commands};
 pub use error::{Codec, DecodeError};
 pub(crate) use message::write_message;
 pub use reply::encode_reply;

@@ -76,3 +76,40 @@ fn write_script_safe(out: &mut Vec<u8>, json: &[u8]) {
 fn is_separator(bytes: &[u8]) -> bool {
     matches!(bytes, [0xE2, 0x80, 0xA8 | 0xA9])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_a_script() {
+        let callback = Callback::parse("app.jQuery123_4.$").unwrap();
+        let json = "{\"a\":\"\u{2028}\u{2029}~</script>\"}";
+        let script = callback.call(json.as_bytes());
+        insta::assert_snapshot!(String::from_utf8_lossy(&script), @r#"/**/app.jQuery123_4.$({"a":"\u2028\u2029~</script>"});"#);
+    }
+
+    #[test]
+    fn only_paths_of_identifiers_are_callbacks() {
+        for good in ["f", "_", "$", "a.b.c", "jQuery123_4", &"a".repeat(128)] {
+            assert!(Callback::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "1a",
+            "a.1",
+            "a b",
+            "a(",
+            "a;b",
+            "é",
+            "a[0]",
+            &"a".repeat(129),
+        ] {
+            assert_eq!(Callback::parse(bad), Err(CallbackError), "{bad}");
+        }
+    }
+}

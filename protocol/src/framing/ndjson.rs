@@ -35,3 +35,15 @@ pub(crate) fn line(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     out.push(b'\n');
     out.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_a_line() {
+        let news = ChannelName::parse("news\u{2028}").unwrap();
+        insta::assert_snapshot!(gap(&news, "1-2").escape_ascii(), @r#"{\"type\":\"gap\",\"channel\":\"news\xe2\x80\xa8\",\"recovered\":false,\"cursor\":\"1-2\"}\n"#);
+        assert_eq!(heartbeat(), "\n");
+    }
+}

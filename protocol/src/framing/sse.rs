@@ -60,6 +60,12 @@ pub(crate) fn write_line(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'\n');
 }
 
+/// How much room text takes as `data:` lines, at the most.
+pub(crate) fn data_capacity(text: &[u8]) -> usize {
+    let breaks = text.iter().filter(|b| matches!(b, b'\r' | b'\n')).count();
+    text.len() + (breaks + 1) * "\ndata: ".len()
+}
+
 /// Writes text as `data:` lines.
 pub(crate) fn write_data(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(b"data: ");
@@ -79,4 +85,45 @@ pub(crate) fn write_data(out: &mut Vec<u8>, text: &[u8]) {
     }
     out.extend_from_slice(&text[start..]);
     out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(bytes: &[u8]) -> String {
+        bytes.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn blocks_without_data() {
+        assert_eq!(shown(&heartbeat()), r":\n\n");
+        assert_eq!(shown(&retry(1500)), r"retry: 1500\n\n");
+        assert_eq!(shown(&id("a=1-2,b=3-4")), r"id: a=1-2,b=3-4\n\n");
+    }
+
+    #[test]
+    fn a_gap_is_an_event() {
+        let news = ChannelName::parse("news \"today\"").unwrap();
+        insta::assert_snapshot!(String::from_utf8_lossy(&gap(&news, "1-2")), @r#"
+        id: 1-2
+        event: widecast.gap
+        data: {"channel":"news \"today\"","cursor":"1-2","recovered":false}
+        "#);
+    }
+
+    #[test]
+    fn every_line_break_begins_a_data_line() {
+        let data = |text: &str| {
+            let mut out = Vec::new();
+            write_data(&mut out, text.as_bytes());
+            assert!(out.len() <= data_capacity(text.as_bytes()));
+            shown(&out)
+        };
+        assert_eq!(data(""), r"data: \n");
+        assert_eq!(data(" a"), r"data:  a\n");
+        assert_eq!(data("a\nb"), r"data: a\ndata: b\n");
+        assert_eq!(data("a\r\nb\r"), r"data: a\ndata: b\ndata: \n");
+        assert_eq!(data("\r\r\n\n"), r"data: \ndata: \ndata: \ndata: \n");
+    }
 }

@@ -74,3 +74,53 @@ impl Wire {
 
 /// Most replies are shorter.
 const TYPICAL_REPLY_BYTES: usize = 160;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIRES: [Wire; 5] = [
+        Wire::JsonWebSocket,
+        Wire::MessagePackWebSocket,
+        Wire::JsonSse,
+        Wire::JsonNdjson,
+        Wire::MessagePackStream,
+    ];
+
+    #[test]
+    fn a_reply_on_each_wire() {
+        let line = |wire: Wire| {
+            let bytes = wire.encode(&Reply::Pong { id: None });
+            format!("{wire:?} {}", bytes.escape_ascii())
+        };
+        insta::assert_snapshot!(WIRES.map(line).join("\n"), @r#"
+        JsonWebSocket \x81\x0f{\"type\":\"pong\"}
+        MessagePackWebSocket \x82\x0b\x81\xa4type\xa4pong
+        JsonSse data: {\"type\":\"pong\"}\n\n
+        JsonNdjson {\"type\":\"pong\"}\n
+        MessagePackStream \x00\x00\x00\x0b\x81\xa4type\xa4pong
+        "#);
+    }
+
+    #[test]
+    fn a_heartbeat_on_each_wire() {
+        let line = |wire: Wire| format!("{wire:?} {}", wire.heartbeat().escape_ascii());
+        insta::assert_snapshot!(WIRES.map(line).join("\n"), @r"
+        JsonWebSocket \x89\x00
+        MessagePackWebSocket \x89\x00
+        JsonSse :\n\n
+        JsonNdjson \n
+        MessagePackStream \x00\x00\x00\x00
+        ");
+    }
+
+    #[test]
+    fn a_long_reply_has_a_long_header() {
+        for (length, header) in [(200, &b"\x81\x7e"[..]), (100_000, b"\x81\x7f")] {
+            let reason = "x".repeat(length);
+            let bytes = Wire::JsonWebSocket.encode(&Reply::AuthRequired { reason });
+            assert_eq!(&bytes[..2], header);
+            assert!(bytes.ends_with(b"x\"}"));
+        }
+    }
+}

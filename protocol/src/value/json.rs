@@ -157,6 +157,12 @@ impl<'a> JsonReader<'a> {
         }
     }
 
+    /// The first byte of the next value.
+    pub(crate) fn peek_value(&mut self) -> Option<u8> {
+        self.skip_space();
+        self.peek()
+    }
+
     /// Goes to the next token.
     pub(crate) fn skip_space(&mut self) {
         while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = self.peek() {
@@ -351,6 +357,16 @@ fn escaped_character(bytes: &[u8]) -> (char, usize) {
         // The reader has refused half surrogates.
         _ => (char::REPLACEMENT_CHARACTER, length),
     }
+}
+
+/// How long a string is in quotes.
+pub(crate) fn text_length(text: &[u8]) -> usize {
+    let escaped = |&byte: &u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    text.iter().map(escaped).sum::<usize>() + 2
 }
 
 /// Writes a string in quotes. The bytes are UTF-8.

@@ -57,7 +57,7 @@ impl Extension<'_> {
 }
 
 /// A place in a MessagePack value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MessagePackReader<'a> {
     input: &'a [u8],
     at: usize,
