@@ -9,5 +9,5 @@ mod ring;
 mod view;
 
 pub use limits::HistoryLimits;
-pub use ring::History;
+pub use ring::{EXPIRED_AT_ONCE, History};
 pub use view::HistoryView;

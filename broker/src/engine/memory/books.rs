@@ -84,7 +84,7 @@ impl Books {
             match slot.channel.next_look(matter, settings) {
                 Some(at) if !made => {
                     let at = match matter {
-                        Matter::Expiry => at.max(now + EXPIRY_PAUSE),
+                        Matter::Expiry if at > now => at.max(now + EXPIRY_PAUSE),
                         _ => at,
                     };
                     *slot.appointments.get_mut(matter) = Some(at);

@@ -79,9 +79,8 @@ impl Channel {
         self.history.as_of(now, self.limits.age)
     }
 
-    pub(super) fn set_limits(&mut self, limits: HistoryLimits, now: Instant) {
+    pub(super) fn set_limits(&mut self, limits: HistoryLimits) {
         self.limits = limits;
-        self.history.trim(now, limits);
     }
 
     /// Gives the message its place, keeps it and hands it over; unless it is a repetition.
@@ -233,7 +232,7 @@ impl Channel {
         self.keys.as_ref()?.oldest_at()
     }
 
-    /// Drops the messages and keys that have expired.
+    /// Drops messages and keys that have expired; more at the next look, if there are very many.
     pub(super) fn expire(&mut self, now: Instant, settings: &MemorySettings) {
         self.history.trim(now, self.limits);
         if let Some(keys) = &mut self.keys {

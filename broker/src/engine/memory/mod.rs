@@ -176,8 +176,8 @@ impl Engine for MemoryEngine {
         limits: HistoryLimits,
     ) -> EngineFuture<'a, Position> {
         Box::pin(async move {
-            Ok(self.with(channel, |slot, now| {
-                slot.channel.set_limits(limits, now);
+            Ok(self.with(channel, |slot, _| {
+                slot.channel.set_limits(limits);
                 slot.channel.position()
             }))
         })

@@ -40,8 +40,8 @@ fn forward(channel: &Channel, query: HistoryQuery, now: Instant) -> HistoryPage 
     let newest = channel.position().offset.0;
     let (first, recovered) = match query.since {
         None => (view.len().min(query.limit), true),
-        Some(since) => match view.after(since.offset) {
-            Some(missed) if known(channel, since) => (missed.count(), true),
+        Some(since) => match view.missed(since.offset) {
+            Some(missed) if known(channel, since) => (missed, true),
             _ => (view.len(), false),
         },
     };
