@@ -88,20 +88,25 @@ pub fn reference() -> String {
     let mut config = Config::default();
     let mut text = String::new();
     for (name, section) in config.sections() {
-        text.push_str(&table(name, section, &mut Vec::new()));
+        text.push_str(&table(name, section));
     }
     let mut rules = NamespaceRules::default();
-    text.push_str(&table("namespace.NAME", &mut rules, &mut Vec::new()));
+    text.push_str(&table("namespace.NAME", &mut rules));
     text
 }
 
-fn table(name: &str, section: &mut dyn Section, rows: &mut Vec<String>) -> String {
+fn table(name: &str, section: &mut dyn Section) -> String {
+    let mut rows = Vec::new();
     let about = section.about();
     for entry in section.entries() {
         let (spec, default) = (entry.spec, entry.value.shown());
         let variable = variable_name(&format!("{name}.{}", spec.name));
         let within = spec.within.as_ref().map_or_else(String::new, |within| {
-            format!(" {} to {}.", within.start(), within.end())
+            format!(
+                " {} to {}.",
+                grouped(*within.start()),
+                grouped(*within.end())
+            )
         });
         let meaning = spec.meaning().replace('|', "\\|");
         let row = format!(
@@ -114,4 +119,17 @@ fn table(name: &str, section: &mut dyn Section, rows: &mut Vec<String>) -> Strin
         "### `[{name}]`\n\n{about}\n\n| key | default | meaning | variable |\n| --- | --- | --- | --- |\n{}\n",
         rows.concat()
     )
+}
+
+/// A number with `_` between groups of three digits, as TOML allows.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
 }

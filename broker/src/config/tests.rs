@@ -178,3 +178,26 @@ fn a_missing_file_is_named() {
         .unwrap_err();
     insta::assert_snapshot!(error, @"cannot read the configuration file /nowhere/w.toml");
 }
+
+/// `UPDATE_DOCS=1` writes the reference instead of comparing it.
+#[test]
+fn the_configuration_reference_lists_exactly_these_settings() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, listed) = text.split_once("`. -->\n").unwrap();
+    let expected = reference();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(
+            &path,
+            format!("{before}`. -->\n\n{}\n", expected.trim_end()),
+        )
+        .unwrap();
+        return;
+    }
+    let cure = "UPDATE_DOCS=1 cargo test -p widecast configuration_reference";
+    assert_eq!(
+        listed.trim(),
+        expected.trim(),
+        "docs/configuration.md is not up to date: {cure}"
+    );
+}
