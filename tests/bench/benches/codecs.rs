@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use widecast_protocol::codec::{Codec, decode_commands};
 use widecast_protocol::encoded::{EncodedMessage, WireForm};
 use widecast_protocol::framing::websocket::{Decoder, DecoderLimits};
 use widecast_protocol::{ChannelName, Epoch, Message, Offset, Origin, Payload};
@@ -16,6 +17,7 @@ fn main() {
         .configure_from_args();
     payloads(&mut criterion);
     wire_forms(&mut criterion);
+    commands(&mut criterion);
     frames(&mut criterion);
     criterion.final_summary();
 }
@@ -93,6 +95,25 @@ fn wire_forms(criterion: &mut Criterion) {
     group.bench_function("any, the second time", |bencher| {
         bencher.iter(|| black_box(&shared).bytes(WireForm::JsonWebSocket));
     });
+    group.finish();
+}
+
+/// What a session reads most: one message to publish.
+fn commands(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decode a command");
+    let json = format!(
+        r#"{{"type":"publish","channel":"chat:room","id":17,"data":"{}"}}"#,
+        "x".repeat(128)
+    );
+    let fields = Payload::from_json(json.clone()).expect("the command is JSON");
+    for (codec, frame) in [
+        (Codec::Json, Bytes::from(json)),
+        (Codec::MessagePack, fields.to_msgpack()),
+    ] {
+        group.bench_function(format!("{codec:?}"), |bencher| {
+            bencher.iter(|| decode_commands(codec, black_box(&frame)));
+        });
+    }
     group.finish();
 }
 

@@ -49,10 +49,12 @@ impl Server {
                 command.path.display()
             );
         }
-        let mut process = Command::new(&command.path);
+        let mut process = Command::new(command.path.canonicalize()?);
+        // Away from any widecast.toml: the defaults are what is measured.
+        process.current_dir("/");
         process.args(["serve", "--listen", "127.0.0.1:0"]);
         if let Some(workers) = command.workers {
-            process.args(["--set", &format!("server.workers={workers}")]);
+            process.args(["--workers", &workers.to_string()]);
         }
         process.args(&command.arguments);
         Self::start(process)
