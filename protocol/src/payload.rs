@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::codec::DecodeError;
 use crate::codec::error::utf8;
+use crate::value::form::{self, FormField};
 use crate::value::json::{self, JsonReader, RawText, Token};
 use crate::value::msgpack::{self, Head, MessagePackReader};
 use crate::value::{to_json, to_msgpack};
@@ -81,6 +82,13 @@ impl Payload {
         let value = MessagePackValue::read(&mut reader)?;
         reader.end()?;
         Ok(value.into_payload(&bytes))
+    }
+
+    /// What an HTML form has sent, as an object.
+    pub fn form(fields: &[FormField]) -> Self {
+        let mut out = Vec::new();
+        form::write(&mut out, fields);
+        Self::new(PayloadKind::MessagePack, out.into())
     }
 
     fn new(kind: PayloadKind, bytes: Bytes) -> Self {

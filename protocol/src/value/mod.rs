@@ -20,11 +20,15 @@
 //! is ([`to_msgpack`] needs counts before contents, [`to_json`] has to know the keys of a map before the first), a
 //! second one writes.
 
+pub mod form;
 pub(crate) mod json;
 pub(crate) mod msgpack;
 pub(crate) mod to_json;
 pub(crate) mod to_msgpack;
 pub mod types;
+
+#[cfg(test)]
+mod tests;
 
 /// How deep arrays, objects and tagged objects may be inside each other.
 pub const MAX_DEPTH: usize = 128;
