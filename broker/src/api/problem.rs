@@ -10,8 +10,11 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use serde::Serialize;
-use widecast_protocol::Code;
+use serde::{Serialize, Serializer};
+use widecast_protocol::{Code, DecodeError};
+
+use crate::engine::EngineError;
+use crate::session::Refusal;
 
 /// How long a client waits before it tries again, where nobody knows better.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
@@ -37,12 +40,6 @@ struct Body<'a> {
     detail: &'a str,
     code: &'static str,
     retryable: bool,
-}
-
-impl Body<'_> {
-    fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings, a number and a bool are always JSON")
-    }
 }
 
 impl Problem {
@@ -89,15 +86,18 @@ impl Problem {
 
     /// The problem as JSON.
     pub fn to_json(&self) -> String {
-        let body = Body {
+        to_json(&self.body())
+    }
+
+    fn body(&self) -> Body<'_> {
+        Body {
             r#type: "about:blank",
             title: self.code.meaning(),
             status: self.code.http_status(),
             detail: &self.detail,
             code: self.code.as_str(),
             retryable: self.code.retryable(),
-        };
-        body.to_json()
+        }
     }
 
     fn wait(&self) -> Option<Duration> {
@@ -122,9 +122,38 @@ impl Problem {
     }
 }
 
+fn to_json(body: &Body<'_>) -> String {
+    serde_json::to_string(body).expect("strings, a number and a bool are always JSON")
+}
+
+/// As part of an answer that has several outcomes.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body().serialize(serializer)
+    }
+}
+
 impl From<(Code, String)> for Problem {
     fn from((code, detail): (Code, String)) -> Self {
         Self::new(code, detail)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.detail)
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -1,0 +1,35 @@
+//! The form of answers that are no errors.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::problem::Problem;
+use widecast_protocol::Code;
+
+/// 200 with an object as JSON. Nothing the broker says stays true, so nobody may cache it.
+pub(super) fn json(object: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let text = serde_json::to_vec(object).map_err(|error| unwritable(&error))?;
+    Ok(bytes("application/json", text.into()))
+}
+
+/// 200 with an object as MessagePack.
+pub(super) fn msgpack(object: &impl Serialize) -> Result<HttpResponse, Problem> {
+    let packed = rmp_serde::to_vec_named(object).map_err(|error| unwritable(&error))?;
+    Ok(bytes("application/msgpack", packed.into()))
+}
+
+fn unwritable(error: &impl std::error::Error) -> Problem {
+    tracing::error!(%error, "an answer could not be written");
+    Problem::new(Code::Internal, "the answer could not be written")
+}
+
+/// 200 with a body that is already written.
+pub(super) fn bytes(content_type: &'static str, body: Bytes) -> HttpResponse {
+    let no_store = HeaderValue::from_static("no-store");
+    HttpResponse::Ok()
+        .content_type(content_type)
+        .insert_header((CACHE_CONTROL, no_store))
+        .body(body)
+}

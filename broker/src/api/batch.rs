@@ -1,0 +1,177 @@
+//! `POST /v1/publish`: many messages at once, each with its own result.
+//!
+//! A batch that can be read is answered with 200, whatever becomes of its messages: each result says for itself. They are
+//! published one after the other, so that messages of one channel keep their order.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use widecast_protocol::codec::{BatchMessage, Codec, decode_batch};
+use widecast_protocol::command::Publish;
+use widecast_protocol::{Code, DecodeError};
+
+use super::answer;
+use super::body::{self, BodyLimit};
+use super::caller::Caller;
+use super::line_stream;
+use super::media_type::MediaType;
+use super::outcome::MessageOutcome;
+use super::problem::Problem;
+use crate::session;
+
+#[derive(Serialize)]
+struct Answer {
+    results: Vec<MessageOutcome>,
+}
+
+pub(super) async fn publish_batch(
+    request: HttpRequest,
+    caller: Caller,
+    body: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    match MediaType::of(&request)? {
+        MediaType::Json => batch(request, caller, body, Codec::Json).await,
+        MediaType::MessagePack => batch(request, caller, body, Codec::MessagePack).await,
+        MediaType::Ndjson => line_stream::publish_lines(&request, caller, body),
+        _ => {
+            let detail = "a batch is application/json, application/msgpack or application/x-ndjson";
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+async fn batch(
+    request: HttpRequest,
+    caller: Caller,
+    body: web::Payload,
+    codec: Codec,
+) -> Result<HttpResponse, Problem> {
+    let limits = &caller.services.config.limits;
+    let body = body::read(request.headers(), body, BodyLimit::request(limits)).await?;
+    let messages = decode_batch(codec, &body)?;
+    let limit = limits.messages_per_batch;
+    if messages.len() > limit {
+        let detail = format!(
+            "the batch has {} messages, limits.messages_per_batch allows {limit}",
+            messages.len()
+        );
+        return Err(Problem::new(Code::MessageTooLarge, detail));
+    }
+    let mut results = Vec::with_capacity(messages.len());
+    for message in messages {
+        results.push(publish_one(&caller, message).await);
+    }
+    match codec {
+        Codec::Json => answer::json(&Answer { results }),
+        Codec::MessagePack => answer::msgpack(&Answer { results }),
+    }
+}
+
+/// Publishes a message on each of its channels. What it cannot be published on stops no other.
+pub(super) async fn publish_one(
+    caller: &Caller,
+    message: Result<BatchMessage, DecodeError>,
+) -> MessageOutcome {
+    let message = match message {
+        Ok(message) => message,
+        Err(error) => return refuse(caller, error.into()),
+    };
+    let mut outcome = MessageOutcome::with_capacity(message.channels.len());
+    for channel in message.channels {
+        let publish = Publish {
+            channel: channel.clone(),
+            payload: message.payload.clone(),
+            event: message.event.clone(),
+            idempotency_key: message.idempotency_key.clone(),
+        };
+        let published = session::publish(&caller.services, &caller.publisher, publish).await;
+        outcome.push(channel, published);
+    }
+    outcome
+}
+
+/// The outcome of a message that cannot be read. It never reached the session, which counts the others.
+pub(super) fn refuse(caller: &Caller, problem: Problem) -> MessageOutcome {
+    caller.services.metrics.publications.refused(problem.code());
+    MessageOutcome::refused(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::testing::{Broker, header, shown};
+    use actix_web::test::{TestRequest, read_body};
+    use widecast_protocol::Payload;
+
+    const PATH: &str = "/v1/publish";
+
+    #[actix_web::test]
+    async fn each_message_has_its_result_and_a_bad_one_stops_no_other() {
+        let broker = Broker::new();
+        let body = r#"{"messages":[
+            {"channels":["a","b"],"data":1},
+            {"channels":[""],"data":2},
+            {"channels":["a"],"data":3,"event":"e","idempotency_key":"k"},
+            {"channels":["a"],"data":4,"idempotency_key":"k"}
+        ]}"#;
+        let answer = broker.post(PATH, "application/json", body).await;
+        insta::assert_snapshot!(answer.replace("},{", "},\n{"), @r##"
+    200 {"results":[{"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false},
+    {"channel":"b","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}]},
+    {"error":{"type":"about:blank","title":"The name of the channel is empty, too long, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}},
+    {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":2,"duplicate":false}]},
+    {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":0,"duplicate":true}]}]}
+"##);
+        insta::assert_snapshot!(broker.get("/channels/a/messages").await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"a","offset":1,"origin":"","timestamp":1700000000000,"data":1},{"cursor":"EPOCH-2","channel":"a","offset":2,"event":"e","origin":"","timestamp":1700000000000,"data":3}],"cursor":"EPOCH-2","recovered":true}"#);
+    }
+
+    #[actix_web::test]
+    async fn a_message_is_refused_for_one_channel_and_published_on_the_others() {
+        let broker =
+            Broker::with(|config| config.limits.message_bytes = crate::config::ByteCount::new(3));
+        let body = r#"{"messages":[{"channels":["a","b"],"data":"long"},{"channels":["a"],"data":"abc"}]}"#;
+        let answer = broker.post(PATH, "application/json", body).await;
+        insta::assert_snapshot!(answer.replace("},{", "},\n{"), @r##"
+    200 {"results":[{"channels":[{"channel":"a","error":{"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the message has 4 bytes, limits.message_bytes allows 3","code":"message_too_large","retryable":false}},
+    {"channel":"b","error":{"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the message has 4 bytes, limits.message_bytes allows 3","code":"message_too_large","retryable":false}}]},
+    {"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}]}]}
+"##);
+    }
+
+    #[actix_web::test]
+    async fn a_batch_in_messagepack_is_answered_in_messagepack() {
+        let batch = r#"{"messages":[{"channel":"a","data":1},{"channel":"a"}]}"#;
+        let packed = Payload::from_json(batch).unwrap().to_msgpack();
+        let request = TestRequest::post()
+            .uri(PATH)
+            .insert_header(("content-type", "application/msgpack"))
+            .set_payload(packed);
+        let response = Broker::new().call(request).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, "content-type"), "application/msgpack");
+        let body = read_body(response).await;
+        let json = Payload::from_msgpack(body).unwrap().to_json();
+        let json = String::from_utf8_lossy(&json).into_owned();
+        assert!(
+            json.starts_with(r#"{"results":[{"channels":[{"channel":"a","offset":1,"epoch":""#),
+            "{json}"
+        );
+        assert!(
+            json.contains(r#"{"error":{"type":"about:blank","title":"#),
+            "{json}"
+        );
+    }
+
+    #[actix_web::test]
+    async fn a_batch_that_cannot_be_read_is_refused_as_a_whole() {
+        let broker = Broker::with(|config| config.limits.messages_per_batch = 1);
+        let json = "application/json";
+        insta::assert_snapshot!(broker.post(PATH, json, "{").await, @r#"400 {"type":"about:blank","title":"The body or frame is not JSON.","status":400,"detail":"not JSON: expected `,` or `}` at byte 1","code":"bad_json","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(PATH, json, "[]").await, @r#"400 {"type":"about:blank","title":"The command is unknown, or lacks a field.","status":400,"detail":"`messages` is missing: expected an array of messages","code":"bad_command","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(PATH, json, "[".repeat(200_000)).await, @r#"400 {"type":"about:blank","title":"The body or frame is not JSON.","status":400,"detail":"values are nested more than 128 deep","code":"bad_json","retryable":false}"#);
+        let two = r#"{"messages":[{"channel":"a","data":1},{"channel":"a","data":1}]}"#;
+        insta::assert_snapshot!(broker.post(PATH, json, two).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the batch has 2 messages, limits.messages_per_batch allows 1","code":"message_too_large","retryable":false}"#);
+        let bomb = &b"\x81\xa8messages\xdd\xff\xff\xff\xff"[..];
+        insta::assert_snapshot!(broker.post(PATH, "application/msgpack", bomb).await, @r#"400 {"type":"about:blank","title":"The body or frame is not MessagePack.","status":400,"detail":"not MessagePack: expected as many elements as the array's header says at byte 15","code":"bad_msgpack","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(PATH, "text/plain", "x").await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"a batch is application/json, application/msgpack or application/x-ndjson","code":"unsupported_media_type","retryable":false}"#);
+        insta::assert_snapshot!(shown(broker.call(TestRequest::get().uri(PATH)).await).await, @r#"405 {"type":"about:blank","title":"The address does not answer this method.","status":405,"detail":"GET is not possible here, only POST, OPTIONS","code":"method_not_allowed","retryable":false}"#);
+    }
+}

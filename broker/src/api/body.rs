@@ -1,0 +1,166 @@
+//! Reading the body of a request: bounded in bytes and in time, and never decompressed.
+//!
+//! A compressed body is refused: a few bytes can become gigabytes, and a decoder that stops at a limit only looks after
+//! each chunk.
+
+use std::time::Duration;
+
+use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+use actix_web::rt::time::timeout;
+use actix_web::web;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use widecast_protocol::Code;
+
+use super::problem::Problem;
+use crate::config::{ByteCount, LimitSettings};
+
+/// How long a body may pause: longer than a mobile network loses packets, shorter than a slow attack needs.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// A setting that bounds a body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimit {
+    /// The key of the setting, for the error.
+    setting: &'static str,
+    /// Its value.
+    bytes: ByteCount,
+}
+
+impl BodyLimit {
+    /// The bound of a body that is one message.
+    pub(super) fn message(limits: &LimitSettings) -> Self {
+        Self {
+            setting: "limits.message_bytes",
+            bytes: limits.message_bytes,
+        }
+    }
+
+    /// The bound of a body that is more than one message.
+    pub(super) fn request(limits: &LimitSettings) -> Self {
+        Self {
+            setting: "limits.request_bytes",
+            bytes: limits.request_bytes,
+        }
+    }
+
+    fn exceeded(self, actual: &str) -> Problem {
+        let Self { setting, bytes } = self;
+        let detail = format!(
+            "the body has {actual} bytes, {setting} allows {}",
+            bytes.get()
+        );
+        Problem::new(Code::MessageTooLarge, detail)
+    }
+}
+
+/// The whole body.
+///
+/// # Errors
+/// `message_too_large`, `unsupported_media_type` when it is compressed, `request_timeout`, or `invalid_request` when
+/// it ends early.
+pub(super) async fn read(
+    headers: &HeaderMap,
+    mut payload: web::Payload,
+    limit: BodyLimit,
+) -> Result<Bytes, Problem> {
+    refuse_compressed(headers)?;
+    let announced = announced_bytes(headers);
+    if let Some(announced) = announced.filter(|&bytes| bytes > limit.bytes.get()) {
+        return Err(limit.exceeded(&announced.to_string()));
+    }
+    let mut body = Body::default();
+    while let Some(part) = next_part_soon(&mut payload).await? {
+        body.push(part);
+        if body.len() > limit.bytes.as_usize() {
+            return Err(limit.exceeded(&format!("at least {}", body.len())));
+        }
+    }
+    Ok(body.into_bytes())
+}
+
+/// The next part of a body that may take its time; `None` at its end.
+pub(super) async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
+    let part = payload.next().await;
+    part.transpose().map_err(|error| unreadable(&error))
+}
+
+async fn next_part_soon(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
+    let part = timeout(PAUSE, next_part(payload)).await;
+    part.unwrap_or_else(|_| {
+        let detail = format!("nothing more of the body came for {} s", PAUSE.as_secs());
+        Err(Problem::new(Code::RequestTimeout, detail))
+    })
+}
+
+/// Refuses a body with a `Content-Encoding`.
+pub(super) fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else {
+        return Ok(());
+    };
+    let encoding = encoding.to_str().unwrap_or("?");
+    if encoding.eq_ignore_ascii_case("identity") {
+        return Ok(());
+    }
+    let detail = format!("Content-Encoding is {encoding}: send the body as it is");
+    Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn unreadable(error: &PayloadError) -> Problem {
+    Problem::new(
+        Code::InvalidRequest,
+        format!("the body ended early: {error}"),
+    )
+}
+
+/// The parts that have come. Nearly every body comes in one, which is then not copied.
+#[derive(Default)]
+struct Body {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Body {
+    fn push(&mut self, chunk: Bytes) {
+        if self.len() == 0 {
+            self.first = chunk;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&chunk);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() {
+            self.first
+        } else {
+            self.all.freeze()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_the_sum_of_its_parts() {
+        let mut body = Body::default();
+        for part in ["", "a", "", "bc", "d"] {
+            body.push(Bytes::from_static(part.as_bytes()));
+        }
+        assert_eq!(body.len(), 4);
+        assert_eq!(body.into_bytes(), "abcd");
+    }
+}

@@ -1,0 +1,67 @@
+//! `GET /channels/{channel}`: what the broker holds of one channel, in numbers.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+
+use super::answer;
+use super::caller::Caller;
+use super::channel_path::ChannelPath;
+use super::problem::Problem;
+use crate::engine::ChannelInfo;
+use crate::session::{Right, require};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    channel: &'a str,
+    members: u64,
+    history: History,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct History {
+    messages: u64,
+    bytes: u64,
+}
+
+impl<'a> Answer<'a> {
+    /// A channel that nobody uses is there all the same, and empty.
+    fn new(channel: &'a str, info: Option<ChannelInfo>) -> Self {
+        Self {
+            channel,
+            members: info.map_or(0, |info| info.members),
+            history: History {
+                messages: info.map_or(0, |info| info.history_messages),
+                bytes: info.map_or(0, |info| info.history_bytes),
+            },
+            cursor: info.map(|info| info.position.to_string()),
+        }
+    }
+}
+
+pub(super) async fn channel(caller: Caller, channel: ChannelPath) -> Result<HttpResponse, Problem> {
+    let channel = channel.0;
+    require(&caller.services, &channel, Right::Subscribe)?;
+    let info = caller.services.engine.channel_info(&channel).await?;
+    answer::json(&Answer::new(channel.as_str(), info))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::testing::Broker;
+
+    #[actix_web::test]
+    async fn a_channel_is_told_in_numbers() {
+        let broker = Broker::new();
+        insta::assert_snapshot!(broker.get("/channels/news").await, @r#"200 {"channel":"news","members":0,"history":{"messages":0,"bytes":0},"cursor":null}"#);
+        broker
+            .post("/channels/news/messages", "text/plain", "x")
+            .await;
+        let answer = broker.get("/channels/news").await;
+        assert!(
+            answer.contains("\"history\":{\"messages\":1,\"bytes\":"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\"cursor\":\"EPOCH-1\"}"), "{answer}");
+    }
+}

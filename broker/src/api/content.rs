@@ -1,0 +1,44 @@
+//! The body of a request as the data of a message: what it is, its `Content-Type` says.
+
+use actix_web::{HttpMessage, HttpRequest, web};
+use widecast_protocol::{Code, Payload};
+
+use super::body::{self, BodyLimit};
+use super::media_type::MediaType;
+use super::problem::Problem;
+use crate::config::LimitSettings;
+
+/// Reads the body of a request as one value.
+///
+/// # Errors
+/// When the body cannot be read, is too large, or is not what its type says.
+pub(super) async fn read(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limits: &LimitSettings,
+) -> Result<Payload, Problem> {
+    let media_type = MediaType::of(request)?;
+    let body = body::read(request.headers(), payload, limit(media_type, limits)).await?;
+    match media_type {
+        MediaType::Json => Ok(Payload::from_json(body)?),
+        MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),
+        MediaType::Text => Ok(Payload::text_bytes(body)?),
+        MediaType::Binary => Ok(Payload::binary(body)),
+        MediaType::Ndjson | MediaType::Form | MediaType::Multipart => {
+            let detail = format!(
+                "{} is for POST /v1/publish: one message has one value",
+                request.content_type()
+            );
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+    }
+}
+
+/// A form on the wire is larger than what it says, up to three times; how large that may be is checked when it is
+/// published.
+fn limit(media_type: MediaType, limits: &LimitSettings) -> BodyLimit {
+    match media_type {
+        MediaType::Form | MediaType::Multipart => BodyLimit::request(limits),
+        _ => BodyLimit::message(limits),
+    }
+}

@@ -1,0 +1,263 @@
+//! What every request passes first and every answer last: the judgement of its origin, CORS, and the form of errors.
+//!
+//! Wraps the whole application, streams included. A page whose origin is not allowed is refused whatever it asks for;
+//! of the others the origin is remembered, and stamped on what they publish ([`verified_origin`]). The `actix-cors`
+//! crate would answer its refusals as plain text, and judges origins for CORS only.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::uri::Authority;
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use widecast_protocol::{Code, Origin};
+
+use super::problem::Problem;
+use crate::auth::{Admission, admit};
+use crate::session::Services;
+
+/// How long a browser may remember the answer to a preflight. Chrome's limit.
+const PREFLIGHT_AGE_SECONDS: &str = "7200";
+
+/// The headers of an answer that a page of another origin may read.
+const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
+
+/// The methods that any endpoint answers.
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+/// What the answer to a preflight depends on.
+const PREFLIGHT_VARY: &str =
+    "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
+
+/// A middleware for [`actix_web::middleware::from_fn`].
+///
+/// # Errors
+/// None of its own: refusals are answers.
+pub async fn edge<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let page = match Page::of(&request) {
+        Ok(page) => page,
+        Err(problem) => return Ok(refuse(request, &problem)),
+    };
+    if let Some(page) = &page {
+        if is_preflight(&request) {
+            let answer = page.preflight_answer(&request);
+            return Ok(request.into_response(answer).map_into_right_body());
+        }
+        request.extensions_mut().insert(page.verified.clone());
+    }
+    let response = next.call(request).await?;
+    let mut response = in_form(response);
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    if let Some(page) = &page {
+        page.grant(headers);
+    }
+    Ok(response)
+}
+
+/// The origin of the page that sent the request, if a page did, as [`edge`] has judged it.
+pub fn verified_origin(request: &HttpRequest) -> Origin {
+    let extensions = request.extensions();
+    extensions.get().cloned().unwrap_or_else(Origin::unknown)
+}
+
+/// A page that may talk to the broker.
+struct Page {
+    verified: Origin,
+    header: HeaderValue,
+    admission: Admission,
+}
+
+impl Page {
+    fn of(request: &ServiceRequest) -> Result<Option<Self>, Problem> {
+        let Some(header) = request.headers().get(header::ORIGIN) else {
+            return Ok(None);
+        };
+        let services = request
+            .app_data::<web::Data<Services>>()
+            .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
+        let text = header.to_str().unwrap_or_default();
+        let host = request.headers().get(header::HOST);
+        let host = host
+            .and_then(|host| host.to_str().ok())
+            .or_else(|| request.uri().authority().map(Authority::as_str));
+        let admission = admit(&services.config.server, text, host);
+        if admission == Admission::Refused {
+            let detail = format!(
+                "pages of {text} may not talk to this broker: server.allowed_origins does not list it"
+            );
+            return Err(Problem::new(Code::OriginNotAllowed, detail));
+        }
+        Ok(Some(Self {
+            verified: Origin::verified(text),
+            header: header.clone(),
+            admission,
+        }))
+    }
+
+    /// Any header may be sent: which ones matter is up to the endpoint.
+    fn preflight_answer(&self, request: &ServiceRequest) -> HttpResponse {
+        let asked = request
+            .headers()
+            .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        let mut response = HttpResponse::NoContent().finish();
+        let headers = response.headers_mut();
+        self.grant(headers);
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(METHODS),
+        );
+        headers.insert(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static(PREFLIGHT_AGE_SECONDS),
+        );
+        if let Some(asked) = asked {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+        headers.insert(header::VARY, HeaderValue::from_static(PREFLIGHT_VARY));
+        response
+    }
+
+    fn grant(&self, headers: &mut HeaderMap) {
+        let origin = match self.admission {
+            Admission::Trusted => {
+                let yes = HeaderValue::from_static("true");
+                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+                self.header.clone()
+            }
+            // The star tells the browser to keep cookies back.
+            Admission::Anybody | Admission::Refused => HeaderValue::from_static("*"),
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(EXPOSED),
+        );
+    }
+}
+
+/// A browser asks whether a page may send a request
+/// ([Fetch, section 3.3.2](https://fetch.spec.whatwg.org/#cors-preflight-request)).
+fn is_preflight(request: &ServiceRequest) -> bool {
+    let headers = request.headers();
+    *request.method() == Method::OPTIONS
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<EitherBody<B>> {
+    let mut response = problem.error_response();
+    let vary = HeaderValue::from_static("Origin");
+    response.headers_mut().insert(header::VARY, vary);
+    request.into_response(response).map_into_right_body()
+}
+
+/// Errors that other crates answered themselves become problems.
+fn in_form<B>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    let Some(problem) = foreign_error(response.response()) else {
+        return response.map_into_left_body();
+    };
+    let answer = problem.error_response();
+    response.into_response(answer).map_into_right_body()
+}
+
+fn foreign_error<B>(response: &HttpResponse<B>) -> Option<Problem> {
+    let error = response.error()?;
+    if error.as_error::<Problem>().is_some() {
+        return None;
+    }
+    let code = match response.status() {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::MessageTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        status if status.is_client_error() => Code::InvalidRequest,
+        _ => Code::Internal,
+    };
+    if code == Code::Internal {
+        tracing::error!(%error, "a request failed");
+        return Some(Problem::new(code, "the broker's log says more"));
+    }
+    Some(Problem::new(code, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Broker, header, text};
+    use crate::config::AllowedOrigin;
+    use actix_web::test::TestRequest;
+
+    fn get(origin: &'static str) -> TestRequest {
+        TestRequest::get()
+            .uri("/health/live")
+            .insert_header(("origin", origin))
+    }
+
+    #[actix_web::test]
+    async fn a_page_that_is_not_allowed_is_refused() {
+        let response = Broker::new().call(get("https://evil.example")).await;
+        assert_eq!(response.status(), 403);
+        assert_eq!(header(&response, "access-control-allow-origin"), "");
+        insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not talk to this broker: server.allowed_origins does not list it","code":"origin_not_allowed","retryable":false}"#);
+    }
+
+    #[actix_web::test]
+    async fn a_trusted_page_may_read_the_answer_and_send_cookies() {
+        let response = Broker::new().call(get("http://localhost:3000")).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(
+            header(&response, "access-control-allow-origin"),
+            "http://localhost:3000"
+        );
+        assert_eq!(
+            header(&response, "access-control-allow-credentials"),
+            "true"
+        );
+        assert_eq!(header(&response, "vary"), "Origin");
+        assert!(header(&response, "access-control-expose-headers").contains("Widecast-Cursor"));
+    }
+
+    #[actix_web::test]
+    async fn when_all_origins_are_allowed_cookies_are_not() {
+        let broker =
+            Broker::with(|config| config.server.allowed_origins = vec![AllowedOrigin::Any]);
+        let response = broker.call(get("https://other.example")).await;
+        assert_eq!(header(&response, "access-control-allow-origin"), "*");
+        assert_eq!(header(&response, "access-control-allow-credentials"), "");
+    }
+
+    #[actix_web::test]
+    async fn a_preflight_is_answered_for_every_path() {
+        let request = get("http://localhost:3000")
+            .method(Method::OPTIONS)
+            .insert_header(("access-control-request-method", "POST"))
+            .insert_header((
+                "access-control-request-headers",
+                "content-type,widecast-sender",
+            ));
+        let response = Broker::new().call(request).await;
+        assert_eq!(response.status(), 204);
+        assert_eq!(header(&response, "access-control-allow-methods"), METHODS);
+        assert_eq!(
+            header(&response, "access-control-allow-headers"),
+            "content-type,widecast-sender"
+        );
+    }
+
+    #[actix_web::test]
+    async fn an_unknown_path_is_a_problem() {
+        let response = Broker::new()
+            .call(TestRequest::get().uri("/nowhere?x=1"))
+            .await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(
+            header(&response, "content-type"),
+            "application/problem+json"
+        );
+        insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"There is nothing at this address.","status":404,"detail":"nothing is at /nowhere","code":"not_found","retryable":false}"#);
+    }
+}

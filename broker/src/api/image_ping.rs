@@ -1,0 +1,91 @@
+//! `GET /channels/{channel}/publish.gif?data=…`: publishes a small text, answers the smallest image.
+//!
+//! Any page can load an image from anywhere, without the browser telling which page it is: a namespace has to allow it.
+
+use actix_web::HttpResponse;
+use bytes::Bytes;
+use serde::Deserialize;
+use widecast_protocol::command::Publish;
+use widecast_protocol::{Code, Payload};
+
+use super::answer;
+use super::caller::Caller;
+use super::channel_path::ChannelPath;
+use super::problem::Problem;
+use super::query::{self, Query};
+use crate::session;
+
+/// One transparent pixel ([GIF89a](https://www.w3.org/Graphics/GIF/spec-gif89a.txt)).
+const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Parameters {
+    data: Option<String>,
+    event: Option<String>,
+}
+
+pub(super) async fn publish_by_image(
+    caller: Caller,
+    channel: ChannelPath,
+    parameters: Query<Parameters>,
+) -> Result<HttpResponse, Problem> {
+    let channel = channel.0;
+    if !caller
+        .services
+        .config
+        .namespace(&channel)
+        .image_ping
+        .is_on()
+    {
+        let detail = format!("the namespace of {channel} does not allow image_ping");
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    let Parameters { data, event } = parameters.0;
+    let data = data.ok_or_else(|| Problem::new(Code::InvalidRequest, "?data= is missing"))?;
+    let message = Publish {
+        event: query::event(event.as_deref())?,
+        channel,
+        payload: Payload::text(data),
+        idempotency_key: None,
+    };
+    session::publish(&caller.services, &caller.publisher, message).await?;
+    Ok(answer::bytes("image/gif", Bytes::from_static(PIXEL)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::{Broker, header};
+    use crate::config::Switch;
+    use actix_web::test::{TestRequest, read_body};
+
+    fn broker() -> Broker {
+        Broker::with(|config| config.namespaces.default.image_ping = Switch::On)
+    }
+
+    #[actix_web::test]
+    async fn a_ping_publishes_a_text_and_answers_a_pixel() {
+        let broker = broker();
+        let request = TestRequest::get().uri("/channels/a/publish.gif?data=clicked+%C3%A9&event=e");
+        let response = broker.call(request).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(header(&response, "content-type"), "image/gif");
+        assert_eq!(header(&response, "cache-control"), "no-store");
+        assert_eq!(read_body(response).await, PIXEL);
+        let page = broker.get("/channels/a/messages").await;
+        assert!(
+            page.contains("\"event\":\"e\"") && page.contains("\"data\":\"clicked é\""),
+            "{page}"
+        );
+    }
+
+    #[actix_web::test]
+    async fn it_is_off_unless_the_namespace_allows_it() {
+        insta::assert_snapshot!(Broker::new().get("/channels/a/publish.gif?data=x").await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of a does not allow image_ping","code":"forbidden","retryable":false}"#);
+    }
+
+    #[actix_web::test]
+    async fn without_data_nothing_is_published() {
+        insta::assert_snapshot!(broker().get("/channels/a/publish.gif").await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"?data= is missing","code":"invalid_request","retryable":false}"#);
+    }
+}

@@ -1,0 +1,101 @@
+//! What a body is, by its `Content-Type`.
+
+use actix_web::HttpMessage;
+use widecast_protocol::Code;
+
+use super::problem::Problem;
+
+/// The kinds of bodies that are told apart; everything else is binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MediaType {
+    /// `application/json`.
+    Json,
+    /// `application/msgpack` and its older names.
+    MessagePack,
+    /// `application/x-ndjson`: JSON, one value a line.
+    Ndjson,
+    /// `text/plain`.
+    Text,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `multipart/form-data`.
+    Multipart,
+    /// Anything else, and a body without a type, as
+    /// [RFC 9110, section 8.3](https://www.rfc-editor.org/rfc/rfc9110#section-8.3) suggests.
+    Binary,
+}
+
+impl MediaType {
+    /// The kind of a request's body.
+    ///
+    /// # Errors
+    /// `unsupported_media_type` when the header cannot be read, or when the body is text that is not UTF-8.
+    pub(super) fn of(request: &impl HttpMessage) -> Result<Self, Problem> {
+        let kind = Self::named(&request.content_type().to_ascii_lowercase());
+        if kind == Self::Binary {
+            return Ok(kind);
+        }
+        let mime = request.mime_type().map_err(|error| {
+            Problem::new(Code::UnsupportedMediaType, format!("Content-Type: {error}"))
+        })?;
+        let charset = mime.as_ref().and_then(|mime| mime.get_param("charset"));
+        match charset {
+            Some(charset) if charset != "utf-8" && charset != "us-ascii" => {
+                let detail = format!("the charset is {charset}: send UTF-8");
+                Err(Problem::new(Code::UnsupportedMediaType, detail))
+            }
+            _ => Ok(kind),
+        }
+    }
+
+    fn named(essence: &str) -> Self {
+        match essence {
+            "application/json" => Self::Json,
+            "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
+                Self::MessagePack
+            }
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Self::Ndjson,
+            "text/plain" => Self::Text,
+            "application/x-www-form-urlencoded" => Self::Form,
+            "multipart/form-data" => Self::Multipart,
+            // RFC 6839, section 3.1: whatever else it is, it is JSON.
+            other if other.ends_with("+json") => Self::Json,
+            _ => Self::Binary,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn kind(content_type: &str) -> Result<MediaType, String> {
+        let request = TestRequest::default().insert_header(("content-type", content_type));
+        MediaType::of(&request.to_request()).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn the_content_type_says_what_a_body_is() {
+        assert_eq!(kind("application/json; charset=UTF-8"), Ok(MediaType::Json));
+        assert_eq!(kind("Application/JSON"), Ok(MediaType::Json));
+        assert_eq!(kind("application/problem+json"), Ok(MediaType::Json));
+        assert_eq!(kind("application/x-msgpack"), Ok(MediaType::MessagePack));
+        assert_eq!(kind("text/plain;charset=utf-8"), Ok(MediaType::Text));
+        assert_eq!(
+            kind("multipart/form-data; boundary=x"),
+            Ok(MediaType::Multipart)
+        );
+        assert_eq!(kind("image/png"), Ok(MediaType::Binary));
+        assert_eq!(kind("text/html; charset=latin1"), Ok(MediaType::Binary));
+        assert_eq!(kind("nonsense"), Ok(MediaType::Binary));
+        let none = TestRequest::default().to_request();
+        assert_eq!(MediaType::of(&none), Ok(MediaType::Binary));
+    }
+
+    #[test]
+    fn text_in_another_charset_is_refused() {
+        insta::assert_snapshot!(kind("text/plain; charset=iso-8859-1").unwrap_err(), @"unsupported_media_type: the charset is iso-8859-1: send UTF-8");
+        insta::assert_snapshot!(kind("application/json; charset=utf-16").unwrap_err(), @"unsupported_media_type: the charset is utf-16: send UTF-8");
+    }
+}

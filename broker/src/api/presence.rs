@@ -1,0 +1,86 @@
+//! `GET /channels/{channel}/presence`: who is here.
+
+use actix_web::HttpResponse;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use widecast_protocol::{Code, Member};
+
+use super::answer;
+use super::caller::Caller;
+use super::channel_path::ChannelPath;
+use super::problem::Problem;
+use crate::session::{Right, require};
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    channel: &'a str,
+    members: Vec<Present>,
+}
+
+#[derive(Serialize)]
+struct Present {
+    id: String,
+    data: Box<RawValue>,
+}
+
+impl TryFrom<Member> for Present {
+    type Error = Problem;
+
+    fn try_from(member: Member) -> Result<Self, Problem> {
+        let data = serde_json::from_slice(&member.data.to_json()).map_err(|error| {
+            tracing::error!(%error, "a member's data cannot be shown as JSON");
+            Problem::new(Code::Internal, "a member's data cannot be shown as JSON")
+        })?;
+        Ok(Self {
+            id: member.id,
+            data,
+        })
+    }
+}
+
+pub(super) async fn presence(
+    caller: Caller,
+    channel: ChannelPath,
+) -> Result<HttpResponse, Problem> {
+    let channel = channel.0;
+    require(&caller.services, &channel, Right::Presence)?;
+    let members = caller.services.engine.members(&channel).await?;
+    let members: Result<_, _> = members.into_iter().map(Present::try_from).collect();
+    answer::json(&Answer {
+        channel: channel.as_str(),
+        members: members?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Broker;
+    use crate::config::Switch;
+    use crate::engine::{ConnectionId, PresenceEntry};
+    use widecast_protocol::{ChannelName, Payload};
+
+    const PATH: &str = "/channels/news/presence";
+
+    #[actix_web::test]
+    async fn the_answer_says_who_is_here() {
+        let broker = Broker::new();
+        insta::assert_snapshot!(broker.get(PATH).await, @r#"200 {"channel":"news","members":[]}"#);
+        let entry = PresenceEntry {
+            connection: ConnectionId(1),
+            member: Member {
+                id: "m1".to_owned(),
+                data: Payload::from_msgpack(&b"\x81\xa1a\xc4\x01\xff"[..]).unwrap(),
+            },
+        };
+        let channel = ChannelName::parse("news").unwrap();
+        broker.services.engine.enter(&channel, entry).await.unwrap();
+        insta::assert_snapshot!(broker.get(PATH).await, @r#"200 {"channel":"news","members":[{"id":"m1","data":{"a":{"$type":"binary","value":"/w=="}}}]}"#);
+    }
+
+    #[actix_web::test]
+    async fn a_namespace_may_keep_its_members_to_itself() {
+        let broker = Broker::with(|config| config.namespaces.default.presence = Switch::Off);
+        insta::assert_snapshot!(broker.get(PATH).await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of news does not allow presence","code":"forbidden","retryable":false}"#);
+    }
+}

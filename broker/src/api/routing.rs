@@ -1,0 +1,43 @@
+//! The table of paths.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::batch::publish_batch;
+use super::channel::channel;
+use super::channels::channels;
+use super::endpoint::Endpoint;
+use super::history::history;
+use super::image_ping::publish_by_image;
+use super::presence::presence;
+use super::problem::Problem;
+use super::publish::publish;
+use super::scrape::scrape;
+
+/// Puts every endpoint into the router, and a problem for everything else. Comes after whatever else is mounted.
+pub fn configure(config: &mut web::ServiceConfig) {
+    // An empty name is matched, so that its error names it instead of the path. The router tries one after the other:
+    // the busiest comes first.
+    Endpoint::at("/channels/{channel:[^/]*}/messages")
+        .post(publish)
+        .get(history)
+        .mount(config);
+    Endpoint::at("/v1/publish")
+        .post(publish_batch)
+        .mount(config);
+    Endpoint::at("/channels/{channel:[^/]*}/publish.gif")
+        .get(publish_by_image)
+        .mount(config);
+    Endpoint::at("/channels/{channel:[^/]*}/presence")
+        .get(presence)
+        .mount(config);
+    Endpoint::at("/channels").get(channels).mount(config);
+    Endpoint::at("/channels/{channel:[^/]*}")
+        .get(channel)
+        .mount(config);
+    Endpoint::at("/metrics").get(scrape).mount(config);
+    config.default_service(web::to(not_found));
+}
+
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found(request.path()))
+}

@@ -1,0 +1,126 @@
+//! A broker without sockets for the tests of endpoints: the memory engine behind the real router.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, to_bytes};
+use actix_web::dev::ServiceResponse;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::{App, web};
+use widecast_protocol::{ChannelName, EncodedMessage};
+
+use super::{configure, edge};
+use crate::config::Config;
+use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, PresenceChange};
+use crate::health;
+use crate::metrics::Metrics;
+use crate::session::Services;
+
+/// Time that stands still.
+struct Still(Instant);
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        self.0
+    }
+
+    fn wall_ms(&self) -> u64 {
+        1_700_000_000_000
+    }
+}
+
+/// Two subscribers on every channel, who do not care.
+struct TwoListeners;
+
+impl Deliver for TwoListeners {
+    fn deliver(&self, _: Arc<EncodedMessage>) -> u64 {
+        2
+    }
+
+    fn presence(&self, _: &ChannelName, _: PresenceChange) {}
+
+    fn lost(&self, _: &ChannelName) {}
+}
+
+/// A broker to send requests to.
+pub(crate) struct Broker {
+    pub(crate) services: web::Data<Services>,
+}
+
+impl Broker {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        change(&mut config);
+        let clock = Arc::new(Still(Instant::now()));
+        let engine = MemoryEngine::new(MemorySettings::default(), clock, Arc::new(TwoListeners));
+        let services = Services::new(Arc::new(config), Arc::new(engine), Arc::new(Metrics::new()));
+        Self {
+            services: web::Data::new(services),
+        }
+    }
+
+    pub(crate) async fn call(&self, request: TestRequest) -> ServiceResponse<BoxBody> {
+        let app = App::new()
+            .app_data(self.services.clone())
+            .wrap(from_fn(edge))
+            .configure(configure)
+            .configure(health::configure);
+        let app = init_service(app).await;
+        let response = call_service(&app, request.to_request()).await;
+        response.map_into_boxed_body()
+    }
+
+    /// The answer to a `GET`: status and text.
+    pub(crate) async fn get(&self, path: &str) -> String {
+        shown(self.call(TestRequest::get().uri(path)).await).await
+    }
+
+    /// The answer to a `POST`: status and text.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<web::Bytes>,
+    ) -> String {
+        let request = TestRequest::post()
+            .uri(path)
+            .insert_header(("content-type", content_type))
+            .set_payload(body);
+        shown(self.call(request).await).await
+    }
+}
+
+/// A header of an answer; empty when there is none.
+pub(crate) fn header<'a>(response: &'a ServiceResponse<BoxBody>, name: &str) -> &'a str {
+    let value = response.headers().get(name);
+    value.map_or("", |value| value.to_str().unwrap())
+}
+
+/// Status and text of an answer, with the word EPOCH for epochs, which are random.
+pub(crate) async fn shown(response: ServiceResponse<BoxBody>) -> String {
+    let status = response.status().as_u16();
+    format!("{status} {}", text(response).await)
+}
+
+/// The text of an answer, with the word EPOCH for epochs, which are random.
+pub(crate) async fn text(response: ServiceResponse<BoxBody>) -> String {
+    let bytes = to_bytes(response.into_body()).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = replace_after(&text, "\"epoch\":\"", '"');
+    replace_after(&text, "\"cursor\":\"", '-')
+}
+
+fn replace_after(text: &str, before: &str, end: char) -> String {
+    let mut parts = text.split(before);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.find(end).map_or(part, |at| &part[at..]);
+        out.extend([before, "EPOCH", rest]);
+    }
+    out
+}
