@@ -1,0 +1,35 @@
+# `just` lists what there is; `just check` is all that CI runs.
+
+_default:
+    @just --list
+
+# Everything that must hold before a change lands
+check:
+    .ci/run
+
+# Format, lints and unit tests: what to run while working
+quick:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test -p widecast-protocol -p widecast
+
+# The end-to-end tests, or those whose names contain the filter
+e2e filter="":
+    cargo build -p widecast
+    cargo test -p widecast-tests {{ filter }}
+
+# Every test, the other languages' clients and the Autobahn suite included
+test *arguments:
+    tests/run {{ arguments }}
+
+# One fuzz target, until it finds something
+fuzz target:
+    cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }}
+
+# The benchmarks beside the kernel's floor
+bench *arguments:
+    cargo run --release -p widecast-bench -- {{ arguments }}
+
+# The documentation of the code
+doc:
+    cargo doc --workspace --no-deps --open

@@ -1,0 +1,56 @@
+"""A real broker for the tests of this folder."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import subprocess
+import threading
+from urllib.parse import quote
+
+BUILT = pathlib.Path(__file__).resolve().parents[3] / "target/debug/widecast"
+PATIENCE_SECONDS = 20
+
+
+class Broker:
+    """Runs the binary on a port of its own until `stop`."""
+
+    def __init__(self):
+        binary = os.environ.get("WIDECAST_BINARY", str(BUILT))
+        self._process = subprocess.Popen(
+            [binary, "serve", "--listen", "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for line in self._process.stderr:
+            found = re.search(r"listening on http://([0-9.]+):(\d+)", line)
+            if found:
+                self.host, self.port = found[1], int(found[2])
+                break
+        else:
+            raise RuntimeError("the broker ended before it listened")
+        # A full pipe would stop the broker.
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
+
+    def get(self, path, headers=None):
+        """The answer to a GET, its body not read yet."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
+        connection.request("GET", path, headers=headers or {})
+        return connection.getresponse()
+
+    def publish(self, channel, data):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
+        path = f"/channels/{quote(channel, safe='')}/messages"
+        connection.request("POST", path, json.dumps(data), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {body}")
+        return json.loads(body)
