@@ -13,4 +13,5 @@ pub mod history;
 pub mod metrics;
 pub mod net;
 pub mod presence;
+pub mod registry;
 pub mod session;

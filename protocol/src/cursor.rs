@@ -78,6 +78,11 @@ impl CursorVector {
         found.map(|&(_, position)| position)
     }
 
+    /// The place in the channel that was named first.
+    pub fn first(&self) -> Option<Position> {
+        self.entries.first().map(|&(_, position)| position)
+    }
+
     /// Sets the place in one channel.
     pub fn set(&mut self, channel: &ChannelName, position: Position) {
         match self.entries.iter_mut().find(|(name, _)| name == channel) {

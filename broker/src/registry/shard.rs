@@ -1,0 +1,322 @@
+//! The channel-registry actor of one worker thread.
+//!
+//! [`Shard`] is what the sessions of the thread share with the actor; [`ShardActor`] is the thin shell that takes one
+//! message per publication from its mailbox, and runs the flush list.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Waker};
+use std::time::Duration;
+
+use actix::prelude::*;
+use widecast_protocol::{ChannelName, EncodedMessage, Position};
+
+use crate::engine::{ConnectionId, Engine, EngineError, PresenceChange};
+use crate::metrics::Metrics;
+
+use super::fanout::{Fanout, Next};
+use super::flush::{Flush, FlushList};
+use super::outbox::Pushed;
+use super::routes::{MAILBOX_MESSAGES, Routes, ShardHandle};
+pub use super::subscription::CatchUp;
+use super::subscription::Subscriber;
+
+/// How long to wait before an engine that failed is asked again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The subscriptions of one worker thread.
+pub struct Shard {
+    channels: RefCell<HashMap<ChannelName, Fanout>>,
+    flush_list: Rc<FlushList>,
+    handle: Arc<ShardHandle>,
+    routes: Arc<Routes>,
+    engine: Arc<dyn Engine>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shard {
+    /// Starts the shard of the current thread.
+    pub fn start(
+        routes: &Arc<Routes>,
+        engine: &Arc<dyn Engine>,
+        metrics: &Arc<Metrics>,
+    ) -> Rc<Self> {
+        let mut started = None;
+        ShardActor::create(|context| {
+            context.set_mailbox_capacity(MAILBOX_MESSAGES);
+            let shard = Rc::new(Self {
+                channels: RefCell::default(),
+                flush_list: FlushList::new(),
+                handle: routes.register(context.address()),
+                routes: Arc::clone(routes),
+                engine: Arc::clone(engine),
+                metrics: Arc::clone(metrics),
+            });
+            started = Some(Rc::clone(&shard));
+            ShardActor { shard }
+        });
+        started.expect("create calls its closure before it returns")
+    }
+
+    /// Where this thread's outboxes are written from.
+    pub fn flush_list(&self) -> &Rc<FlushList> {
+        &self.flush_list
+    }
+
+    /// Makes a session a subscriber: from the answer on, messages are held for it until [`Membership::go_live`].
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    pub async fn join(
+        self: &Rc<Self>,
+        channel: &ChannelName,
+        subscriber: Subscriber,
+    ) -> Result<Membership, EngineError> {
+        let key = {
+            let mut channels = self.channels.borrow_mut();
+            channels
+                .entry(channel.clone())
+                .or_default()
+                .join(subscriber)
+        };
+        self.routes.add(channel, &self.handle);
+        self.metrics.sessions.subscriptions.inc();
+        let mut membership = Membership {
+            shard: Rc::clone(self),
+            channel: channel.clone(),
+            key,
+            subscribed: false,
+        };
+        self.engine.subscribed(channel).await?;
+        membership.subscribed = true;
+        Ok(membership)
+    }
+
+    fn leave(&self, membership: &Membership) {
+        let channel = &membership.channel;
+        let left = {
+            let mut channels = self.channels.borrow_mut();
+            let Some(fanout) = channels.get_mut(channel) else {
+                return;
+            };
+            fanout.leave(membership.key);
+            // Dropped after the borrow has ended.
+            if fanout.is_empty() {
+                channels.remove(channel)
+            } else {
+                None
+            }
+        };
+        drop(left);
+        self.routes.remove(channel, &self.handle);
+        self.metrics.sessions.subscriptions.dec();
+        if membership.subscribed {
+            self.unsubscribe(channel.clone());
+        }
+    }
+
+    /// A connection is no longer here as a member.
+    pub fn exit(&self, channel: &ChannelName, connection: ConnectionId) {
+        let engine = Arc::clone(&self.engine);
+        let channel = channel.clone();
+        finish(async move {
+            if let Err(error) = engine.exit(&channel, connection).await {
+                tracing::warn!(channel.name = %channel, %error, "engine was not told of a member that left");
+            }
+        });
+    }
+
+    fn unsubscribe(&self, channel: ChannelName) {
+        let engine = Arc::clone(&self.engine);
+        let unsubscribe = async move {
+            if let Err(error) = engine.unsubscribed(&channel).await {
+                tracing::warn!(channel.name = %channel, %error, "engine was not told of an unsubscription");
+            }
+        };
+        finish(unsubscribe);
+    }
+
+    fn arrived(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
+        self.handle.taken(message);
+        if self.handle.take_overrun() {
+            self.doubt_all();
+        }
+        let channel = &message.message().channel;
+        let next = match self.channels.borrow_mut().get_mut(channel) {
+            Some(fanout) => fanout.arrived(message, &self.metrics),
+            None => Next::Nothing,
+        };
+        self.go_on(channel, next);
+    }
+
+    fn doubt(self: &Rc<Self>, channel: &ChannelName) {
+        let next = match self.channels.borrow_mut().get_mut(channel) {
+            Some(fanout) => fanout.doubt(),
+            None => Next::Nothing,
+        };
+        self.go_on(channel, next);
+    }
+
+    /// Something could not be handed over, and nobody knows of which channel.
+    fn doubt_all(self: &Rc<Self>) {
+        tracing::warn!("a shard was overrun; its channels are read again from the history");
+        let channels: Vec<_> = self.channels.borrow().keys().cloned().collect();
+        for channel in channels {
+            self.doubt(&channel);
+        }
+    }
+
+    fn go_on(self: &Rc<Self>, channel: &ChannelName, next: Next) {
+        if let Next::Fill(since) = next {
+            actix_rt::spawn(Rc::clone(self).fill(channel.clone(), since));
+        }
+    }
+
+    /// Reads what a channel has missed from the history, until nothing is missing.
+    async fn fill(self: Rc<Self>, channel: ChannelName, mut since: Position) {
+        loop {
+            let replay = match self.engine.replay(&channel, since).await {
+                Ok(replay) => replay,
+                Err(error) => {
+                    tracing::warn!(channel.name = %channel, %error, "the history cannot be read; trying again");
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            let next = match self.channels.borrow_mut().get_mut(&channel) {
+                Some(fanout) => fanout.fill(&channel, &replay, &self.metrics),
+                None => Next::Nothing,
+            };
+            match next {
+                Next::Nothing => return,
+                Next::Fill(position) => since = position,
+            }
+        }
+    }
+}
+
+/// Runs what is almost always ready at once; the rest of it goes on in the background.
+fn finish(future: impl Future<Output = ()> + Send + 'static) {
+    let mut future = Box::pin(future);
+    let mut context = TaskContext::from_waker(Waker::noop());
+    if pin!(&mut future).poll(&mut context).is_pending() {
+        // Without an arbiter the thread is ending, and with it the engine's connections.
+        if let Some(arbiter) = actix_rt::Arbiter::try_current() {
+            arbiter.spawn(future);
+        }
+    }
+}
+
+/// A session's part in a channel; dropping it leaves the channel.
+pub struct Membership {
+    shard: Rc<Shard>,
+    channel: ChannelName,
+    key: usize,
+    subscribed: bool,
+}
+
+impl Membership {
+    /// The channel.
+    pub fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Delivers a message of the history to this session only.
+    pub fn replay(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
+        let mut channels = self.shard.channels.borrow_mut();
+        let subscription = channels.get_mut(&self.channel)?.get_mut(self.key)?;
+        subscription.subscriber.push(message)
+    }
+
+    /// Everything up to `seen` has been delivered: from now on messages are delivered as they come.
+    pub fn go_live(&self, seen: Position) -> CatchUp {
+        let mut channels = self.shard.channels.borrow_mut();
+        match channels.get_mut(&self.channel) {
+            Some(fanout) => fanout.go_live(self.key, seen),
+            None => CatchUp::Live,
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.shard.leave(self);
+    }
+}
+
+/// A message for the shard's subscribers.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Arrived(pub(super) Arc<EncodedMessage>);
+
+/// Look whether something could not be handed over.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Wake;
+
+/// Messages of a channel were lost on the way to this node.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Lost(pub(super) ChannelName);
+
+/// Somebody came or went.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct PresenceChanged {
+    pub(super) channel: ChannelName,
+    pub(super) change: PresenceChange,
+}
+
+/// The shard's mailbox.
+pub struct ShardActor {
+    shard: Rc<Shard>,
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let flush = Flush(Rc::clone(&self.shard.flush_list));
+        context.spawn(flush.into_actor(self));
+    }
+}
+
+impl Handler<Arrived> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Arrived(message): Arrived, _: &mut Self::Context) {
+        self.shard.arrived(&message);
+    }
+}
+
+impl Handler<Wake> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Wake: Wake, _: &mut Self::Context) {
+        if self.shard.handle.take_overrun() {
+            self.shard.doubt_all();
+        }
+    }
+}
+
+impl Handler<Lost> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, Lost(channel): Lost, _: &mut Self::Context) {
+        self.shard.doubt(&channel);
+    }
+}
+
+impl Handler<PresenceChanged> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, changed: PresenceChanged, _: &mut Self::Context) {
+        let channels = self.shard.channels.borrow();
+        if let Some(fanout) = channels.get(&changed.channel) {
+            fanout.presence(&changed.channel, &changed.change);
+        }
+    }
+}

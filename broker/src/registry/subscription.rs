@@ -1,0 +1,219 @@
+//! One session's part in one channel.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use widecast_protocol::framing::Wire;
+use widecast_protocol::{CursorVector, EncodedMessage, Offset, Position, SenderKey, WireForm};
+
+use crate::config::SlowConsumer;
+
+use super::outbox::{Outbox, Pushed};
+
+/// How a subscriber's bytes come from a message.
+pub enum Delivery {
+    /// The shared bytes as they are.
+    Shared(WireForm),
+    /// The shared bytes as they are; where the session is, is noted for the cursor of a poll's answer.
+    Tracked {
+        /// The form.
+        form: WireForm,
+        /// The session's places, shared by its subscriptions.
+        vector: Rc<RefCell<CursorVector>>,
+    },
+    /// The shared bytes behind the session's own cursor of several channels, in a copy of its own: the price of a cursor
+    /// that covers all of them in every message.
+    WithVector {
+        /// The form whose cursor is replaced.
+        form: WireForm,
+        /// The session's places, shared by its subscriptions.
+        vector: Rc<RefCell<CursorVector>>,
+    },
+}
+
+/// Who hears of joins and leaves, and how.
+pub struct PresenceWatch {
+    /// The session's frames.
+    pub wire: Wire,
+    /// The member the session itself is, whose coming and going it is not told.
+    pub own_id: String,
+}
+
+/// A session as a channel sees it.
+pub struct Subscriber {
+    /// Where its bytes go.
+    pub outbox: Rc<Outbox>,
+    /// Messages with this key are not delivered; `None` for a session that hears its own.
+    pub sender: Option<SenderKey>,
+    /// How its bytes are made.
+    pub delivery: Delivery,
+    /// What happens when its outbox is full.
+    pub policy: SlowConsumer,
+    /// Whether it hears who comes and goes.
+    pub presence: Option<Box<PresenceWatch>>,
+}
+
+impl Subscriber {
+    /// Pushes a message, unless it is the subscriber's own.
+    pub(super) fn push(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
+        let own = self.sender.is_some() && self.sender == message.message().sender;
+        if let Delivery::Tracked { vector, .. } | Delivery::WithVector { vector, .. } =
+            &self.delivery
+        {
+            let channel = &message.message().channel;
+            vector.borrow_mut().set(channel, message.position());
+        }
+        if own {
+            return None;
+        }
+        let bytes = match &self.delivery {
+            Delivery::Shared(form) | Delivery::Tracked { form, .. } => message.bytes(*form),
+            Delivery::WithVector { form, vector } => {
+                let head = format!("{}{}", form.before_cursor(), vector.borrow());
+                behind(&head, &message.after_cursor(*form))
+            }
+        };
+        Some(self.outbox.push_message(bytes, message, self.policy))
+    }
+}
+
+fn behind(head: &str, tail: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(head.len() + tail.len());
+    bytes.put_slice(head.as_bytes());
+    bytes.put_slice(tail);
+    bytes.freeze()
+}
+
+/// Messages that came while the history was still being sent.
+#[derive(Default)]
+pub(super) struct Held {
+    messages: Vec<Arc<EncodedMessage>>,
+    bytes: usize,
+    /// More came than may be held: the history has to be read again.
+    overflowed: bool,
+}
+
+impl Held {
+    fn hold(&mut self, message: &Arc<EncodedMessage>, limit_bytes: usize) {
+        self.bytes += message.message().payload.bytes().len();
+        if self.overflowed || self.bytes > limit_bytes {
+            self.overflow();
+        } else {
+            self.messages.push(Arc::clone(message));
+        }
+    }
+
+    fn overflow(&mut self) {
+        self.overflowed = true;
+        self.messages = Vec::new();
+    }
+}
+
+enum State {
+    /// Hears messages as they come, but nothing up to `seen` again.
+    Live { seen: Position },
+    /// Hears them after the history.
+    Holding(Box<Held>),
+}
+
+/// A subscriber and how far it is.
+pub(super) struct Subscription {
+    pub(super) subscriber: Subscriber,
+    state: State,
+}
+
+/// Whether a subscription hears messages as they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CatchUp {
+    /// It does from now on.
+    Live,
+    /// More came meanwhile than could be held: read the history on from where it was read to.
+    Behind,
+}
+
+impl Subscription {
+    pub(super) fn new(subscriber: Subscriber) -> Self {
+        Self {
+            subscriber,
+            state: State::Holding(Box::default()),
+        }
+    }
+
+    /// Delivers or holds a message.
+    pub(super) fn take(
+        &mut self,
+        message: &Arc<EncodedMessage>,
+        hold_bytes: usize,
+    ) -> Option<Pushed> {
+        match &mut self.state {
+            State::Live { seen } if is_seen(*seen, message) => None,
+            State::Live { .. } => self.subscriber.push(message),
+            State::Holding(held) => {
+                held.hold(message, hold_bytes);
+                None
+            }
+        }
+    }
+
+    /// Ends the holding: everything up to `seen` has been sent from the history.
+    pub(super) fn go_live(&mut self, seen: Position) -> CatchUp {
+        let State::Holding(held) = &mut self.state else {
+            return CatchUp::Live;
+        };
+        if held.overflowed {
+            **held = Held::default();
+            return CatchUp::Behind;
+        }
+        let held = std::mem::take(&mut held.messages);
+        self.state = State::Live { seen };
+        for message in held.iter().filter(|message| !is_seen(seen, message)) {
+            self.subscriber.push(message);
+        }
+        CatchUp::Live
+    }
+
+    /// Something may be missing among what came: whoever is holding reads the history again.
+    pub(super) fn doubt(&mut self) {
+        if let State::Holding(held) = &mut self.state {
+            held.overflow();
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state, State::Live { .. })
+    }
+}
+
+fn is_seen(seen: Position, message: &EncodedMessage) -> bool {
+    let message = message.message();
+    message.epoch == seen.epoch && message.offset <= seen.offset
+}
+
+/// Where the next message of a channel belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Continuity {
+    /// It is the next.
+    Next,
+    /// It has been here before.
+    Seen,
+    /// Something is missing before it.
+    Hole,
+}
+
+/// Compares a message with the last one that was delivered.
+pub(super) fn continuity(last: Option<Position>, message: &EncodedMessage) -> Continuity {
+    let Some(last) = last else {
+        return Continuity::Next;
+    };
+    let message = message.message();
+    if message.epoch != last.epoch {
+        return Continuity::Hole;
+    }
+    match message.offset {
+        offset if offset <= last.offset => Continuity::Seen,
+        Offset(offset) if offset == last.offset.0 + 1 => Continuity::Next,
+        _ => Continuity::Hole,
+    }
+}
