@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, PresenceChange};
 use crate::health;
 use crate::metrics::Metrics;
+use crate::registry::Routes;
 use crate::session::Services;
 
 /// Time that stands still.
@@ -58,7 +59,8 @@ impl Broker {
         change(&mut config);
         let clock = Arc::new(Still(Instant::now()));
         let engine = MemoryEngine::new(MemorySettings::default(), clock, Arc::new(TwoListeners));
-        let services = Services::new(Arc::new(config), Arc::new(engine), Arc::new(Metrics::new()));
+        let metrics = Arc::new(Metrics::new());
+        let services = Services::new(Arc::new(config), Arc::new(engine), metrics, Routes::new());
         Self {
             services: web::Data::new(services),
         }

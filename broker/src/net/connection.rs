@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,14 +20,16 @@ use tokio::net::TcpStream;
 pub struct Connections {
     open: Arc<AtomicUsize>,
     limit: usize,
+    metrics: crate::metrics::Connections,
 }
 
 impl Connections {
     /// A count that starts at zero.
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: usize, metrics: crate::metrics::Connections) -> Self {
         Self {
             open: Arc::default(),
             limit,
+            metrics,
         }
     }
 
@@ -37,18 +40,30 @@ impl Connections {
 
     /// Counts one more, unless the limit is reached.
     fn enter(&self) -> Option<Place> {
-        let place = Place(Arc::clone(&self.open));
-        let before = self.open.fetch_add(1, Ordering::Relaxed);
-        (before < self.limit).then_some(place)
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.refused.inc();
+            return None;
+        }
+        self.metrics.accepted.inc();
+        self.metrics.open.inc();
+        Some(Place {
+            open: Arc::clone(&self.open),
+            gauge: self.metrics.open.clone(),
+        })
     }
 }
 
 /// One counted connection; leaves the count when dropped.
-struct Place(Arc<AtomicUsize>);
+struct Place {
+    open: Arc<AtomicUsize>,
+    gauge: Gauge,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.dec();
     }
 }
 

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix_http::HttpService;
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error};
@@ -61,7 +63,11 @@ pub struct ListenerOptions {
 /// When the system refuses; the error says what to do.
 pub fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenError> {
     let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         // Without this a restart would have to wait for the old connections' TIME-WAIT.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
@@ -77,7 +83,10 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: applicat
 connection: close\r\nretry-after: 1\r\n\r\n{\"type\":\"about:blank\",\"title\":\"The broker has as many connections as it may.\",\
 \"status\":503,\"code\":\"too_many_connections\",\"retryable\":true}\n";
 
-async fn accept(stream: TcpStream, options: ListenerOptions) -> Result<(ConnectionIo, Option<SocketAddr>), ()> {
+async fn accept(
+    stream: TcpStream,
+    options: ListenerOptions,
+) -> Result<(ConnectionIo, Option<SocketAddr>), ()> {
     let socket = SockRef::from(&stream);
     // A socket that is already gone fails here; the dispatcher finds out by itself.
     let _ = socket.set_tcp_nodelay(true);
@@ -96,17 +105,21 @@ async fn accept(stream: TcpStream, options: ListenerOptions) -> Result<(Connecti
     }
 }
 
-/// Serves `app`, made once per worker on the worker's own thread, on the listeners.
+/// Serves `app`, made once per worker on the worker's own thread, on the listeners. Once what `leaving`
+/// makes is ready, idle connections are closed and requests under way are the last of their connections.
 ///
 /// # Errors
 /// When a listener cannot be registered.
-pub fn serve<F, S, B>(
+pub fn serve<F, S, B, L, W>(
     listeners: Vec<TcpListener>,
     options: &ListenerOptions,
+    leaving: L,
     app: F,
 ) -> io::Result<actix_server::Server>
 where
     F: Fn() -> App<S> + Clone + Send + 'static,
+    L: Fn() -> W + Clone + Send + 'static,
+    W: Future<Output = ()> + 'static,
     S: ServiceFactory<
             ServiceRequest,
             Config = (),
@@ -124,6 +137,7 @@ where
         .shutdown_timeout(1);
     for listener in listeners {
         let app = app.clone();
+        let leaving = leaving.clone();
         let options = options.clone();
         server = server.listen("http", listener, move || {
             let accepting = options.clone();
@@ -133,6 +147,7 @@ where
                 .client_disconnect_timeout(Duration::ZERO)
                 // A poll whose client is gone must end.
                 .h1_allow_half_closed(false)
+                .graceful_shutdown_signal(leaving.clone())
                 .on_connect_ext(|io: &ConnectionIo, data: &mut actix_http::Extensions| {
                     data.insert(Rc::clone(&io.0));
                 })

@@ -4,11 +4,35 @@
 //! which transport drains it.
 
 mod access;
+mod actor;
+mod carry_out;
+mod commands;
+mod dialect;
+mod directory;
+mod heart;
+mod identity;
+mod inbound;
+mod join;
+mod polled;
 mod publisher;
 mod refusal;
 mod services;
+#[expect(
+    clippy::module_inception,
+    reason = "the session itself, beside what it is made of"
+)]
+mod session;
 
 pub use access::{Right, require};
+pub use actor::{Commands, SessionActor};
+pub use dialect::{Dialect, Farewell, Span};
+pub use directory::{Directory, Listed};
+pub use heart::Heart;
+pub use identity::{Echo, Identity, random_sender};
+pub use inbound::{Inbound, Reader};
+pub use join::{Arrival, Joining};
+pub use polled::{Take, Taken};
 pub use publisher::{Publisher, publish};
 pub use refusal::Refusal;
 pub use services::Services;
+pub use session::{Carrier, Session, Worker, millis};

@@ -71,6 +71,7 @@ async fn hand_over(
     who: &Publisher,
     message: Publish,
 ) -> Result<Published, Refusal> {
+    services.routes.room().await;
     let history = services.history_limits(&message.channel);
     let publication = Publication {
         channel: message.channel,

@@ -8,6 +8,9 @@ use widecast_protocol::ChannelName;
 use crate::config::Config;
 use crate::engine::{Engine, HistoryLimits};
 use crate::metrics::Metrics;
+use crate::registry::Routes;
+
+use super::directory::Directory;
 
 /// The parts of the broker that serve clients.
 pub struct Services {
@@ -17,16 +20,27 @@ pub struct Services {
     pub engine: Arc<dyn Engine>,
     /// What the broker counts about itself.
     pub metrics: Arc<Metrics>,
+    /// Which shards have subscribers of a channel.
+    pub routes: Arc<Routes>,
+    /// The sessions that can be reached by name.
+    pub sessions: Directory,
     draining: AtomicBool,
 }
 
 impl Services {
     /// The services of a broker that is starting.
-    pub fn new(config: Arc<Config>, engine: Arc<dyn Engine>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        engine: Arc<dyn Engine>,
+        metrics: Arc<Metrics>,
+        routes: Arc<Routes>,
+    ) -> Self {
         Self {
             config,
             engine,
             metrics,
+            routes,
+            sessions: Directory::default(),
             draining: AtomicBool::new(false),
         }
     }

@@ -1,0 +1,94 @@
+//! What a session does with what it is sent, one thing after another.
+
+use std::rc::Rc;
+
+use widecast_protocol::command::Publish;
+use widecast_protocol::{Command, CommandId, CommandKind, Payload, Reply};
+
+use super::commands;
+use super::dialect::Farewell;
+use super::inbound::Inbound;
+use super::publisher::publish;
+use super::refusal::Refusal;
+use super::session::Session;
+
+impl Session {
+    /// Carries out what was sent, in its order.
+    pub async fn carry_out(self: Rc<Self>, inbound: Vec<Inbound>) {
+        for one in inbound {
+            if !self.outbox().is_open() {
+                return;
+            }
+            match one {
+                Inbound::Command(command) => self.command(command).await,
+                Inbound::Unreadable(id, error) => {
+                    self.refuse(id, Refusal::new(error.code(), error.to_string()));
+                }
+                Inbound::Publish(payload) => self.publish_raw(payload).await,
+                Inbound::Answer(bytes) => {
+                    self.outbox().push_frame(bytes);
+                }
+                Inbound::Finish(bytes) => self.outbox().finish(bytes),
+                Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
+            }
+        }
+    }
+
+    async fn command(self: &Rc<Self>, command: Command) {
+        let id = command.id.clone();
+        let done = match command.kind {
+            CommandKind::Subscribe(subscribe) => {
+                commands::subscribe(self, command.id, subscribe).await
+            }
+            CommandKind::Unsubscribe { channel } => {
+                commands::unsubscribe(self, command.id, channel)
+            }
+            CommandKind::Publish(message) => commands::publish(self, command.id, message).await,
+            CommandKind::Batch { messages } => commands::batch(self, command.id, messages).await,
+            CommandKind::Presence { channel } => {
+                commands::presence(self, command.id, channel).await
+            }
+            CommandKind::History(request) => commands::history(self, command.id, request).await,
+            CommandKind::Authenticate { .. } => Err(commands::authentication_is_off()),
+            CommandKind::Ping => {
+                self.reply(&Reply::Pong { id: command.id });
+                Ok(())
+            }
+        };
+        if let Err(refusal) = done {
+            self.refuse(id, refusal);
+        }
+    }
+
+    /// Tells the client that a command failed.
+    fn refuse(&self, id: Option<CommandId>, refusal: Refusal) {
+        self.reply(&Reply::Error {
+            id,
+            code: refusal.code,
+            message: refusal.detail,
+        });
+    }
+
+    /// A raw session has no frames to be told an error in: one ends it.
+    async fn publish_raw(&self, payload: Payload) {
+        let channel = self.channels.borrow().keys().next().cloned();
+        let Some(channel) = channel else { return };
+        let message = Publish {
+            channel,
+            payload,
+            event: None,
+            idempotency_key: None,
+        };
+        if let Err(refusal) = publish(self.services(), &self.publisher(), message).await {
+            self.fail(refusal);
+        }
+    }
+
+    fn fail(&self, refusal: Refusal) {
+        self.say_farewell(&Farewell {
+            code: refusal.code,
+            reason: refusal.detail,
+            reconnect_after_ms: None,
+        });
+    }
+}

@@ -1,0 +1,44 @@
+//! `batch`.
+
+use widecast_protocol::codec::DecodeError;
+use widecast_protocol::command::Publish;
+use widecast_protocol::{Code, CommandId, Reply};
+
+use crate::session::refusal::Refusal;
+use crate::session::session::Session;
+
+use super::publish::publish_one;
+
+/// Publishes several messages in their order. One that is refused does not stop the others.
+pub(in crate::session) async fn batch(
+    session: &Session,
+    id: Option<CommandId>,
+    messages: Vec<Result<Publish, DecodeError>>,
+) -> Result<(), Refusal> {
+    let limit = session.services().config.limits.messages_per_batch;
+    let actual = messages.len();
+    if actual > limit {
+        let detail =
+            format!("the batch has {actual} messages, limits.messages_per_batch allows {limit}");
+        return Err(Refusal::new(Code::InvalidRequest, detail));
+    }
+    let mut results = Vec::with_capacity(actual);
+    for message in messages {
+        let result = match message {
+            Ok(message) => publish_one(session, None, message).await,
+            Err(error) => Err(Refusal::new(error.code(), error.to_string())),
+        };
+        results.push(result.unwrap_or_else(|refusal| Reply::Error {
+            id: None,
+            code: refusal.code,
+            message: refusal.detail,
+        }));
+    }
+    let failed = results
+        .iter()
+        .any(|result| matches!(result, Reply::Error { .. }));
+    if id.is_some() || failed {
+        session.reply(&Reply::Batch { id, results });
+    }
+    Ok(())
+}

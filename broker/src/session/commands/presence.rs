@@ -1,0 +1,23 @@
+//! `presence`.
+
+use widecast_protocol::{ChannelName, CommandId, Reply};
+
+use crate::session::access::{Right, require};
+use crate::session::refusal::Refusal;
+use crate::session::session::Session;
+
+/// Answers who is in a channel.
+pub(in crate::session) async fn presence(
+    session: &Session,
+    id: Option<CommandId>,
+    channel: ChannelName,
+) -> Result<(), Refusal> {
+    require(session.services(), &channel, Right::Presence)?;
+    let members = session.services().engine.members(&channel).await?;
+    session.reply(&Reply::Presence {
+        id,
+        channel,
+        members,
+    });
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! `publish`.
+
+use widecast_protocol::command::Publish;
+use widecast_protocol::{CommandId, Reply};
+
+use crate::session::publisher;
+use crate::session::refusal::Refusal;
+use crate::session::session::Session;
+
+/// Publishes a message.
+pub(in crate::session) async fn publish(
+    session: &Session,
+    id: Option<CommandId>,
+    message: Publish,
+) -> Result<(), Refusal> {
+    let reply = publish_one(session, id.clone(), message).await?;
+    if id.is_some() {
+        session.reply(&reply);
+    }
+    Ok(())
+}
+
+/// Publishes a message and makes the frame that says so.
+pub(super) async fn publish_one(
+    session: &Session,
+    id: Option<CommandId>,
+    message: Publish,
+) -> Result<Reply, Refusal> {
+    let channel = message.channel.clone();
+    let published = publisher::publish(session.services(), &session.publisher(), message).await?;
+    Ok(Reply::Published {
+        id,
+        channel,
+        offset: published.position.offset,
+        epoch: published.position.epoch,
+        duplicate: published.duplicate,
+    })
+}

@@ -1,0 +1,154 @@
+//! What a session speaks: which bytes it is sent for what. The transports choose one; everything else of a session is the
+//! same for all.
+
+use bytes::Bytes;
+use widecast_protocol::framing::{Wire, ndjson, sse, websocket};
+use widecast_protocol::{ChannelName, Code, Position, Reply, WireForm};
+
+use crate::registry::GapForm;
+
+/// The form of a session's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Bare data in WebSocket messages.
+    RawWebSocket,
+    /// Events for `EventSource`.
+    RawSse(Span),
+    /// Message objects, one a line.
+    RawNdjson(Span),
+    /// Message objects, collected until a poll takes them.
+    RawPoll(Span),
+    /// Frames.
+    Envelope(Wire),
+    /// Frames, collected until a poll takes them.
+    EnvelopePoll(Wire),
+}
+
+/// Which cursor the messages of a raw session carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// That of the one channel the session was opened for.
+    One,
+    /// One that covers several channels.
+    Several,
+}
+
+/// Why a session ends, and when the client may come back.
+#[derive(Debug, Clone)]
+pub struct Farewell {
+    /// Why.
+    pub code: Code,
+    /// Why, for people.
+    pub reason: String,
+    /// When to connect again, in milliseconds; `None`: not at all.
+    pub reconnect_after_ms: Option<u64>,
+}
+
+impl Dialect {
+    /// The form of messages.
+    pub fn message_form(self) -> WireForm {
+        match self {
+            Self::RawWebSocket => WireForm::RawWebSocket,
+            Self::RawSse(_) => WireForm::RawSse,
+            Self::RawNdjson(_) | Self::RawPoll(_) => WireForm::RawNdjson,
+            Self::Envelope(wire) | Self::EnvelopePoll(wire) => wire.message_form(),
+        }
+    }
+
+    /// The frames, if the session has any.
+    pub fn wire(self) -> Option<Wire> {
+        match self {
+            Self::Envelope(wire) | Self::EnvelopePoll(wire) => Some(wire),
+            Self::RawWebSocket | Self::RawSse(_) | Self::RawNdjson(_) | Self::RawPoll(_) => None,
+        }
+    }
+
+    /// Which cursor its messages carry.
+    pub fn span(self) -> Span {
+        match self {
+            Self::RawSse(span) | Self::RawNdjson(span) | Self::RawPoll(span) => span,
+            Self::RawWebSocket | Self::Envelope(_) | Self::EnvelopePoll(_) => Span::One,
+        }
+    }
+
+    /// Whether the session is a sequence of polls, without a connection of its own.
+    pub fn is_polled(self) -> bool {
+        matches!(self, Self::RawPoll(_) | Self::EnvelopePoll(_))
+    }
+
+    /// Whether the session is carried by a WebSocket.
+    pub fn is_websocket(self) -> bool {
+        matches!(
+            self,
+            Self::RawWebSocket | Self::Envelope(Wire::JsonWebSocket | Wire::MessagePackWebSocket)
+        )
+    }
+
+    /// What tells the client that messages are lost.
+    pub fn gap_form(self) -> GapForm {
+        match self {
+            Self::RawWebSocket => GapForm::Ends(|| {
+                let code = Code::HistoryLost;
+                websocket::close(code.close_code(), code.meaning())
+            }),
+            Self::RawPoll(_) => GapForm::Closes,
+            Self::RawSse(Span::One) => GapForm::Told(|channel, cursor| sse::gap(channel, cursor)),
+            Self::RawSse(Span::Several) => {
+                GapForm::Told(|channel, cursor| sse::gap_of_several(channel, cursor))
+            }
+            Self::RawNdjson(_) => GapForm::Told(|channel, cursor| ndjson::gap(channel, cursor)),
+            Self::Envelope(wire) | Self::EnvelopePoll(wire) => GapForm::Told(match wire {
+                Wire::JsonWebSocket => |channel, cursor| gap(Wire::JsonWebSocket, channel, cursor),
+                Wire::MessagePackWebSocket => {
+                    |channel, cursor| gap(Wire::MessagePackWebSocket, channel, cursor)
+                }
+                Wire::JsonSse => |channel, cursor| gap(Wire::JsonSse, channel, cursor),
+                Wire::JsonNdjson => |channel, cursor| gap(Wire::JsonNdjson, channel, cursor),
+                Wire::MessagePackStream => {
+                    |channel, cursor| gap(Wire::MessagePackStream, channel, cursor)
+                }
+            }),
+        }
+    }
+
+    /// A sign of life from the broker.
+    pub fn heartbeat(self) -> Option<Bytes> {
+        let wire = match self {
+            Self::RawWebSocket => Wire::JsonWebSocket,
+            Self::RawSse(_) => Wire::JsonSse,
+            Self::RawNdjson(_) => Wire::JsonNdjson,
+            Self::Envelope(wire) => wire,
+            Self::RawPoll(_) | Self::EnvelopePoll(_) => return None,
+        };
+        Some(wire.heartbeat())
+    }
+
+    /// The last bytes of a session.
+    pub fn farewell(self, farewell: &Farewell) -> Bytes {
+        let mut last = self.wire().map_or_else(Bytes::new, |wire| {
+            wire.encode(&Reply::Goodbye {
+                code: farewell.code,
+                reason: farewell.reason.clone(),
+                reconnect_after_ms: farewell.reconnect_after_ms,
+            })
+        });
+        if self.is_websocket() {
+            let close = websocket::close(farewell.code.close_code(), &farewell.reason);
+            last = [last, close].concat().into();
+        } else if matches!(self, Self::RawSse(_) | Self::Envelope(Wire::JsonSse)) {
+            // What `EventSource` waits before it reconnects.
+            let retry = farewell
+                .reconnect_after_ms
+                .map_or_else(Bytes::new, sse::retry);
+            last = [last, retry].concat().into();
+        }
+        last
+    }
+}
+
+fn gap(wire: Wire, channel: &ChannelName, cursor: Position) -> Bytes {
+    wire.encode(&Reply::Gap {
+        channel: channel.clone(),
+        cursor,
+    })
+}

@@ -1,0 +1,40 @@
+//! Which sessions can be reached by name, from whatever thread: those whose commands do not come over their own
+//! connection.
+
+use actix::Addr;
+use dashmap::DashMap;
+use widecast_protocol::SessionId;
+use widecast_protocol::framing::Wire;
+
+use super::actor::SessionActor;
+
+/// A session as other threads see it.
+#[derive(Clone)]
+pub struct Listed {
+    /// Where its commands go.
+    pub address: Addr<SessionActor>,
+    /// The form of its frames.
+    pub wire: Wire,
+}
+
+/// Sessions by name.
+#[derive(Default)]
+pub struct Directory {
+    sessions: DashMap<SessionId, Listed>,
+}
+
+impl Directory {
+    /// Lists a session until it is dropped.
+    pub fn add(&self, id: &SessionId, session: Listed) {
+        self.sessions.insert(id.clone(), session);
+    }
+
+    /// The session of this name.
+    pub fn get(&self, id: &SessionId) -> Option<Listed> {
+        self.sessions.get(id).map(|listed| listed.clone())
+    }
+
+    pub(super) fn remove(&self, id: &SessionId) {
+        self.sessions.remove(id);
+    }
+}

@@ -1,0 +1,296 @@
+//! Joining a channel without losing a message: hold what comes, read the history, send it, then go live.
+
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use widecast_protocol::reply::Member;
+use widecast_protocol::{ChannelName, Code, EncodedMessage, Payload, Position};
+
+use crate::engine::{HistoryOrder, HistoryQuery, PresenceEntry, Replay};
+use crate::metrics::ResumeOutcome;
+use crate::registry::{CatchUp, Delivery, Membership, PresenceWatch, Subscriber};
+
+use super::access::{Right, require};
+use super::dialect::{Dialect, Span};
+use super::refusal::Refusal;
+use super::session::{Joined, Session};
+
+/// Which channel to join, and how.
+#[derive(Debug, Clone)]
+pub struct Joining {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Where to resume; from the end without it.
+    pub since: Option<Position>,
+    /// How many of the newest past messages to send, when not resuming.
+    pub history: Option<u32>,
+    /// The data to be listed with, for who wants to be listed.
+    pub presence: Option<Payload>,
+}
+
+/// A channel has been joined; [`Session::catch_up`] lets its messages flow.
+#[must_use = "no message flows before Session::catch_up"]
+pub struct Arrival {
+    membership: Rc<Membership>,
+    /// The place after which everything will be heard.
+    pub cursor: Position,
+    /// Whether nothing was lost between the cursor that was asked for and `cursor`.
+    pub recovered: bool,
+    /// Who is here, when presence was asked for.
+    pub members: Option<Vec<Member>>,
+    /// What to send before what comes.
+    pub past: Vec<Arc<EncodedMessage>>,
+    /// The place after the last of `past`.
+    end: Position,
+}
+
+impl Arrival {
+    /// The channel.
+    pub fn channel(&self) -> &ChannelName {
+        self.membership.channel()
+    }
+}
+
+impl Session {
+    /// Joins a channel; messages are held until [`Session::catch_up`].
+    ///
+    /// # Errors
+    /// When the namespace does not allow it, the session has joined as many channels as it may, or the engine cannot
+    /// be reached.
+    pub async fn join(self: &Rc<Self>, joining: Joining) -> Result<Arrival, Refusal> {
+        let channel = &joining.channel;
+        self.check(&joining)?;
+        let subscriber = self.subscriber(channel, joining.presence.is_some());
+        let membership = self.shard().join(channel, subscriber).await?;
+        let replay = self.past(&joining).await?;
+        let members = self.appear(channel, joining.presence).await?;
+        let membership = Rc::new(membership);
+        let joined = Joined {
+            _membership: Rc::clone(&membership),
+            present: std::cell::Cell::new(members.is_some()),
+        };
+        self.channels.borrow_mut().insert(channel.clone(), joined);
+        let cursor = if replay.recovered {
+            joining.since
+        } else {
+            None
+        };
+        let cursor = cursor.unwrap_or_else(|| before(&replay));
+        self.vector().borrow_mut().set(channel, cursor);
+        Ok(Arrival {
+            membership,
+            cursor,
+            recovered: replay.recovered,
+            members,
+            end: replay.position,
+            past: replay.messages,
+        })
+    }
+
+    /// Leaves a channel. Returns whether it had been joined.
+    pub fn leave(&self, channel: &ChannelName) -> bool {
+        let left = self.channels.borrow_mut().remove(channel);
+        if let Some(joined) = &left
+            && joined.present.get()
+        {
+            self.shard().exit(channel, self.connection());
+        }
+        left.is_some()
+    }
+
+    fn check(&self, joining: &Joining) -> Result<(), Refusal> {
+        let channel = &joining.channel;
+        require(self.services(), channel, Right::Subscribe)?;
+        if joining.presence.is_some() {
+            require(self.services(), channel, Right::Presence)?;
+        }
+        if joining.history.is_some() {
+            require(self.services(), channel, Right::History)?;
+        }
+        let limit = self.services().config.limits.channels_per_session;
+        if self.channels.borrow().len() >= limit {
+            let detail = format!(
+                "the session has joined {limit} channels, limits.channels_per_session allows no more"
+            );
+            return Err(Refusal::new(Code::TooManyChannels, detail));
+        }
+        Ok(())
+    }
+
+    fn subscriber(&self, channel: &ChannelName, with_presence: bool) -> Subscriber {
+        let form = self.dialect().message_form();
+        let vector = || Rc::clone(self.vector());
+        let delivery = match self.dialect() {
+            Dialect::RawSse(Span::Several)
+            | Dialect::RawNdjson(Span::Several)
+            | Dialect::RawPoll(Span::Several) => Delivery::WithVector {
+                form,
+                vector: vector(),
+            },
+            Dialect::RawPoll(Span::One) => Delivery::Tracked {
+                form,
+                vector: vector(),
+            },
+            Dialect::RawWebSocket
+            | Dialect::RawSse(Span::One)
+            | Dialect::RawNdjson(Span::One)
+            | Dialect::Envelope(_)
+            | Dialect::EnvelopePoll(_) => Delivery::Shared(form),
+        };
+        let presence = self.dialect().wire().filter(|_| with_presence).map(|wire| {
+            let own_id = self.identity().member_id();
+            Box::new(PresenceWatch { wire, own_id })
+        });
+        Subscriber {
+            outbox: Rc::clone(self.outbox()),
+            sender: self.identity().muted(),
+            delivery,
+            policy: self.services().config.namespace(channel).slow_consumer,
+            presence,
+        }
+    }
+
+    /// What has to be sent before what comes.
+    async fn past(&self, joining: &Joining) -> Result<Replay, Refusal> {
+        let services = self.services();
+        let channel = &joining.channel;
+        if let Some(since) = joining.since {
+            let replay = services.engine.replay(channel, since).await?;
+            services.metrics.sessions.resumed(if replay.recovered {
+                ResumeOutcome::Recovered
+            } else {
+                ResumeOutcome::Lost
+            });
+            return Ok(replay);
+        }
+        let limits = services.history_limits(channel);
+        let position = services.engine.position(channel, limits).await?;
+        let Some(limit) = joining.history else {
+            return Ok(Replay {
+                messages: Vec::new(),
+                recovered: true,
+                position,
+            });
+        };
+        let limit = (limit as usize).min(services.config.limits.messages_per_history);
+        let query = HistoryQuery {
+            since: None,
+            limit,
+            order: HistoryOrder::NewestFirst,
+        };
+        let mut messages = services.engine.history(channel, query).await?.messages;
+        messages.reverse();
+        let position = messages.last().map_or(position, |newest| newest.position());
+        Ok(Replay {
+            messages,
+            recovered: true,
+            position,
+        })
+    }
+
+    async fn appear(
+        &self,
+        channel: &ChannelName,
+        data: Option<Payload>,
+    ) -> Result<Option<Vec<Member>>, Refusal> {
+        let Some(data) = data else { return Ok(None) };
+        let engine = &self.services().engine;
+        let member = Member {
+            id: self.identity().member_id(),
+            data,
+        };
+        let entry = PresenceEntry {
+            connection: self.connection(),
+            member,
+        };
+        engine.enter(channel, entry).await?;
+        Ok(Some(engine.members(channel).await?))
+    }
+
+    /// Lets the messages of a joined channel flow: first what is past, as fast as the client reads, then what comes.
+    pub fn catch_up(self: &Rc<Self>, arrival: Arrival) {
+        let mut past = VecDeque::from(arrival.past);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        while self.outbox().poll_room(&mut context).is_ready() {
+            let Some(message) = past.pop_front() else {
+                break;
+            };
+            arrival.membership.replay(&message);
+        }
+        let live = past.is_empty() && arrival.membership.go_live(arrival.end) == CatchUp::Live;
+        if !live {
+            let membership = Rc::downgrade(&arrival.membership);
+            actix_rt::spawn(send_past(
+                Rc::downgrade(self),
+                membership,
+                past,
+                arrival.end,
+            ));
+        }
+    }
+}
+
+/// Sends the past at the client's pace; ends when the session or its membership does.
+async fn send_past(
+    session: Weak<Session>,
+    membership: Weak<Membership>,
+    mut past: VecDeque<Arc<EncodedMessage>>,
+    mut end: Position,
+) {
+    loop {
+        while let Some(message) = past.pop_front() {
+            let Some(outbox) = session.upgrade().map(|session| Rc::clone(session.outbox())) else {
+                return;
+            };
+            std::future::poll_fn(|context| outbox.poll_room(context)).await;
+            let Some(membership) = membership.upgrade().filter(|_| outbox.is_open()) else {
+                return;
+            };
+            membership.replay(&message);
+        }
+        let (Some(session), Some(membership)) = (session.upgrade(), membership.upgrade()) else {
+            return;
+        };
+        if membership.go_live(end) == CatchUp::Live {
+            return;
+        }
+        match session
+            .services()
+            .engine
+            .replay(membership.channel(), end)
+            .await
+        {
+            Ok(replay) => {
+                if !replay.recovered {
+                    session.tell_gap(membership.channel(), replay.position);
+                }
+                past = replay.messages.into();
+                end = replay.position;
+            }
+            Err(error) => {
+                tracing::warn!(session.id = %session.id(), %error, "a session cannot catch up; it has to reconnect");
+                session.end(Code::EngineUnavailable);
+                return;
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Tells the client that messages of a channel are lost, up to `cursor`.
+    pub fn tell_gap(&self, channel: &ChannelName, cursor: Position) {
+        self.services().metrics.sessions.gaps.inc();
+        self.vector().borrow_mut().set(channel, cursor);
+        self.outbox().push_gap(channel, cursor);
+    }
+}
+
+/// The place before everything that will be sent.
+fn before(replay: &Replay) -> Position {
+    let first = replay.messages.first().map(|first| first.position());
+    first.map_or(replay.position, |first| Position {
+        epoch: first.epoch,
+        offset: widecast_protocol::Offset(first.offset.0 - 1),
+    })
+}

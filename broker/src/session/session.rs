@@ -1,0 +1,259 @@
+//! One subscriber, whatever carries it: the channels it has joined, its outbox, and its signs of life.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use widecast_protocol::{ChannelName, Code, CursorVector, Reply, SessionId};
+
+use crate::engine::ConnectionId;
+use crate::metrics::Transport;
+use crate::registry::{Membership, Outbox, Shard};
+
+use super::actor::SessionActor;
+use super::dialect::{Dialect, Farewell};
+use super::heart::Heart;
+use super::identity::{Identity, random_session};
+use super::polled::Polled;
+use super::publisher::Publisher;
+use super::services::Services;
+
+/// What the sessions of one worker thread share.
+#[derive(Clone)]
+pub struct Worker {
+    /// What all threads share.
+    pub services: Arc<Services>,
+    /// The thread's subscriptions.
+    pub shard: Rc<Shard>,
+    /// The thread's heartbeat.
+    pub heart: Rc<Heart>,
+}
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy)]
+pub struct Carrier {
+    /// What the session is sent for what.
+    pub dialect: Dialect,
+    /// Under which name it is counted.
+    pub transport: Transport,
+}
+
+/// A channel that the session has joined.
+pub(super) struct Joined {
+    /// Held, not read: the session has joined for as long as this is there.
+    pub(super) _membership: Rc<Membership>,
+    /// Whether it is listed as a member there.
+    pub(super) present: Cell<bool>,
+}
+
+/// What is known of the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It has been heard since the last ping.
+    Heard,
+    /// A ping is out.
+    Asked,
+}
+
+/// One subscriber. Dropping it leaves its channels.
+pub struct Session {
+    id: SessionId,
+    connection: ConnectionId,
+    worker: Worker,
+    identity: Identity,
+    carrier: Carrier,
+    outbox: Rc<Outbox>,
+    pub(super) channels: RefCell<HashMap<ChannelName, Joined>>,
+    /// Where a raw session of several channels is, for the cursor in its messages.
+    vector: Rc<RefCell<CursorVector>>,
+    life: Cell<Life>,
+    /// What polls have taken, and may ask for again.
+    pub(super) polled: Polled,
+    address: RefCell<Option<Addr<SessionActor>>>,
+}
+
+impl Session {
+    /// A session that has joined nothing yet.
+    pub fn new(worker: &Worker, identity: Identity, carrier: Carrier) -> Rc<Self> {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        let services = &worker.services;
+        services.metrics.sessions.opened(carrier.transport);
+        let limit = services.config.outbox.bytes.as_usize();
+        let flush_list = Rc::clone(worker.shard.flush_list());
+        Rc::new(Self {
+            id: random_session(),
+            connection: ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
+            outbox: Outbox::new(flush_list, limit, carrier.dialect.gap_form()),
+            worker: worker.clone(),
+            identity,
+            carrier,
+            channels: RefCell::default(),
+            vector: Rc::default(),
+            life: Cell::new(Life::Heard),
+            polled: Polled::default(),
+            address: RefCell::new(None),
+        })
+    }
+
+    /// The session's name.
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// What it is sent for what.
+    pub fn dialect(&self) -> Dialect {
+        self.carrier.dialect
+    }
+
+    /// Who is behind it.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where its bytes go.
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.outbox
+    }
+
+    /// What all sessions share.
+    pub fn services(&self) -> &Arc<Services> {
+        &self.worker.services
+    }
+
+    /// Its places in several channels.
+    pub fn vector(&self) -> &Rc<RefCell<CursorVector>> {
+        &self.vector
+    }
+
+    pub(super) fn shard(&self) -> &Rc<Shard> {
+        &self.worker.shard
+    }
+
+    pub(super) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    pub(super) fn publisher(&self) -> Publisher {
+        Publisher {
+            origin: self.identity.origin.clone(),
+            sender: Some(self.identity.sender.clone()),
+        }
+    }
+
+    /// Sends a frame, if the session has frames.
+    pub fn reply(&self, reply: &Reply) {
+        if let Some(wire) = self.carrier.dialect.wire() {
+            self.outbox.push_frame(wire.encode(reply));
+        }
+    }
+
+    /// Greets the client, with what it has to keep to.
+    pub fn welcome(&self) {
+        let config = &self.worker.services.config;
+        self.reply(&Reply::Welcome {
+            session: self.id.clone(),
+            heartbeat_ms: millis(config.heartbeat.interval),
+            limits: widecast_protocol::reply::Limits {
+                message_bytes: config.limits.message_bytes.get(),
+                channels: config.limits.channels_per_session as u64,
+            },
+        });
+    }
+
+    /// The other end has given a sign of life.
+    pub fn heard(&self) {
+        self.life.set(Life::Heard);
+    }
+
+    /// Begins the heartbeat. `address` is woken when the session has to end.
+    pub(super) fn begin(self: &Rc<Self>, address: Addr<SessionActor>) {
+        *self.address.borrow_mut() = Some(address);
+        let config = &self.worker.services.config;
+        let delay = if self.carrier.dialect.is_polled() {
+            config.poll.session_idle
+        } else {
+            config.heartbeat.interval
+        };
+        self.worker.heart.look_after(self, delay);
+    }
+
+    /// Sends a heartbeat or ends the session of a client that is gone; says when to look again.
+    pub(super) fn beat(&self) -> Option<Duration> {
+        if !self.outbox.is_open() {
+            // It had time to take its last frames.
+            self.end(Code::HeartbeatTimeout);
+            return None;
+        }
+        let config = &self.worker.services.config;
+        if self.carrier.dialect.is_polled() {
+            if !self.polled.is_alive() {
+                self.end(Code::HeartbeatTimeout);
+                return None;
+            }
+            return Some(config.poll.session_idle);
+        }
+        let (interval, timeout) = (config.heartbeat.interval, config.heartbeat.timeout);
+        if !self.carrier.dialect.is_websocket() {
+            self.send_heartbeat();
+            return Some(interval);
+        }
+        match self.life.replace(Life::Asked) {
+            Life::Heard => {
+                self.send_heartbeat();
+                Some(timeout)
+            }
+            Life::Asked => {
+                self.worker
+                    .services
+                    .metrics
+                    .sessions
+                    .heartbeat_timeouts
+                    .inc();
+                self.end(Code::HeartbeatTimeout);
+                None
+            }
+        }
+    }
+
+    fn send_heartbeat(&self) {
+        if let Some(bytes) = self.carrier.dialect.heartbeat() {
+            self.outbox.push_frame(bytes);
+        }
+    }
+
+    /// Ends the session at once, without a word.
+    pub fn end(&self, code: Code) {
+        self.outbox.close(code);
+        if let Some(address) = self.address.borrow().as_ref() {
+            // A full mailbox means that the actor is alive and will find its outbox closed.
+            let _ = address.try_send(super::actor::End);
+        }
+    }
+
+    /// Ends the session with its last words.
+    pub fn say_farewell(&self, farewell: &Farewell) {
+        self.outbox.finish(self.carrier.dialect.farewell(farewell));
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let services = &self.worker.services;
+        services.metrics.sessions.closed(self.carrier.transport);
+        services.sessions.remove(&self.id);
+        for (channel, joined) in self.channels.get_mut().drain() {
+            if joined.present.get() {
+                self.worker.shard.exit(&channel, self.connection);
+            }
+        }
+    }
+}
+
+/// A duration as the wire has it.
+pub fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
