@@ -4,6 +4,7 @@
 //! presence → protocol`, and a layer uses only what is to its right.
 
 pub mod api;
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -15,3 +16,5 @@ pub mod net;
 pub mod presence;
 pub mod registry;
 pub mod session;
+pub mod shutdown;
+pub mod transports;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use thiserror::Error;
 
+use crate::app::RunError;
 use crate::config::ConfigError;
 
 /// Why the command ends.
@@ -22,6 +23,9 @@ pub enum CliError {
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The broker cannot be started as it was told to.
+    #[error("cannot serve")]
+    Start(#[source] Box<dyn Error + Send + Sync>),
     /// The broker does not answer.
     #[error("cannot reach the broker at {url} ({reason}): is it running, and is --url right?")]
     Unreachable {
@@ -52,7 +56,7 @@ impl CliError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Asked(_) => 0,
-            Self::Arguments(_) | Self::Config(_) => 2,
+            Self::Arguments(_) | Self::Config(_) | Self::Start(_) => 2,
             // Whoever reads the output has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
@@ -107,5 +111,14 @@ impl From<clap::Error> for CliError {
             "{}; see widecast --help",
             parts.join("; ").replace(":; ", ": ")
         ))
+    }
+}
+
+impl From<RunError> for CliError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Listen(error) => Self::Start(error.into()),
+            RunError::System(error) => Self::System("serve", error),
+        }
     }
 }

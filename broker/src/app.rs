@@ -1,0 +1,156 @@
+//! The composition root: the only file that knows every component.
+
+use std::cell::OnceCell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::middleware::from_fn;
+use actix_web::{App, web};
+use thiserror::Error;
+
+use crate::config::Config;
+use crate::engine::{Engine, MemoryEngine, MemorySettings, SystemClock};
+use crate::metrics::Metrics;
+use crate::net::{self, Connections, ListenError, ListenerOptions};
+use crate::registry::{Routes, Shard};
+use crate::session::{Heart, Services, Worker};
+use crate::shutdown::{self, Leaving};
+use crate::{api, health, transports};
+
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the broker could not be started, or had to stop.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The system refused something else.
+    #[error("the system refused: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the broker until it is told to stop by SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run(config: Config) -> Result<(), RunError> {
+    actix_rt::System::new().block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), RunError> {
+    let config = Arc::new(config);
+    let metrics = Arc::new(Metrics::new());
+    let connections = Connections::new(config.server.max_connections, metrics.connections.clone());
+    let backlog = config.server.backlog;
+    let addresses = config.server.listen.iter();
+    let listeners = addresses
+        .map(|&address| net::bind(address, backlog))
+        .collect::<Result<Vec<_>, _>>()?;
+    let bound = listeners
+        .iter()
+        .map(std::net::TcpListener::local_addr)
+        .collect::<io::Result<Vec<SocketAddr>>>()?;
+
+    let services = services(&config, metrics);
+    let (leave, leaving) = shutdown::leave();
+    let options = ListenerOptions {
+        workers: config.server.workers.count(),
+        send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
+        connections: connections.clone(),
+        head_timeout: HEAD_TIMEOUT,
+    };
+    let served = Arc::clone(&services);
+    let ended = leaving.clone();
+    let ended = move || ended.clone().begun();
+    let server = net::serve(listeners, &options, ended, move || {
+        application(&served, &leaving)
+    })?;
+    for address in bound {
+        tracing::info!("listening on http://{address}");
+    }
+
+    let handle = server.handle();
+    let running = actix_rt::spawn(server);
+    let signal = shutdown::signal().await?;
+    tracing::info!(
+        "{signal}: taking leave of {} connections",
+        connections.open()
+    );
+    handle.pause().await;
+    shutdown::take_leave(&leave, &services, &connections).await;
+    handle.stop(false).await;
+    if let Ok(ended) = running.await {
+        ended?;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn services(config: &Arc<Config>, metrics: Arc<Metrics>) -> Arc<Services> {
+    let routes = Routes::new();
+    let settings = MemorySettings {
+        history_bytes: config.history.total_bytes.get(),
+        presence_grace: config.presence.grace,
+        ..MemorySettings::default()
+    };
+    let clock = Arc::new(SystemClock::default());
+    let deliver = Arc::clone(&routes) as Arc<dyn crate::engine::Deliver>;
+    let engine = Arc::new(MemoryEngine::new(settings, clock, deliver));
+    actix_rt::spawn(engine.tend());
+    let engine: Arc<dyn Engine> = engine;
+    Arc::new(Services::new(Arc::clone(config), engine, metrics, routes))
+}
+
+thread_local! {
+    /// One for all listeners of a worker thread.
+    static WORKER: OnceCell<Worker> = const { OnceCell::new() };
+}
+
+fn worker(services: &Arc<Services>, leaving: &Leaving) -> Worker {
+    WORKER.with(|worker| {
+        let start = || {
+            let Services {
+                routes,
+                engine,
+                metrics,
+                ..
+            } = &**services;
+            let worker = Worker {
+                services: Arc::clone(services),
+                shard: Shard::start(routes, engine, metrics),
+                heart: Heart::start(),
+            };
+            actix_rt::spawn(shutdown::send_away(worker.clone(), leaving.clone()));
+            worker
+        };
+        worker.get_or_init(start).clone()
+    })
+}
+
+/// The services of one worker thread.
+fn application(
+    services: &Arc<Services>,
+    leaving: &Leaving,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = actix_web::Error,
+        InitError = (),
+    > + use<>,
+> {
+    App::new()
+        .app_data(web::Data::from(Arc::clone(services)))
+        .app_data(web::Data::new(worker(services, leaving)))
+        .configure(api::configure)
+        .configure(transports::configure)
+        .configure(health::configure)
+        .wrap(from_fn(api::edge))
+}

@@ -1,0 +1,100 @@
+//! Taking leave: every client is told when to come back, and none is cut while there is time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+use widecast_protocol::Code;
+
+use crate::net::Connections;
+use crate::session::{Farewell, Services, Worker, millis};
+
+/// How many sessions are told before the worker does something else.
+const SESSIONS_PER_SLICE: usize = 64;
+/// How often it is looked whether everybody has left.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Whether the broker is taking leave, for all its parts to watch.
+#[derive(Debug, Clone)]
+pub struct Leaving(watch::Receiver<bool>);
+
+/// Begins the leave-taking.
+#[derive(Debug)]
+pub struct Leave(watch::Sender<bool>);
+
+/// A leave-taking that has not begun.
+pub fn leave() -> (Leave, Leaving) {
+    let (sender, receiver) = watch::channel(false);
+    (Leave(sender), Leaving(receiver))
+}
+
+impl Leaving {
+    /// Waits until the leave-taking begins.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn begun(mut self) {
+        // The sender is gone only when the broker is.
+        let _ = self.0.wait_for(|leaving| *leaving).await;
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the signals cannot be listened to.
+pub async fn signal() -> std::io::Result<&'static str> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => Ok("SIGTERM"),
+            _ = interrupt.recv() => Ok("SIGINT"),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        tokio::signal::ctrl_c().await?;
+        Ok("Ctrl-C")
+    }
+}
+
+/// Sends the sessions of a worker away once the leave-taking has begun, in slices, each with its own time to come back.
+pub async fn send_away(worker: Worker, leaving: Leaving) {
+    leaving.begun().await;
+    let window = millis(worker.services.config.shutdown.reconnect_window);
+    for slice in worker.heart.sessions().chunks(SESSIONS_PER_SLICE) {
+        for session in slice {
+            session.say_farewell(&Farewell {
+                code: Code::ShuttingDown,
+                reason: "the broker is shutting down".to_owned(),
+                reconnect_after_ms: Some(rand::rng().random_range(0..=window)),
+            });
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes leave of all clients; returns when the last has gone or the deadline has passed.
+pub async fn take_leave(leave: &Leave, services: &Arc<Services>, connections: &Connections) {
+    let deadline = services.config.shutdown.deadline;
+    services.drain();
+    // Nobody listens when no worker has started.
+    let _ = leave.0.send(true);
+    let gone = async {
+        while connections.open() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    if timeout_at(Instant::now() + deadline, gone).await.is_err() {
+        let left = connections.open();
+        tracing::warn!(
+            connections.open = left,
+            "the deadline has passed: cutting the connections that are left"
+        );
+    }
+}

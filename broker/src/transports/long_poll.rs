@@ -1,0 +1,184 @@
+//! Long-polling without a session: each answer has a cursor, and the next poll begins there. The broker remembers nothing
+//! between two polls, so an answer lost on the way is given again to who asks again with the old cursor.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::{BufMut, Bytes, BytesMut};
+use widecast_protocol::framing::jsonp::Callback;
+use widecast_protocol::{ChannelName, Code};
+
+use crate::api::{ChannelPath, Problem};
+use crate::metrics::Transport;
+use crate::session::{Dialect, Right, Services, Span, Worker, require};
+
+use super::opening::{Opening, cursor_of, open};
+use super::query::{Subscription, worker};
+use super::session_poll;
+use super::streaming::{CURSOR_HEADER, uncached};
+
+/// `GET /channels/{channel}/poll`
+pub(super) async fn one(
+    request: HttpRequest,
+    ChannelPath(channel): ChannelPath,
+    subscription: Subscription,
+) -> Result<HttpResponse, Problem> {
+    let worker = worker(&request)?;
+    poll(&worker, &[channel], subscription, Span::One).await
+}
+
+/// `GET /v1/poll`: several channels by `channel=`, or the frames of a session by `session=`.
+pub(super) async fn several(
+    request: HttpRequest,
+    subscription: Subscription,
+) -> Result<HttpResponse, Problem> {
+    let worker = worker(&request)?;
+    if subscription.session.is_some() {
+        return session_poll::get(&request, &subscription, &worker.services).await;
+    }
+    let channels = subscription.some_channels()?.to_vec();
+    poll(&worker, &channels, subscription, Span::Several).await
+}
+
+/// What a poll is answered.
+struct Answer {
+    messages: Vec<Bytes>,
+    cursor: String,
+    recovered: bool,
+}
+
+async fn poll(
+    worker: &Worker,
+    channels: &[ChannelName],
+    subscription: Subscription,
+    span: Span,
+) -> Result<HttpResponse, Problem> {
+    let callback = callback(&subscription, channels, &worker.services)?;
+    let answer = match subscription.cursor {
+        None => present(worker, channels, span).await?,
+        Some(_) => after(worker, channels, subscription, span).await?,
+    };
+    Ok(respond(&answer, callback.as_ref()))
+}
+
+/// The present end of the channels: where a client begins that has no cursor yet.
+async fn present(worker: &Worker, channels: &[ChannelName], span: Span) -> Result<Answer, Problem> {
+    let services = &worker.services;
+    let mut vector = widecast_protocol::CursorVector::new();
+    let mut cursor = String::new();
+    for channel in channels {
+        require(services, channel, Right::Subscribe)?;
+        let limits = services.history_limits(channel);
+        let position = services
+            .engine
+            .position(channel, limits)
+            .await
+            .map_err(crate::session::Refusal::from)?;
+        cursor = position.to_string();
+        vector.set(channel, position);
+    }
+    if span == Span::Several {
+        cursor = vector.to_string();
+    }
+    Ok(Answer {
+        messages: Vec::new(),
+        cursor,
+        recovered: true,
+    })
+}
+
+/// What comes after the cursor: at once if something is there, else when something comes or the time is up.
+async fn after(
+    worker: &Worker,
+    channels: &[ChannelName],
+    subscription: Subscription,
+    span: Span,
+) -> Result<Answer, Problem> {
+    let wait = wait_of(&subscription, &worker.services);
+    let cursor = subscription.cursor;
+    let session = open(
+        worker,
+        subscription.identity,
+        Dialect::RawPoll(span),
+        Transport::Poll,
+    )?;
+    let opening = Opening::join(session, channels, cursor.as_ref()).await?;
+    let recovered = opening.recovered;
+    let session = opening.catch_up();
+    let outbox = session.outbox();
+    let mut messages = outbox.take();
+    if messages.is_empty() && recovered && !wait.is_zero() {
+        let taken = std::future::poll_fn(|context| outbox.poll_take(context));
+        if let Ok(taken) = tokio::time::timeout(wait, taken).await {
+            messages = taken;
+        }
+    }
+    if outbox.closed() == Some(Code::HistoryLost) {
+        let mut lost = present(worker, channels, span).await?;
+        lost.recovered = false;
+        return Ok(lost);
+    }
+    // The last words of a broker that shuts down are empty: the answer is one without messages.
+    messages.retain(|message| !message.is_empty());
+    Ok(Answer {
+        cursor: cursor_of(&session),
+        messages,
+        recovered,
+    })
+}
+
+/// How long a poll waits.
+pub(super) fn wait_of(subscription: &Subscription, services: &Services) -> Duration {
+    let settings = &services.config.poll;
+    let asked = subscription.timeout.unwrap_or(settings.timeout);
+    asked.min(settings.max_timeout)
+}
+
+fn callback(
+    subscription: &Subscription,
+    channels: &[ChannelName],
+    services: &Services,
+) -> Result<Option<Callback>, Problem> {
+    let Some(name) = &subscription.callback else {
+        return Ok(None);
+    };
+    for channel in channels {
+        if !services.config.namespace(channel).jsonp.is_on() {
+            let detail =
+                format!("the namespace of {channel} does not allow JSONP (namespace.….jsonp)");
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
+    }
+    let callback = Callback::parse(name)
+        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+    Ok(Some(callback))
+}
+
+fn respond(answer: &Answer, callback: Option<&Callback>) -> HttpResponse {
+    let json = body(answer);
+    let mut response = HttpResponse::Ok();
+    uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
+    match callback {
+        None => response.content_type("application/json").body(json),
+        Some(callback) => response
+            .content_type("text/javascript; charset=utf-8")
+            .insert_header(("X-Content-Type-Options", "nosniff"))
+            .body(callback.call(&json)),
+    }
+}
+
+fn body(answer: &Answer) -> Bytes {
+    let size: usize = answer.messages.iter().map(Bytes::len).sum();
+    let mut body = BytesMut::with_capacity(size + answer.cursor.len() + 64);
+    body.put_slice(b"{\"messages\":[");
+    for (index, line) in answer.messages.iter().enumerate() {
+        if index > 0 {
+            body.put_u8(b',');
+        }
+        body.put_slice(line.strip_suffix(b"\n").unwrap_or(line));
+    }
+    // A cursor has no character that JSON escapes.
+    let (cursor, recovered) = (&answer.cursor, answer.recovered);
+    body.put_slice(format!("],\"cursor\":\"{cursor}\",\"recovered\":{recovered}}}").as_bytes());
+    body.freeze()
+}

@@ -1,0 +1,49 @@
+//! How subscribers are connected: each transport takes a request, opens a session for it, and carries its bytes.
+//!
+//! What a transport owes a session: the channels of the URL are joined before the head of the answer is written, so that
+//! a client that has the head hears every later message; then the socket is the session's. A new transport is a new
+//! file and one line in [`configure`].
+
+mod commands;
+mod event_stream;
+mod http_stream;
+mod long_poll;
+mod opening;
+mod query;
+mod session_poll;
+mod streaming;
+mod websocket;
+
+use actix_web::web::ServiceConfig;
+
+use crate::api::Endpoint;
+
+/// Mounts the transports.
+pub fn configure(app: &mut ServiceConfig) {
+    Endpoint::at("/channels/{channel}/ws")
+        .get(websocket::raw)
+        .mount(app);
+    Endpoint::at("/channels/{channel}/sse")
+        .get(event_stream::one)
+        .mount(app);
+    Endpoint::at("/channels/{channel}/stream")
+        .get(http_stream::one)
+        .mount(app);
+    Endpoint::at("/channels/{channel}/poll")
+        .get(long_poll::one)
+        .mount(app);
+    Endpoint::at("/v1/ws").get(websocket::envelope).mount(app);
+    Endpoint::at("/v1/sse")
+        .get(event_stream::several)
+        .mount(app);
+    Endpoint::at("/v1/stream")
+        .get(http_stream::several)
+        .mount(app);
+    Endpoint::at("/v1/poll")
+        .get(long_poll::several)
+        .post(session_poll::post)
+        .mount(app);
+    Endpoint::at("/v1/sessions/{session}/commands")
+        .post(commands::post)
+        .mount(app);
+}

@@ -1,0 +1,103 @@
+//! Opening a session and joining the channels of its URL.
+
+use std::rc::Rc;
+
+use widecast_protocol::{ChannelName, Code, Cursor};
+
+use crate::api::Problem;
+use crate::metrics::Transport;
+use crate::session::{Arrival, Carrier, Dialect, Identity, Joining, Session, Span, Worker};
+
+/// A session that has joined the channels of its URL, and has yet to be given its connection.
+pub(super) struct Opening {
+    pub(super) session: Rc<Session>,
+    arrivals: Vec<Arrival>,
+    /// Whether nothing was lost before it was opened.
+    pub(super) recovered: bool,
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// While the broker shuts down.
+pub(super) fn open(
+    worker: &Worker,
+    identity: Identity,
+    dialect: Dialect,
+    transport: Transport,
+) -> Result<Rc<Session>, Problem> {
+    if worker.services.is_draining() {
+        let detail = "the broker is shutting down: connect again in a moment";
+        return Err(Problem::new(Code::ShuttingDown, detail));
+    }
+    Ok(Session::new(
+        worker,
+        identity,
+        Carrier { dialect, transport },
+    ))
+}
+
+impl Opening {
+    /// Joins the channels.
+    ///
+    /// # Errors
+    /// When one of them cannot be joined, or the cursor is not for them.
+    pub(super) async fn join(
+        session: Rc<Session>,
+        channels: &[ChannelName],
+        cursor: Option<&Cursor>,
+    ) -> Result<Self, Problem> {
+        if channels.len() > 1 && matches!(cursor, Some(Cursor::One(_))) {
+            let detail = "the cursor is of one channel, and several are asked for";
+            return Err(Problem::new(Code::BadCursor, detail));
+        }
+        let mut arrivals = Vec::with_capacity(channels.len());
+        for channel in channels {
+            let joining = Joining {
+                channel: channel.clone(),
+                since: cursor.and_then(|cursor| cursor.position(channel)),
+                history: None,
+                presence: None,
+            };
+            arrivals.push(session.join(joining).await?);
+        }
+        let recovered = arrivals.iter().all(|arrival| arrival.recovered);
+        Ok(Self {
+            session,
+            arrivals,
+            recovered,
+        })
+    }
+
+    /// The cursor of the session as it is now: of one channel, or of several.
+    pub(super) fn cursor(&self) -> String {
+        cursor_of(&self.session)
+    }
+
+    /// Tells of what is lost, and lets the messages flow.
+    pub(super) fn flow(self) -> Rc<Session> {
+        for arrival in self.arrivals.iter().filter(|arrival| !arrival.recovered) {
+            self.session.tell_gap(arrival.channel(), arrival.cursor);
+        }
+        self.catch_up()
+    }
+
+    /// Lets the messages flow; of what is lost the client is told otherwise.
+    pub(super) fn catch_up(self) -> Rc<Session> {
+        for arrival in self.arrivals {
+            self.session.catch_up(arrival);
+        }
+        self.session
+    }
+}
+
+/// Where a session is, as the cursor that its client is given.
+pub(super) fn cursor_of(session: &Session) -> String {
+    let vector = session.vector().borrow();
+    match session.dialect().span() {
+        Span::Several => vector.to_string(),
+        Span::One => vector
+            .first()
+            .map_or_else(String::new, |position| position.to_string()),
+    }
+}

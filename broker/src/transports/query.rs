@@ -1,0 +1,162 @@
+//! What a subscriber may say in its URL and headers.
+
+use std::time::Duration;
+
+use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
+use widecast_protocol::{ChannelName, Code, Cursor, Origin};
+
+use crate::api::{Problem, Query, sender_key};
+use crate::session::{Echo, Identity, random_sender};
+
+/// The parameters of a subscription.
+pub(super) struct Subscription {
+    /// The channels named by `channel=`, without repetitions.
+    pub(super) channels: Vec<ChannelName>,
+    /// Where to resume: the header `Last-Event-ID`, which `EventSource` sets, else `?cursor=`.
+    pub(super) cursor: Option<Cursor>,
+    /// The same as text, for cursors of another kind.
+    pub(super) cursor_text: Option<String>,
+    /// Who subscribes.
+    pub(super) identity: Identity,
+    /// `new`, or the name of a session.
+    pub(super) session: Option<String>,
+    /// How long a poll waits.
+    pub(super) timeout: Option<Duration>,
+    /// The function of a JSONP answer.
+    pub(super) callback: Option<String>,
+    /// Whether MessagePack is asked for.
+    pub(super) msgpack: bool,
+}
+
+impl Subscription {
+    /// Reads the parameters of a request.
+    ///
+    /// # Errors
+    /// When one of them is not as it has to be.
+    pub(super) fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::of(request)?;
+        let last = |name: &str| {
+            let values = pairs.iter().filter(|(key, _)| key == name);
+            values.map(|(_, value)| value.as_str()).last()
+        };
+        let cursor_text = last_event_id(request).or_else(|| last("cursor").map(str::to_owned));
+        let session = last("session").map(str::to_owned);
+        Ok(Self {
+            channels: channels(&pairs)?,
+            // The cursor of a session of polls is a number of its own.
+            cursor: match &cursor_text {
+                Some(text) if session.is_none() => Some(cursor(text)?),
+                _ => None,
+            },
+            cursor_text,
+            identity: Identity {
+                sender: sender_key(request)?.unwrap_or_else(random_sender),
+                echo: echo(last("echo"))?,
+                origin: request
+                    .extensions()
+                    .get()
+                    .cloned()
+                    .unwrap_or_else(Origin::unknown),
+            },
+            session,
+            timeout: last("timeout").map(timeout).transpose()?,
+            callback: last("callback").map(str::to_owned),
+            msgpack: accepts_msgpack(request),
+        })
+    }
+
+    /// Whether frames are asked for, in a session of their own.
+    pub(super) fn wants_new_session(&self) -> Result<bool, Problem> {
+        match self.session.as_deref() {
+            None => Ok(false),
+            Some("new") => Ok(true),
+            Some(_) => {
+                let detail = "a stream is a session of its own: open it with session=new, and subscribe with cursors";
+                Err(Problem::new(Code::InvalidRequest, detail))
+            }
+        }
+    }
+
+    /// The channels of the URL, of which there has to be one.
+    pub(super) fn some_channels(&self) -> Result<&[ChannelName], Problem> {
+        if self.channels.is_empty() {
+            let detail =
+                "name at least one channel with channel=, or open a session with session=new";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Ok(&self.channels)
+    }
+}
+
+impl FromRequest for Subscription {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        std::future::ready(Self::of(request))
+    }
+}
+
+fn channels(pairs: &[(String, String)]) -> Result<Vec<ChannelName>, Problem> {
+    let mut channels = Vec::new();
+    for (_, text) in pairs.iter().filter(|(key, _)| key == "channel") {
+        let name = ChannelName::parse(text)
+            .map_err(|error| Problem::new(Code::BadChannelName, error.to_string()))?;
+        if !channels.contains(&name) {
+            channels.push(name);
+        }
+    }
+    Ok(channels)
+}
+
+fn last_event_id(request: &HttpRequest) -> Option<String> {
+    let header = request.headers().get("last-event-id")?.to_str().ok()?;
+    (!header.is_empty()).then(|| header.to_owned())
+}
+
+/// Reads a cursor.
+pub(super) fn cursor(text: &str) -> Result<Cursor, Problem> {
+    Cursor::parse(text).map_err(|error| Problem::new(Code::BadCursor, error.to_string()))
+}
+
+fn echo(text: Option<&str>) -> Result<Echo, Problem> {
+    match text {
+        None | Some("false" | "0") => Ok(Echo::Off),
+        Some("true" | "1" | "") => Ok(Echo::On),
+        Some(other) => {
+            let detail = format!("echo is {other:?}, expected true or false");
+            Err(Problem::new(Code::InvalidRequest, detail))
+        }
+    }
+}
+
+/// `timeout` is in seconds, and may have a fraction.
+fn timeout(text: &str) -> Result<Duration, Problem> {
+    let seconds = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| {
+        let detail = format!("timeout is {text:?}, expected a number of seconds");
+        Problem::new(Code::InvalidRequest, detail)
+    })
+}
+
+fn accepts_msgpack(request: &HttpRequest) -> bool {
+    let accept = request.headers().get(actix_web::http::header::ACCEPT);
+    let accept = accept
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or_default();
+    accept.contains("application/msgpack") || accept.contains("application/x-msgpack")
+}
+
+/// The worker that a request came to.
+///
+/// # Errors
+/// When the application was built without one, as in a test of other endpoints.
+pub(super) fn worker(request: &HttpRequest) -> Result<crate::session::Worker, Problem> {
+    let worker = request.app_data::<web::Data<crate::session::Worker>>();
+    worker
+        .map(|worker| worker.get_ref().clone())
+        .ok_or_else(|| Problem::new(Code::Internal, "this worker carries no subscriptions"))
+}

@@ -1,0 +1,89 @@
+//! Answers without an end: their head, and the socket handed to the session behind it.
+
+use std::rc::Rc;
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, dev};
+use widecast_protocol::Code;
+use widecast_protocol::framing::Wire;
+
+use crate::api::Problem;
+use crate::net::{Connection, detach};
+use crate::session::{Dialect, Inbound, Listed, Reader, Session, SessionActor};
+
+/// The header with the cursor at which a subscription begins.
+pub(super) const CURSOR_HEADER: &str = "Widecast-Cursor";
+
+/// What every answer of a subscription says to caches and proxies.
+pub(super) fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    response
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+}
+
+/// Nothing is expected on the connection of a one-way stream: what comes is thrown away.
+struct Ignore;
+
+impl Reader for Ignore {
+    fn read(&mut self, _: &[u8]) -> Vec<Inbound> {
+        Vec::new()
+    }
+}
+
+/// Answers with a one-way stream that ends when the connection does
+/// ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3), rule 8): no chunk framing, so that its
+/// bytes are the same for all.
+pub(super) fn stream(
+    request: &HttpRequest,
+    session: Rc<Session>,
+    content_type: &str,
+    cursor: Option<&str>,
+) -> Result<HttpResponse, Problem> {
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+        connection.limit_unacknowledged(session.services().config.heartbeat.timeout);
+    }
+    let mut builder = HttpResponse::Ok();
+    uncached(&mut builder)
+        .content_type(content_type)
+        .force_close();
+    if let Some(cursor) = cursor {
+        builder.insert_header((CURSOR_HEADER, cursor));
+    }
+    let mut response = hand_over(
+        request,
+        dev::Payload::None,
+        builder,
+        session,
+        Box::new(Ignore),
+    )?;
+    response.head_mut().no_chunking(true);
+    Ok(response)
+}
+
+/// Answers with a head behind which the socket is the session's.
+pub(super) fn hand_over(
+    request: &HttpRequest,
+    payload: dev::Payload,
+    mut head: HttpResponseBuilder,
+    session: Rc<Session>,
+    reader: Box<dyn Reader>,
+) -> Result<HttpResponse, Problem> {
+    let listed = match session.dialect() {
+        Dialect::Envelope(wire @ (Wire::JsonSse | Wire::JsonNdjson | Wire::MessagePackStream)) => {
+            Some(wire)
+        }
+        _ => None,
+    };
+    let body = detach(request, payload, move |detached| {
+        let services = std::sync::Arc::clone(session.services());
+        let id = session.id().clone();
+        let address = SessionActor::start_connected(session, detached, reader);
+        if let Some(wire) = listed {
+            services.sessions.add(&id, Listed { address, wire });
+        }
+    });
+    let body = body.ok_or_else(|| {
+        Problem::new(Code::Internal, "the request has no connection to stream on")
+    })?;
+    Ok(head.body(body))
+}

@@ -1,0 +1,210 @@
+//! WebSockets ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)): bare data of one channel, or frames.
+
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::Bytes;
+use widecast_protocol::codec::{Codec, decode_commands};
+use widecast_protocol::framing::Wire;
+use widecast_protocol::framing::websocket::{self, Decoder, DecoderLimits, Event};
+use widecast_protocol::{Code, Payload};
+
+use crate::api::{ChannelPath, Problem};
+use crate::config::LimitSettings;
+use crate::metrics::Transport;
+use crate::session::{Dialect, Inbound, Reader};
+
+use super::commands::inbound_of;
+use super::opening::{Opening, open};
+use super::query::{Subscription, worker};
+use super::streaming::hand_over;
+
+/// The subprotocols of frames; of several offered ones the client's first is taken.
+const PROTOCOLS: [(&str, Wire); 2] = [
+    ("widecast.v1.msgpack", Wire::MessagePackWebSocket),
+    ("widecast.v1.json", Wire::JsonWebSocket),
+];
+
+/// `GET /channels/{channel}/ws`
+pub(super) async fn raw(
+    request: HttpRequest,
+    payload: web::Payload,
+    ChannelPath(channel): ChannelPath,
+    subscription: Subscription,
+) -> Result<HttpResponse, Problem> {
+    let head = handshake(&request, &[])?;
+    let worker = worker(&request)?;
+    let session = open(
+        &worker,
+        subscription.identity,
+        Dialect::RawWebSocket,
+        Transport::WebSocket,
+    )?;
+    let opening = Opening::join(session, &[channel], subscription.cursor.as_ref()).await?;
+    let limits = &worker.services.config.limits;
+    let reader = Box::new(RawReader(Messages::new(decoder_limits(
+        limits,
+        limits.message_bytes.as_usize(),
+    ))));
+    hand_over(&request, payload.into_inner(), head, opening.flow(), reader)
+}
+
+/// `GET /v1/ws`
+pub(super) async fn envelope(
+    request: HttpRequest,
+    payload: web::Payload,
+    subscription: Subscription,
+) -> Result<HttpResponse, Problem> {
+    let names = PROTOCOLS.map(|(name, _)| name);
+    let head = handshake(&request, &names)?;
+    let wire = chosen(&request);
+    let worker = worker(&request)?;
+    let dialect = Dialect::Envelope(wire);
+    let session = open(
+        &worker,
+        subscription.identity,
+        dialect,
+        Transport::WebSocket,
+    )?;
+    let limits = &worker.services.config.limits;
+    let reader = Box::new(FrameReader {
+        messages: Messages::new(decoder_limits(limits, limits.request_bytes.as_usize())),
+        codec: wire.codec(),
+        commands_per_frame: limits.commands_per_frame,
+    });
+    session.welcome();
+    hand_over(&request, payload.into_inner(), head, session, reader)
+}
+
+fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBuilder, Problem> {
+    actix_web_actors::ws::handshake_with_protocols(request, protocols).map_err(|error| {
+        Problem::new(
+            Code::InvalidRequest,
+            format!("not a WebSocket handshake: {error}"),
+        )
+    })
+}
+
+/// The first subprotocol of the client's that the broker knows, as the handshake has chosen it.
+fn chosen(request: &HttpRequest) -> Wire {
+    let offered = request.headers().get("sec-websocket-protocol");
+    let offered = offered
+        .and_then(|offered| offered.to_str().ok())
+        .unwrap_or_default();
+    let known = |name: &str| PROTOCOLS.iter().find(|(known, _)| *known == name);
+    let first = offered.split(',').find_map(|name| known(name.trim()));
+    first.map_or(Wire::JsonWebSocket, |(_, wire)| *wire)
+}
+
+fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits {
+    DecoderLimits {
+        message_bytes,
+        fragments: limits.fragments_per_message,
+    }
+}
+
+/// The messages of a connection, and the end of it.
+struct Messages {
+    decoder: Decoder,
+    ended: bool,
+}
+
+/// A whole message.
+enum Message {
+    Text(Bytes),
+    Binary(Bytes),
+}
+
+impl Messages {
+    fn new(limits: DecoderLimits) -> Self {
+        Self {
+            decoder: Decoder::new(limits),
+            ended: false,
+        }
+    }
+
+    /// Takes bytes apart; `message` turns each message into what the session is to do.
+    fn read(
+        &mut self,
+        mut bytes: &[u8],
+        mut message: impl FnMut(Message, &mut Vec<Inbound>),
+    ) -> Vec<Inbound> {
+        let mut inbound = Vec::new();
+        while !self.ended {
+            match self.decoder.feed(&mut bytes) {
+                Ok(None) => break,
+                Ok(Some(Event::Text(text))) => message(Message::Text(text), &mut inbound),
+                Ok(Some(Event::Binary(binary))) => message(Message::Binary(binary), &mut inbound),
+                Ok(Some(Event::Ping(payload))) => {
+                    inbound.push(Inbound::Answer(websocket::pong(&payload)));
+                }
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close { code, .. })) => {
+                    self.ended = true;
+                    inbound.push(Inbound::Finish(websocket::close_reply(code)));
+                }
+                Err(error) => {
+                    self.ended = true;
+                    inbound.push(Inbound::Fail {
+                        code: error.code(),
+                        detail: error.to_string(),
+                    });
+                }
+            }
+        }
+        inbound
+    }
+}
+
+/// Publishes what it is sent as it is.
+struct RawReader(Messages);
+
+impl Reader for RawReader {
+    fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
+        self.0.read(bytes, |message, inbound| {
+            inbound.push(match message {
+                Message::Binary(bytes) => Inbound::Publish(Payload::binary(bytes)),
+                Message::Text(text) => match Payload::text_bytes(text) {
+                    Ok(payload) => Inbound::Publish(payload),
+                    Err(error) => Inbound::Fail {
+                        code: error.code(),
+                        detail: error.to_string(),
+                    },
+                },
+            });
+        })
+    }
+}
+
+/// Reads commands.
+struct FrameReader {
+    messages: Messages,
+    codec: Codec,
+    commands_per_frame: usize,
+}
+
+impl Reader for FrameReader {
+    fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
+        let (codec, most) = (self.codec, self.commands_per_frame);
+        self.messages
+            .read(bytes, |message, inbound| match (message, codec) {
+                (Message::Text(frame), Codec::Json)
+                | (Message::Binary(frame), Codec::MessagePack) => {
+                    inbound.extend(inbound_of(decode_commands(codec, &frame), most));
+                }
+                (Message::Text(_), Codec::MessagePack) => {
+                    inbound.push(wrong_kind(
+                        "text message, and the subprotocol is MessagePack",
+                    ));
+                }
+                (Message::Binary(_), Codec::Json) => {
+                    inbound.push(wrong_kind("binary message, and the subprotocol is JSON"));
+                }
+            })
+    }
+}
+
+fn wrong_kind(what: &str) -> Inbound {
+    Inbound::Fail {
+        code: Code::UnsupportedMediaType,
+        detail: format!("a {what}"),
+    }
+}
