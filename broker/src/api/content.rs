@@ -4,6 +4,7 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use widecast_protocol::{Code, Payload};
 
 use super::body::{self, BodyLimit};
+use super::form;
 use super::media_type::MediaType;
 use super::problem::Problem;
 use crate::config::LimitSettings;
@@ -23,8 +24,10 @@ pub(super) async fn read(
         MediaType::Json => Ok(Payload::from_json(body)?),
         MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),
         MediaType::Text => Ok(Payload::text_bytes(body)?),
+        MediaType::Form => form::url_encoded(body),
+        MediaType::Multipart => form::multipart(request.headers(), body).await,
         MediaType::Binary => Ok(Payload::binary(body)),
-        MediaType::Ndjson | MediaType::Form | MediaType::Multipart => {
+        MediaType::Ndjson => {
             let detail = format!(
                 "{} is for POST /v1/publish: one message has one value",
                 request.content_type()

@@ -14,6 +14,7 @@ mod channels;
 mod content;
 mod edge;
 mod endpoint;
+mod form;
 mod history;
 mod image_ping;
 mod line_reader;
