@@ -24,7 +24,7 @@ pub(super) async fn read(
         MediaType::Json => Ok(Payload::from_json(body)?),
         MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),
         MediaType::Text => Ok(Payload::text_bytes(body)?),
-        MediaType::Form => form::url_encoded(body),
+        MediaType::Form => form::url_encoded(&body),
         MediaType::Multipart => form::multipart(request.headers(), body).await,
         MediaType::Binary => Ok(Payload::binary(body)),
         MediaType::Ndjson => {

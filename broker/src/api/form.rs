@@ -19,7 +19,7 @@ const MAX_FIELDS: usize = 1000;
 ///
 /// # Errors
 /// When it is not UTF-8, has too many fields, or is neither JSON nor a form.
-pub(super) fn url_encoded(body: Bytes) -> Result<Payload, Problem> {
+pub(super) fn url_encoded(body: &Bytes) -> Result<Payload, Problem> {
     if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
         match Payload::from_json(body.clone()) {
             Ok(payload) => return Ok(payload),
@@ -30,9 +30,9 @@ pub(super) fn url_encoded(body: Bytes) -> Result<Payload, Problem> {
         }
     }
     check_count(body.split(|&byte| byte == b'&').count())?;
-    let text = percent_decode(&body).decode_utf8();
+    let text = percent_decode(body).decode_utf8();
     text.map_err(|error| not_utf8("the decoded form", error))?;
-    let body = String::from_utf8_lossy(&body);
+    let body = String::from_utf8_lossy(body);
     let pairs = Query::<Vec<(String, String)>>::from_query(&body)
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
     let fields: Vec<_> = pairs.into_inner().into_iter().map(text_field).collect();
@@ -126,7 +126,7 @@ mod tests {
     const MULTIPART: &str = "multipart/form-data; boundary=xx";
 
     fn form(body: impl Into<Bytes>) -> String {
-        match url_encoded(body.into()) {
+        match url_encoded(&body.into()) {
             Ok(payload) => String::from_utf8_lossy(&payload.to_json()).into_owned(),
             Err(problem) => problem.to_string(),
         }

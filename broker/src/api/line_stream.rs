@@ -119,6 +119,12 @@ fn write(out: &mut BytesMut, outcome: &MessageOutcome) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use actix_web::rt::time::timeout;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use crate::api::testing::Broker;
     use crate::config::ByteCount;
 
@@ -162,5 +168,33 @@ mod tests {
             Broker::new().post("/v1/publish", NDJSON, "\n \n").await,
             "200 "
         );
+    }
+
+    /// Reads from a socket until it has seen a text.
+    async fn read_until(socket: &mut TcpStream, text: &str) -> String {
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains(text) {
+            let read = timeout(Duration::from_secs(5), socket.read_buf(&mut seen)).await;
+            let more = read.expect("an answer in time").unwrap() > 0;
+            assert!(more, "ended after {}", String::from_utf8_lossy(&seen));
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    }
+
+    #[actix_web::test]
+    async fn a_line_is_acknowledged_while_the_request_is_still_being_sent() {
+        let (address, server) = Broker::new().serve();
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = "POST /v1/publish HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+        socket.write_all(head.as_bytes()).await.unwrap();
+        for offset in 1..=3 {
+            let line = "{\"channel\":\"a\",\"data\":1}\n";
+            let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+            socket.write_all(chunk.as_bytes()).await.unwrap();
+            read_until(&mut socket, &format!("\"offset\":{offset},")).await;
+        }
+        socket.write_all(b"0\r\n\r\n").await.unwrap();
+        read_until(&mut socket, "0\r\n\r\n").await;
+        server.stop(false).await;
     }
 }

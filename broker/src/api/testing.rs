@@ -1,13 +1,14 @@
 //! A broker without sockets for the tests of endpoints: the memory engine behind the real router.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, to_bytes};
-use actix_web::dev::ServiceResponse;
+use actix_web::dev::{ServerHandle, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
-use actix_web::{App, web};
+use actix_web::{App, HttpServer, web};
 use widecast_protocol::{ChannelName, EncodedMessage};
 
 use super::{configure, edge};
@@ -75,6 +76,27 @@ impl Broker {
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
         response.map_into_boxed_body()
+    }
+
+    /// The same broker behind a real socket.
+    pub(crate) fn serve(&self) -> (SocketAddr, ServerHandle) {
+        let services = self.services.clone();
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(services.clone())
+                .wrap(from_fn(edge))
+                .configure(configure)
+        });
+        let server = server
+            .workers(1)
+            .disable_signals()
+            .bind("127.0.0.1:0")
+            .unwrap();
+        let address = server.addrs()[0];
+        let server = server.run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        (address, handle)
     }
 
     /// The answer to a `GET`: status and text.
