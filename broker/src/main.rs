@@ -15,19 +15,12 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), CliError> {
-    let mut output = io::stdout().lock();
+    let mut output = io::stdout();
     match Arguments::read(env::args_os())?.command() {
-        Command::Serve(arguments) => {
-            drop(output);
-            serve(&arguments)
-        }
-        Command::Config(command) => {
-            cli::run_config_command(&command, env::vars_os(), &mut output)
-        }
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Config(command) => cli::run_config_command(&command, env::vars_os(), &mut output),
         Command::Publish(arguments) => cli::publish(&arguments, &mut output),
-        Command::Subscribe(arguments) => {
-            cli::subscribe(arguments, &mut output, &mut io::stderr())
-        }
+        Command::Subscribe(arguments) => cli::subscribe(arguments, &mut output, &mut io::stderr()),
     }
 }
 

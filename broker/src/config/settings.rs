@@ -88,13 +88,6 @@ impl Config {
                 other: "limits.request_bytes",
             });
         }
-        if self.limits.message_bytes > self.outbox.bytes {
-            return Err(ConfigError::Contradiction {
-                key: "limits.message_bytes",
-                relation: "at most",
-                other: "outbox.bytes",
-            });
-        }
         Ok(())
     }
 

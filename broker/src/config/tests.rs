@@ -153,7 +153,7 @@ fn settings_that_contradict_each_other_are_refused() {
     insta::assert_snapshot!(refusal("server.listen = []"), @"server.listen is empty: name at least one address, such as 127.0.0.1:8080");
     insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
     insta::assert_snapshot!(refusal("poll.timeout_ms = 61000"), @"poll.timeout_ms must be at most poll.max_timeout_ms: change one of the two");
-    insta::assert_snapshot!(refusal("limits.message_bytes = 2000000"), @"limits.message_bytes must be at most outbox.bytes: change one of the two");
+    insta::assert_snapshot!(refusal("limits.message_bytes = 9000000"), @"limits.message_bytes must be at most limits.request_bytes: change one of the two");
     let allowed =
         "server.listen = ['0.0.0.0:80']\nserver.allow_public_without_authentication = true";
     assert!(load(allowed, &[], &[]).is_ok());

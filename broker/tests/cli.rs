@@ -1,0 +1,125 @@
+//! The binary from outside: exit statuses and what is said. What needs a serving broker is in `tests/tests/cli.rs`.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result};
+
+/// A command that sees no settings but those of the test.
+fn widecast(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_widecast"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WIDECAST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .args(arguments)
+        .current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+fn run(arguments: &[&str]) -> Result<Output> {
+    Ok(widecast(arguments).output()?)
+}
+
+/// The exit status and the one line on standard error of a command that prints nothing else.
+fn refusal(output: &Output) -> Result<(i32, String)> {
+    let line = String::from_utf8(output.stderr.clone())?;
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(output.stdout.is_empty());
+    let status = output.status.code().context("killed by a signal")?;
+    Ok((status, line.trim_end().to_owned()))
+}
+
+#[test]
+fn help_and_version_are_no_errors() -> Result<()> {
+    for flag in ["--help", "--version"] {
+        let output = run(&[flag])?;
+        assert!(output.status.success());
+        assert!(output.stderr.is_empty());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("widecast"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bad_flag_is_status_2_and_names_the_flag() -> Result<()> {
+    let (status, line) = refusal(&run(&["--lisen", "127.0.0.1:1"])?)?;
+    assert_eq!(status, 2);
+    insta::assert_snapshot!(line, @"error: unexpected argument '--lisen' found; a similar argument exists: '--listen'; see widecast --help");
+    Ok(())
+}
+
+#[test]
+fn a_bad_setting_is_status_2_and_names_file_line_and_cure() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("widecast.toml");
+    fs::write(path, "[limits]\nmesage_bytes = 1\n")?;
+    for arguments in [&["serve"][..], &["config", "check"], &["config", "show"]] {
+        let output = widecast(arguments).current_dir(&directory).output()?;
+        let (status, line) = refusal(&output)?;
+        assert_eq!(status, 2);
+        insta::allow_duplicates! { insta::assert_snapshot!(line, @"error: widecast.toml:2: unknown setting limits.mesage_bytes (did you mean limits.message_bytes?); `widecast config show` lists all"); }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_file_is_status_2() -> Result<()> {
+    let (status, line) = refusal(&run(&["--config", "/nowhere/widecast.toml"])?)?;
+    assert_eq!(status, 2);
+    insta::assert_snapshot!(line, @"error: cannot read the configuration file /nowhere/widecast.toml: No such file or directory (os error 2)");
+    Ok(())
+}
+
+#[test]
+fn a_bad_variable_is_status_2() -> Result<()> {
+    let output = widecast(&[])
+        .env("WIDECAST_LIMIT_MESSAGE_BYTES", "1")
+        .output()?;
+    let (status, line) = refusal(&output)?;
+    assert_eq!(status, 2);
+    insta::assert_snapshot!(line, @"error: unknown environment variable WIDECAST_LIMIT_MESSAGE_BYTES (did you mean WIDECAST_LIMITS_MESSAGE_BYTES?); those that begin with WIDECAST_ are settings");
+    Ok(())
+}
+
+#[test]
+fn a_public_address_without_authentication_is_refused_with_the_flag_that_allows_it() -> Result<()> {
+    let (status, line) = refusal(&run(&["--listen", "0.0.0.0:0"])?)?;
+    assert_eq!(status, 2);
+    let flag = "--allow-public-without-authentication";
+    assert!(line.contains(flag), "{line}");
+    let allowed = run(&["config", "check", "--listen", "0.0.0.0:0", flag])?;
+    assert!(allowed.status.success());
+    Ok(())
+}
+
+#[test]
+fn an_address_in_use_is_status_2_and_says_so() -> Result<()> {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    let (status, line) = refusal(&run(&["--listen", &address])?)?;
+    assert_eq!(status, 2);
+    assert!(line.contains(&address), "{line}");
+    Ok(())
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_status_1() -> Result<()> {
+    // A port that was free a moment ago and that nobody listens on now.
+    let free = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("http://{}", free.local_addr()?);
+    drop(free);
+    let (status, line) = refusal(&run(&["publish", "a", "b", "--url", &url])?)?;
+    assert_eq!(status, 1);
+    assert!(line.contains(&url), "{line}");
+    for transport in ["ws", "sse", "stream", "poll"] {
+        let arguments = ["subscribe", "a", "--transport", transport, "--url", &url];
+        let (status, line) = refusal(&run(&arguments)?)?;
+        assert_eq!(status, 1, "{transport}");
+        assert!(line.contains(&url), "{line}");
+    }
+    Ok(())
+}
