@@ -28,7 +28,7 @@ const BESIDE: [(&str, &[&str]); 5] = [
     ("health", &["api", "session", "registry", "engine"]),
     ("shutdown", &["session", "registry", "engine", "net"]),
     // The command line's own clients: they talk to a broker over the network, not inside the process.
-    ("cli", &["app", "net"]),
+    ("cli", &["app", "net", "shutdown"]),
     ("client", &[]),
 ];
 

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use actix_rt::time::timeout;
-use awc::error::PayloadError;
-use awc::http::header::ACCEPT;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::LocalBoxStream;
 
+use super::connection::{Body, get};
 use super::end::{End, Listened};
 use super::reader::Reader;
 use crate::cli::broker::{Problem, encoded};
@@ -30,17 +28,6 @@ pub(super) struct Request {
     pub(super) accept: &'static str,
     /// How long the head of the answer may take.
     pub(super) patience: Duration,
-}
-
-/// The body of an answer.
-pub(super) type Body = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
-
-/// A stream of bytes, or how the attempt to get one ended.
-pub(super) enum Answer {
-    /// The answer is a success.
-    Success(Body),
-    /// There is none.
-    Ended(End),
 }
 
 impl Request {
@@ -65,26 +52,21 @@ impl Request {
             .join(&format!("{path}{mark}{}", query.join("&")))
     }
 
-    /// Asks, and tells refusals that make no sense to repeat from others.
-    pub(super) async fn send(&self, reader: &Reader<'_>) -> Result<Answer, CliError> {
-        let request = reader
-            .client
-            .get(self.address(reader))
-            .insert_header((ACCEPT, self.accept));
-        let mut response = match timeout(self.patience, request.send()).await {
-            Err(_) => return Ok(Answer::Ended(End::cut("no answer"))),
-            Ok(Err(error)) => return Ok(Answer::Ended(End::cut(chain(&error)))),
-            Ok(Ok(response)) => response,
+    /// Asks, and tells refusals that make no sense to repeat from others. Gives the body, or how listening ends.
+    pub(super) async fn send(&self, reader: &Reader<'_>) -> Result<Result<Body, End>, CliError> {
+        let address = self.address(reader);
+        let Ok(answer) = timeout(self.patience, get(&address, self.accept)).await else {
+            return Ok(Err(End::cut("no answer")));
         };
-        if response.status().is_success() {
-            return Ok(Answer::Success(response.boxed_local()));
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(End::cut(chain(&*error)))),
+        };
+        if (200..300).contains(&answer.status) {
+            return Ok(Ok(answer.body));
         }
-        let body = response
-            .body()
-            .limit(MAX_PROBLEM_BYTES)
-            .await
-            .unwrap_or_default();
-        refused(response.status().as_u16(), &body).map(Answer::Ended)
+        let body = whole(&mut answer.body, MAX_PROBLEM_BYTES).await;
+        refused(answer.status, &body.unwrap_or_default()).map(Err)
     }
 }
 
@@ -99,13 +81,25 @@ pub(super) fn refused(status: u16, body: &[u8]) -> Listened {
 }
 
 /// The next piece of a body, nothing at its end, or how it was cut.
-pub(super) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, End> {
+async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, End> {
     match timeout(LONGEST_SILENCE, body.next()).await {
         Err(_) => Err(End::cut("no heartbeat")),
         Ok(None) => Ok(None),
-        Ok(Some(Err(error))) => Err(End::cut(chain(&error))),
+        Ok(Some(Err(error))) => Err(End::cut(chain(&*error))),
         Ok(Some(Ok(piece))) => Ok(Some(piece)),
     }
+}
+
+/// A body that ends by itself.
+pub(super) async fn whole(body: &mut Body, most: usize) -> Result<Vec<u8>, End> {
+    let mut read = Vec::new();
+    while let Some(piece) = next_piece(body).await? {
+        if read.len() + piece.len() > most {
+            return Err(End::cut("an answer never ends"));
+        }
+        read.extend_from_slice(&piece);
+    }
+    Ok(read)
 }
 
 /// The next piece of a body that never ends by itself.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use serde::Deserialize;
 
 use super::end::{End, Listened};
-use super::http::{Answer, CONNECT_TIMEOUT, Request, next_of_stream};
+use super::http::{CONNECT_TIMEOUT, Request, next_of_stream};
 use super::lines::{LineEnd, Lines};
 use super::message::HeardMessage;
 use super::reader::Reader;
@@ -19,8 +19,8 @@ pub(super) async fn listen(reader: &mut Reader<'_>) -> Listened {
         patience: CONNECT_TIMEOUT,
     };
     let mut body = match request.send(reader).await? {
-        Answer::Success(body) => body,
-        Answer::Ended(end) => return Ok(end),
+        Ok(body) => body,
+        Err(end) => return Ok(end),
     };
     reader.connected();
     let mut lines = Lines::new(LineEnd::Lf);

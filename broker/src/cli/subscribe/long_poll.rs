@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::end::{End, Listened};
-use super::http::{Answer, Request, next_piece};
+use super::http::{Request, whole};
 use super::message::HeardMessage;
 use super::reader::Reader;
 
@@ -15,6 +15,12 @@ use super::reader::Reader;
 const PATIENCE: Duration = Duration::from_mins(2);
 /// The most one answer may have.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+const REQUEST: Request = Request {
+    transport: "poll",
+    accept: "application/json",
+    patience: PATIENCE,
+};
 
 /// The answer to a poll.
 #[derive(Debug, Deserialize)]
@@ -27,7 +33,11 @@ struct Polled {
 /// Polls until a poll fails.
 pub(super) async fn listen(reader: &mut Reader<'_>) -> Listened {
     loop {
-        let body = match poll(reader).await? {
+        let body = match REQUEST.send(reader).await? {
+            Ok(mut body) => whole(&mut body, MAX_ANSWER_BYTES).await,
+            Err(end) => Err(end),
+        };
+        let body = match body {
             Ok(body) => body,
             Err(end) => return Ok(end),
         };
@@ -48,29 +58,5 @@ pub(super) async fn listen(reader: &mut Reader<'_>) -> Listened {
             }
         }
         reader.move_to(&polled.cursor);
-    }
-}
-
-/// One poll: its body, or how it failed.
-async fn poll(reader: &Reader<'_>) -> Result<Result<Vec<u8>, End>, crate::cli::error::CliError> {
-    let request = Request {
-        transport: "poll",
-        accept: "application/json",
-        patience: PATIENCE,
-    };
-    let mut stream = match request.send(reader).await? {
-        Answer::Success(stream) => stream,
-        Answer::Ended(end) => return Ok(Err(end)),
-    };
-    let mut body = Vec::new();
-    loop {
-        match next_piece(&mut stream).await {
-            Ok(Some(piece)) if body.len() + piece.len() <= MAX_ANSWER_BYTES => {
-                body.extend_from_slice(&piece);
-            }
-            Ok(Some(_)) => return Ok(Err(End::cut("an answer never ends"))),
-            Ok(None) => return Ok(Ok(body)),
-            Err(end) => return Ok(Err(end)),
-        }
     }
 }

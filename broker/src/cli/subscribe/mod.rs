@@ -4,6 +4,7 @@
 //! which listens until its connection ends. Parsers are sans-io.
 
 mod backoff;
+mod connection;
 mod end;
 mod event_stream;
 mod http;

@@ -1,6 +1,6 @@
 //! The reader: what it listens to, how far it has come, and the loop around its connections.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use actix_rt::time::sleep;
 use awc::Client;
 use awc::http::Version;
 use futures_util::future::{Either, select};
-use tokio::signal::unix::{SignalKind, signal};
 use widecast_protocol::{ChannelName, Cursor, CursorVector, Position};
 
 use super::backoff::Backoff;
@@ -20,6 +19,7 @@ use super::{event_stream, http_stream, long_poll, websocket};
 use crate::cli::arguments::{SubscribeArguments, Transport};
 use crate::cli::broker::BrokerUrl;
 use crate::cli::error::CliError;
+use crate::shutdown;
 
 /// Prints the messages of channels as they come, until as many have come as were asked for, or SIGINT or SIGTERM.
 ///
@@ -52,22 +52,16 @@ pub fn subscribe(
             },
         };
         let listening = pin!(reader.listen(transport));
-        let interrupted = pin!(interrupted());
+        let interrupted = pin!(shutdown::signal());
         match select(listening, interrupted).await {
             Either::Left((ended, _)) => ended,
             Either::Right((interrupted, _)) => {
-                interrupted.map_err(|error| CliError::System("wait for signals", error))
+                let waited =
+                    interrupted.map_err(|error| CliError::System("wait for signals", error));
+                waited.map(|_| ())
             }
         }
     })
-}
-
-/// Returns when the process is asked to end.
-async fn interrupted() -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
-    Ok(())
 }
 
 /// What is known of the connections so far.

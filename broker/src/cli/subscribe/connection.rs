@@ -1,0 +1,105 @@
+//! One GET over a connection of its own, with the body as a stream.
+//!
+//! Not awc: it takes a body that only the end of the connection ends, as all streams of the broker are, for an empty one
+//! ([actix-web, issue 2287](https://github.com/actix/actix-web/issues/2287)). The codec is awc's.
+
+use std::error::Error;
+
+use actix_codec::Framed;
+use actix_http::body::BodySize;
+use actix_http::h1::{ClientCodec, Message, MessageType};
+use actix_http::header::{ACCEPT, CONTENT_LENGTH, HOST, HeaderValue};
+use actix_http::{ConnectionType, RequestHead, RequestHeadType, ResponseHead, Uri};
+use bytes::Bytes;
+use futures_util::stream::{LocalBoxStream, empty, unfold};
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// Why a connection failed.
+pub(super) type Failure = Box<dyn Error>;
+
+/// The body of an answer, piece by piece.
+pub(super) type Body = LocalBoxStream<'static, Result<Bytes, Failure>>;
+
+/// How much is read at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// The port of HTTP.
+const DEFAULT_PORT: u16 = 80;
+
+/// An answer whose head has come.
+pub(super) struct Answer {
+    /// The status.
+    pub(super) status: u16,
+    /// The body.
+    pub(super) body: Body,
+}
+
+/// Asks for an address and waits for the head of the answer.
+pub(super) async fn get(address: &str, accept: &'static str) -> Result<Answer, Failure> {
+    let uri: Uri = address.parse()?;
+    let host = uri.host().ok_or("the address has no host")?;
+    // A URI has an IPv6 address in brackets, a socket has it without.
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
+    let socket = TcpStream::connect((name, port)).await?;
+    let mut framed = Framed::new(socket, ClientCodec::default());
+    let request = RequestHeadType::Owned(request(uri, accept)?);
+    framed
+        .send(Message::Item((request, BodySize::None)))
+        .await?;
+    let head = framed.next().await.ok_or("the connection ended")??;
+    Ok(Answer {
+        status: head.status.as_u16(),
+        body: body(&head, framed),
+    })
+}
+
+fn request(uri: Uri, accept: &'static str) -> Result<RequestHead, Failure> {
+    let host = uri.authority().ok_or("the address has no host")?.as_str();
+    let host = HeaderValue::from_str(host)?;
+    // Only the path and the query of the address go into the request line; the method is GET.
+    let mut head = RequestHead::default();
+    head.headers.insert(HOST, host);
+    head.headers
+        .insert(ACCEPT, HeaderValue::from_static(accept));
+    head.set_connection_type(ConnectionType::Close);
+    head.uri = uri;
+    Ok(head)
+}
+
+/// The body, by the rules of [RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
+fn body(head: &ResponseHead, framed: Framed<TcpStream, ClientCodec>) -> Body {
+    let is_framed = !matches!(framed.codec_ref().message_type(), MessageType::None);
+    if is_framed {
+        let pieces = framed.into_map_codec(ClientCodec::into_payload_codec);
+        return unfold(pieces, |mut pieces| async {
+            match pieces.next().await? {
+                Ok(piece) => Some((Ok(piece?), pieces)),
+                Err(error) => Some((Err(error.into()), pieces)),
+            }
+        })
+        .boxed_local();
+    }
+    let has_none =
+        head.headers.contains_key(CONTENT_LENGTH) || matches!(head.status.as_u16(), 204 | 304);
+    if has_none {
+        return empty().boxed_local();
+    }
+    let parts = framed.into_parts();
+    unfold(
+        (parts.io, parts.read_buf),
+        |(mut socket, mut waiting)| async {
+            if waiting.is_empty() {
+                waiting.reserve(PIECE_BYTES);
+                match socket.read_buf(&mut waiting).await {
+                    Ok(0) => return None,
+                    Ok(_) => {}
+                    Err(error) => return Some((Err(error.into()), (socket, waiting))),
+                }
+            }
+            Some((Ok(waiting.split().freeze()), (socket, waiting)))
+        },
+    )
+    .boxed_local()
+}
