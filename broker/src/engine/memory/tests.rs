@@ -99,17 +99,30 @@ mod conforms {
     conformance_tests!(MemoryStage::new(settings()));
 }
 
-/// How many bytes one of the messages of these tests takes.
-fn weight() -> u64 {
+/// What the messages of these tests, and a channel that has any, take of the total.
+struct Weights {
+    message: u64,
+    channel: u64,
+}
+
+fn weights() -> Weights {
     let stage = MemoryStage::new(settings());
     stage.publish("a", "1");
-    stage.engine.held_bytes()
+    let one = stage.engine.held_bytes();
+    stage.publish("a", "2");
+    let message = stage.engine.held_bytes() - one;
+    Weights {
+        message,
+        channel: one - message,
+    }
 }
 
 #[test]
 fn beyond_the_total_the_oldest_message_of_all_channels_is_evicted() {
+    let Weights { message, channel } = weights();
+    let total = 4 * message + 3 * channel;
     let stage = MemoryStage::new(MemorySettings {
-        history_bytes: 4 * weight(),
+        history_bytes: total,
         ..settings()
     });
     for (channel, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
@@ -123,12 +136,13 @@ fn beyond_the_total_the_oldest_message_of_all_channels_is_evicted() {
     stage.publish("d", "6");
     assert_eq!(stage.replay_all("b"), None);
     assert_eq!(stage.replay_all("c").unwrap(), ["4", "5"]);
-    assert_eq!(stage.engine.held_bytes(), 4 * weight());
+    assert_eq!(stage.engine.held_bytes(), total);
 }
 
 #[test]
 fn the_total_holds_with_messages_of_any_size_and_many_channels() {
-    let total = 200 * weight();
+    let Weights { message, channel } = weights();
+    let total = 100 * (message + channel);
     let stage = MemoryStage::new(MemorySettings {
         history_bytes: total,
         ..settings()
@@ -360,7 +374,7 @@ fn many_channels_published_in_parallel_lose_nothing_while_swept() {
     let clock = Arc::new(ManualClock::new());
     // Everything at its edge: channels are forgotten, messages evicted and expired all the time.
     let edge = MemorySettings {
-        history_bytes: 50 * weight(),
+        history_bytes: 30 * (weights().message + weights().channel),
         idle_channels: 5,
         idle_grace: Duration::from_millis(3),
         ..settings()
