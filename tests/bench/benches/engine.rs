@@ -20,6 +20,7 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     publications(&mut criterion);
+    evictions(&mut criterion);
     replays(&mut criterion);
     criterion.final_summary();
 }
@@ -39,11 +40,11 @@ impl Deliver for Nobody {
 }
 
 fn engine() -> MemoryEngine {
-    MemoryEngine::new(
-        MemorySettings::default(),
-        Arc::new(SystemClock),
-        Arc::new(Nobody),
-    )
+    engine_with(MemorySettings::default())
+}
+
+fn engine_with(settings: MemorySettings) -> MemoryEngine {
+    MemoryEngine::new(settings, Arc::new(SystemClock), Arc::new(Nobody))
 }
 
 /// The answer of a future of the memory engine, which never waits.
@@ -54,7 +55,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn channel(number: usize) -> ChannelName {
+fn channel(number: u64) -> ChannelName {
     ChannelName::parse(&format!("bench-{number}")).expect("the name is short")
 }
 
@@ -106,6 +107,28 @@ fn publications(criterion: &mut Criterion) {
             }))
         });
     });
+    group.finish();
+}
+
+/// Each publication has to evict the oldest message of all channels, which is in another channel.
+fn evictions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("memory engine: publish beyond the total");
+    for channels in [1000, 100_000] {
+        let engine = engine_with(MemorySettings {
+            history_bytes: 1024 * channels,
+            ..MemorySettings::default()
+        });
+        let drafts: Vec<_> = (0..channels)
+            .map(|number| publication(&channel(number)))
+            .collect();
+        let mut turn = drafts.iter().cycle();
+        for draft in turn.by_ref().take(2 * drafts.len()) {
+            drop(now(engine.publish(draft.clone())));
+        }
+        group.bench_function(format!("{channels} channels"), |bencher| {
+            bencher.iter(|| turn.next().map(|draft| now(engine.publish(draft.clone()))));
+        });
+    }
     group.finish();
 }
 
