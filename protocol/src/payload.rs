@@ -105,6 +105,13 @@ impl Payload {
         &self.bytes
     }
 
+    /// The same value in memory of its own. What was cut out of a larger buffer keeps all of that buffer alive: the
+    /// socket's, or that of a whole batch.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self::new(self.kind, Bytes::copy_from_slice(&self.bytes))
+    }
+
     /// How many bytes are kept.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
@@ -357,5 +364,15 @@ mod tests {
             let payload = Payload::from_msgpack(Bytes::from_static(msgpack)).unwrap();
             assert_eq!(payload.to_json(), text);
         }
+    }
+
+    #[test]
+    fn a_detached_payload_lets_go_of_the_buffer_it_was_cut_from() {
+        let buffer = Bytes::from(vec![7; 1000]);
+        let payload = Payload::binary(buffer.slice(..1));
+        let detached = payload.detached();
+        assert_eq!(detached, payload);
+        drop(payload);
+        assert!(buffer.is_unique());
     }
 }

@@ -75,7 +75,8 @@ async fn hand_over(
     let history = services.history_limits(&message.channel);
     let publication = Publication {
         channel: message.channel,
-        payload: message.payload,
+        // The history may keep it for long after the buffer it came in.
+        payload: message.payload.detached(),
         event: message.event,
         origin: who.origin.clone(),
         sender: who.sender.clone(),
