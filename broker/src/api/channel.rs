@@ -13,6 +13,7 @@ use crate::session::{Right, require};
 #[derive(Serialize)]
 struct Answer<'a> {
     channel: &'a str,
+    subscribers: u64,
     members: u64,
     history: History,
     cursor: Option<String>,
@@ -26,9 +27,10 @@ struct History {
 
 impl<'a> Answer<'a> {
     /// A channel that nobody uses is there all the same, and empty.
-    fn new(channel: &'a str, info: Option<ChannelInfo>) -> Self {
+    fn new(channel: &'a str, subscribers: u64, info: Option<ChannelInfo>) -> Self {
         Self {
             channel,
+            subscribers,
             members: info.map_or(0, |info| info.members),
             history: History {
                 messages: info.map_or(0, |info| info.history_messages),
@@ -43,7 +45,8 @@ pub(super) async fn channel(caller: Caller, channel: ChannelPath) -> Result<Http
     let channel = channel.0;
     require(&caller.services, &channel, Right::Subscribe)?;
     let info = caller.services.engine.channel_info(&channel).await?;
-    answer::json(&Answer::new(channel.as_str(), info))
+    let subscribers = caller.services.routes.subscribers(&channel);
+    answer::json(&Answer::new(channel.as_str(), subscribers, info))
 }
 
 #[cfg(test)]
@@ -53,7 +56,7 @@ mod tests {
     #[actix_web::test]
     async fn a_channel_is_told_in_numbers() {
         let broker = Broker::new();
-        insta::assert_snapshot!(broker.get("/channels/news").await, @r#"200 {"channel":"news","members":0,"history":{"messages":0,"bytes":0},"cursor":null}"#);
+        insta::assert_snapshot!(broker.get("/channels/news").await, @r#"200 {"channel":"news","subscribers":0,"members":0,"history":{"messages":0,"bytes":0},"cursor":null}"#);
         broker
             .post("/channels/news/messages", "text/plain", "x")
             .await;
