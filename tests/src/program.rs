@@ -1,6 +1,6 @@
 //! Where the `widecast` binary is, built if need be.
 //!
-//! `tests/run` builds it beforehand and sets `WIDECAST_BINARY`; a plain `cargo test` builds it here, once per test
+//! `tests/run` builds it beforehand and sets `BROKER_BINARY`; a plain `cargo test` builds it here, once per test
 //! program, because cargo does not build the binary of another package for a test.
 
 use std::env;
@@ -22,7 +22,7 @@ pub async fn binary() -> Result<&'static Path> {
 }
 
 async fn find_or_build() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("WIDECAST_BINARY") {
+    if let Some(path) = env::var_os("BROKER_BINARY") {
         return Ok(path.into());
     }
     // A test program is target/PROFILE/deps/NAME-HASH.

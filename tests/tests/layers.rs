@@ -58,6 +58,11 @@ fn sources(directory: &Path) -> Result<Vec<(PathBuf, String)>> {
     Ok(found)
 }
 
+/// Whether the whole file is compiled for tests only.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.ends_with("testing.rs")
+}
+
 /// The top-level module a file belongs to.
 fn module(path: &Path) -> String {
     let first = path
@@ -158,7 +163,7 @@ fn no_layer_of_the_broker_uses_what_is_not_below_it() -> Result<()> {
     let mut wrong = Vec::new();
     for (path, text) in sources(&root().join("broker/src"))? {
         let from = module(&path);
-        if from == "lib" || path.ends_with("tests.rs") {
+        if from == "lib" || is_test(&path) {
             continue;
         }
         let roots: &[&str] = if from == "main" {

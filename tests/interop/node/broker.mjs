@@ -11,7 +11,7 @@ const PATIENCE_MS = 20_000;
 
 /** Starts a broker on a port of its own; it ends with the test. */
 export async function startBroker(test) {
-  const broker = spawn(process.env.WIDECAST_BINARY ?? BUILT, ["serve", "--listen", "127.0.0.1:0"], {
+  const broker = spawn(process.env.BROKER_BINARY ?? BUILT, ["serve", "--listen", "127.0.0.1:0"], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   test.after(async () => {

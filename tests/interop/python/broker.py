@@ -17,7 +17,7 @@ class Broker:
     """Runs the binary on a port of its own until `stop`."""
 
     def __init__(self):
-        binary = os.environ.get("WIDECAST_BINARY", str(BUILT))
+        binary = os.environ.get("BROKER_BINARY", str(BUILT))
         self._process = subprocess.Popen(
             [binary, "serve", "--listen", "127.0.0.1:0"],
             stdin=subprocess.DEVNULL,

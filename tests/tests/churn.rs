@@ -1,0 +1,165 @@
+//! Subscribers come and go during a publish storm. An oracle checks that each hears every message exactly once from its
+//! first join on, or is told of a gap.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use widecast_tests::{Broker, Heard, Join, Settings, Transport, within};
+
+const MESSAGES: u64 = 1500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_is_heard_exactly_once() -> Result<()> {
+    storm("deep:storm", 24).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_is_heard_once_or_told_as_a_gap() -> Result<()> {
+    storm("shallow:storm", 24).await.map(drop)
+}
+
+async fn storm(channel: &'static str, subscribers: usize) -> Result<()> {
+    let settings = Settings::new()
+        .workers(2)
+        .history("deep", 10_000, 64 << 20)
+        .history("shallow", 5, 1 << 20)
+        .script_access("deep")
+        .script_access("shallow");
+    let broker = std::sync::Arc::new(Broker::with(settings).await?);
+    let epoch = broker.end_of(channel).await?;
+    let epoch = epoch.split_once('-').context("epoch-offset")?.0.to_owned();
+    let mut listening = JoinSet::new();
+    for number in 0..subscribers {
+        let client = Client {
+            broker: broker.clone(),
+            channel,
+            transport: Transport::ALL[number % Transport::ALL.len()],
+            dice: Dice(number as u64 + 1),
+            oracle: Oracle::default(),
+            epoch: epoch.clone(),
+        };
+        listening.spawn(client.come_and_go());
+    }
+    let publisher = broker.publisher();
+    for number in 1..=MESSAGES {
+        publisher.publish(channel, json!([number])).await?;
+    }
+    let all = async {
+        while let Some(result) = listening.join_next().await {
+            let (transport, gaps) = result??;
+            if channel.starts_with("deep") {
+                assert_eq!(
+                    gaps, 0,
+                    "{transport:?} was told a gap though the history is deep"
+                );
+            }
+        }
+        Ok(())
+    };
+    within("all have heard the last message", all).await
+}
+
+/// What one client must have heard.
+#[derive(Default)]
+struct Oracle {
+    /// The number of the newest message that was heard, once there is a place to begin.
+    last: Option<u64>,
+    /// Messages may be missing before the next one, because the broker said so.
+    gap_told: bool,
+    gaps: usize,
+}
+
+impl Oracle {
+    fn hear(&mut self, number: u64) {
+        if let Some(last) = self.last {
+            assert!(number > last, "{number} after {last}: a duplicate");
+            assert!(
+                number == last + 1 || self.gap_told,
+                "{number} after {last}: lost without a word"
+            );
+        }
+        self.last = Some(number);
+        self.gap_told = false;
+    }
+
+    fn gap(&mut self) {
+        self.gap_told = true;
+        self.gaps += 1;
+    }
+}
+
+struct Client {
+    broker: std::sync::Arc<Broker>,
+    channel: &'static str,
+    transport: Transport,
+    dice: Dice,
+    oracle: Oracle,
+    epoch: String,
+}
+
+impl Client {
+    /// Joins, hears a few messages, vanishes, and comes back with its cursor, until it has heard the last message.
+    async fn come_and_go(mut self) -> Result<(Transport, usize)> {
+        let mut cursor = None;
+        while self.oracle.last != Some(MESSAGES) {
+            let mut join = Join::channel(self.channel);
+            join.cursor = cursor.take();
+            let resumes = join.cursor.is_some();
+            let mut subscriber = self.broker.join(self.transport, &join).await?;
+            if !resumes && self.transport == Transport::RawWebSocket {
+                // A plain WebSocket learns where it is from its first message.
+                self.oracle.last = None;
+            }
+            let mut ended = false;
+            for _ in 0..self.dice.throw(60) {
+                if self.oracle.last == Some(MESSAGES) {
+                    break;
+                }
+                match subscriber.next().await? {
+                    Heard::Message(message) => self.oracle.hear(number(&message.data)?),
+                    Heard::Gap { .. } => self.oracle.gap(),
+                    Heard::Closed {
+                        code: Some(4410), ..
+                    } => {
+                        self.oracle.gap();
+                        ended = true;
+                        break;
+                    }
+                    other => anyhow::bail!("{:?} heard {other:?}", self.transport),
+                }
+            }
+            let told = self
+                .oracle
+                .last
+                .map(|last| format!("{}-{last}", self.epoch));
+            // After a gap the plain WebSocket has no way to go on but to begin anew.
+            cursor = if ended {
+                None
+            } else {
+                subscriber.cursor().or(told)
+            };
+            subscriber.kill();
+        }
+        Ok((self.transport, self.oracle.gaps))
+    }
+}
+
+fn number(data: &Value) -> Result<u64> {
+    data[0]
+        .as_u64()
+        .with_context(|| format!("not a message of the storm: {data}"))
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    /// From 1 to `most`.
+    fn throw(&mut self, most: u64) -> u64 {
+        // xorshift64
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most + 1
+    }
+}

@@ -1,0 +1,119 @@
+//! The documentation says what the broker does: every metric and every code is in it, and nothing that is not there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use widecast_protocol::Code;
+use widecast_tests::Broker;
+
+fn read(path: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    fs::read_to_string(&path).with_context(|| path.display().to_string())
+}
+
+/// Every word of `docs/` that looks like the name of a metric.
+fn metrics_in_docs() -> Result<BTreeSet<String>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path)?;
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let metrics = words.filter(|word| word.starts_with("widecast_") && !word.ends_with('_'));
+        names.extend(metrics.map(str::to_owned));
+    }
+    Ok(names)
+}
+
+#[tokio::test]
+async fn the_metrics_and_their_documentation_are_the_same() -> Result<()> {
+    let broker = Broker::start().await?;
+    let text = broker
+        .http()
+        .get(format!("{}/metrics", broker.base()))
+        .send()
+        .await?;
+    let text = text.text().await?;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let exported: BTreeSet<String> = types
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| {
+            // As it stands in queries: the exporter's family of a counter lacks the suffix in one of the two formats.
+            let counter = kind == "counter" && !name.ends_with("_total");
+            if counter {
+                format!("{name}_total")
+            } else {
+                name.to_owned()
+            }
+        })
+        .collect();
+    assert!(!exported.is_empty(), "no metrics: {text}");
+    let documented = metrics_in_docs()?;
+    let missing: Vec<_> = exported.difference(&documented).collect();
+    assert!(missing.is_empty(), "not in docs/: {missing:#?}");
+    let stale: Vec<_> = documented.difference(&exported).collect();
+    assert!(stale.is_empty(), "in docs/ but not exported: {stale:#?}");
+    Ok(())
+}
+
+/// The rows of the table of codes: the cells after the name.
+fn rows(text: &str) -> Vec<(String, Vec<String>)> {
+    let mut rows = Vec::new();
+    for line in text.lines() {
+        let mut cells = line
+            .trim()
+            .trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().to_owned());
+        let Some(first) = cells.next().filter(|_| line.trim_start().starts_with('|')) else {
+            continue;
+        };
+        let name = first
+            .strip_prefix('`')
+            .and_then(|rest| rest.strip_suffix('`'));
+        let cells: Vec<_> = cells.collect();
+        // Status and close code make it a row of this table and no other.
+        let numbers = cells
+            .iter()
+            .filter(|cell| cell.parse::<u16>().is_ok_and(|n| n >= 400))
+            .count();
+        if let Some(name) = name.filter(|_| numbers == 2) {
+            rows.push((name.to_owned(), cells));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_table_of_codes_in_the_protocol_is_the_one_in_the_code() -> Result<()> {
+    let documented = rows(&read("docs/protocol.md")?);
+    let expected = |code: &Code| {
+        let retry = if code.retryable() { "yes" } else { "no" };
+        let (status, close) = (code.http_status(), code.close_code());
+        format!(
+            "| `{code}` | {status} | {close} | {retry} | {} |",
+            code.meaning()
+        )
+    };
+    let table: Vec<_> = Code::ALL.iter().map(expected).collect();
+    let names: Vec<_> = documented.iter().map(|(name, _)| name.as_str()).collect();
+    let known: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(names, known, "the table should be:\n{}", table.join("\n"));
+    for (code, (_, cells)) in Code::ALL.iter().zip(&documented) {
+        let says = |text: &str| cells.iter().any(|cell| cell == text);
+        let status = says(&code.http_status().to_string());
+        let close = says(&code.close_code().to_string());
+        let retry = says(if code.retryable() { "yes" } else { "no" });
+        assert!(
+            status && close && retry,
+            "the row should be: {}",
+            expected(code)
+        );
+    }
+    Ok(())
+}

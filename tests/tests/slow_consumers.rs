@@ -1,0 +1,203 @@
+//! Subscribers that read more slowly than their messages come: what waits for them is bounded, and they are told.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use widecast_tests::settings::SlowConsumer;
+use widecast_tests::socket::Bare;
+use widecast_tests::{Broker, Join, Settings, Transport, eventually};
+
+const MEBIBYTE: u64 = 1 << 20;
+const PIECE: usize = 50_000;
+
+async fn broker() -> Result<Broker> {
+    let settings = Settings::new()
+        .outbox_bytes(200_000, 8192)
+        .message_bytes(100_000)
+        .history("patient", 1000, 64 << 20)
+        .history("dropping", 1000, 64 << 20)
+        .history("newest", 1000, 64 << 20)
+        .slow_consumer("patient", SlowConsumer::Disconnect)
+        .slow_consumer("dropping", SlowConsumer::DropOldest)
+        .slow_consumer("newest", SlowConsumer::Latest);
+    Broker::with(settings).await
+}
+
+/// A subscriber over the stream of lines that does not read yet.
+async fn deaf(broker: &Broker, channel: &str) -> Result<Bare> {
+    let mut stream = Bare::connect_narrow(broker).await?;
+    stream
+        .get(&format!("/channels/{channel}/stream"), "")
+        .await?;
+    stream.until(b"\r\n\r\n").await?;
+    Ok(stream)
+}
+
+async fn flood(broker: &Broker, channel: &str, messages: usize) -> Result<()> {
+    let filler = "x".repeat(PIECE);
+    for number in 1..=messages {
+        broker
+            .publisher()
+            .publish(channel, json!([number, filler]))
+            .await?;
+    }
+    Ok(())
+}
+
+/// The next line that is not a heartbeat.
+async fn line(stream: &mut Bare) -> Result<Value> {
+    loop {
+        let line = stream.until(b"\n").await?;
+        if line.len() > 1 {
+            return Ok(serde_json::from_slice(&line)?);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_who_is_too_slow_is_disconnected_and_resumes_without_loss() -> Result<()> {
+    const MESSAGES: usize = 100;
+    let broker = broker().await?;
+    let start = broker.end_of("patient:a").await?;
+    let mut slow = deaf(&broker, "patient:a").await?;
+    flood(&broker, "patient:a", MESSAGES).await?;
+    eventually("the slow one is dropped", async || {
+        Ok(broker.subscribers("patient:a").await? == 0)
+    })
+    .await?;
+    let got = slow.to_end().await?;
+    assert!(got.len() < MESSAGES * PIECE);
+    let metrics = broker.metrics().await?;
+    assert!(metrics.sum(&["disconnect"]) >= 1.0, "{metrics:?}");
+    let join = Join::channel("patient:a").from(start);
+    let mut resumed = resume_patiently(&broker, &join, MESSAGES).await?;
+    resumed.sort_unstable();
+    assert_eq!(resumed, (1..=MESSAGES as u64).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Reads everything after the cursor, however often the broker hangs up on the way.
+async fn resume_patiently(broker: &Broker, join: &Join, messages: usize) -> Result<Vec<u64>> {
+    let mut heard = Vec::new();
+    let mut join = join.clone();
+    while heard.len() < messages {
+        let mut subscriber = broker.join(Transport::RawStream, &join).await?;
+        while heard.len() < messages {
+            match subscriber.next().await? {
+                widecast_tests::Heard::Message(message) => {
+                    heard.push(message.data[0].as_u64().context("a number")?);
+                }
+                widecast_tests::Heard::Closed { .. } => break,
+                other => anyhow::bail!("heard {other:?}"),
+            }
+        }
+        join.cursor = subscriber.cursor();
+    }
+    Ok(heard)
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_too_slow_is_dropped_and_the_others_hear_everything() -> Result<()> {
+    let broker = broker().await?;
+    let mut quick = broker
+        .join(Transport::JsonWebSocket, &Join::channel("patient:a"))
+        .await?;
+    let mut slow = Bare::connect_narrow(&broker).await?;
+    slow.upgrade("/channels/patient:a/ws").await?;
+    let reading = async {
+        for number in 1..=50_u64 {
+            let message = quick.message().await?;
+            assert_eq!(message.data[0], number);
+        }
+        anyhow::Ok(())
+    };
+    let (flooded, read) = tokio::join!(flood(&broker, "patient:a", 50), reading);
+    flooded?;
+    read?;
+    eventually("the slow one is dropped", async || {
+        Ok(broker.subscribers("patient:a").await? == 1)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_oldest_messages_are_dropped_and_the_gap_is_told() -> Result<()> {
+    const MESSAGES: u64 = 100;
+    let broker = broker().await?;
+    let mut slow = deaf(&broker, "dropping:a").await?;
+    flood(&broker, "dropping:a", 100).await?;
+    let (mut last, mut gaps) = (0, 0);
+    let mut told = false;
+    while last < MESSAGES {
+        let line = line(&mut slow).await?;
+        if line["type"] == "gap" {
+            assert_eq!(line["recovered"], false);
+            (gaps, told) = (gaps + 1, true);
+            continue;
+        }
+        let number = line["data"][0].as_u64().context("a number")?;
+        assert!(number > last, "{number} after {last}");
+        assert!(
+            number == last + 1 || told,
+            "{number} after {last} without a word"
+        );
+        (last, told) = (number, false);
+    }
+    assert!(gaps >= 1, "nothing was dropped");
+    assert_eq!(broker.subscribers("dropping:a").await?, 1);
+    let metrics = broker.metrics().await?;
+    assert!(metrics.sum(&["drop_oldest"]) >= 1.0, "{metrics:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_newest_message_is_kept_and_the_gap_is_told() -> Result<()> {
+    const MESSAGES: u64 = 100;
+    let broker = broker().await?;
+    let mut slow = deaf(&broker, "newest:a").await?;
+    flood(&broker, "newest:a", 100).await?;
+    let (mut last, mut lines, mut told) = (0, 0, false);
+    while last < MESSAGES {
+        let line = line(&mut slow).await?;
+        if line["type"] == "gap" {
+            told = true;
+            continue;
+        }
+        let number = line["data"][0].as_u64().context("a number")?;
+        assert!(
+            number == last + 1 || told,
+            "{number} after {last} without a word"
+        );
+        (last, lines, told) = (number, lines + 1, false);
+    }
+    assert!(lines < 50, "{lines} messages waited");
+    let metrics = broker.metrics().await?;
+    assert!(metrics.sum(&["latest"]) >= 1.0, "{metrics:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hundred_clients_that_never_read_take_little_memory() -> Result<()> {
+    const CLIENTS: usize = 100;
+    let broker = broker().await?;
+    for namespace in ["patient", "dropping", "newest"] {
+        let channel = format!("{namespace}:flat");
+        let mut clients = Vec::with_capacity(CLIENTS);
+        for number in 0..CLIENTS {
+            if number % 2 == 0 {
+                clients.push(deaf(&broker, &channel).await?);
+            } else {
+                let mut socket = Bare::connect_narrow(&broker).await?;
+                socket.upgrade(&format!("/channels/{channel}/ws")).await?;
+                clients.push(socket);
+            }
+        }
+        flood(&broker, &channel, 40).await?;
+        let early = broker.resident_bytes()?;
+        flood(&broker, &channel, 200).await?;
+        let late = broker.resident_bytes()?;
+        // What is published meanwhile is kept in the history once: 10 MB; for each client it would be a gigabyte.
+        let grown = late.saturating_sub(early) / MEBIBYTE;
+        assert!(grown < 60, "{namespace}: {grown} MiB more");
+    }
+    Ok(())
+}
