@@ -53,10 +53,10 @@ impl Exchange {
         Ok(())
     }
 
-    /// Reads what has come; the body of the answer once it is whole, which must have the status 200.
+    /// Reads what has come; the body of the answer once it is whole, which must tell of success.
     ///
     /// # Errors
-    /// When the answer has another status, or the connection ends.
+    /// When the answer has a status other than 2xx, or the connection ends.
     pub fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<&[u8]>> {
         self.inbox.drain(..self.answered);
         self.answered = 0;
@@ -69,7 +69,7 @@ impl Exchange {
         let Some(answer) = response(&self.inbox) else {
             return Ok(None);
         };
-        if answer.status != 200 {
+        if !(200..300).contains(&answer.status) {
             bail!(
                 "the server answered {}: {}",
                 answer.status,

@@ -18,6 +18,18 @@ pub enum Contender {
     Broker(BrokerCommand),
     /// The floor itself: the ratio has to be 1.
     Floor,
+    /// nginx with nchan.
+    Nchan,
+}
+
+impl Contender {
+    /// The wire forms that it serves.
+    pub(super) fn forms(&self) -> &'static [Form] {
+        match self {
+            Self::Broker(_) | Self::Floor => &Form::ALL,
+            Self::Nchan => &[Form::RawWebSocket, Form::Sse],
+        }
+    }
 }
 
 /// How much to do.
@@ -70,6 +82,7 @@ impl Bench {
         match &self.contender {
             Contender::Broker(command) => Server::broker(command),
             Contender::Floor => Server::floor(batching),
+            Contender::Nchan => Server::nchan(),
         }
     }
 
@@ -101,6 +114,7 @@ impl Bench {
                 json!({ "workers": command.workers, "arguments": command.arguments })
             }
             Contender::Floor => json!("floor"),
+            Contender::Nchan => json!("nginx with nchan"),
         };
         json!({
             "broker": broker,

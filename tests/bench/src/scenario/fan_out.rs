@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::bench::{Bench, Spread, cost_of_deliveries, swarm};
 use crate::floor::Batching;
-use crate::form::Form;
 use crate::report::{Row, Target};
 
 /// How many messages the batched floor puts into one write, like the broker's flush list.
@@ -18,7 +17,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let subscribers = bench.effort.subscribers;
     let mut rows = Vec::new();
     for (window, batching, target) in [ALONE, EIGHT] {
-        for form in Form::ALL {
+        for &form in bench.contender.forms() {
             let plan = bench.plan(window);
             let compared = bench.compare(batching, |server| {
                 let mut swarm = swarm(server, form, Spread::one_channel(subscribers))?;

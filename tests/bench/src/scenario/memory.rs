@@ -19,7 +19,7 @@ const IDLE: Duration = Duration::from_secs(1);
 pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let connections = bench.effort.connections;
     let mut rows = Vec::new();
-    for form in Form::ALL {
+    for &form in bench.contender.forms() {
         let mut row = Row::new(
             format!("{connections} idle connections"),
             form.label(),

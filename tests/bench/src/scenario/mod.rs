@@ -7,6 +7,7 @@ mod connect;
 mod fan_out;
 mod latency;
 mod memory;
+mod peers;
 mod polling;
 mod publish;
 mod slow;
@@ -60,6 +61,12 @@ pub const ALL: &[Scenario] = &[
         run: slow::run,
     },
 ];
+
+/// Another broker beside ours.
+pub const PEERS: Scenario = Scenario {
+    name: "peers",
+    run: peers::run,
+};
 
 /// Floor against floor: what the tool itself gets wrong.
 pub const CALIBRATE: Scenario = Scenario {

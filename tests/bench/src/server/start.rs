@@ -1,23 +1,19 @@
-//! A server under test: its process, its address, what it has used.
+//! Starting the broker and the floor.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 
+use super::process::Server;
 use crate::floor::Batching;
-use crate::usage::Usage;
 
 /// What a server prints once it can be reached.
 const LISTENING: &str = "listening on http://";
-
-/// How often to look whether a server has come to rest, and how many times.
-const REST_INTERVAL: Duration = Duration::from_millis(40);
-const REST_TRIES: usize = 100;
 
 /// How to start the broker.
 #[derive(Debug, Clone)]
@@ -28,13 +24,6 @@ pub struct BrokerCommand {
     pub workers: Option<usize>,
     /// More arguments.
     pub arguments: Vec<String>,
-}
-
-/// A running server, which ends with this value.
-#[derive(Debug)]
-pub struct Server {
-    process: Child,
-    address: SocketAddr,
 }
 
 impl Server {
@@ -86,7 +75,13 @@ impl Server {
             Ok(address) => {
                 // Keeps the pipe empty: a server that blocks on its log is not what is measured.
                 thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                Ok(Self { process, address })
+                Ok(Self {
+                    counted: process.id(),
+                    process,
+                    address,
+                    end: Signal::KILL,
+                    _directory: None,
+                })
             }
             Err(error) => {
                 // It has ended, or it does not say where it listens: nothing to lose either way.
@@ -95,44 +90,6 @@ impl Server {
                 Err(error.context(format!("starting {command:?}")))
             }
         }
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Waits until the server has nothing left to do, then reads what it has used.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn usage_at_rest(&self) -> Result<Usage> {
-        let mut usage = Usage::of(self.process.id())?;
-        for _ in 0..REST_TRIES {
-            thread::sleep(REST_INTERVAL);
-            let before = std::mem::replace(&mut usage, Usage::of(self.process.id())?);
-            // A server at rest still has timers.
-            if usage.cpu.saturating_sub(before.cpu) < REST_INTERVAL / 100 {
-                break;
-            }
-        }
-        Ok(usage)
-    }
-
-    /// What it has used up to now.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn usage(&self) -> Result<Usage> {
-        Usage::of(self.process.id())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Nothing can be done about a child that cannot be killed.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

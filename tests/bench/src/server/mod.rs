@@ -1,0 +1,8 @@
+//! A server under test: its process, its address, what it has used.
+
+mod nchan;
+mod process;
+mod start;
+
+pub use process::Server;
+pub use start::BrokerCommand;
