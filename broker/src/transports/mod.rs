@@ -8,6 +8,7 @@ mod commands;
 mod event_stream;
 mod http_stream;
 mod long_poll;
+mod messages;
 mod opening;
 mod query;
 mod session_poll;
@@ -17,6 +18,8 @@ mod websocket;
 use actix_web::web::ServiceConfig;
 
 use crate::api::Endpoint;
+
+pub use messages::{Message, Messages};
 
 /// Mounts the transports.
 pub fn configure(app: &mut ServiceConfig) {

@@ -1,10 +1,9 @@
 //! WebSockets ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)): bare data of one channel, or frames.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use bytes::Bytes;
 use widecast_protocol::codec::{Codec, decode_commands};
 use widecast_protocol::framing::Wire;
-use widecast_protocol::framing::websocket::{self, Decoder, DecoderLimits, Event};
+use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{Code, Payload};
 
 use crate::api::{ChannelPath, Problem};
@@ -13,6 +12,7 @@ use crate::metrics::Transport;
 use crate::session::{Dialect, Inbound, Reader};
 
 use super::commands::inbound_of;
+use super::messages::{Message, Messages};
 use super::opening::{Opening, open};
 use super::query::{Subscription, worker};
 use super::streaming::hand_over;
@@ -98,59 +98,6 @@ fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits
     DecoderLimits {
         message_bytes,
         fragments: limits.fragments_per_message,
-    }
-}
-
-/// The messages of a connection, and the end of it.
-struct Messages {
-    decoder: Decoder,
-    ended: bool,
-}
-
-/// A whole message.
-enum Message {
-    Text(Bytes),
-    Binary(Bytes),
-}
-
-impl Messages {
-    fn new(limits: DecoderLimits) -> Self {
-        Self {
-            decoder: Decoder::new(limits),
-            ended: false,
-        }
-    }
-
-    /// Takes bytes apart; `message` turns each message into what the session is to do.
-    fn read(
-        &mut self,
-        mut bytes: &[u8],
-        mut message: impl FnMut(Message, &mut Vec<Inbound>),
-    ) -> Vec<Inbound> {
-        let mut inbound = Vec::new();
-        while !self.ended {
-            match self.decoder.feed(&mut bytes) {
-                Ok(None) => break,
-                Ok(Some(Event::Text(text))) => message(Message::Text(text), &mut inbound),
-                Ok(Some(Event::Binary(binary))) => message(Message::Binary(binary), &mut inbound),
-                Ok(Some(Event::Ping(payload))) => {
-                    inbound.push(Inbound::Answer(websocket::pong(&payload)));
-                }
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close { code, .. })) => {
-                    self.ended = true;
-                    inbound.push(Inbound::Finish(websocket::close_reply(code)));
-                }
-                Err(error) => {
-                    self.ended = true;
-                    inbound.push(Inbound::Fail {
-                        code: error.code(),
-                        detail: error.to_string(),
-                    });
-                }
-            }
-        }
-        inbound
     }
 }
 
