@@ -47,8 +47,10 @@ impl Notation for Json {
         if index > 0 {
             out.push(b',');
         }
-        json::write_text(out, key.as_bytes());
-        out.push(b':');
+        // The names of fields are ours: none needs an escape.
+        out.push(b'"');
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"\":");
     }
 
     fn end_object(out: &mut Vec<u8>, _start: usize, _fields: u8) {

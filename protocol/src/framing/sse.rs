@@ -78,21 +78,18 @@ pub(crate) fn data_capacity(text: &[u8]) -> usize {
 /// Writes text as `data:` lines.
 pub(crate) fn write_data(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(b"data: ");
-    let mut after_cr = false;
-    let mut start = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        let crlf = byte == b'\n' && after_cr;
-        after_cr = byte == b'\r';
-        if crlf {
-            // The line has ended at the CR.
-            start = at + 1;
-        } else if matches!(byte, b'\r' | b'\n') {
-            out.extend_from_slice(&text[start..at]);
-            out.extend_from_slice(b"\ndata: ");
-            start = at + 1;
-        }
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(b"\ndata: ");
+        let break_bytes = if rest[at..].starts_with(b"\r\n") {
+            2
+        } else {
+            1
+        };
+        rest = &rest[at + break_bytes..];
     }
-    out.extend_from_slice(&text[start..]);
+    out.extend_from_slice(rest);
     out.push(b'\n');
 }
 

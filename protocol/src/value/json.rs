@@ -245,14 +245,14 @@ impl<'a> JsonReader<'a> {
         let start = self.at;
         let mut has_escapes = false;
         loop {
+            self.at += plain_length(&self.text.as_bytes()[self.at..]);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => {
                     has_escapes = true;
                     self.escape()?;
                 }
-                Some(0..0x20) => return Err(self.expected("an escape for a control character")),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.expected("an escape for a control character")),
                 None => return Err(self.expected("the closing quote of a string")),
             }
         }
@@ -359,38 +359,104 @@ fn escaped_character(bytes: &[u8]) -> (char, usize) {
     }
 }
 
+/// How many bytes there are before the first that a string needs an escape for, or before its end: a quote, a backslash
+/// or a control character.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut length = 0;
+    for word in words {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            // The lowest bit set is in the first special byte.
+            return length + special.trailing_zeros() as usize / 8;
+        }
+        length += 8;
+    }
+    let is_special = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let rest = &bytes[length..];
+    length + rest.iter().position(is_special).unwrap_or(rest.len())
+}
+
+/// The highest bit of each byte that is special, and of some after the first of them: eight bytes at a time, as strings
+/// are most of what is read and written
+/// ([Bit Twiddling Hacks](https://graphics.stanford.edu/~seander/bithacks.html#HasLessInWord)).
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    let less_than = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGHEST;
+    let equal_to = |byte: u8| less_than(word ^ (ONES * u64::from(byte)), 1);
+    less_than(word, 0x20) | equal_to(b'"') | equal_to(b'\\')
+}
+
 /// How long a string is in quotes.
 pub(crate) fn text_length(text: &[u8]) -> usize {
-    let escaped = |&byte: &u8| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-        0..0x20 => 6,
-        _ => 1,
-    };
-    text.iter().map(escaped).sum::<usize>() + 2
+    let mut length = 2;
+    let mut rest = text;
+    loop {
+        let plain = plain_length(rest);
+        length += plain;
+        let Some((&special, after)) = rest[plain..].split_first() else {
+            return length;
+        };
+        length += escape(special).map_or(6, |_| 2);
+        rest = after;
+    }
+}
+
+/// The letter that stands for a byte after a backslash.
+fn escape(byte: u8) -> Option<u8> {
+    match byte {
+        b'"' | b'\\' => Some(byte),
+        b'\n' => Some(b'n'),
+        b'\r' => Some(b'r'),
+        b'\t' => Some(b't'),
+        _ => None,
+    }
 }
 
 /// Writes a string in quotes. The bytes are UTF-8.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    let mut start = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
+    let mut rest = text;
+    loop {
+        let (plain, after) = rest.split_at(plain_length(rest));
+        out.extend_from_slice(plain);
+        let Some((&special, after)) = after.split_first() else {
+            break;
+        };
+        if let Some(letter) = escape(special) {
+            out.extend_from_slice(&[b'\\', letter]);
+        } else {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[digit(special >> 4), digit(special & 15)]);
         }
-        out.extend_from_slice(&text[start..at]);
-        start = at + 1;
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&[digit(control >> 4), digit(control & 15)]);
-            }
+        rest = after;
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn special_bytes_are_found_wherever_they_are(
+            bytes in prop::collection::vec(prop_oneof![3 => any::<u8>(), 1 => prop::sample::select(b"\"\\!#[]\x1f\x20\x80\xff".to_vec())], 0..40),
+        ) {
+            let special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+            let first = bytes.iter().position(special);
+            prop_assert_eq!(plain_length(&bytes), first.unwrap_or(bytes.len()));
+        }
+
+        #[test]
+        fn the_length_of_a_string_is_known_before_it_is_written(text: String) {
+            let mut out = Vec::new();
+            write_text(&mut out, text.as_bytes());
+            prop_assert_eq!(out.len(), text_length(text.as_bytes()));
+            prop_assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
     }
-    out.extend_from_slice(&text[start..]);
-    out.push(b'"');
 }
