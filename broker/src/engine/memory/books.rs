@@ -18,9 +18,9 @@ const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) channel: Channel,
-    bytes: u64,
-    in_use: bool,
-    appointments: PerMatter<Option<Instant>>,
+    pub(super) bytes: u64,
+    pub(super) in_use: bool,
+    pub(super) appointments: PerMatter<Option<Instant>>,
 }
 
 /// The sums and indexes over all channels. All its locks are leaves, taken under one channel's lock.

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use proptest::prelude::*;
+use tokio::sync::Notify;
 use widecast_protocol::{
     ChannelName, EncodedMessage, IdempotencyKey, Member, Offset, Payload, Position,
 };
 
+use super::agenda::Matter;
 use super::{MemoryEngine, MemorySettings};
 use crate::engine::clock::ManualClock;
 use crate::engine::conformance::{
@@ -324,6 +327,99 @@ fn a_history_of_forever_does_not_overflow() {
     assert!(now(stage.engine.replay(&name("a"), start)).recovered);
 }
 
+/// What the books say of all channels is what the channels say.
+fn audit(engine: &MemoryEngine) {
+    let (mut bytes, mut idle, mut appointments) = (0, 0, 0);
+    let mut in_use = Vec::new();
+    for slot in &engine.channels {
+        assert_eq!(slot.bytes, slot.channel.bytes());
+        assert_eq!(slot.in_use, slot.channel.in_use());
+        bytes += slot.bytes;
+        idle += usize::from(!slot.in_use);
+        if slot.in_use {
+            in_use.push(slot.key().clone());
+        }
+        let made = Matter::ALL.map(|matter| slot.appointments.get(matter).is_some());
+        appointments += made.iter().filter(|&&made| made).count();
+    }
+    in_use.sort_unstable();
+    assert_eq!(engine.held_bytes(), bytes);
+    assert_eq!(engine.books.idle(), idle);
+    assert_eq!(engine.books.agenda.len(), appointments);
+    assert_eq!(now(engine.channels(every_channel())), in_use);
+}
+
+fn every_channel() -> ChannelQuery {
+    ChannelQuery {
+        prefix: String::new(),
+        after: None,
+        limit: usize::MAX,
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Publish { key: Option<u8>, bytes: usize },
+    Look,
+    Subscribe,
+    Unsubscribe,
+    Enter { connection: u64 },
+    Exit { connection: u64 },
+    Sweep,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (prop::option::of(0..5_u8), 0..2000_usize)
+            .prop_map(|(key, bytes)| Step::Publish { key, bytes }),
+        1 => Just(Step::Look),
+        1 => Just(Step::Subscribe),
+        1 => Just(Step::Unsubscribe),
+        1 => (0..4_u64).prop_map(|connection| Step::Enter { connection }),
+        1 => (0..4_u64).prop_map(|connection| Step::Exit { connection }),
+        2 => Just(Step::Sweep),
+    ]
+}
+
+fn take(stage: &MemoryStage, channel: &ChannelName, step: Step) {
+    let engine = &stage.engine;
+    match step {
+        Step::Publish { key, bytes } => {
+            let key = key.map(|key| key.to_string());
+            now(engine.publish(Publication {
+                idempotency_key: key.and_then(|key| IdempotencyKey::parse(&key).ok()),
+                ..publication(channel.as_str(), &"x".repeat(bytes))
+            }));
+        }
+        Step::Look => drop(now(engine.position(channel, HistoryLimits::default()))),
+        Step::Subscribe => now(engine.subscribed(channel)),
+        Step::Unsubscribe => now(engine.unsubscribed(channel)),
+        Step::Enter { connection } => now(engine.enter(channel, entry(connection))),
+        Step::Exit { connection } => now(engine.exit(channel, ConnectionId(connection))),
+        Step::Sweep => drop(engine.sweep()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_books_agree_with_the_channels(
+        steps in prop::collection::vec((0..100_u64, 0..8_u8, step()), 1..80)
+    ) {
+        let stage = MemoryStage::new(MemorySettings {
+            history_bytes: 10_000,
+            idle_channels: 2,
+            ..settings()
+        });
+        for (seconds, channel, step) in steps {
+            stage.clock.pass(Duration::from_secs(seconds));
+            take(&stage, &name(&channel.to_string()), step);
+            audit(&stage.engine);
+            prop_assert!(stage.engine.held_bytes() <= 10_000);
+            prop_assert!(stage.engine.books.idle() <= 10);
+        }
+    }
+}
+
 /// Two shards, each with its own record of what it heard: the order must be the same.
 #[derive(Default)]
 struct TwoShards([Mutex<HashMap<ChannelName, Vec<Position>>>; 2]);
@@ -414,16 +510,53 @@ fn many_channels_published_in_parallel_lose_nothing_while_swept() {
             assert_eq!(pair[1].offset, next);
         }
     }
+    audit(&engine);
     for _ in 0..200 {
         clock.pass(Duration::from_secs(1));
         engine.sweep();
     }
     assert_eq!((engine.known_channels(), engine.held_bytes()), (0, 0));
     assert_eq!((engine.books.idle(), engine.books.agenda.len()), (0, 0));
-    let all = ChannelQuery {
-        prefix: String::new(),
-        after: None,
-        limit: 10,
+    assert_eq!(now(engine.channels(every_channel())), []);
+}
+
+/// Tells when somebody left.
+#[derive(Default)]
+struct Gone(Notify);
+
+impl Deliver for Gone {
+    fn deliver(&self, _: Arc<EncodedMessage>) -> u64 {
+        0
+    }
+
+    fn presence(&self, _: &ChannelName, change: PresenceChange) {
+        if matches!(change, PresenceChange::Left(_)) {
+            self.0.notify_one();
+        }
+    }
+
+    fn lost(&self, _: &ChannelName) {}
+}
+
+#[tokio::test]
+async fn tending_does_what_is_due_and_ends_with_the_engine() {
+    let gone = Arc::new(Gone::default());
+    let settings = MemorySettings {
+        presence_grace: Duration::from_millis(1),
+        ..settings()
     };
-    assert_eq!(now(engine.channels(all)), []);
+    let engine = MemoryEngine::new(settings, Arc::new(SystemClock), gone.clone());
+    let engine = Arc::new(engine);
+    let tending = tokio::spawn(engine.tend());
+    now(engine.enter(&name("a"), entry(1)));
+    now(engine.exit(&name("a"), ConnectionId(1)));
+    let deadline = Duration::from_secs(10);
+    tokio::time::timeout(deadline, gone.0.notified())
+        .await
+        .unwrap();
+    drop(engine);
+    tokio::time::timeout(deadline, tending)
+        .await
+        .unwrap()
+        .unwrap();
 }
