@@ -357,7 +357,7 @@ fn every_channel() -> ChannelQuery {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Publish { key: Option<u8>, bytes: usize },
     Look,
