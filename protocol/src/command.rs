@@ -1,5 +1,7 @@
 //! What clients ask for: the frames from client to broker.
 
+use std::fmt;
+
 use crate::cursor::Cursor;
 use crate::name::{ChannelName, EventName, IdempotencyKey};
 use crate::payload::Payload;
@@ -18,6 +20,28 @@ impl CommandId {
     pub const MAX_BYTES: usize = 64;
 }
 
+/// A JWT that nobody has looked at. Never shown, not even by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
 /// One frame from a client. With an `id` it is answered; without one only a failure is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
@@ -32,8 +56,8 @@ pub struct Command {
 pub enum CommandKind {
     /// Proves who the client is, or renews the proof.
     Authenticate {
-        /// A JWT.
-        token: String,
+        /// The proof.
+        token: Token,
     },
     /// Joins a channel.
     Subscribe(Subscribe),

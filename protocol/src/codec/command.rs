@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::field::{Field, Limit, List, PublishFields};
 use super::source::{JsonSource, MessagePackSource, Scalar, Shape, Source};
 use super::{Codec, DecodeError};
-use crate::command::{Command, CommandId, CommandKind, HistoryRequest, Publish, Subscribe};
+use crate::command::{Command, CommandId, CommandKind, HistoryRequest, Publish, Subscribe, Token};
 use crate::payload::{Payload, PayloadKind};
 
 /// A frame that is no command.
@@ -122,7 +122,7 @@ impl<'a> CommandFields<'a> {
         match &*kind {
             "authenticate" => {
                 let token = self.token.text("token", "a token as a string")?;
-                let token = token.into_owned();
+                let token = Token::new(token);
                 Ok(CommandKind::Authenticate { token })
             }
             "subscribe" => self.subscribe().map(CommandKind::Subscribe),
@@ -308,7 +308,7 @@ mod tests {
             {"type":"batch","messages":[{"channel":"a","data":1},{"channel":"b","data":null}]},
             {"type":"ping"}
         ]"#), @r#"
-        Some(Number(1)) Authenticate { token: "a.b.c" }
+        Some(Number(1)) Authenticate { token: Token(…) }
         Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
         None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Payload { kind: Json, bytes: b"null" }), history: Some(4294967295) })
         None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: [("a", Position { epoch: Epoch(1), offset: Offset(2) }), ("b", Position { epoch: Epoch(3), offset: Offset(4) })] })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })

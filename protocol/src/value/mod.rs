@@ -17,7 +17,7 @@
 //! integer outside of 64 bits becomes the nearest float, as in JavaScript. Duplicate keys are kept, as they came.
 //!
 //! Both directions take time in proportion to the size, whatever the nesting: a first walk finds out what each container
-//! is ([`to_msgpack`] needs counts before contents, [`to_json`] has to know the keys of a map before the first), a
+//! is (`to_msgpack` needs counts before contents, `to_json` has to know the keys of a map before the first), a
 //! second one writes.
 
 pub mod form;
