@@ -24,6 +24,8 @@ pub(super) type Body = LocalBoxStream<'static, Result<Bytes, Failure>>;
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 16 * 1024;
+/// The header that tells the place that the answer begins at.
+const CURSOR: &str = "widecast-cursor";
 /// The port of HTTP.
 const DEFAULT_PORT: u16 = 80;
 
@@ -31,6 +33,8 @@ const DEFAULT_PORT: u16 = 80;
 pub(super) struct Answer {
     /// The status.
     pub(super) status: u16,
+    /// The place that the answer begins at, if the broker tells it.
+    pub(super) cursor: Option<String>,
     /// The body.
     pub(super) body: Body,
 }
@@ -49,8 +53,13 @@ pub(super) async fn get(address: &str, accept: &'static str) -> Result<Answer, F
         .send(Message::Item((request, BodySize::None)))
         .await?;
     let head = framed.next().await.ok_or("the connection ended")??;
+    let cursor = head
+        .headers
+        .get(CURSOR)
+        .and_then(|value| value.to_str().ok());
     Ok(Answer {
         status: head.status.as_u16(),
+        cursor: cursor.map(str::to_owned),
         body: body(&head, framed),
     })
 }

@@ -53,7 +53,10 @@ impl Request {
     }
 
     /// Asks, and tells refusals that make no sense to repeat from others. Gives the body, or how listening ends.
-    pub(super) async fn send(&self, reader: &Reader<'_>) -> Result<Result<Body, End>, CliError> {
+    pub(super) async fn send(
+        &self,
+        reader: &mut Reader<'_>,
+    ) -> Result<Result<Body, End>, CliError> {
         let address = self.address(reader);
         let Ok(answer) = timeout(self.patience, get(&address, self.accept)).await else {
             return Ok(Err(End::cut("no answer")));
@@ -63,6 +66,10 @@ impl Request {
             Err(error) => return Ok(Err(End::cut(chain(&*error)))),
         };
         if (200..300).contains(&answer.status) {
+            // The place to come back to after a cut before the first message.
+            if let (None, Some(cursor)) = (&reader.cursor, &answer.cursor) {
+                reader.move_to(cursor);
+            }
             return Ok(Ok(answer.body));
         }
         let body = whole(&mut answer.body, MAX_PROBLEM_BYTES).await;

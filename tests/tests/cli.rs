@@ -1,0 +1,357 @@
+//! `widecast publish` and `widecast subscribe` against a real broker. Exit statuses of bad arguments are in
+//! `broker/tests/cli.rs`.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use widecast_tests::{Broker, Relay, Settings, cli, eventually, within};
+
+/// Expands a scenario into one test for each transport of `widecast subscribe`.
+macro_rules! over_every_transport {
+    ($($scenario:ident;)+) => { $(
+        mod $scenario {
+            use super::*;
+
+            #[tokio::test]
+            async fn ws() -> Result<()> {
+                super::$scenario("ws").await
+            }
+
+            #[tokio::test]
+            async fn sse() -> Result<()> {
+                super::$scenario("sse").await
+            }
+
+            #[tokio::test]
+            async fn stream() -> Result<()> {
+                super::$scenario("stream").await
+            }
+
+            #[tokio::test]
+            async fn poll() -> Result<()> {
+                super::$scenario("poll").await
+            }
+        }
+    )+ };
+}
+
+over_every_transport! {
+    messages_are_printed_as_they_come;
+    json_output_tells_what_the_transport_tells;
+    several_channels_are_listened_to_together;
+    a_cut_loses_nothing_and_repeats_nothing;
+    a_cut_before_the_first_message_loses_nothing;
+    a_gap_is_told_and_the_reader_goes_on;
+    a_broker_that_forgot_everything_is_a_gap;
+    a_cursor_on_the_command_line_is_where_it_begins;
+    a_refusal_for_good_ends_the_command;
+}
+
+/// A running `widecast subscribe`.
+struct Subscribing {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    notices: Lines<BufReader<ChildStderr>>,
+}
+
+impl Subscribing {
+    /// Starts it with the words of one line.
+    async fn start(base: &str, transport: &str, line: &str) -> Result<Self> {
+        let mut arguments = vec!["subscribe", "--url", base, "--transport", transport];
+        arguments.extend(line.split(' '));
+        let mut child = cli::command(&arguments).await?.spawn()?;
+        let output = child.stdout.take().context("standard output is piped")?;
+        let notices = child.stderr.take().context("standard error is piped")?;
+        Ok(Self {
+            child,
+            output: BufReader::new(output).lines(),
+            notices: BufReader::new(notices).lines(),
+        })
+    }
+
+    /// Starts it, and waits until the broker counts it in for the channel.
+    async fn joined(broker: &Broker, base: &str, transport: &str, channel: &str) -> Result<Self> {
+        let subscribing = Self::start(base, transport, channel).await?;
+        eventually("the subscription", async || {
+            Ok(broker.subscribers(channel).await? == 1)
+        })
+        .await?;
+        Ok(subscribing)
+    }
+
+    async fn line(&mut self) -> Result<String> {
+        let line = within("a line of output", async {
+            Ok(self.output.next_line().await?)
+        });
+        line.await?.context("the output ended")
+    }
+
+    async fn lines(&mut self, count: usize) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            lines.push(self.line().await?);
+        }
+        Ok(lines)
+    }
+
+    /// Reads notices until one has the text.
+    async fn notice(&mut self, text: &str) -> Result<String> {
+        within(&format!("a notice with {text:?}"), async {
+            loop {
+                let line = self.notices.next_line().await?;
+                let line = line.context("the notices ended")?;
+                if line.contains(text) {
+                    return Ok(line);
+                }
+            }
+        })
+        .await
+    }
+
+    async fn end(&mut self) -> Result<i32> {
+        let status = within("the end of widecast subscribe", async {
+            Ok(self.child.wait().await?)
+        });
+        status.await?.code().context("killed by a signal")
+    }
+
+    async fn signal(&self, name: &str) -> Result<()> {
+        let id = self.child.id().context("it has ended")?;
+        let line = format!("kill -{name} {id}");
+        let status = Command::new("sh").args(["-c", &line]).status().await?;
+        anyhow::ensure!(status.success(), "{line}: {status}");
+        Ok(())
+    }
+}
+
+/// The defaults, but event streams do not wait seconds before they come back.
+fn impatient() -> Settings {
+    Settings::new().key("shutdown.retry_ms", "50")
+}
+
+/// Publishes with the words of one line, and gives the broker's answer.
+async fn publish(broker: &Broker, line: &str) -> Result<Value> {
+    let base = broker.base();
+    let mut arguments = vec!["publish", "--url", &base];
+    arguments.extend(line.split(' '));
+    let run = cli::run(&arguments).await?;
+    anyhow::ensure!(run.status == 0, "{line}: {}", run.errors);
+    Ok(serde_json::from_str(&run.output)?)
+}
+
+async fn messages_are_printed_as_they_come(transport: &str) -> Result<()> {
+    let broker = Broker::start().await?;
+    let mut reader = Subscribing::joined(&broker, &broker.base(), transport, "news").await?;
+    let answer = publish(&broker, "news hello").await?;
+    assert_eq!(answer["subscribers"], 1);
+    assert_eq!(reader.line().await?, "hello");
+    publish(&broker, r#"news {"a":[1,2]} --event changed"#).await?;
+    assert_eq!(reader.line().await?, r#"{"a":[1,2]}"#);
+    publish(&broker, "news two\nlines").await?;
+    assert_eq!(reader.lines(2).await?, ["two", "lines"]);
+    publish(&broker, "news bytes --binary").await?;
+    let expected = r#"{"$type":"binary","value":"Ynl0ZXM="}"#;
+    assert_eq!(reader.line().await?, expected);
+    Ok(())
+}
+
+async fn json_output_tells_what_the_transport_tells(transport: &str) -> Result<()> {
+    let broker = Broker::start().await?;
+    let line = "news --output json --count 1";
+    let mut reader = Subscribing::start(&broker.base(), transport, line).await?;
+    eventually("the subscription", async || {
+        Ok(broker.subscribers("news").await? == 1)
+    })
+    .await?;
+    let answer = publish(&broker, r#"news {"a":1} --event changed"#).await?;
+    let told: Value = serde_json::from_str(&reader.line().await?)?;
+    let place = answer["epoch"].as_str().context("no epoch")?;
+    assert_eq!(told["cursor"], format!("{place}-1"));
+    assert_eq!(told["event"], "changed");
+    assert_eq!(told["data"], json!({"a": 1}));
+    if transport != "sse" {
+        assert_eq!(told["channel"], "news");
+        assert_eq!(told["offset"], 1);
+        assert!(told["timestamp"].is_u64());
+    }
+    assert_eq!(reader.end().await?, 0);
+    Ok(())
+}
+
+async fn several_channels_are_listened_to_together(transport: &str) -> Result<()> {
+    let broker = Broker::with(impatient()).await?;
+    let relay = Relay::to(broker.socket_address()).await?;
+    let mut reader = Subscribing::start(&relay.base(), transport, "a b").await?;
+    for channel in ["a", "b"] {
+        eventually("the subscription", async || {
+            Ok(broker.subscribers(channel).await? == 1)
+        })
+        .await?;
+    }
+    publish(&broker, "a 1").await?;
+    assert_eq!(reader.line().await?, "1");
+    relay.cut();
+    publish(&broker, "a 2").await?;
+    publish(&broker, "b 3").await?;
+    relay.mend();
+    let mut lines = reader.lines(2).await?;
+    lines.sort();
+    assert_eq!(lines, ["2", "3"]);
+    publish(&broker, "b 4").await?;
+    assert_eq!(reader.line().await?, "4");
+    Ok(())
+}
+
+async fn a_cut_loses_nothing_and_repeats_nothing(transport: &str) -> Result<()> {
+    let broker = Broker::with(impatient()).await?;
+    let relay = Relay::to(broker.socket_address()).await?;
+    let mut reader = Subscribing::joined(&broker, &relay.base(), transport, "news").await?;
+    publish(&broker, "news 1").await?;
+    assert_eq!(reader.line().await?, "1");
+    for round in [2, 5] {
+        relay.cut();
+        reader.notice("connection lost").await?;
+        publish(&broker, &format!("news {round}")).await?;
+        publish(&broker, &format!("news {}", round + 1)).await?;
+        relay.mend();
+        reader.notice("connected again").await?;
+        publish(&broker, &format!("news {}", round + 2)).await?;
+        let expected = [round, round + 1, round + 2].map(|number| number.to_string());
+        assert_eq!(reader.lines(3).await?, expected);
+    }
+    Ok(())
+}
+
+async fn a_cut_before_the_first_message_loses_nothing(transport: &str) -> Result<()> {
+    let broker = Broker::with(impatient()).await?;
+    let relay = Relay::to(broker.socket_address()).await?;
+    let mut reader = Subscribing::joined(&broker, &relay.base(), transport, "news").await?;
+    relay.cut();
+    reader.notice("connection lost").await?;
+    publish(&broker, "news 1").await?;
+    relay.mend();
+    assert_eq!(reader.line().await?, "1");
+    Ok(())
+}
+
+async fn a_gap_is_told_and_the_reader_goes_on(transport: &str) -> Result<()> {
+    let broker = Broker::with(impatient().history("default", 1, 1_000_000)).await?;
+    let relay = Relay::to(broker.socket_address()).await?;
+    let mut reader = Subscribing::joined(&broker, &relay.base(), transport, "news").await?;
+    publish(&broker, "news 1").await?;
+    assert_eq!(reader.line().await?, "1");
+    relay.cut();
+    reader.notice("connection lost").await?;
+    publish(&broker, "news 2").await?;
+    publish(&broker, "news 3").await?;
+    relay.mend();
+    reader.notice("gap: messages").await?;
+    publish(&broker, "news 4").await?;
+    assert_eq!(reader.line().await?, "4");
+    Ok(())
+}
+
+async fn a_broker_that_forgot_everything_is_a_gap(transport: &str) -> Result<()> {
+    let mut broker = Broker::with(impatient()).await?;
+    let mut reader = Subscribing::joined(&broker, &broker.base(), transport, "news").await?;
+    publish(&broker, "news 1").await?;
+    assert_eq!(reader.line().await?, "1");
+    broker.restart().await?;
+    reader.notice("gap: messages").await?;
+    eventually("the subscription", async || {
+        Ok(broker.subscribers("news").await? == 1)
+    })
+    .await?;
+    publish(&broker, "news 2").await?;
+    assert_eq!(reader.line().await?, "2");
+    Ok(())
+}
+
+async fn a_cursor_on_the_command_line_is_where_it_begins(transport: &str) -> Result<()> {
+    let broker = Broker::start().await?;
+    let publisher = broker.publisher();
+    let first = publisher.publish("news", "1").await?;
+    publisher.publish("news", "2").await?;
+    publisher.publish("news", "3").await?;
+    let line = format!("news --count 2 --cursor {}", first.cursor());
+    let mut reader = Subscribing::start(&broker.base(), transport, &line).await?;
+    assert_eq!(reader.lines(2).await?, ["2", "3"]);
+    assert_eq!(reader.end().await?, 0);
+    Ok(())
+}
+
+async fn a_refusal_for_good_ends_the_command(transport: &str) -> Result<()> {
+    let settings = Settings::new().key("namespace.secret.subscribe", "false");
+    let broker = Broker::with(settings).await?;
+    let mut reader = Subscribing::start(&broker.base(), transport, "secret:news").await?;
+    reader.notice("error: the broker refuses: ").await?;
+    assert_eq!(reader.end().await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_signal_ends_subscribe_without_an_error() -> Result<()> {
+    let broker = Broker::start().await?;
+    for signal in ["INT", "TERM"] {
+        let mut reader = Subscribing::joined(&broker, &broker.base(), "ws", signal).await?;
+        reader.signal(signal).await?;
+        assert_eq!(reader.end().await?, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_of_the_output_that_has_gone_is_no_error() -> Result<()> {
+    let broker = Broker::start().await?;
+    let reader = Subscribing::joined(&broker, &broker.base(), "ws", "news").await?;
+    let Subscribing {
+        mut child,
+        output,
+        mut notices,
+    } = reader;
+    drop(output);
+    publish(&broker, "news 1").await?;
+    let ended = within("the end of widecast subscribe", async {
+        Ok(child.wait().await?)
+    });
+    assert_eq!(ended.await?.code(), Some(0));
+    assert_eq!(notices.next_line().await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn publish_reads_standard_input_and_repeats_safely() -> Result<()> {
+    let broker = Broker::start().await?;
+    let base = broker.base();
+    let arguments = [
+        "publish",
+        "--url",
+        &base,
+        "--idempotency-key",
+        "k1",
+        "news",
+        "-",
+    ];
+    for duplicate in [false, true] {
+        let run = cli::run_with_input(&arguments, b"from input").await?;
+        let answer: Value = serde_json::from_str(&run.output)?;
+        assert_eq!(answer["duplicate"], duplicate);
+        assert_eq!(answer["offset"], 1);
+    }
+    let page = broker.get(&["channels", "news", "messages"], &[]).await?;
+    assert_eq!(page["messages"][0]["data"], "from input");
+    Ok(())
+}
+
+#[tokio::test]
+async fn publish_says_why_the_broker_refuses() -> Result<()> {
+    let broker = Broker::with(Settings::new().message_bytes(3)).await?;
+    let run = cli::run(&["publish", "--url", &broker.base(), "news", "hello"]).await?;
+    assert_eq!(run.status, 1);
+    assert_eq!(run.output, "");
+    let expected = "error: the broker refuses: ";
+    assert!(run.errors.starts_with(expected), "{}", run.errors);
+    assert!(run.errors.contains("too_large"), "{}", run.errors);
+    Ok(())
+}
