@@ -19,7 +19,7 @@ use crate::net::{self, Connections, ListenError, ListenerOptions};
 use crate::registry::{Routes, Shard};
 use crate::session::{Heart, Services, Worker};
 use crate::shutdown::{self, Leaving};
-use crate::{api, health, transports};
+use crate::{api, health, http, transports};
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -152,5 +152,5 @@ fn application(
         .configure(api::configure)
         .configure(transports::configure)
         .configure(health::configure)
-        .wrap(from_fn(api::edge))
+        .wrap(from_fn(http::edge))
 }

@@ -10,7 +10,7 @@ use actix_web::{HttpResponse, web};
 use serde_json::json;
 use widecast_protocol::Code;
 
-use crate::api::{Endpoint, Problem};
+use crate::http::{Endpoint, Problem};
 use crate::session::Services;
 
 /// How long the engine may take to say that it works: less than the usual second of a probe.

@@ -1,7 +1,7 @@
 //! The Widecast broker: carries a message from any publisher to every subscriber of a named channel.
 //!
-//! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → session → registry → engine → history,
-//! presence → protocol`, and a layer uses only what is to its right.
+//! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → http → session → registry → engine →
+//! history, presence → protocol`, and a layer uses only what is to its right.
 
 pub mod api;
 pub mod app;
@@ -11,6 +11,7 @@ pub mod config;
 pub mod engine;
 pub mod health;
 pub mod history;
+pub mod http;
 pub mod metrics;
 pub mod net;
 pub mod presence;

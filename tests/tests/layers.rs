@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// The layers from top to bottom; those on one line do not know each other.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["main"],
     &["app"],
     &["transports", "api", "admin"],
+    &["http"],
     &["session"],
     &["registry"],
     &["engine"],
@@ -25,7 +26,7 @@ const BESIDE: [(&str, &[&str]); 5] = [
     // Below everything that speaks HTTP: connections, detaching, TLS.
     ("net", &[]),
     // What the operator asks: parts of the top, for `app` to put together.
-    ("health", &["api", "session", "registry", "engine"]),
+    ("health", &["http", "session", "registry", "engine"]),
     ("shutdown", &["session", "registry", "engine", "net"]),
     // The command line's own clients: they talk to a broker over the network, not inside the process.
     ("cli", &["app", "net", "shutdown"]),

@@ -5,7 +5,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::problem::Problem;
+use crate::http::Problem;
 use widecast_protocol::Code;
 
 /// 200 with an object as JSON. Nothing the broker says stays true, so nobody may cache it.

@@ -11,11 +11,11 @@ use widecast_protocol::{Code, DecodeError};
 
 use super::answer;
 use super::body::{self, BodyLimit};
-use super::caller::Caller;
 use super::line_stream;
-use super::media_type::MediaType;
 use super::outcome::MessageOutcome;
-use super::problem::Problem;
+use crate::http::Caller;
+use crate::http::MediaType;
+use crate::http::Problem;
 use crate::session;
 
 #[derive(Serialize)]

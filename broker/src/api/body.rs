@@ -13,8 +13,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use widecast_protocol::Code;
 
-use super::problem::Problem;
 use crate::config::{ByteCount, LimitSettings};
+use crate::http::Problem;
 
 /// How long a body may pause: longer than a mobile network loses packets, shorter than a slow attack needs.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -4,10 +4,10 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::answer;
-use super::caller::Caller;
-use super::channel_path::ChannelPath;
-use super::problem::Problem;
 use crate::engine::ChannelInfo;
+use crate::http::Caller;
+use crate::http::ChannelPath;
+use crate::http::Problem;
 use crate::session::{Right, require};
 
 #[derive(Serialize)]

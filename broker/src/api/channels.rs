@@ -5,11 +5,11 @@ use serde::{Deserialize, Serialize};
 use widecast_protocol::{ChannelName, Code};
 
 use super::answer;
-use super::caller::Caller;
 use super::operator::Operator;
-use super::problem::Problem;
-use super::query::{self, Query};
 use crate::engine::ChannelQuery;
+use crate::http::Caller;
+use crate::http::Problem;
+use crate::http::{Query, query};
 
 /// How many names one answer has at the most, and without `?limit=`.
 const LIMIT: usize = 1000;

@@ -5,9 +5,9 @@ use widecast_protocol::{Code, Payload};
 
 use super::body::{self, BodyLimit};
 use super::form;
-use super::media_type::MediaType;
-use super::problem::Problem;
 use crate::config::LimitSettings;
+use crate::http::MediaType;
+use crate::http::Problem;
 
 /// Reads the body of a request as one value.
 ///

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 use widecast_protocol::value::form::{FormField, FormValue};
 use widecast_protocol::{Code, Payload};
 
-use super::problem::Problem;
+use crate::http::Problem;
 
 /// More fields than any form has: each costs far more memory than the two bytes it takes to send it.
 const MAX_FIELDS: usize = 1000;

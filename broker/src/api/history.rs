@@ -8,11 +8,11 @@ use serde::Deserialize;
 use widecast_protocol::{EncodedMessage, WireForm};
 
 use super::answer;
-use super::caller::Caller;
-use super::channel_path::ChannelPath;
-use super::problem::Problem;
-use super::query::{self, Query};
 use crate::engine::{HistoryOrder, HistoryPage, HistoryQuery};
+use crate::http::Caller;
+use crate::http::ChannelPath;
+use crate::http::Problem;
+use crate::http::{Query, query};
 use crate::session::{Right, require};
 
 #[derive(Debug, Deserialize)]

@@ -13,10 +13,10 @@ use widecast_protocol::codec::decode_batch_line;
 
 use super::batch::{publish_one, refuse};
 use super::body;
-use super::caller::Caller;
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
-use super::problem::Problem;
+use crate::http::Caller;
+use crate::http::Problem;
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
 const BATCH_BYTES: usize = 16 * 1024;

@@ -6,8 +6,8 @@ use actix_web::http::header::{HOST, HeaderMap};
 use actix_web::{FromRequest, HttpRequest, dev};
 use widecast_protocol::Code;
 
-use super::problem::Problem;
 use crate::auth::is_loopback_authority;
+use crate::http::Problem;
 
 /// Headers that a reverse proxy adds for the client behind it.
 const FORWARDING: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];

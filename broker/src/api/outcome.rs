@@ -3,9 +3,9 @@
 use serde::{Serialize, Serializer};
 use widecast_protocol::ChannelName;
 
-use super::problem::Problem;
 use super::receipt::Receipt;
 use crate::engine::Published;
+use crate::http::Problem;
 use crate::session::Refusal;
 
 /// `{"channels":[…]}` with a receipt or an error for each channel, or `{"error":…}` when the message cannot be read.

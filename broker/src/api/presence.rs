@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 use widecast_protocol::{Code, Member};
 
 use super::answer;
-use super::caller::Caller;
-use super::channel_path::ChannelPath;
-use super::problem::Problem;
+use crate::http::Caller;
+use crate::http::ChannelPath;
+use crate::http::Problem;
 use crate::session::{Right, require};
 
 #[derive(Serialize)]

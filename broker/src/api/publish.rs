@@ -7,12 +7,12 @@ use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, IdempotencyKey};
 
 use super::answer;
-use super::caller::Caller;
-use super::channel_path::ChannelPath;
 use super::content;
-use super::problem::Problem;
-use super::query::{self, Query};
 use super::receipt::Receipt;
+use crate::http::Caller;
+use crate::http::ChannelPath;
+use crate::http::Problem;
+use crate::http::{Query, query};
 use crate::session;
 
 /// The header that makes a repetition harmless.

@@ -5,13 +5,13 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::batch::publish_batch;
 use super::channel::channel;
 use super::channels::channels;
-use super::endpoint::Endpoint;
 use super::history::history;
 use super::image_ping::publish_by_image;
 use super::presence::presence;
-use super::problem::Problem;
 use super::publish::publish;
 use super::scrape::scrape;
+use crate::http::Endpoint;
+use crate::http::Problem;
 
 /// Puts every endpoint into the router, and a problem for everything else. Comes after whatever else is mounted.
 pub fn configure(config: &mut web::ServiceConfig) {

@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::Code;
 
 use super::answer;
-use super::caller::Caller;
-use super::problem::Problem;
+use crate::http::Caller;
+use crate::http::Problem;
 use crate::metrics::{Exposition, render};
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {

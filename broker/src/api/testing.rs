@@ -11,10 +11,11 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, HttpServer, web};
 use widecast_protocol::{ChannelName, EncodedMessage};
 
-use super::{configure, edge};
+use super::configure;
 use crate::config::Config;
 use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, PresenceChange};
 use crate::health;
+use crate::http::edge;
 use crate::metrics::Metrics;
 use crate::registry::Routes;
 use crate::session::Services;

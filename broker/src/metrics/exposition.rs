@@ -94,7 +94,12 @@ mod tests {
     fn lines_with(text: &str, part: &str) -> String {
         let mut lines: Vec<_> = text.lines().filter(|line| line.contains(part)).collect();
         // The samples of a family come in any order.
-        lines.sort_by_key(|line| (!line.starts_with('#'), if line.starts_with('#') { "" } else { line }));
+        lines.sort_by_key(|line| {
+            (
+                !line.starts_with('#'),
+                if line.starts_with('#') { "" } else { line },
+            )
+        });
         lines.join("\n")
     }
 

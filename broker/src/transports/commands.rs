@@ -5,7 +5,7 @@ use serde_json::json;
 use widecast_protocol::codec::{Codec, DecodeError, Refused, decode_commands};
 use widecast_protocol::{Code, Command, SessionId};
 
-use crate::api::Problem;
+use crate::http::Problem;
 use crate::session::{Commands, Inbound, Listed, Services};
 
 type Decoded = Result<Vec<Result<Command, Refused>>, DecodeError>;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use widecast_protocol::ChannelName;
 use widecast_protocol::framing::{Wire, sse};
 
-use crate::api::{ChannelPath, Problem};
+use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Session, Span, millis};
 

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::ChannelName;
 use widecast_protocol::framing::Wire;
 
-use crate::api::{ChannelPath, Problem};
+use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Span};
 

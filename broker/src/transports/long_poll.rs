@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{ChannelName, Code};
 
-use crate::api::{ChannelPath, Problem};
+use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Right, Services, Span, Worker, require};
 

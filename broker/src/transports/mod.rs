@@ -17,7 +17,7 @@ mod websocket;
 
 use actix_web::web::ServiceConfig;
 
-use crate::api::Endpoint;
+use crate::http::Endpoint;
 
 pub use messages::{Message, Messages};
 

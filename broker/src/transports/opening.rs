@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use widecast_protocol::{ChannelName, Code, Cursor};
 
-use crate::api::Problem;
+use crate::http::Problem;
 use crate::metrics::Transport;
 use crate::session::{Arrival, Carrier, Dialect, Identity, Joining, Session, Span, Worker};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
 use widecast_protocol::{ChannelName, Code, Cursor, Origin};
 
-use crate::api::{Problem, Query, sender_key};
+use crate::http::{Problem, Query, sender_key};
 use crate::session::{Echo, Identity, random_sender};
 
 /// The parameters of a subscription.

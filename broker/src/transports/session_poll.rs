@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use widecast_protocol::framing::Wire;
 use widecast_protocol::{Code, SessionId};
 
-use crate::api::Problem;
+use crate::http::Problem;
 use crate::metrics::Transport;
 use crate::session::{Commands, Dialect, Listed, Services, SessionActor, Take, Taken};
 

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, dev};
 use widecast_protocol::Code;
 use widecast_protocol::framing::Wire;
 
-use crate::api::Problem;
+use crate::http::Problem;
 use crate::net::{Connection, detach};
 use crate::session::{Dialect, Inbound, Listed, Reader, Session, SessionActor};
 

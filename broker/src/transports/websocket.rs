@@ -6,8 +6,8 @@ use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{Code, Payload};
 
-use crate::api::{ChannelPath, Problem};
 use crate::config::LimitSettings;
+use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Inbound, Reader};
 

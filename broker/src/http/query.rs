@@ -53,14 +53,14 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 }
 
 /// Reads `?event=`.
-pub(super) fn event(text: Option<&str>) -> Result<Option<EventName>, Problem> {
+pub fn event(text: Option<&str>) -> Result<Option<EventName>, Problem> {
     text.map(EventName::parse)
         .transpose()
         .map_err(|error| Problem::new(Code::BadEventName, error.to_string()))
 }
 
 /// Reads a cursor of one channel.
-pub(super) fn position(
+pub fn position(
     text: Option<&str>,
     channel: &widecast_protocol::ChannelName,
 ) -> Result<Option<Position>, Problem> {
@@ -77,7 +77,7 @@ pub(super) fn position(
 }
 
 /// Reads a number of things, or a switch.
-pub(super) fn value<T: FromStr>(
+pub fn value<T: FromStr>(
     name: &str,
     text: Option<&str>,
     expected: &str,
@@ -92,10 +92,10 @@ pub(super) fn value<T: FromStr>(
 }
 
 /// What [`value`] expects of a number of things.
-pub(super) const COUNT: &str = "a whole number";
+pub const COUNT: &str = "a whole number";
 
 /// What [`value`] expects of a switch.
-pub(super) const SWITCH: &str = "true or false";
+pub const SWITCH: &str = "true or false";
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ use super::problem::Problem;
 
 /// The kinds of bodies that are told apart; everything else is binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MediaType {
+pub enum MediaType {
     /// `application/json`.
     Json,
     /// `application/msgpack` and its older names.
@@ -30,7 +30,7 @@ impl MediaType {
     ///
     /// # Errors
     /// `unsupported_media_type` when the header cannot be read, or when the body is text that is not UTF-8.
-    pub(super) fn of(request: &impl HttpMessage) -> Result<Self, Problem> {
+    pub fn of(request: &impl HttpMessage) -> Result<Self, Problem> {
         let kind = Self::named(&request.content_type().to_ascii_lowercase());
         if kind == Self::Binary {
             return Ok(kind);

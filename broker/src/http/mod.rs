@@ -1,0 +1,20 @@
+//! What every HTTP handler shares, streams included: how a request is read, and the one form of errors.
+//!
+//! A handler reads the request into valid types with these extractors and answers every error as a [`Problem`]. The
+//! application wraps all of it in [`edge()`].
+
+mod caller;
+mod channel_path;
+mod edge;
+mod endpoint;
+mod media_type;
+mod problem;
+pub mod query;
+
+pub use caller::{Caller, sender_key};
+pub use channel_path::ChannelPath;
+pub use edge::{edge, verified_origin};
+pub use endpoint::Endpoint;
+pub use media_type::MediaType;
+pub use problem::Problem;
+pub use query::Query;
