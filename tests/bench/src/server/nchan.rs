@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -40,10 +40,10 @@ impl Server {
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(directory.path().join("error.log"))?)
             .spawn()
             .context("starting nginx")?;
-        match worker(process.id(), address) {
+        match worker(&mut process, address) {
             Ok(counted) => Ok(Self {
                 process,
                 address,
@@ -63,11 +63,15 @@ impl Server {
 }
 
 /// Waits until nginx answers; gives the process that does.
-fn worker(master: u32, address: SocketAddr) -> Result<u32> {
+fn worker(process: &mut Child, address: SocketAddr) -> Result<u32> {
+    let master = process.id();
     for _ in 0..START_TRIES {
         thread::sleep(START_INTERVAL);
+        if let Some(status) = process.try_wait()? {
+            bail!("nginx ended with {status}");
+        }
         let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children"))
-            .context("nginx ended")?;
+            .context("reading the workers of nginx")?;
         let worker = children.split_whitespace().next();
         if let Some(worker) = worker
             && TcpStream::connect(address).is_ok()
@@ -86,7 +90,7 @@ daemon off;
 worker_processes 1;
 user root;
 pid {directory}/nginx.pid;
-error_log {directory}/error.log;
+error_log stderr;
 events {{ worker_connections 19000; use epoll; }}
 http {{
     access_log off;
@@ -101,12 +105,11 @@ http {{
     nchan_shared_memory_size 256M;
     nchan_message_buffer_length 256;
     nchan_message_timeout 5m;
-    nchan_subscriber_first_message newest;
     server {{
         listen {address} backlog=4096;
         location ~ ^/channels/([^/]+)/messages$ {{ nchan_publisher; nchan_channel_id $1; }}
-        location ~ ^/channels/([^/]+)/ws$ {{ nchan_subscriber websocket; nchan_channel_id $1; }}
-        location ~ ^/channels/([^/]+)/sse$ {{ nchan_subscriber eventsource; nchan_channel_id $1; }}
+        location ~ ^/channels/([^/]+)/ws$ {{ nchan_subscriber websocket; nchan_channel_id $1; nchan_subscriber_first_message newest; }}
+        location ~ ^/channels/([^/]+)/sse$ {{ nchan_subscriber eventsource; nchan_channel_id $1; nchan_subscriber_first_message newest; }}
     }}
 }}
 "
