@@ -5,17 +5,36 @@ use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::Code;
 
 use super::answer;
+use crate::engine::EngineFigures;
 use crate::http::Caller;
 use crate::http::Problem;
-use crate::metrics::{Exposition, render};
+use crate::metrics::{Exposition, Storage, render};
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
     let accept = request.headers().get(ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted_by(accept.unwrap_or_default());
+    show_storage(
+        &caller.services.metrics.storage,
+        caller.services.engine.figures(),
+    );
     let text = render(&caller.services.metrics, exposition)
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
     Ok(answer::bytes(exposition.content_type(), text.into()))
+}
+
+fn show_storage(storage: &Storage, figures: EngineFigures) {
+    storage.channels.set(gauge(figures.channels));
+    storage
+        .history_messages
+        .set(gauge(figures.history_messages));
+    storage.history_bytes.set(gauge(figures.history_bytes));
+    storage.presence_members.set(gauge(figures.members));
+    storage.set_evicted_bytes(figures.evicted_bytes);
+}
+
+fn gauge(figure: u64) -> i64 {
+    i64::try_from(figure).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -43,6 +62,8 @@ mod tests {
             plain.contains("\nwidecast_messages_published_bytes_total 5\n"),
             "{plain}"
         );
+        assert!(plain.contains("\nwidecast_channels 1\n"), "{plain}");
+        assert!(plain.contains("\nwidecast_history_messages 1\n"), "{plain}");
         let request = TestRequest::get().uri("/metrics");
         let open = request.insert_header(("accept", "application/openmetrics-text; version=1.0.0"));
         let open = broker.call(open).await;

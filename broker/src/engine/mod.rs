@@ -17,6 +17,7 @@ mod clock;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod figures;
 pub mod memory;
 mod publication;
 mod reading;
@@ -30,6 +31,7 @@ pub use crate::history::HistoryLimits;
 pub use crate::presence::{ConnectionId, PresenceChange, PresenceEntry};
 pub use clock::{Clock, SystemClock};
 pub use error::EngineError;
+pub use figures::EngineFigures;
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
 pub use reading::{ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Replay};
@@ -130,6 +132,9 @@ pub trait Engine: Send + Sync + 'static {
         &'a self,
         channel: &'a ChannelName,
     ) -> EngineFuture<'a, Option<ChannelInfo>>;
+
+    /// What the engine holds, in numbers.
+    fn figures(&self) -> EngineFigures;
 
     /// Whether the engine works now.
     ///

@@ -1,4 +1,6 @@
-//! What the engine keeps, set by whoever sweeps it.
+//! What the engine keeps, set from its figures whenever somebody asks for the metrics.
+
+use std::sync::atomic::Ordering;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,8 +15,8 @@ pub struct Storage {
     pub history_messages: Gauge,
     /// Bytes of memory these take.
     pub history_bytes: Gauge,
-    /// Messages that left a history early, because all histories together were too large.
-    pub history_evictions: Counter,
+    /// Bytes of these that had to go early, because all histories together were too large.
+    evicted_bytes: Counter,
     /// Members present, summed over the channels.
     pub presence_members: Gauge,
 }
@@ -25,7 +27,7 @@ impl Storage {
             channels: Gauge::default(),
             history_messages: Gauge::default(),
             history_bytes: Gauge::default(),
-            history_evictions: Counter::default(),
+            evicted_bytes: Counter::default(),
             presence_members: Gauge::default(),
         };
         metrics.name(registry);
@@ -49,15 +51,21 @@ impl Storage {
             Unit::Bytes,
             self.history_bytes.clone(),
         );
-        registry.register(
-            "history_evictions",
-            "Messages that left a history early because all histories together were too large",
-            self.history_evictions.clone(),
+        registry.register_with_unit(
+            "history_evicted",
+            "Bytes that left a history early because all histories together were too large",
+            Unit::Bytes,
+            self.evicted_bytes.clone(),
         );
         registry.register(
             "presence_members",
             "Members present, summed over the channels",
             self.presence_members.clone(),
         );
+    }
+
+    /// Sets the bytes that had to go early since the start.
+    pub fn set_evicted_bytes(&self, total: u64) {
+        self.evicted_bytes.inner().store(total, Ordering::Relaxed);
     }
 }

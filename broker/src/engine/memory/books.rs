@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::channel::Channel;
 use super::directory::Directory;
 use super::settings::MemorySettings;
+use super::totals::{Holdings, Totals};
 
 /// A channel that expires one message after the other is looked at no more often than this.
 const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
@@ -19,6 +20,7 @@ const EXPIRY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Slot {
     pub(super) channel: Channel,
     pub(super) bytes: u64,
+    pub(super) holdings: Holdings,
     pub(super) in_use: bool,
     pub(super) appointments: PerMatter<Option<Instant>>,
 }
@@ -29,6 +31,7 @@ pub(super) struct Books {
     pub(super) budget: Budget,
     pub(super) agenda: Agenda,
     pub(super) directory: Directory,
+    pub(super) totals: Totals,
     /// How many channels are remembered but not in use.
     idle: AtomicUsize,
 }
@@ -39,6 +42,7 @@ impl Books {
             budget: Budget::new(settings.history_bytes),
             agenda: Agenda::default(),
             directory: Directory::default(),
+            totals: Totals::default(),
             idle: AtomicUsize::new(0),
         }
     }
@@ -49,6 +53,7 @@ impl Books {
         Slot {
             channel,
             bytes: 0,
+            holdings: Holdings::default(),
             in_use: false,
             appointments: PerMatter::default(),
         }
@@ -74,6 +79,9 @@ impl Books {
         let bytes = slot.channel.bytes();
         self.budget.book(slot.bytes, bytes);
         slot.bytes = bytes;
+        let holdings = Holdings::of(&slot.channel);
+        self.totals.book(slot.holdings, holdings);
+        slot.holdings = holdings;
         let in_use = slot.channel.in_use();
         if in_use != slot.in_use {
             slot.in_use = in_use;

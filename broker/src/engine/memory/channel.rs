@@ -184,8 +184,18 @@ impl Channel {
             position: self.position(),
             history_messages: readable.len() as u64,
             history_bytes: readable.bytes(),
-            members: self.roster.as_ref().map_or(0, |roster| roster.len()) as u64,
+            members: self.held_members() as u64,
         }
+    }
+
+    /// How many messages the history holds, expired ones that nobody has looked at included.
+    pub(super) fn held_messages(&self) -> usize {
+        self.history.len()
+    }
+
+    /// How many members are here.
+    pub(super) fn held_members(&self) -> usize {
+        self.roster.as_ref().map_or(0, |roster| roster.len())
     }
 
     /// Whether anything would be lost if the channel were forgotten, other than its epoch.

@@ -19,6 +19,7 @@ mod settings;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use dashmap::DashMap;
 use widecast_protocol::{ChannelName, Epoch, Member, Position};
 
 use super::{
-    ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFuture, HistoryLimits,
-    HistoryPage, HistoryQuery, PresenceEntry, Publication, Published, Replay,
+    ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture,
+    HistoryLimits, HistoryPage, HistoryQuery, PresenceEntry, Publication, Published, Replay,
 };
 use books::{Books, Slot};
 use budget::Effort;
@@ -250,6 +251,17 @@ impl Engine for MemoryEngine {
             let slot = self.channels.get(channel);
             Ok(slot.map(|slot| slot.channel.info(self.clock.now())))
         })
+    }
+
+    fn figures(&self) -> EngineFigures {
+        let totals = &self.books.totals;
+        EngineFigures {
+            channels: self.channels.len().saturating_sub(self.books.idle()) as u64,
+            history_messages: totals.messages(),
+            history_bytes: self.books.budget.held(),
+            evicted_bytes: totals.evicted_bytes(),
+            members: totals.members(),
+        }
     }
 
     fn health(&self) -> EngineFuture<'_, ()> {

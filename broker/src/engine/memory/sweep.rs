@@ -118,6 +118,9 @@ impl MemoryEngine {
             });
             misses += usize::from(dropped == before);
         }
+        if dropped > 0 {
+            self.books.totals.evicted(dropped);
+        }
     }
 
     /// Forgets the least recently used of the idle channels, when there are more than may be remembered.

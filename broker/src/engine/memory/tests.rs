@@ -21,7 +21,7 @@ use crate::engine::conformance::{
     publication, texts,
 };
 use crate::engine::{
-    ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFuture, HistoryLimits,
+    ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture, HistoryLimits,
     PresenceChange, PresenceEntry, Publication, SystemClock,
 };
 
@@ -140,6 +140,9 @@ fn beyond_the_total_the_oldest_message_of_all_channels_is_evicted() {
     assert_eq!(stage.replay_all("b"), None);
     assert_eq!(stage.replay_all("c").unwrap(), ["4", "5"]);
     assert_eq!(stage.engine.held_bytes(), total);
+    // "1" and "2", and channel "b".
+    let evicted = 2 * message + channel;
+    assert_eq!(stage.engine.figures().evicted_bytes, evicted);
 }
 
 #[test]
@@ -330,11 +333,14 @@ fn a_history_of_forever_does_not_overflow() {
 /// What the books say of all channels is what the channels say.
 fn audit(engine: &MemoryEngine) {
     let (mut bytes, mut idle, mut appointments) = (0, 0, 0);
+    let (mut messages, mut members) = (0, 0);
     let mut in_use = Vec::new();
     for slot in &engine.channels {
         assert_eq!(slot.bytes, slot.channel.bytes());
         assert_eq!(slot.in_use, slot.channel.in_use());
         bytes += slot.bytes;
+        messages += slot.channel.held_messages() as u64;
+        members += slot.channel.held_members() as u64;
         idle += usize::from(!slot.in_use);
         if slot.in_use {
             in_use.push(slot.key().clone());
@@ -346,6 +352,14 @@ fn audit(engine: &MemoryEngine) {
     assert_eq!(engine.held_bytes(), bytes);
     assert_eq!(engine.books.idle(), idle);
     assert_eq!(engine.books.agenda.len(), appointments);
+    let figures = EngineFigures {
+        channels: in_use.len() as u64,
+        history_messages: messages,
+        history_bytes: bytes,
+        evicted_bytes: engine.figures().evicted_bytes,
+        members,
+    };
+    assert_eq!(engine.figures(), figures);
     assert_eq!(now(engine.channels(every_channel())), in_use);
 }
 
@@ -517,6 +531,7 @@ fn many_channels_published_in_parallel_lose_nothing_while_swept() {
     }
     assert_eq!((engine.known_channels(), engine.held_bytes()), (0, 0));
     assert_eq!((engine.books.idle(), engine.books.agenda.len()), (0, 0));
+    audit(&engine);
     assert_eq!(now(engine.channels(every_channel())), []);
 }
 
