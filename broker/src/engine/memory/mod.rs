@@ -70,16 +70,6 @@ impl MemoryEngine {
         }
     }
 
-    /// How many bytes the histories and idempotency keys of all channels take, by estimate.
-    pub fn held_bytes(&self) -> u64 {
-        self.books.budget.held()
-    }
-
-    /// How many channels are known, in use or not.
-    pub fn known_channels(&self) -> usize {
-        self.channels.len()
-    }
-
     /// Changes a channel under its entry, and settles it. A channel that nobody knew begins.
     fn with<T>(&self, name: &ChannelName, act: impl FnOnce(&mut Slot, Instant) -> T) -> T {
         if let Some(mut slot) = self.channels.get_mut(name) {
