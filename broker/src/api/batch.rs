@@ -10,12 +10,9 @@ use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, DecodeError};
 
 use super::answer;
-use super::body::{self, BodyLimit};
 use super::line_stream;
 use super::outcome::MessageOutcome;
-use crate::http::Caller;
-use crate::http::MediaType;
-use crate::http::Problem;
+use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body};
 use crate::session;
 
 #[derive(Serialize)]
@@ -46,7 +43,7 @@ async fn batch(
     codec: Codec,
 ) -> Result<HttpResponse, Problem> {
     let limits = &caller.services.config.limits;
-    let body = body::read(request.headers(), body, BodyLimit::request(limits)).await?;
+    let body = read_body(request.headers(), body, BodyLimit::request(limits)).await?;
     let messages = decode_batch(codec, &body)?;
     let limit = limits.messages_per_batch;
     if messages.len() > limit {

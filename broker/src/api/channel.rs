@@ -5,9 +5,7 @@ use serde::Serialize;
 
 use super::answer;
 use crate::engine::ChannelInfo;
-use crate::http::Caller;
-use crate::http::ChannelPath;
-use crate::http::Problem;
+use crate::http::{Caller, ChannelPath, Problem};
 use crate::session::{Right, require};
 
 #[derive(Serialize)]

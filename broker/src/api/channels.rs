@@ -7,9 +7,7 @@ use widecast_protocol::{ChannelName, Code};
 use super::answer;
 use super::operator::Operator;
 use crate::engine::ChannelQuery;
-use crate::http::Caller;
-use crate::http::Problem;
-use crate::http::{Query, query};
+use crate::http::{Caller, Problem, Query, query};
 
 /// How many names one answer has at the most, and without `?limit=`.
 const LIMIT: usize = 1000;

@@ -3,11 +3,9 @@
 use actix_web::{HttpMessage, HttpRequest, web};
 use widecast_protocol::{Code, Payload};
 
-use super::body::{self, BodyLimit};
 use super::form;
 use crate::config::LimitSettings;
-use crate::http::MediaType;
-use crate::http::Problem;
+use crate::http::{BodyLimit, MediaType, Problem, read_body};
 
 /// Reads the body of a request as one value.
 ///
@@ -19,7 +17,7 @@ pub(super) async fn read(
     limits: &LimitSettings,
 ) -> Result<Payload, Problem> {
     let media_type = MediaType::of(request)?;
-    let body = body::read(request.headers(), payload, limit(media_type, limits)).await?;
+    let body = read_body(request.headers(), payload, limit(media_type, limits)).await?;
     match media_type {
         MediaType::Json => Ok(Payload::from_json(body)?),
         MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),

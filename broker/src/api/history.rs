@@ -9,10 +9,7 @@ use widecast_protocol::{EncodedMessage, WireForm};
 
 use super::answer;
 use crate::engine::{HistoryOrder, HistoryPage, HistoryQuery};
-use crate::http::Caller;
-use crate::http::ChannelPath;
-use crate::http::Problem;
-use crate::http::{Query, query};
+use crate::http::{Caller, ChannelPath, Problem, Query, query};
 use crate::session::{Right, require};
 
 #[derive(Debug, Deserialize)]

@@ -9,10 +9,7 @@ use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, Payload};
 
 use super::answer;
-use crate::http::Caller;
-use crate::http::ChannelPath;
-use crate::http::Problem;
-use crate::http::{Query, query};
+use crate::http::{Caller, ChannelPath, Problem, Query, query};
 use crate::session;
 
 /// One transparent pixel ([GIF89a](https://www.w3.org/Graphics/GIF/spec-gif89a.txt)).

@@ -12,11 +12,9 @@ use widecast_protocol::Code;
 use widecast_protocol::codec::decode_batch_line;
 
 use super::batch::{publish_one, refuse};
-use super::body;
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
-use crate::http::Caller;
-use crate::http::Problem;
+use crate::http::{Caller, Problem, next_part, refuse_compressed};
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
 const BATCH_BYTES: usize = 16 * 1024;
@@ -27,7 +25,7 @@ pub(super) fn publish_lines(
     caller: Caller,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::refuse_compressed(request.headers())?;
+    refuse_compressed(request.headers())?;
     let limit = caller.services.config.limits.request_bytes.as_usize();
     let lines = Lines {
         caller,
@@ -75,7 +73,7 @@ impl Lines {
     }
 
     async fn read_more(&mut self, out: &mut BytesMut) {
-        match body::next_part(&mut self.body).await {
+        match next_part(&mut self.body).await {
             Ok(Some(part)) => self.reader.push(&part),
             Ok(None) => {
                 self.ended = true;

@@ -5,7 +5,6 @@
 
 mod answer;
 mod batch;
-mod body;
 mod channel;
 mod channels;
 mod content;

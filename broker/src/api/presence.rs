@@ -6,9 +6,7 @@ use serde_json::value::RawValue;
 use widecast_protocol::{Code, Member};
 
 use super::answer;
-use crate::http::Caller;
-use crate::http::ChannelPath;
-use crate::http::Problem;
+use crate::http::{Caller, ChannelPath, Problem};
 use crate::session::{Right, require};
 
 #[derive(Serialize)]

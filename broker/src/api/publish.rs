@@ -9,10 +9,7 @@ use widecast_protocol::{Code, IdempotencyKey};
 use super::answer;
 use super::content;
 use super::receipt::Receipt;
-use crate::http::Caller;
-use crate::http::ChannelPath;
-use crate::http::Problem;
-use crate::http::{Query, query};
+use crate::http::{Caller, ChannelPath, Problem, Query, query};
 use crate::session;
 
 /// The header that makes a repetition harmless.

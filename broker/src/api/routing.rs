@@ -10,8 +10,7 @@ use super::image_ping::publish_by_image;
 use super::presence::presence;
 use super::publish::publish;
 use super::scrape::scrape;
-use crate::http::Endpoint;
-use crate::http::Problem;
+use crate::http::{Endpoint, Problem};
 
 /// Puts every endpoint into the router, and a problem for everything else. Comes after whatever else is mounted.
 pub fn configure(config: &mut web::ServiceConfig) {

@@ -6,8 +6,7 @@ use widecast_protocol::Code;
 
 use super::answer;
 use crate::engine::EngineFigures;
-use crate::http::Caller;
-use crate::http::Problem;
+use crate::http::{Caller, Problem};
 use crate::metrics::{Exposition, Storage, render};
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {

@@ -3,6 +3,7 @@
 //! A handler reads the request into valid types with these extractors and answers every error as a [`Problem`]. The
 //! application wraps all of it in [`edge()`].
 
+mod body;
 mod caller;
 mod channel_path;
 mod edge;
@@ -11,6 +12,7 @@ mod media_type;
 mod problem;
 pub mod query;
 
+pub use body::{BodyLimit, next_part, read_body, refuse_compressed};
 pub use caller::{Caller, sender_key};
 pub use channel_path::ChannelPath;
 pub use edge::{edge, verified_origin};

@@ -7,7 +7,7 @@ use actix_web::error::QueryPayloadError;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
-use widecast_protocol::{Code, Cursor, EventName, Position};
+use widecast_protocol::{ChannelName, Code, Cursor, EventName, Position};
 
 use super::problem::Problem;
 
@@ -53,17 +53,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 }
 
 /// Reads `?event=`.
+///
+/// # Errors
+/// `bad_event_name` when it is none.
 pub fn event(text: Option<&str>) -> Result<Option<EventName>, Problem> {
     text.map(EventName::parse)
         .transpose()
         .map_err(|error| Problem::new(Code::BadEventName, error.to_string()))
 }
 
-/// Reads a cursor of one channel.
-pub fn position(
-    text: Option<&str>,
-    channel: &widecast_protocol::ChannelName,
-) -> Result<Option<Position>, Problem> {
+/// Reads a cursor, as far as it is about one channel.
+///
+/// # Errors
+/// `bad_cursor` when it is none, or says nothing about the channel.
+pub fn position(text: Option<&str>, channel: &ChannelName) -> Result<Option<Position>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let cursor =
         Cursor::parse(text).map_err(|error| Problem::new(Code::BadCursor, error.to_string()))?;
@@ -77,6 +80,9 @@ pub fn position(
 }
 
 /// Reads a number of things, or a switch.
+///
+/// # Errors
+/// `invalid_request` when it is not what is `expected`.
 pub fn value<T: FromStr>(
     name: &str,
     text: Option<&str>,

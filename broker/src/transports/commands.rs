@@ -5,7 +5,7 @@ use serde_json::json;
 use widecast_protocol::codec::{Codec, DecodeError, Refused, decode_commands};
 use widecast_protocol::{Code, Command, SessionId};
 
-use crate::http::Problem;
+use crate::http::{BodyLimit, Problem, read_body};
 use crate::session::{Commands, Inbound, Listed, Services};
 
 type Decoded = Result<Vec<Result<Command, Refused>>, DecodeError>;
@@ -33,20 +33,22 @@ pub(super) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
 }
 
 /// Reads the commands of a body. One that is not commands at all is a problem; single commands are answered by frames.
-pub(super) fn body_commands(
+pub(super) async fn body_commands(
     request: &HttpRequest,
-    body: &web::Bytes,
+    body: web::Payload,
     services: &Services,
 ) -> Result<Vec<Inbound>, Problem> {
+    let limits = &services.config.limits;
+    let body = read_body(request.headers(), body, BodyLimit::request(limits)).await?;
     let codec = match request.content_type() {
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
             Codec::MessagePack
         }
         _ => Codec::Json,
     };
-    let decoded = decode_commands(codec, body)
+    let decoded = decode_commands(codec, &body)
         .map_err(|error| Problem::new(error.code(), error.to_string()))?;
-    let most = services.config.limits.commands_per_frame;
+    let most = limits.commands_per_frame;
     let actual = decoded.len();
     if actual > most {
         let detail =
@@ -73,11 +75,11 @@ pub(super) fn session_not_found() -> Problem {
 pub(super) async fn post(
     request: HttpRequest,
     name: web::Path<String>,
-    body: web::Bytes,
+    body: web::Payload,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let listed = session(&services, &name)?;
-    let commands = body_commands(&request, &body, &services)?;
+    let commands = body_commands(&request, body, &services).await?;
     let accepted = commands.len();
     listed
         .address

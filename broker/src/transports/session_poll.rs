@@ -21,11 +21,11 @@ use super::streaming::uncached;
 /// `POST /v1/poll?session=new|{session}`: commands, and the poll behind them.
 pub(super) async fn post(
     request: HttpRequest,
-    body: web::Bytes,
+    body: web::Payload,
     subscription: Subscription,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    let commands = body_commands(&request, &body, &services)?;
+    let commands = body_commands(&request, body, &services).await?;
     let (id, listed) = find_or_open(&request, &subscription, &services)?;
     listed
         .address

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 
 /// A setting that bounds a body.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimit {
+pub struct BodyLimit {
     /// The key of the setting, for the error.
     setting: &'static str,
     /// Its value.
@@ -30,7 +30,7 @@ pub(super) struct BodyLimit {
 
 impl BodyLimit {
     /// The bound of a body that is one message.
-    pub(super) fn message(limits: &LimitSettings) -> Self {
+    pub fn message(limits: &LimitSettings) -> Self {
         Self {
             setting: "limits.message_bytes",
             bytes: limits.message_bytes,
@@ -38,7 +38,7 @@ impl BodyLimit {
     }
 
     /// The bound of a body that is more than one message.
-    pub(super) fn request(limits: &LimitSettings) -> Self {
+    pub fn request(limits: &LimitSettings) -> Self {
         Self {
             setting: "limits.request_bytes",
             bytes: limits.request_bytes,
@@ -60,7 +60,7 @@ impl BodyLimit {
 /// # Errors
 /// `message_too_large`, `unsupported_media_type` when it is compressed, `request_timeout`, or `invalid_request` when
 /// it ends early.
-pub(super) async fn read(
+pub async fn read_body(
     headers: &HeaderMap,
     mut payload: web::Payload,
     limit: BodyLimit,
@@ -81,7 +81,10 @@ pub(super) async fn read(
 }
 
 /// The next part of a body that may take its time; `None` at its end.
-pub(super) async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
+///
+/// # Errors
+/// `invalid_request` when the body ends early.
+pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
     let part = payload.next().await;
     part.transpose().map_err(|error| unreadable(&error))
 }
@@ -95,7 +98,10 @@ async fn next_part_soon(payload: &mut web::Payload) -> Result<Option<Bytes>, Pro
 }
 
 /// Refuses a body with a `Content-Encoding`.
-pub(super) fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
+///
+/// # Errors
+/// `unsupported_media_type` when it has one.
+pub fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(encoding) = headers.get(CONTENT_ENCODING) else {
         return Ok(());
     };
