@@ -95,7 +95,7 @@ impl Deliveries {
         );
         registry.register_with_unit(
             "flush_delay",
-            "Time from accepting a message to the end of the flush that wrote it, one sample per message and shard",
+            "Time from the arrival of a message at a shard to the moment when everything there was written",
             Unit::Seconds,
             self.flush_delay.clone(),
         );
@@ -143,7 +143,7 @@ impl Deliveries {
         }
     }
 
-    /// A message was written to all its subscribers on a shard, this long after it had been accepted.
+    /// A message was written to all its subscribers on a shard, this long after it had come there.
     pub fn flushed(&self, delay: Duration) {
         self.flush_delay.observe(delay.as_secs_f64());
     }

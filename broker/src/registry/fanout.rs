@@ -205,3 +205,6 @@ fn count_dropped(policy: SlowConsumer, messages: u64, metrics: &Metrics) {
     };
     metrics.deliveries.dropped(policy, messages);
 }
+
+#[cfg(test)]
+mod tests;

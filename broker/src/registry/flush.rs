@@ -1,27 +1,96 @@
 //! Which outboxes have something to write, and the writing of it, a slice at a time.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crate::metrics::Deliveries;
 
 use super::outbox::{Flushed, Outbox};
 
 /// How many sockets are written before the worker looks at its other work: a fan-out of 1,000 writes would hold it for 3.5 ms.
 const SOCKETS_PER_SLICE: usize = 64;
 
+/// How many messages are timed between two moments in which everything is written.
+const SAMPLES: usize = 1024;
+
 /// The outboxes of a shard that have something to write.
-#[derive(Default)]
 pub struct FlushList {
     dirty: RefCell<VecDeque<Rc<Outbox>>>,
     waker: RefCell<Option<Waker>>,
+    /// When the messages came that are not yet written to everybody.
+    arrivals: RefCell<Vec<Instant>>,
+    tally: Tally,
+    metrics: Deliveries,
+}
+
+/// What has been counted since the last slice: one update of the shared figures per slice instead of one per write.
+#[derive(Default)]
+struct Tally {
+    writes: Cell<u64>,
+    written_bytes: Cell<u64>,
+    /// How much more, or less, waits in the outboxes.
+    waiting_bytes: Cell<i64>,
+    /// The fullest an outbox has been.
+    fullest_bytes: Cell<usize>,
 }
 
 impl FlushList {
-    /// An empty list.
-    pub fn new() -> Rc<Self> {
-        Rc::default()
+    /// An empty list that counts what it does.
+    pub fn new(metrics: Deliveries) -> Rc<Self> {
+        Rc::new(Self {
+            dirty: RefCell::default(),
+            waker: RefCell::default(),
+            arrivals: RefCell::default(),
+            tally: Tally::default(),
+            metrics,
+        })
+    }
+
+    /// A message has come for this shard's subscribers.
+    pub(super) fn arrived(&self) {
+        let mut arrivals = self.arrivals.borrow_mut();
+        if arrivals.len() < SAMPLES {
+            arrivals.push(Instant::now());
+        }
+    }
+
+    /// An outbox holds so much, this many bytes more than before.
+    pub(super) fn queued(&self, held: usize, more: usize) {
+        let tally = &self.tally;
+        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        tally.waiting_bytes.set(tally.waiting_bytes.get() + more);
+        tally.fullest_bytes.set(tally.fullest_bytes.get().max(held));
+    }
+
+    /// This many bytes do not wait any more: they are written, taken or dropped.
+    pub(super) fn removed(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let waiting = &self.tally.waiting_bytes;
+        waiting.set(waiting.get() - bytes);
+    }
+
+    /// One write has taken this many bytes.
+    pub(super) fn wrote(&self, bytes: usize) {
+        let tally = &self.tally;
+        tally.writes.set(tally.writes.get() + 1);
+        tally.written_bytes.set(tally.written_bytes.get() + bytes as u64);
+    }
+
+    fn publish_tally(&self) {
+        let (tally, metrics) = (&self.tally, &self.metrics);
+        metrics.writes.inc_by(tally.writes.take());
+        metrics.written_bytes.inc_by(tally.written_bytes.take());
+        metrics.outbox_bytes.inc_by(tally.waiting_bytes.take());
+        metrics.outbox_held(tally.fullest_bytes.take() as u64);
+        if self.dirty.borrow().is_empty() {
+            for arrived in self.arrivals.borrow_mut().drain(..) {
+                metrics.flushed(arrived.elapsed());
+            }
+        }
     }
 
     pub(super) fn add(&self, outbox: Rc<Outbox>) {
@@ -58,6 +127,7 @@ impl Future for Flush {
             let Some(outbox) = next else { break };
             self.0.flush_one(outbox);
         }
+        self.0.publish_tally();
         if self.0.dirty.borrow().is_empty() {
             *self.0.waker.borrow_mut() = Some(context.waker().clone());
         } else {

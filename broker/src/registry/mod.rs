@@ -10,6 +10,8 @@ mod outbox;
 mod routes;
 mod shard;
 mod subscription;
+#[cfg(test)]
+mod testing;
 
 pub use flush::FlushList;
 pub use outbox::{GapForm, Outbox, Pushed};

@@ -21,6 +21,9 @@ use super::flush::FlushList;
 /// How many frames one write takes: more than this bring nothing (one write costs 3.4 + 0.14·k µs).
 const FRAMES_PER_WRITE: usize = 32;
 
+/// How many items an empty outbox keeps room for: an idle session costs no more, and the next message no allocation.
+const IDLE_CAPACITY: usize = 4;
+
 /// How a client is told of lost messages.
 #[derive(Clone, Copy)]
 pub enum GapForm {
@@ -230,8 +233,8 @@ impl Outbox {
             return;
         }
         self.state.set(State::Closed(code));
-        self.queue.borrow_mut().clear();
-        self.queued_bytes.set(0);
+        *self.queue.borrow_mut() = VecDeque::new();
+        self.shrink(self.queued_bytes.get());
         let sink = std::mem::replace(&mut *self.sink.borrow_mut(), Sink::Nobody);
         match sink {
             Sink::Socket(connection) => connection.reset(),
@@ -265,7 +268,7 @@ impl Outbox {
     /// Takes everything that is queued.
     pub fn take(&self) -> Vec<Bytes> {
         let queue = std::mem::take(&mut *self.queue.borrow_mut());
-        self.queued_bytes.set(0);
+        self.shrink(self.queued_bytes.get());
         self.wake_waiter();
         queue.into_iter().map(|item| self.bytes_of(item)).collect()
     }
@@ -279,13 +282,23 @@ impl Outbox {
         Poll::Pending
     }
 
+    fn grow(&self, bytes: usize) {
+        self.queued_bytes.set(self.queued_bytes.get() + bytes);
+        self.flush_list.queued(self.queued_bytes.get(), bytes);
+    }
+
+    fn shrink(&self, bytes: usize) {
+        self.queued_bytes.set(self.queued_bytes.get() - bytes);
+        self.flush_list.removed(bytes);
+    }
+
     fn fits(&self, bytes: usize) -> bool {
         let queued = self.queued_bytes.get();
         queued == 0 || queued + bytes <= self.limit_bytes
     }
 
     fn append(self: &Rc<Self>, item: Item) {
-        self.queued_bytes.set(self.queued_bytes.get() + item.size());
+        self.grow(item.size());
         self.queue.borrow_mut().push_back(item);
         self.schedule();
     }
@@ -349,7 +362,7 @@ impl Outbox {
 
     fn drop_at(&self, queue: &mut VecDeque<Item>, index: usize) {
         if let Item::Message { bytes, message } = &queue[index] {
-            self.queued_bytes.set(self.queued_bytes.get() - bytes.len());
+            self.shrink(bytes.len());
             queue[index] = Item::Gap {
                 channel: message.message().channel.clone(),
                 cursor: message.position(),
@@ -403,7 +416,7 @@ impl Outbox {
             if let Item::Gap { .. } = item {
                 let gap = std::mem::replace(item, Item::Frame(Bytes::new()));
                 let bytes = self.bytes_of(gap);
-                self.queued_bytes.set(self.queued_bytes.get() + bytes.len());
+                self.grow(bytes.len());
                 *item = Item::Frame(bytes);
             }
         }
@@ -420,6 +433,7 @@ impl Outbox {
                 connection.try_write_vectored(&slices[..count])?
             }
         };
+        self.flush_list.wrote(written);
         self.forget(&mut queue, written);
         drop(queue);
         if self.queued_bytes.get() <= self.limit_bytes / 2 {
@@ -430,7 +444,7 @@ impl Outbox {
 
     /// Removes `written` bytes from the front.
     fn forget(&self, queue: &mut VecDeque<Item>, mut written: usize) {
-        self.queued_bytes.set(self.queued_bytes.get() - written);
+        self.shrink(written);
         while let Some(front) = queue.front_mut() {
             let size = front.size();
             if written < size {
@@ -447,6 +461,15 @@ impl Outbox {
             queue.pop_front();
             self.front_begun.set(false);
         }
+        if queue.capacity() > IDLE_CAPACITY {
+            *queue = VecDeque::new();
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.shrink(self.queued_bytes.get());
     }
 }
 
@@ -463,3 +486,6 @@ fn merge_gaps(queue: &mut VecDeque<Item>) {
         .collect();
     queue.retain(|_| keep.pop().unwrap_or(true));
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ impl Shard {
             context.set_mailbox_capacity(MAILBOX_MESSAGES);
             let shard = Rc::new(Self {
                 channels: RefCell::default(),
-                flush_list: FlushList::new(),
+                flush_list: FlushList::new(metrics.deliveries.clone()),
                 handle: routes.register(context.address()),
                 routes: Arc::clone(routes),
                 engine: Arc::clone(engine),
@@ -144,6 +144,7 @@ impl Shard {
         if self.handle.take_overrun() {
             self.doubt_all();
         }
+        self.flush_list.arrived();
         let channel = &message.message().channel;
         let next = match self.channels.borrow_mut().get_mut(channel) {
             Some(fanout) => fanout.arrived(message, &self.metrics),
