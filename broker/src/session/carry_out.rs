@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Command, CommandId, CommandKind, Payload, Reply};
+use widecast_protocol::{Code, Command, CommandId, CommandKind, Payload, Reply};
 
 use super::commands;
 use super::dialect::Farewell;
@@ -17,6 +17,11 @@ impl Session {
     pub async fn carry_out(self: Rc<Self>, inbound: Vec<Inbound>) {
         for one in inbound {
             if !self.outbox().is_open() {
+                if matches!(one, Inbound::Finish(_)) {
+                    // Both ends have said goodbye: the socket is closed here
+                    // (RFC 6455, section 7.1.1: the server closes it first).
+                    self.end(Code::ShuttingDown);
+                }
                 return;
             }
             match one {
