@@ -213,9 +213,31 @@ impl Session {
                     .sessions
                     .heartbeat_timeouts
                     .inc();
-                self.end(Code::HeartbeatTimeout);
+                self.give_up();
                 None
             }
+        }
+    }
+
+    /// Ends the session of a client that answers no ping. One that only slept learns why from the close frame; when even
+    /// what was sent before is still waiting, nothing more would arrive.
+    fn give_up(&self) {
+        if self.outbox.queued_bytes() > 0 {
+            self.end(Code::HeartbeatTimeout);
+            return;
+        }
+        self.say_farewell(&Farewell {
+            code: Code::HeartbeatTimeout,
+            reason: Code::HeartbeatTimeout.meaning().to_owned(),
+            reconnect_after_ms: Some(0),
+        });
+        self.stop_actor();
+    }
+
+    fn stop_actor(&self) {
+        if let Some(address) = self.address.borrow().as_ref() {
+            // A full mailbox means that the actor is alive and will find its outbox closed.
+            let _ = address.try_send(super::actor::End);
         }
     }
 
@@ -228,10 +250,7 @@ impl Session {
     /// Ends the session at once, without a word.
     pub fn end(&self, code: Code) {
         self.outbox.close(code);
-        if let Some(address) = self.address.borrow().as_ref() {
-            // A full mailbox means that the actor is alive and will find its outbox closed.
-            let _ = address.try_send(super::actor::End);
-        }
+        self.stop_actor();
     }
 
     /// Ends the session with its last words.
