@@ -64,6 +64,13 @@ async fn poll(
 /// The present end of the channels: where a client begins that has no cursor yet.
 async fn present(worker: &Worker, channels: &[ChannelName], span: Span) -> Result<Answer, Problem> {
     let services = &worker.services;
+    let limit = services.config.limits.channels_per_session;
+    if channels.len() > limit {
+        let actual = channels.len();
+        let detail =
+            format!("{actual} channels are asked for, limits.channels_per_session allows {limit}");
+        return Err(Problem::new(Code::TooManyChannels, detail));
+    }
     let mut vector = widecast_protocol::CursorVector::new();
     let mut cursor = String::new();
     for channel in channels {
@@ -108,6 +115,8 @@ async fn after(
     let outbox = session.outbox();
     let mut messages = outbox.take();
     if messages.is_empty() && recovered && !wait.is_zero() {
+        // So that it is sent away when the broker takes leave.
+        worker.heart.look_after(&session, wait);
         let taken = std::future::poll_fn(|context| outbox.poll_take(context));
         if let Ok(taken) = tokio::time::timeout(wait, taken).await {
             messages = taken;
