@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::actor::SessionActor;
 use super::session::Session;
@@ -54,6 +54,8 @@ pub struct Take {
     pub arrived: Option<u64>,
     /// How long to wait for the first frame.
     pub wait: Duration,
+    /// Resolves when the poll's connection is gone: it waits no longer, and keeps no session alive.
+    pub gone: oneshot::Receiver<()>,
 }
 
 /// The answer to a poll.
@@ -86,6 +88,7 @@ impl Session {
                 biased;
                 frames = frames => polled.frames.borrow_mut().extend(frames),
                 () = superseded.notified() => {}
+                _ = take.gone => {}
                 () = tokio::time::sleep(take.wait) => {}
             }
         }

@@ -5,6 +5,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::oneshot;
 use widecast_protocol::framing::Wire;
 use widecast_protocol::{Code, SessionId};
 
@@ -84,9 +85,12 @@ async fn answer(
     subscription: &Subscription,
     services: &Services,
 ) -> Result<HttpResponse, Problem> {
+    // Dropped with this request.
+    let (_here, gone) = oneshot::channel();
     let take = Take {
         arrived: arrived(subscription)?,
         wait: wait_of(subscription, services),
+        gone,
     };
     let taken = listed
         .address
