@@ -41,11 +41,14 @@ const THEIRS: &str = "sender-key-of-theirs";
 const FORGETFUL: &str = "forgetful";
 
 async fn broker() -> Result<Broker> {
+    Broker::with(settings()).await
+}
+
+fn settings() -> Settings {
     let settings = Settings::new().script_access(DEFAULT);
-    let settings = settings
+    settings
         .history(FORGETFUL, 4, 1 << 20)
-        .script_access(FORGETFUL);
-    Broker::with(settings).await
+        .script_access(FORGETFUL)
 }
 
 /// Where a subscriber is: what it tells itself, else what its reader knows from the publisher.
@@ -389,8 +392,13 @@ async fn told(subscriber: &mut Subscriber) -> Result<()> {
     Ok(())
 }
 
+/// Nothing tells that a client has stopped polling but that it polls no more.
+async fn impatient_broker() -> Result<Broker> {
+    Broker::with(settings().poll_session_idle(Duration::from_millis(500))).await
+}
+
 async fn is_no_subscriber_once_it_is_closed(transport: Transport) -> Result<()> {
-    let broker = broker().await?;
+    let broker = impatient_broker().await?;
     let mut subscriber = broker.join(transport, &Join::channel("news")).await?;
     broker.publisher().publish("news", 1).await?;
     subscriber.message().await?;
@@ -399,7 +407,7 @@ async fn is_no_subscriber_once_it_is_closed(transport: Transport) -> Result<()> 
 }
 
 async fn is_no_subscriber_once_it_is_gone(transport: Transport) -> Result<()> {
-    let broker = broker().await?;
+    let broker = impatient_broker().await?;
     let mut subscriber = broker.join(transport, &Join::channel("news")).await?;
     // A poll that is given up while the broker holds its answer back is a connection that is gone.
     let waiting = tokio::time::timeout(Duration::from_millis(50), subscriber.listen());

@@ -105,7 +105,8 @@ async fn a_gap_in_one_channel_is_no_gap_in_the_other() -> Result<()> {
 #[tokio::test]
 async fn a_channel_that_is_new_to_the_cursor_begins_at_its_end() -> Result<()> {
     let broker = Broker::start().await?;
-    for transport in RAW {
+    // A poll joins when it asks, and a test could not publish between that and its answer.
+    for transport in [Transport::RawSse, Transport::RawStream] {
         let (a, b, c) = (
             format!("a/{transport:?}"),
             format!("b/{transport:?}"),

@@ -103,16 +103,12 @@ async fn a_websocket_that_is_too_slow_is_dropped_and_the_others_hear_everything(
         .await?;
     let mut slow = Bare::connect_narrow(&broker).await?;
     slow.upgrade("/channels/patient:a/ws").await?;
-    let reading = async {
-        for number in 1..=50_u64 {
-            let message = quick.message().await?;
-            assert_eq!(message.data[0], number);
-        }
-        anyhow::Ok(())
-    };
-    let (flooded, read) = tokio::join!(flood(&broker, "patient:a", 50), reading);
-    flooded?;
-    read?;
+    for number in 1..=50_u64 {
+        let data = json!([number, "x".repeat(PIECE)]);
+        broker.publisher().publish("patient:a", data).await?;
+        // One by one, so that this one is never slow.
+        assert_eq!(quick.message().await?.data[0], number);
+    }
     eventually("the slow one is dropped", async || {
         Ok(broker.subscribers("patient:a").await? == 1)
     })

@@ -278,7 +278,7 @@ async fn next_of_websocket(socket: &mut WebSocket) -> Result<Arrival> {
                 serde_json::from_str(&text).with_context(|| text.to_string())?
             }
             Some(Ok(Frame::Binary(bytes))) => message_pack::decode(&bytes)?,
-            Some(Ok(Frame::Close(frame))) => return Ok(Arrival::End(closed(frame))),
+            Some(Ok(Frame::Close(frame))) => return Ok(Arrival::End(closed(socket, frame).await)),
             Some(Ok(_)) => continue,
             None | Some(Err(_)) => return Ok(Arrival::End(Heard::end())),
         };

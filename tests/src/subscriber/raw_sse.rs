@@ -1,7 +1,5 @@
 //! What a page has with `new EventSource(url)`.
 
-use std::collections::VecDeque;
-
 use anyhow::{Context, Result, bail};
 
 use super::event_stream::{Block, EventStream};
@@ -13,7 +11,8 @@ use crate::join::Join;
 /// A plain event stream.
 pub struct RawSse {
     events: EventStream,
-    first: VecDeque<Block>,
+    /// Read while joining, not heard yet.
+    first: Option<Block>,
     cursor: Option<String>,
 }
 
@@ -33,25 +32,24 @@ impl RawSse {
         if status != 200 {
             bail!("{status}: {}", response.text().await?);
         }
-        let mut events = EventStream::new(response);
-        // The stream begins with where it is, so that even a client that hears nothing can resume.
-        let first = events
-            .next()
-            .await?
-            .context("an event stream without a beginning")?;
-        let cursor = join.cursor.clone();
-        let first = [first].into();
         let mut it = Self {
-            events,
-            first,
-            cursor,
+            events: EventStream::new(response),
+            first: None,
+            cursor: join.cursor.clone(),
         };
-        if it.first.iter().all(|block| block.data.is_none()) {
-            it.cursor = it
-                .first
-                .pop_front()
-                .and_then(|block| block.id)
-                .or(it.cursor);
+        // The stream begins with where it is, so that even a client that hears nothing can resume.
+        while it.first.is_none() {
+            let block = it
+                .events
+                .next()
+                .await?
+                .context("an event stream without a beginning")?;
+            if block.data.is_some() {
+                it.first = Some(block);
+            } else if block.id.is_some() {
+                it.cursor = block.id;
+                break;
+            }
         }
         Ok(it)
     }
@@ -62,7 +60,7 @@ impl RawSse {
     /// When what comes is no event stream.
     pub async fn next(&mut self) -> Result<Heard> {
         loop {
-            let next = match self.first.pop_front() {
+            let next = match self.first.take() {
                 Some(block) => Some(block),
                 None => self.events.next().await?,
             };

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::address::address;
 use crate::broker::Broker;
@@ -41,7 +42,7 @@ impl RawWebSocket {
             let data = match self.socket.next().await {
                 Some(Ok(Frame::Text(text))) => shown_as_text(&text),
                 Some(Ok(Frame::Binary(bytes))) => binary(&bytes),
-                Some(Ok(Frame::Close(frame))) => return Ok(closed(frame)),
+                Some(Ok(Frame::Close(frame))) => return Ok(closed(&mut self.socket, frame).await),
                 Some(Ok(_)) => continue,
                 None | Some(Err(_)) => return Ok(Heard::end()),
             };
@@ -71,8 +72,10 @@ impl RawWebSocket {
     }
 }
 
-/// What a close frame says.
-pub(super) fn closed(frame: Option<tokio_tungstenite::tungstenite::protocol::CloseFrame>) -> Heard {
+/// What a close frame says; answers it.
+pub(super) async fn closed(socket: &mut WebSocket, frame: Option<CloseFrame>) -> Heard {
+    // The answer was made when the frame was read and goes out with the next flush; the broker may be gone already.
+    let _ = socket.flush().await;
     Heard::Closed {
         code: frame.as_ref().map(|frame| frame.code.into()),
         reason: frame
