@@ -1,0 +1,128 @@
+//! What the registry's part of a delivery costs: from the publication through the shard's mailbox into 1,000 outboxes, and
+//! out again, without sockets. The kernel's part is measured by `widecast-bench fan-out`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_rt::System;
+use criterion::{Criterion, Throughput};
+use widecast::config::SlowConsumer;
+use widecast::engine::{
+    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Publication, SystemClock,
+};
+use widecast::metrics::Metrics;
+use widecast::registry::{Delivery, GapForm, Membership, Outbox, Routes, Shard, Subscriber};
+use widecast_protocol::{ChannelName, Origin, Payload, WireForm};
+
+const SUBSCRIBERS: usize = 1_000;
+
+const OUTBOX_BYTES: usize = 1 << 20;
+
+fn main() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3))
+        .configure_from_args();
+    let mut group = criterion.benchmark_group("registry: 1 channel × 1000");
+    for form in [WireForm::RawWebSocket, WireForm::JsonWebSocket] {
+        for burst in [1, 8] {
+            group.throughput(Throughput::Elements((SUBSCRIBERS * burst) as u64));
+            group.bench_function(format!("{form:?}, {burst} in flight"), |bencher| {
+                bencher.iter_custom(|rounds| {
+                    System::new().block_on(async {
+                        let bench = Registry::open(form).await;
+                        bench.time(rounds, burst).await
+                    })
+                });
+            });
+        }
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+/// An engine, one shard, and subscribers whose outboxes nobody writes to a socket.
+struct Registry {
+    engine: Arc<dyn Engine>,
+    channel: ChannelName,
+    outboxes: Vec<Rc<Outbox>>,
+    _memberships: Vec<Membership>,
+}
+
+impl Registry {
+    async fn open(form: WireForm) -> Self {
+        let routes = Routes::new();
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(
+            MemorySettings::default(),
+            Arc::new(SystemClock),
+            Arc::clone(&routes) as Arc<dyn Deliver>,
+        ));
+        let shard = Shard::start(&routes, &engine, &Arc::new(Metrics::new()));
+        let channel = ChannelName::parse("bench").expect("the name is short");
+        let mut outboxes = Vec::with_capacity(SUBSCRIBERS);
+        let mut memberships = Vec::with_capacity(SUBSCRIBERS);
+        for _ in 0..SUBSCRIBERS {
+            let outbox = Outbox::new(Rc::clone(shard.flush_list()), OUTBOX_BYTES, GapForm::Closes);
+            let subscriber = Subscriber {
+                outbox: Rc::clone(&outbox),
+                sender: None,
+                delivery: Delivery::Shared(form),
+                policy: SlowConsumer::Disconnect,
+                presence: None,
+            };
+            let membership = shard
+                .join(&channel, subscriber)
+                .await
+                .expect("the memory engine does not fail");
+            let position = engine
+                .position(&channel, HistoryLimits::default())
+                .await
+                .expect("the memory engine does not fail");
+            membership.go_live(position);
+            outboxes.push(outbox);
+            memberships.push(membership);
+        }
+        Self {
+            engine,
+            channel,
+            outboxes,
+            _memberships: memberships,
+        }
+    }
+
+    /// Publishes a burst and waits until every outbox has it, so many times.
+    async fn time(&self, rounds: u64, burst: usize) -> Duration {
+        let start = Instant::now();
+        for _ in 0..rounds {
+            for _ in 0..burst {
+                let published = self.engine.publish(self.publication()).await;
+                published.expect("the memory engine does not fail");
+            }
+            for outbox in &self.outboxes {
+                let mut frames = 0;
+                while frames < burst {
+                    let taken = outbox.take().len();
+                    if taken == 0 {
+                        // The shard has its turn.
+                        actix_rt::task::yield_now().await;
+                    }
+                    frames += taken;
+                }
+            }
+        }
+        start.elapsed()
+    }
+
+    fn publication(&self) -> Publication {
+        Publication {
+            channel: self.channel.clone(),
+            payload: Payload::text("x".repeat(128)),
+            event: None,
+            origin: Origin::unknown(),
+            sender: None,
+            idempotency_key: None,
+            history: HistoryLimits::default(),
+        }
+    }
+}
