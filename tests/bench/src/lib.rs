@@ -6,6 +6,7 @@
 //! figures only with the machine's description beside them.
 
 pub mod args;
+pub mod disturbance;
 pub mod floor;
 pub mod form;
 pub mod http;

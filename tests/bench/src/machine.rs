@@ -14,7 +14,8 @@ pub struct Machine {
     rustc: String,
     profile: &'static str,
     open_files: u64,
-    load: String,
+    /// How much of it others used during the run.
+    others: f64,
 }
 
 impl Machine {
@@ -31,19 +32,27 @@ impl Machine {
                 "release"
             },
             open_files,
-            load: read("/proc/loadavg")
-                .split_whitespace()
-                .next()
-                .unwrap_or("?")
-                .to_owned(),
+            others: 0.0,
         }
+    }
+
+    /// The same after a run, during which others used this much of it, from 0 to 1.
+    #[must_use]
+    pub fn shared_with(self, others: f64) -> Self {
+        Self { others, ..self }
     }
 
     /// One line for people.
     pub fn line(&self) -> String {
         format!(
-            "{} × {}, Linux {}, {}, {} profile, {} open files, load {} before the run, loopback",
-            self.cores, self.cpu, self.kernel, self.rustc, self.profile, self.open_files, self.load
+            "{} × {}, Linux {}, {}, {} profile, {} open files, loopback; other processes used {:.0} % of the machine",
+            self.cores,
+            self.cpu,
+            self.kernel,
+            self.rustc,
+            self.profile,
+            self.open_files,
+            self.others * 100.0
         )
     }
 
@@ -56,7 +65,7 @@ impl Machine {
             "rustc": self.rustc,
             "profile": self.profile,
             "open_files": self.open_files,
-            "load_before": self.load,
+            "others_share": self.others,
         })
     }
 }

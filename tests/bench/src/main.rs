@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use clap::Parser;
 use widecast_bench::args::{Arguments, Command, batching};
+use widecast_bench::disturbance::Clocks;
 use widecast_bench::floor::Floor;
 use widecast_bench::limits::raise_open_files;
 use widecast_bench::machine::Machine;
@@ -21,10 +22,13 @@ fn main() -> Result<()> {
     let machine = Machine::describe(open_files);
     let bench = arguments.bench(open_files)?;
     let mut rows = Vec::new();
+    let before = Clocks::now()?;
     for scenario in arguments.scenarios() {
         writeln!(io::stderr(), "{}…", scenario.name)?;
         rows.extend((scenario.run)(&bench).with_context(|| scenario.name.to_owned())?);
     }
+    let others = Clocks::now()?.others_share(&before);
+    let machine = machine.shared_with(others);
     writeln!(io::stdout(), "{}\n\n{}", machine.line(), table(&rows))?;
     if let Some(path) = &arguments.json {
         let text = json(&machine, &bench.json(), &rows);
