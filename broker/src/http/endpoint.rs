@@ -5,7 +5,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 
 use super::problem::Problem;
 
-/// A path with its handlers. `HEAD` comes with `GET`, and `OPTIONS` with every path.
+/// A path with its handlers. `HEAD` comes with `GET` unless it is a stream, and `OPTIONS` with every path.
 pub struct Endpoint {
     resource: Resource,
     allow: Vec<&'static str>,
@@ -32,6 +32,19 @@ impl Endpoint {
         // The HTTP layer leaves the body of an answer to HEAD out by itself.
         let head = web::head().to(handler.clone());
         self.resource = self.resource.route(web::get().to(handler)).route(head);
+        self
+    }
+
+    /// Answers `GET` with a connection that stays. Not `HEAD`: there would be a session behind the head, and its bytes.
+    #[must_use]
+    pub fn stream<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("GET");
+        self.resource = self.resource.route(web::get().to(handler));
         self
     }
 
@@ -111,5 +124,17 @@ mod tests {
 
         let head = call(test::TestRequest::default().method(actix_web::http::Method::HEAD)).await;
         assert_eq!(head.status(), 200);
+    }
+
+    #[actix_web::test]
+    async fn a_stream_has_no_head() {
+        let configure = |config: &mut web::ServiceConfig| {
+            Endpoint::at("/here").stream(|| async { "…" }).mount(config);
+        };
+        let app = test::init_service(App::new().configure(configure)).await;
+        let head = test::TestRequest::with_uri("/here").method(actix_web::http::Method::HEAD);
+        let response = test::call_service(&app, head.to_request()).await;
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers().get("allow").unwrap(), "GET, OPTIONS");
     }
 }

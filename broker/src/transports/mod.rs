@@ -24,23 +24,25 @@ pub use messages::{Message, Messages};
 /// Mounts the transports.
 pub fn configure(app: &mut ServiceConfig) {
     Endpoint::at("/channels/{channel}/ws")
-        .get(websocket::raw)
+        .stream(websocket::raw)
         .mount(app);
     Endpoint::at("/channels/{channel}/sse")
-        .get(event_stream::one)
+        .stream(event_stream::one)
         .mount(app);
     Endpoint::at("/channels/{channel}/stream")
-        .get(http_stream::one)
+        .stream(http_stream::one)
         .mount(app);
     Endpoint::at("/channels/{channel}/poll")
         .get(long_poll::one)
         .mount(app);
-    Endpoint::at("/v1/ws").get(websocket::envelope).mount(app);
+    Endpoint::at("/v1/ws")
+        .stream(websocket::envelope)
+        .mount(app);
     Endpoint::at("/v1/sse")
-        .get(event_stream::several)
+        .stream(event_stream::several)
         .mount(app);
     Endpoint::at("/v1/stream")
-        .get(http_stream::several)
+        .stream(http_stream::several)
         .mount(app);
     Endpoint::at("/v1/poll")
         .get(long_poll::several)
