@@ -50,7 +50,7 @@ async fn echo(
 ) -> Result<HttpResponse, Error> {
     let mut head = ws::handshake(&request)?;
     let identity = Identity {
-        sender: random_sender(),
+        sender: Some(random_sender()),
         echo: Echo::Off,
         origin: Origin::unknown(),
     };

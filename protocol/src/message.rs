@@ -1,7 +1,7 @@
 //! One publication, as the engine has ordered it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::name::{ChannelName, EventName, SenderKey};
 use crate::payload::Payload;
@@ -76,7 +76,8 @@ impl Origin {
 
     /// No origin is known.
     pub fn unknown() -> Self {
-        Self("".into())
+        static UNKNOWN: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+        Self(Arc::clone(&UNKNOWN))
     }
 
     /// The text, empty when no origin is known.

@@ -77,7 +77,9 @@ impl FlushList {
     pub(super) fn wrote(&self, bytes: usize) {
         let tally = &self.tally;
         tally.writes.set(tally.writes.get() + 1);
-        tally.written_bytes.set(tally.written_bytes.get() + bytes as u64);
+        tally
+            .written_bytes
+            .set(tally.written_bytes.get() + bytes as u64);
     }
 
     fn publish_tally(&self) {

@@ -76,7 +76,7 @@ impl Session {
 
     /// A raw session has no frames to be told an error in: one ends it.
     async fn publish_raw(&self, payload: Payload) {
-        let channel = self.channels.borrow().keys().next().cloned();
+        let channel = self.channels.borrow().first().cloned();
         let Some(channel) = channel else { return };
         let message = Publish {
             channel,

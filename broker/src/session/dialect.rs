@@ -76,6 +76,19 @@ impl Dialect {
         matches!(self, Self::RawPoll(_) | Self::EnvelopePoll(_))
     }
 
+    /// Whether the session's messages or answers have a cursor of its own.
+    pub fn tracks_places(self) -> bool {
+        matches!(
+            self,
+            Self::RawSse(Span::Several) | Self::RawNdjson(Span::Several) | Self::RawPoll(_)
+        )
+    }
+
+    /// Whether the session can send, and so has to be told apart from those who hear it.
+    pub fn sends(self) -> bool {
+        self == Self::RawWebSocket || self.wire().is_some()
+    }
+
     /// Whether the session is carried by a WebSocket.
     pub fn is_websocket(self) -> bool {
         matches!(

@@ -20,8 +20,8 @@ pub enum Echo {
 /// Who is behind a session.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// What it publishes with.
-    pub sender: SenderKey,
+    /// What it publishes with; nothing for one that only listens and has not said who it is.
+    pub sender: Option<SenderKey>,
     /// Whether it hears what it has sent itself.
     pub echo: Echo,
     /// The verified origin of its connection.
@@ -32,7 +32,7 @@ impl Identity {
     /// The key whose messages it is not delivered.
     pub fn muted(&self) -> Option<SenderKey> {
         match self.echo {
-            Echo::Off => Some(self.sender.clone()),
+            Echo::Off => self.sender.clone(),
             Echo::On => None,
         }
     }

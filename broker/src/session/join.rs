@@ -12,9 +12,10 @@ use crate::metrics::ResumeOutcome;
 use crate::registry::{CatchUp, Delivery, Membership, PresenceWatch, Subscriber};
 
 use super::access::{Right, require};
-use super::dialect::{Dialect, Span};
+use super::channels::Joined;
+use super::dialect::Span;
 use super::refusal::Refusal;
-use super::session::{Joined, Session};
+use super::session::Session;
 
 /// Which channel to join, and how.
 #[derive(Debug, Clone)]
@@ -62,22 +63,22 @@ impl Session {
         let channel = &joining.channel;
         self.check(&joining)?;
         let subscriber = self.subscriber(channel, joining.presence.is_some());
-        let membership = self.shard().join(channel, subscriber).await?;
-        let replay = self.past(&joining).await?;
-        let members = self.appear(channel, joining.presence).await?;
-        let membership = Rc::new(membership);
-        let joined = Joined {
-            _membership: Rc::clone(&membership),
-            present: std::cell::Cell::new(members.is_some()),
+        let membership = Rc::new(self.shard().join(channel, subscriber).await?);
+        self.channels.borrow_mut().insert(Joined {
+            membership: Rc::clone(&membership),
+            is_present: joining.presence.is_some(),
+        });
+        let since = joining.since;
+        let (replay, members) = match self.arrive(&joining).await {
+            Ok(arrived) => arrived,
+            Err(refusal) => {
+                self.leave(channel);
+                return Err(refusal);
+            }
         };
-        self.channels.borrow_mut().insert(channel.clone(), joined);
-        let cursor = if replay.recovered {
-            joining.since
-        } else {
-            None
-        };
+        let cursor = if replay.recovered { since } else { None };
         let cursor = cursor.unwrap_or_else(|| before(&replay));
-        self.vector().borrow_mut().set(channel, cursor);
+        self.note_place(channel, cursor);
         Ok(Arrival {
             membership,
             cursor,
@@ -92,7 +93,7 @@ impl Session {
     pub fn leave(&self, channel: &ChannelName) -> bool {
         let left = self.channels.borrow_mut().remove(channel);
         if let Some(joined) = &left
-            && joined.present.get()
+            && joined.is_present
         {
             self.shard().exit(channel, self.connection());
         }
@@ -120,23 +121,10 @@ impl Session {
 
     fn subscriber(&self, channel: &ChannelName, with_presence: bool) -> Subscriber {
         let form = self.dialect().message_form();
-        let vector = || Rc::clone(self.vector());
-        let delivery = match self.dialect() {
-            Dialect::RawSse(Span::Several)
-            | Dialect::RawNdjson(Span::Several)
-            | Dialect::RawPoll(Span::Several) => Delivery::WithVector {
-                form,
-                vector: vector(),
-            },
-            Dialect::RawPoll(Span::One) => Delivery::Tracked {
-                form,
-                vector: vector(),
-            },
-            Dialect::RawWebSocket
-            | Dialect::RawSse(Span::One)
-            | Dialect::RawNdjson(Span::One)
-            | Dialect::Envelope(_)
-            | Dialect::EnvelopePoll(_) => Delivery::Shared(form),
+        let delivery = match (self.vector().cloned(), self.dialect().span()) {
+            (Some(vector), Span::Several) => Delivery::WithVector { form, vector },
+            (Some(vector), Span::One) => Delivery::Tracked { form, vector },
+            (None, _) => Delivery::Shared(form),
         };
         let presence = self.dialect().wire().filter(|_| with_presence).map(|wire| {
             let own_id = self.identity().member_id();
@@ -149,6 +137,14 @@ impl Session {
             policy: self.services().config.namespace(channel).slow_consumer,
             presence,
         }
+    }
+
+    async fn arrive(&self, joining: &Joining) -> Result<(Replay, Option<Vec<Member>>), Refusal> {
+        let replay = self.past(joining).await?;
+        let members = self
+            .appear(&joining.channel, joining.presence.clone())
+            .await?;
+        Ok((replay, members))
     }
 
     /// What has to be sent before what comes.
@@ -269,7 +265,7 @@ async fn send_past(
                 end = replay.position;
             }
             Err(error) => {
-                tracing::warn!(session.id = %session.id(), %error, "a session cannot catch up; it has to reconnect");
+                tracing::warn!(session.connection = session.connection().0, %error, "a session cannot catch up; it has to reconnect");
                 session.end(Code::EngineUnavailable);
                 return;
             }
@@ -278,10 +274,16 @@ async fn send_past(
 }
 
 impl Session {
+    fn note_place(&self, channel: &ChannelName, position: Position) {
+        if let Some(vector) = self.vector() {
+            vector.borrow_mut().set(channel, position);
+        }
+    }
+
     /// Tells the client that messages of a channel are lost, up to `cursor`.
     pub fn tell_gap(&self, channel: &ChannelName, cursor: Position) {
         self.services().metrics.sessions.gaps.inc();
-        self.vector().borrow_mut().set(channel, cursor);
+        self.note_place(channel, cursor);
         self.outbox().push_gap(channel, cursor);
     }
 }

@@ -6,6 +6,7 @@
 mod access;
 mod actor;
 mod carry_out;
+mod channels;
 mod commands;
 mod dialect;
 mod directory;

@@ -59,7 +59,7 @@ pub struct Take {
 }
 
 /// The answer to a poll.
-#[derive(MessageResponse, Debug)]
+#[derive(MessageResponse, Debug, Default)]
 pub struct Taken {
     /// The frames, each in the session's wire form.
     pub frames: Vec<Bytes>,
@@ -77,7 +77,9 @@ impl Handler<Take> for SessionActor {
 
 impl Session {
     async fn take(self: Rc<Self>, take: Take) -> Taken {
-        let polled = &self.polled;
+        let Some(polled) = &self.polled else {
+            return Taken::default();
+        };
         polled.forget_until(take.arrived.unwrap_or(0));
         polled.superseded.notify_waiters();
         polled.waiting.set(polled.waiting.get() + 1);

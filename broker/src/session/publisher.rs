@@ -10,6 +10,9 @@ use super::refusal::Refusal;
 use super::services::Services;
 use crate::engine::{Publication, Published};
 
+/// How the names of the broker's own events begin, so that nobody can pretend a gap.
+const RESERVED_EVENTS: &str = "widecast.";
+
 /// Who publishes.
 #[derive(Debug, Clone)]
 pub struct Publisher {
@@ -54,6 +57,12 @@ pub async fn publish(
 
 fn admit(services: &Services, message: &Publish) -> Result<(), Refusal> {
     require(services, &message.channel, Right::Publish)?;
+    if let Some(event) = &message.event
+        && event.as_str().starts_with(RESERVED_EVENTS)
+    {
+        let detail = format!("the event name {event} is the broker's own: {RESERVED_EVENTS}…");
+        return Err(Refusal::new(Code::BadEventName, detail));
+    }
     let limit = services.config.limits.message_bytes;
     let actual = message.payload.size_bytes();
     if actual > limit.as_usize() {

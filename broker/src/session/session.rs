@@ -1,20 +1,20 @@
 //! One subscriber, whatever carries it: the channels it has joined, its outbox, and its signs of life.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
-use widecast_protocol::{ChannelName, Code, CursorVector, Reply, SessionId};
+use widecast_protocol::{Code, CursorVector, Reply, SessionId};
 
 use crate::engine::ConnectionId;
 use crate::metrics::Transport;
-use crate::registry::{Membership, Outbox, Shard};
+use crate::registry::{Outbox, Shard};
 
 use super::actor::SessionActor;
+use super::channels::Channels;
 use super::dialect::{Dialect, Farewell};
 use super::heart::Heart;
 use super::identity::{Identity, random_session};
@@ -42,14 +42,6 @@ pub struct Carrier {
     pub transport: Transport,
 }
 
-/// A channel that the session has joined.
-pub(super) struct Joined {
-    /// Held, not read: the session has joined for as long as this is there.
-    pub(super) _membership: Rc<Membership>,
-    /// Whether it is listed as a member there.
-    pub(super) present: Cell<bool>,
-}
-
 /// What is known of the other end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
@@ -61,18 +53,19 @@ enum Life {
 
 /// One subscriber. Dropping it leaves its channels.
 pub struct Session {
-    id: SessionId,
+    /// Made when somebody asks: a raw session has no use for it.
+    id: OnceCell<SessionId>,
     connection: ConnectionId,
     worker: Worker,
     identity: Identity,
     carrier: Carrier,
     outbox: Rc<Outbox>,
-    pub(super) channels: RefCell<HashMap<ChannelName, Joined>>,
-    /// Where a raw session of several channels is, for the cursor in its messages.
-    vector: Rc<RefCell<CursorVector>>,
+    pub(super) channels: RefCell<Channels>,
+    /// Where the session is, if its messages or answers need a cursor of its own.
+    vector: Option<Rc<RefCell<CursorVector>>>,
     life: Cell<Life>,
     /// What polls have taken, and may ask for again.
-    pub(super) polled: Polled,
+    pub(super) polled: Option<Box<Polled>>,
     address: RefCell<Option<Addr<SessionActor>>>,
 }
 
@@ -85,23 +78,23 @@ impl Session {
         let limit = services.config.outbox.bytes.as_usize();
         let flush_list = Rc::clone(worker.shard.flush_list());
         Rc::new(Self {
-            id: random_session(),
+            id: OnceCell::new(),
             connection: ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
             outbox: Outbox::new(flush_list, limit, carrier.dialect.gap_form()),
             worker: worker.clone(),
             identity,
             carrier,
             channels: RefCell::default(),
-            vector: Rc::default(),
+            vector: carrier.dialect.tracks_places().then(Rc::default),
             life: Cell::new(Life::Heard),
-            polled: Polled::default(),
+            polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
         })
     }
 
     /// The session's name.
     pub fn id(&self) -> &SessionId {
-        &self.id
+        self.id.get_or_init(random_session)
     }
 
     /// What it is sent for what.
@@ -125,8 +118,8 @@ impl Session {
     }
 
     /// Its places in several channels.
-    pub fn vector(&self) -> &Rc<RefCell<CursorVector>> {
-        &self.vector
+    pub fn vector(&self) -> Option<&Rc<RefCell<CursorVector>>> {
+        self.vector.as_ref()
     }
 
     pub(super) fn shard(&self) -> &Rc<Shard> {
@@ -140,7 +133,7 @@ impl Session {
     pub(super) fn publisher(&self) -> Publisher {
         Publisher {
             origin: self.identity.origin.clone(),
-            sender: Some(self.identity.sender.clone()),
+            sender: self.identity.sender.clone(),
         }
     }
 
@@ -155,7 +148,7 @@ impl Session {
     pub fn welcome(&self) {
         let config = &self.worker.services.config;
         self.reply(&Reply::Welcome {
-            session: self.id.clone(),
+            session: self.id().clone(),
             heartbeat_ms: millis(config.heartbeat.interval),
             limits: widecast_protocol::reply::Limits {
                 message_bytes: config.limits.message_bytes.get(),
@@ -189,8 +182,8 @@ impl Session {
             return None;
         }
         let config = &self.worker.services.config;
-        if self.carrier.dialect.is_polled() {
-            if !self.polled.is_alive() {
+        if let Some(polled) = &self.polled {
+            if !polled.is_alive() {
                 self.end(Code::HeartbeatTimeout);
                 return None;
             }
@@ -263,10 +256,13 @@ impl Drop for Session {
     fn drop(&mut self) {
         let services = &self.worker.services;
         services.metrics.sessions.closed(self.carrier.transport);
-        services.sessions.remove(&self.id);
-        for (channel, joined) in self.channels.get_mut().drain() {
-            if joined.present.get() {
-                self.worker.shard.exit(&channel, self.connection);
+        if let Some(id) = self.id.get() {
+            services.sessions.remove(id);
+        }
+        for joined in self.channels.get_mut().drain() {
+            if joined.is_present {
+                let channel = joined.membership.channel();
+                self.worker.shard.exit(channel, self.connection);
             }
         }
     }

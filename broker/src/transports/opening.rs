@@ -6,7 +6,9 @@ use widecast_protocol::{ChannelName, Code, Cursor};
 
 use crate::http::Problem;
 use crate::metrics::Transport;
-use crate::session::{Arrival, Carrier, Dialect, Identity, Joining, Session, Span, Worker};
+use crate::session::{
+    Arrival, Carrier, Dialect, Identity, Joining, Session, Span, Worker, random_sender,
+};
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
 pub(super) struct Opening {
@@ -22,13 +24,16 @@ pub(super) struct Opening {
 /// While the broker shuts down.
 pub(super) fn open(
     worker: &Worker,
-    identity: Identity,
+    mut identity: Identity,
     dialect: Dialect,
     transport: Transport,
 ) -> Result<Rc<Session>, Problem> {
     if worker.services.is_draining() {
         let detail = "the broker is shutting down: connect again in a moment";
         return Err(Problem::new(Code::ShuttingDown, detail));
+    }
+    if dialect.sends() {
+        identity.sender.get_or_insert_with(random_sender);
     }
     Ok(Session::new(
         worker,
@@ -69,9 +74,12 @@ impl Opening {
         })
     }
 
-    /// The cursor of the session as it is now: of one channel, or of several.
+    /// The cursor at which the session begins: of one channel, or of several.
     pub(super) fn cursor(&self) -> String {
-        cursor_of(&self.session)
+        match &self.arrivals[..] {
+            [arrival] if self.session.dialect().span() == Span::One => arrival.cursor.to_string(),
+            _ => cursor_of(&self.session),
+        }
     }
 
     /// Tells of what is lost, and lets the messages flow.
@@ -93,11 +101,14 @@ impl Opening {
 
 /// Where a session is, as the cursor that its client is given.
 pub(super) fn cursor_of(session: &Session) -> String {
-    let vector = session.vector().borrow();
+    let Some(vector) = session.vector() else {
+        return String::new();
+    };
     match session.dialect().span() {
-        Span::Several => vector.to_string(),
-        Span::One => vector
-            .first()
-            .map_or_else(String::new, |position| position.to_string()),
+        Span::Several => vector.borrow().to_string(),
+        Span::One => {
+            let only = vector.borrow().first();
+            only.map_or_else(String::new, |position| position.to_string())
+        }
     }
 }

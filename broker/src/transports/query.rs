@@ -6,7 +6,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
 use widecast_protocol::{ChannelName, Code, Cursor, Origin};
 
 use crate::http::{Problem, Query, sender_key};
-use crate::session::{Echo, Identity, random_sender};
+use crate::session::{Echo, Identity};
 
 /// The parameters of a subscription.
 pub(super) struct Subscription {
@@ -50,7 +50,7 @@ impl Subscription {
             },
             cursor_text,
             identity: Identity {
-                sender: sender_key(request)?.unwrap_or_else(random_sender),
+                sender: sender_key(request)?,
                 echo: echo(last("echo"))?,
                 origin: request
                     .extensions()

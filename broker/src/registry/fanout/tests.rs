@@ -24,7 +24,10 @@ fn subscriber(sender: Option<widecast_protocol::SenderKey>) -> (Rc<Outbox>, Subs
 }
 
 fn at(offset: u64) -> Position {
-    Position { epoch: Epoch(1), offset: Offset(offset) }
+    Position {
+        epoch: Epoch(1),
+        offset: Offset(offset),
+    }
 }
 
 /// The offsets and gaps that have come.
@@ -84,7 +87,10 @@ fn a_hole_is_filled_from_the_history_before_what_comes_after_it() {
     let (outbox, subscriber) = subscriber(None);
     let key = fanout.join(subscriber);
     fanout.go_live(key, at(1));
-    assert_eq!(fanout.arrived(&message("a", 4), &metrics), Next::Fill(at(1)));
+    assert_eq!(
+        fanout.arrived(&message("a", 4), &metrics),
+        Next::Fill(at(1))
+    );
     assert_eq!(fanout.arrived(&message("a", 5), &metrics), Next::Nothing);
     assert!(heard(&outbox).is_empty());
     let channel = message("a", 1).message().channel.clone();
@@ -99,7 +105,10 @@ fn a_hole_that_the_history_cannot_fill_is_told() {
     let (outbox, subscriber) = subscriber(None);
     let key = fanout.join(subscriber);
     fanout.go_live(key, at(1));
-    assert_eq!(fanout.arrived(&message("a", 9), &metrics), Next::Fill(at(1)));
+    assert_eq!(
+        fanout.arrived(&message("a", 9), &metrics),
+        Next::Fill(at(1))
+    );
     let channel = message("a", 1).message().channel.clone();
     fanout.fill(&channel, &replay(9, false, 0..0), &metrics);
     fanout.arrived(&message("a", 10), &metrics);
@@ -125,7 +134,10 @@ fn a_message_that_came_twice_is_heard_once() {
     let key = fanout.join(subscriber);
     fanout.go_live(key, at(1));
     for offset in [2, 2, 1, 3] {
-        assert_eq!(fanout.arrived(&message("a", offset), &metrics), Next::Nothing);
+        assert_eq!(
+            fanout.arrived(&message("a", offset), &metrics),
+            Next::Nothing
+        );
     }
     assert_eq!(heard(&outbox), ["2", "3"]);
 }

@@ -27,11 +27,20 @@ fn taken(outbox: &Outbox) -> Vec<String> {
 fn a_full_outbox_ends_the_session_by_default() {
     let outbox = outbox(GapForm::Told(tell));
     for offset in 1..=3 {
-        assert_eq!(push(&outbox, "a", offset, SlowConsumer::Disconnect), Pushed::Queued);
+        assert_eq!(
+            push(&outbox, "a", offset, SlowConsumer::Disconnect),
+            Pushed::Queued
+        );
     }
-    assert_eq!(push(&outbox, "a", 4, SlowConsumer::Disconnect), Pushed::Full);
+    assert_eq!(
+        push(&outbox, "a", 4, SlowConsumer::Disconnect),
+        Pushed::Full
+    );
     assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
-    assert_eq!(push(&outbox, "a", 5, SlowConsumer::Disconnect), Pushed::Closed);
+    assert_eq!(
+        push(&outbox, "a", 5, SlowConsumer::Disconnect),
+        Pushed::Closed
+    );
     assert_eq!(outbox.queued_bytes(), 0);
 }
 
@@ -41,8 +50,14 @@ fn drop_oldest_tells_of_the_gap_before_what_is_left() {
     for offset in 1..=3 {
         push(&outbox, "a", offset, SlowConsumer::DropOldest);
     }
-    assert_eq!(push(&outbox, "a", 4, SlowConsumer::DropOldest), Pushed::Dropped(1));
-    assert_eq!(push(&outbox, "a", 5, SlowConsumer::DropOldest), Pushed::Dropped(1));
+    assert_eq!(
+        push(&outbox, "a", 4, SlowConsumer::DropOldest),
+        Pushed::Dropped(1)
+    );
+    assert_eq!(
+        push(&outbox, "a", 5, SlowConsumer::DropOldest),
+        Pushed::Dropped(1)
+    );
     assert_eq!(taken(&outbox), ["gap a 2", "a 3", "a 4", "a 5"]);
     assert_eq!(outbox.queued_bytes(), 0);
 }
@@ -53,7 +68,10 @@ fn latest_keeps_the_newest_message_of_each_channel() {
     push(&outbox, "a", 1, SlowConsumer::Latest);
     push(&outbox, "b", 1, SlowConsumer::Latest);
     push(&outbox, "a", 2, SlowConsumer::Latest);
-    assert_eq!(push(&outbox, "b", 2, SlowConsumer::Latest), Pushed::Dropped(1));
+    assert_eq!(
+        push(&outbox, "b", 2, SlowConsumer::Latest),
+        Pushed::Dropped(1)
+    );
     assert_eq!(taken(&outbox), ["gap a 1", "b 1", "a 2", "b 2"]);
 }
 
@@ -62,7 +80,10 @@ fn what_may_not_be_dropped_stays_and_ends_the_session_when_it_fills_the_outbox()
     let outbox = outbox(GapForm::Told(tell));
     outbox.push_frame(vec![b'r'; 60].into());
     push(&outbox, "a", 1, SlowConsumer::DropOldest);
-    assert_eq!(push(&outbox, "a", 2, SlowConsumer::DropOldest), Pushed::Dropped(1));
+    assert_eq!(
+        push(&outbox, "a", 2, SlowConsumer::DropOldest),
+        Pushed::Dropped(1)
+    );
     assert_eq!(outbox.push_frame(vec![b'r'; 60].into()), Pushed::Full);
     assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
 }
@@ -91,7 +112,10 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
     outbox.push_frame(Bytes::from_static(b"before"));
     let message = message("a", 7);
     outbox.push_gap(&message.message().channel, message.position());
-    assert_eq!(push(&outbox, "a", 8, SlowConsumer::Disconnect), Pushed::Closed);
+    assert_eq!(
+        push(&outbox, "a", 8, SlowConsumer::Disconnect),
+        Pushed::Closed
+    );
     assert_eq!(taken(&outbox), ["before", "bye"]);
 }
 

@@ -1,0 +1,59 @@
+//! The channels a session has joined: a list in the order of their names, because most sessions have one, and a map would
+//! cost each of them ten times as much.
+
+use std::rc::Rc;
+
+use widecast_protocol::ChannelName;
+
+use crate::registry::Membership;
+
+/// A channel that the session has joined.
+pub(super) struct Joined {
+    pub(super) membership: Rc<Membership>,
+    /// Whether the session is listed as a member there.
+    pub(super) is_present: bool,
+}
+
+/// The channels a session has joined, each once.
+#[derive(Default)]
+pub(super) struct Channels(Vec<Joined>);
+
+impl Channels {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first of them.
+    pub(super) fn first(&self) -> Option<&ChannelName> {
+        self.0.first().map(|joined| joined.membership.channel())
+    }
+
+    fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
+        self.0
+            .binary_search_by(|joined| joined.membership.channel().cmp(channel))
+    }
+
+    /// Adds a channel, or takes the place of the same.
+    pub(super) fn insert(&mut self, joined: Joined) {
+        match self.find(joined.membership.channel()) {
+            Ok(index) => self.0[index] = joined,
+            Err(index) => {
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(index, joined);
+            }
+        }
+    }
+
+    /// Removes a channel.
+    pub(super) fn remove(&mut self, channel: &ChannelName) -> Option<Joined> {
+        self.find(channel).ok().map(|index| self.0.remove(index))
+    }
+
+    /// Removes all.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Joined> {
+        self.0.drain(..)
+    }
+}
