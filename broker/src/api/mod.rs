@@ -8,6 +8,8 @@ mod batch;
 mod channel;
 mod channels;
 mod content;
+#[cfg(test)]
+mod description;
 mod form;
 mod history;
 mod image_ping;

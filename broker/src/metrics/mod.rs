@@ -9,6 +9,8 @@ mod connections;
 mod deliveries;
 mod exposition;
 mod publications;
+#[cfg(test)]
+mod reference;
 mod sessions;
 mod storage;
 

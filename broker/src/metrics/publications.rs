@@ -58,10 +58,14 @@ impl Publications {
             "Repetitions recognised by their idempotency key",
             self.duplicates.clone(),
         );
-        registry.register("messages_refused", "Messages refused", self.refused.clone());
+        registry.register(
+            "messages_refused",
+            "Messages refused, by code",
+            self.refused.clone(),
+        );
         registry.register_with_unit(
             "publish_duration",
-            "Time from admission until the engine has ordered a message and handed it to the shards",
+            "Time from admission, with waiting for busy shards, until the engine has ordered a message and handed it over",
             Unit::Seconds,
             self.duration.clone(),
         );
