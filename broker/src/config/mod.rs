@@ -1,6 +1,6 @@
 //! The settings of the broker: one file per section with its types, defaults, meanings and bounds.
 //!
-//! A setting is defined once, by a [`section::settings!`] table; the parser, `widecast config show` and
+//! A setting is defined once, by a table in the file of its section; the parser, `widecast config show` and
 //! `docs/configuration.md` all come from it. Layers, each stronger than the one before: defaults, the TOML file,
 //! `WIDECAST_…` environment variables, flags. `cli` loads a [`Config`] once at start; everybody else only reads it.
 //! A leaf: uses nothing of the broker.

@@ -145,7 +145,7 @@ pub(super) fn integer(given: &Given, within: &Bounds) -> Result<u64, Expected> {
 impl Setting for u32 {
     fn assign(&mut self, given: &Given, within: &Bounds) -> Result<(), Expected> {
         let number = integer(given, within)?;
-        *self = Self::try_from(number).map_err(|_| Expected("fewer".to_owned()))?;
+        *self = Self::try_from(number).map_err(|_| Expected("a smaller number".to_owned()))?;
         Ok(())
     }
 
@@ -157,7 +157,7 @@ impl Setting for u32 {
 impl Setting for usize {
     fn assign(&mut self, given: &Given, within: &Bounds) -> Result<(), Expected> {
         let number = integer(given, within)?;
-        *self = Self::try_from(number).map_err(|_| Expected("fewer".to_owned()))?;
+        *self = Self::try_from(number).map_err(|_| Expected("a smaller number".to_owned()))?;
         Ok(())
     }
 

@@ -112,3 +112,62 @@ fn body(head: &ResponseHead, framed: Framed<TcpStream, ClientCodec>) -> Body {
     )
     .boxed_local()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// What is read when a server answers with these bytes and closes the connection, and the lines of the request.
+    fn exchange(answer: &'static str) -> (u16, Vec<u8>, Vec<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/a%20b?c=d", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+            let lines = lines
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty());
+            let lines = lines.collect();
+            socket.write_all(answer.as_bytes()).unwrap();
+            lines
+        });
+        let (status, body) = actix_rt::System::new().block_on(async {
+            let mut answer = get(&address, "text/plain").await.unwrap();
+            let mut body = Vec::new();
+            while let Some(piece) = answer.body.next().await {
+                body.extend_from_slice(&piece.unwrap());
+            }
+            (answer.status, body)
+        });
+        (status, body, server.join().unwrap())
+    }
+
+    #[test]
+    fn a_body_ends_by_its_length_by_its_last_chunk_or_with_the_connection() {
+        for head in [
+            "HTTP/1.1 200 OK\r\n\r\nhello",
+            "HTTP/1.0 200 OK\r\n\r\nhello",
+            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello, not this",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+        ] {
+            let (status, body, _) = exchange(head);
+            assert_eq!((status, body.as_slice()), (200, &b"hello"[..]), "{head}");
+        }
+        let (status, body, _) = exchange("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!((status, body.len()), (404, 0));
+    }
+
+    #[test]
+    fn the_request_names_the_path_the_query_and_the_host() {
+        let (_, _, lines) = exchange("HTTP/1.1 204 No Content\r\n\r\n");
+        assert_eq!(lines[0], "GET /a%20b?c=d HTTP/1.1");
+        let has = |start: &str| lines.iter().any(|line| line.starts_with(start));
+        assert!(
+            has("host: 127.0.0.1:") && has("accept: text/plain") && has("connection: close"),
+            "{lines:?}"
+        );
+    }
+}
