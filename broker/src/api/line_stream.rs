@@ -59,6 +59,10 @@ impl Lines {
     async fn next_results(&mut self) -> Option<Bytes> {
         let mut out = BytesMut::new();
         while !self.ended && out.len() < BATCH_BYTES {
+            if self.caller.services.is_draining() {
+                self.take_leave(&mut out);
+                break;
+            }
             if let Some(line) = self.reader.next() {
                 let outcome = self.publish(line).await;
                 write(&mut out, &outcome);
@@ -70,6 +74,13 @@ impl Lines {
             }
         }
         (!out.is_empty()).then(|| out.freeze())
+    }
+
+    /// What has been acknowledged is published; the client sends the rest to whom it connects to next.
+    fn take_leave(&mut self, out: &mut BytesMut) {
+        self.ended = true;
+        let problem = Problem::new(Code::ShuttingDown, "no further line is published");
+        write(out, &MessageOutcome::refused(problem));
     }
 
     async fn read_more(&mut self, out: &mut BytesMut) {
@@ -158,6 +169,14 @@ mod tests {
         let answer = broker.post("/v1/publish", NDJSON, lines).await;
         assert_eq!(answer.lines().count(), 1000);
         assert!(answer.contains("\"offset\":1000,"));
+    }
+
+    #[actix_web::test]
+    async fn a_broker_that_shuts_down_ends_the_stream_with_an_error() {
+        let broker = Broker::new();
+        broker.services.drain();
+        let lines = "{\"channel\":\"a\",\"data\":1}\n".repeat(2);
+        insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r#"200 {"error":{"type":"about:blank","title":"The broker is shutting down: reconnect, to another or to the next.","status":503,"detail":"no further line is published","code":"shutting_down","retryable":true}}"#);
     }
 
     #[actix_web::test]

@@ -27,12 +27,19 @@ pub(super) async fn publish(
     parameters: Query<Parameters>,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let message = Publish {
-        channel: channel.0.clone(),
-        event: query::event(parameters.0.event.as_deref())?,
-        idempotency_key: idempotency_key(request.headers())?,
-        payload: content::read(&request, body, &caller.services.config.limits).await?,
+    let limits = &caller.services.config.limits;
+    let read = async {
+        Ok(Publish {
+            channel: channel.0.clone(),
+            event: query::event(parameters.0.event.as_deref())?,
+            idempotency_key: idempotency_key(request.headers())?,
+            payload: content::read(&request, body, limits).await?,
+        })
     };
+    let message = read.await.inspect_err(|problem: &Problem| {
+        // What never reaches the session is not counted there.
+        caller.services.metrics.publications.refused(problem.code());
+    })?;
     let published = session::publish(&caller.services, &caller.publisher, message).await?;
     answer::json(&Receipt::new(&channel.0, &published))
 }
@@ -104,6 +111,8 @@ mod tests {
         insta::assert_snapshot!(broker.post(PATH, msgpack, vec![0x91; 200_000]).await, @r#"400 {"type":"about:blank","title":"The body or frame is not MessagePack.","status":400,"detail":"values are nested more than 128 deep","code":"bad_msgpack","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, "text/plain", &b"a\xff"[..]).await, @r#"400 {"type":"about:blank","title":"Text is not UTF-8.","status":400,"detail":"text is not UTF-8 at byte 1","code":"bad_utf8","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, "text/plain; charset=latin1", "a").await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"the charset is latin1: send UTF-8","code":"unsupported_media_type","retryable":false}"#);
+        let counted = "widecast_messages_refused_total{code=\"bad_msgpack\"} 2\n";
+        assert!(broker.get("/metrics").await.contains(counted));
         insta::assert_snapshot!(broker.post(PATH, "application/x-ndjson", "{}").await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"application/x-ndjson is for POST /v1/publish: one message has one value","code":"unsupported_media_type","retryable":false}"#);
     }
 
