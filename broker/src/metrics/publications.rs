@@ -14,6 +14,13 @@ struct RefusalLabels {
     code: &'static str,
 }
 
+impl From<Code> for RefusalLabels {
+    fn from(code: Code) -> Self {
+        let code = code.as_str();
+        Self { code }
+    }
+}
+
 /// Figures about publications.
 #[derive(Debug, Clone)]
 pub struct Publications {
@@ -37,6 +44,10 @@ impl Publications {
             // 25 µs to 6.5 s: from the memory engine to a networked one in trouble.
             duration: Histogram::new(exponential_buckets(0.000_025, 4.0, 10)),
         };
+        // A figure that is absent until something happens cannot be alerted on.
+        for &code in Code::ALL {
+            drop(metrics.refused.get_or_create(&code.into()));
+        }
         metrics.name(registry);
         metrics
     }
@@ -73,10 +84,7 @@ impl Publications {
 
     /// A message was not accepted.
     pub fn refused(&self, code: Code) {
-        let labels = RefusalLabels {
-            code: code.as_str(),
-        };
-        self.refused.get_or_create(&labels).inc();
+        self.refused.get_or_create(&code.into()).inc();
     }
 
     /// A message was accepted, this long after it had been admitted.

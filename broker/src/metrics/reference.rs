@@ -5,9 +5,8 @@ use std::path::Path;
 use std::{env, fs};
 
 use super::{Exposition, Metrics, render};
-use widecast_protocol::Code;
 
-/// One line of the table: what OpenMetrics says of a metric.
+/// One line of the table: what the older text form says of a metric, whose names are those of queries.
 struct Row<'a> {
     name: &'a str,
     kind: &'a str,
@@ -21,7 +20,7 @@ fn labels(text: &str, name: &str) -> String {
         .lines()
         .filter_map(|line| line.strip_prefix(name))
         .filter_map(|rest| rest.split_once('{'))
-        .filter(|(suffix, _)| ["", "_total", "_info", "_bucket"].contains(suffix))
+        .filter(|(suffix, _)| ["", "_bucket"].contains(suffix))
         .find_map(|(_, labels)| labels.rsplit_once('}'));
     let labels = sample.map_or("", |(labels, _)| labels).split(',');
     let names = labels.filter_map(|label| label.split_once('='));
@@ -52,9 +51,7 @@ fn rows(text: &str) -> Vec<Row<'_>> {
 
 fn table() -> String {
     let metrics = Metrics::new();
-    // The one family that has no sample before something happens.
-    metrics.publications.refused(Code::Forbidden);
-    let text = render(&metrics, Exposition::OpenMetrics).unwrap();
+    let text = render(&metrics, Exposition::Prometheus).unwrap();
     let mut table = "| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for row in rows(&text) {
         let Row {
