@@ -1,0 +1,4 @@
+export { encode } from "./encode.js";
+export { fromJson } from "./json.js";
+export { Reader } from "./reader.js";
+export { type Encoded, Writer } from "./writer.js";

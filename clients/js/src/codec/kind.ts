@@ -1,0 +1,52 @@
+/** What structured clone makes of an object, as far as its parts are concerned. */
+
+export const enum Kind {
+  Object,
+  Array,
+  Map,
+  Set,
+  Error,
+  /** A typed array or `DataView`. */
+  View,
+  /** What holds no other values, or cannot be cloned. */
+  Leaf,
+}
+
+/** The name that an object goes by: that of its interface, after it has been cloned. */
+export function tagOf(value: object): string {
+  return Object.prototype.toString.call(value).slice(8, -1);
+}
+
+export function kindOf(value: object): Kind {
+  if (Array.isArray(value)) return Kind.Array;
+  if (ArrayBuffer.isView(value)) return Kind.View;
+  return KINDS[tagOf(value)] ?? Kind.Leaf;
+}
+
+const KINDS: Record<string, Kind> = {
+  Object: Kind.Object,
+  Arguments: Kind.Object,
+  Map: Kind.Map,
+  Set: Kind.Set,
+  Error: Kind.Error,
+  DOMException: Kind.Error,
+};
+
+/** The values that an object holds. */
+export function contents(value: object): unknown[] {
+  switch (kindOf(value)) {
+    case Kind.Object:
+    case Kind.Array:
+      return Object.values(value);
+    case Kind.Map:
+      return [...(value as Map<unknown, unknown>)].flat();
+    case Kind.Set:
+      return [...(value as Set<unknown>)];
+    case Kind.Error:
+      return Object.hasOwn(value, "cause") ? [(value as Error).cause] : [];
+    case Kind.View:
+      return [(value as ArrayBufferView).buffer];
+    default:
+      return [];
+  }
+}
