@@ -48,15 +48,19 @@ test("an EventSource that is cut off comes back by itself and misses nothing", a
   }
 });
 
-test("an EventSource on two channels resumes in both, also when it had heard nothing", async (t) => {
+// Unlike browsers, this package takes no `id:` from a block without data, which is how the broker's streams begin: it has
+// to hear something before it can resume. The Rust tests cover the case of nothing heard.
+test("an EventSource on two channels resumes in both", async (t) => {
   const broker = await startBroker(t);
   const proxy = await startProxy(t, broker.url);
   const { source, inbox } = await open(t, `${proxy.url}/v1/sse?channel=a&channel=b`);
+  await broker.publish("a", "a1");
+  assert.equal((await inbox.next()).data, "a1");
   const back = once(source, "open");
   proxy.cut();
-  await broker.publish("a", "a1");
+  await broker.publish("a", "a2");
   await broker.publish("b", "b1");
   await within("the event stream is back", () => back);
   const heard = [(await inbox.next()).data, (await inbox.next()).data];
-  assert.deepEqual(heard.sort(), ["a1", "b1"]);
+  assert.deepEqual(heard.sort(), ["a2", "b1"]);
 });
