@@ -1,5 +1,7 @@
 //! `[limits]`: how much one client may ask for at once.
 
+use widecast_protocol::ChannelName;
+
 use super::byte_count::ByteCount;
 use super::section::settings;
 
@@ -10,6 +12,8 @@ settings! {
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=268_435_456;
         /// The largest body of an HTTP request that carries several messages or commands.
         request_bytes: ByteCount, "request_bytes" = ByteCount::mebibytes(8), within 1..=1_073_741_824;
+        /// The longest name of a channel.
+        channel_name_bytes: usize, "channel_name_bytes" = ChannelName::MAX_BYTES, within 1..=255;
         /// How many channels one session may join.
         channels_per_session: usize, "channels_per_session" = 256, within 1..=1_000_000;
         /// How many messages one batch may have.

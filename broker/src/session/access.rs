@@ -30,11 +30,18 @@ impl Right {
     }
 }
 
-/// Makes sure that the channel's namespace allows something.
+/// Makes sure that the channel's namespace allows something, and that its name is not too long.
 ///
 /// # Errors
-/// `forbidden` when it does not.
+/// `forbidden` or `bad_channel_name`.
 pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
+    let limit = services.config.limits.channel_name_bytes;
+    let actual = channel.as_str().len();
+    if actual > limit {
+        let detail =
+            format!("the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}");
+        return Err(Refusal::new(Code::BadChannelName, detail));
+    }
     let rules = services.config.namespace(channel);
     let switch = match right {
         Right::Publish => rules.publish,
@@ -48,4 +55,22 @@ pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Resu
     let right = right.as_str();
     let detail = format!("the namespace of {channel} does not allow {right}");
     Err(Refusal::new(Code::Forbidden, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::testing::Broker;
+
+    #[test]
+    fn a_name_longer_than_the_setting_is_refused_with_limit_and_length() {
+        let broker = Broker::with(|config| config.limits.channel_name_bytes = 5);
+        let refusal = |name: &str| {
+            let channel = ChannelName::parse(name).unwrap();
+            require(&broker.services, &channel, Right::Publish).map_err(|refusal| refusal.detail)
+        };
+        assert_eq!(refusal("abcde"), Ok(()));
+        let detail = "the channel name has 6 bytes, limits.channel_name_bytes allows 5";
+        assert_eq!(refusal("abcdef"), Err(detail.to_owned()));
+    }
 }
