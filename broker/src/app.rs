@@ -65,11 +65,13 @@ async fn serve(config: Config) -> Result<(), RunError> {
         connections: connections.clone(),
         head_timeout: HEAD_TIMEOUT,
     };
-    let served = Arc::clone(&services);
-    let ended = leaving.clone();
-    let ended = move || ended.clone().begun();
-    let server = net::serve(listeners, &options, ended, move || {
-        application(&served, &leaving)
+    let for_workers = Arc::clone(&services);
+    let leave_begins = {
+        let leaving = leaving.clone();
+        move || leaving.clone().begun()
+    };
+    let server = net::serve(listeners, &options, leave_begins, move || {
+        application(&for_workers, &leaving)
     })?;
     for address in bound {
         tracing::info!("listening on http://{address}");
@@ -99,7 +101,7 @@ fn services(config: &Arc<Config>, metrics: Arc<Metrics>) -> Arc<Services> {
         presence_grace: config.presence.grace,
         ..MemorySettings::default()
     };
-    let clock = Arc::new(SystemClock::default());
+    let clock = Arc::new(SystemClock);
     let deliver = Arc::clone(&routes) as Arc<dyn crate::engine::Deliver>;
     let engine = Arc::new(MemoryEngine::new(settings, clock, deliver));
     actix_rt::spawn(engine.tend());

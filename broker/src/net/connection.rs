@@ -206,10 +206,11 @@ impl Connection {
     }
 
     fn flushed(&self) {
-        if self.owner.get() == Owner::Leaving && !self.head_written.replace(true) {
-            if let Some(waker) = self.leaving.borrow_mut().take() {
-                waker.wake();
-            }
+        if self.owner.get() == Owner::Leaving
+            && !self.head_written.replace(true)
+            && let Some(waker) = self.leaving.borrow_mut().take()
+        {
+            waker.wake();
         }
     }
 }

@@ -176,13 +176,13 @@ impl Fanout {
             if watch.own_id == member.id {
                 continue;
             }
-            let bytes = match encoded.iter().find(|(wire, _)| *wire == watch.wire) {
-                Some((_, bytes)) => bytes.clone(),
-                None => {
-                    let bytes = watch.wire.encode(&frame(channel, change));
-                    encoded.push((watch.wire, bytes.clone()));
-                    bytes
-                }
+            let known = encoded.iter().find(|(wire, _)| *wire == watch.wire);
+            let bytes = if let Some((_, bytes)) = known {
+                bytes.clone()
+            } else {
+                let bytes = watch.wire.encode(&frame(channel, change));
+                encoded.push((watch.wire, bytes.clone()));
+                bytes
             };
             subscriber.outbox.push_frame(bytes);
         }
@@ -207,4 +207,5 @@ fn count_dropped(policy: SlowConsumer, messages: u64, metrics: &Metrics) {
 }
 
 #[cfg(test)]
+#[path = "fanout_tests.rs"]
 mod tests;

@@ -488,4 +488,5 @@ fn merge_gaps(queue: &mut VecDeque<Item>) {
 }
 
 #[cfg(test)]
+#[path = "outbox_tests.rs"]
 mod tests;

@@ -39,6 +39,9 @@ pub struct Shard {
 
 impl Shard {
     /// Starts the shard of the current thread.
+    ///
+    /// # Panics
+    /// Outside an actix system.
     pub fn start(
         routes: &Arc<Routes>,
         engine: &Arc<dyn Engine>,

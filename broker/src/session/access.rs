@@ -38,8 +38,9 @@ pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Resu
     let limit = services.config.limits.channel_name_bytes;
     let actual = channel.as_str().len();
     if actual > limit {
-        let detail =
-            format!("the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}");
+        let detail = format!(
+            "the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}"
+        );
         return Err(Refusal::new(Code::BadChannelName, detail));
     }
     let rules = services.config.namespace(channel);

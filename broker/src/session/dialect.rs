@@ -105,11 +105,9 @@ impl Dialect {
                 websocket::close(code.close_code(), code.meaning())
             }),
             Self::RawPoll(_) => GapForm::Closes,
-            Self::RawSse(Span::One) => GapForm::Told(|channel, cursor| sse::gap(channel, cursor)),
-            Self::RawSse(Span::Several) => {
-                GapForm::Told(|channel, cursor| sse::gap_of_several(channel, cursor))
-            }
-            Self::RawNdjson(_) => GapForm::Told(|channel, cursor| ndjson::gap(channel, cursor)),
+            Self::RawSse(Span::One) => GapForm::Told(sse::gap),
+            Self::RawSse(Span::Several) => GapForm::Told(sse::gap_of_several),
+            Self::RawNdjson(_) => GapForm::Told(ndjson::gap),
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => GapForm::Told(match wire {
                 Wire::JsonWebSocket => |channel, cursor| gap(Wire::JsonWebSocket, channel, cursor),
                 Wire::MessagePackWebSocket => {

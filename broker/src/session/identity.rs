@@ -51,6 +51,9 @@ fn random_text() -> String {
 }
 
 /// A new sender key, for a client that did not choose one.
+///
+/// # Panics
+/// When the system has no randomness.
 pub fn random_sender() -> SenderKey {
     SenderKey::parse(&random_text()).expect("32 letters and digits are a sender key")
 }

@@ -55,9 +55,10 @@ async fn raw(
 }
 
 fn envelope(request: &HttpRequest, subscription: Subscription) -> Result<HttpResponse, Problem> {
-    let (wire, content_type) = match subscription.msgpack {
-        true => (Wire::MessagePackStream, MSGPACK),
-        false => (Wire::JsonNdjson, NDJSON),
+    let (wire, content_type) = if subscription.msgpack {
+        (Wire::MessagePackStream, MSGPACK)
+    } else {
+        (Wire::JsonNdjson, NDJSON)
     };
     let dialect = Dialect::Envelope(wire);
     let session = open(

@@ -37,7 +37,7 @@ impl Subscription {
         let Query(pairs) = Query::<Vec<(String, String)>>::of(request)?;
         let last = |name: &str| {
             let values = pairs.iter().filter(|(key, _)| key == name);
-            values.map(|(_, value)| value.as_str()).last()
+            values.map(|(_, value)| value.as_str()).next_back()
         };
         let cursor_text = last_event_id(request).or_else(|| last("cursor").map(str::to_owned));
         let session = last("session").map(str::to_owned);

@@ -53,9 +53,10 @@ fn find_or_open(
 ) -> Result<(SessionId, Listed), Problem> {
     match subscription.session.as_deref() {
         Some("new") => {
-            let wire = match subscription.msgpack {
-                true => Wire::MessagePackStream,
-                false => Wire::JsonNdjson,
+            let wire = if subscription.msgpack {
+                Wire::MessagePackStream
+            } else {
+                Wire::JsonNdjson
             };
             let dialect = Dialect::EnvelopePoll(wire);
             let identity = subscription.identity.clone();
