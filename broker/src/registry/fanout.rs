@@ -69,6 +69,11 @@ impl Fanout {
         }
     }
 
+    /// How far a subscription is, unless it is still catching up.
+    pub(super) fn place(&self, key: usize) -> Option<Position> {
+        self.subscriptions.get(key)?.place(self.last)
+    }
+
     /// Delivers a message to everybody, or keeps it until what is missing before it is there.
     pub(super) fn arrived(&mut self, message: &Arc<EncodedMessage>, metrics: &Metrics) -> Next {
         if let Some(filling) = &mut self.filling {

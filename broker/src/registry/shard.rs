@@ -235,6 +235,12 @@ impl Membership {
         subscription.subscriber.push(message)
     }
 
+    /// How far the session is, unless it is still catching up.
+    pub fn place(&self) -> Option<Position> {
+        let channels = self.shard.channels.borrow();
+        channels.get(&self.channel)?.place(self.key)
+    }
+
     /// Everything up to `seen` has been delivered: from now on messages are delivered as they come.
     pub fn go_live(&self, seen: Position) -> CatchUp {
         let mut channels = self.shard.channels.borrow_mut();

@@ -181,6 +181,15 @@ impl Subscription {
         }
     }
 
+    /// How far the subscription is, once it hears messages as they come and the newest that came is `last`.
+    pub(super) fn place(&self, last: Option<Position>) -> Option<Position> {
+        let State::Live { seen } = &self.state else {
+            return None;
+        };
+        let further = |last: &Position| last.epoch != seen.epoch || last.offset > seen.offset;
+        Some(last.filter(further).unwrap_or(*seen))
+    }
+
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live { .. })
     }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use widecast_protocol::ChannelName;
+use widecast_protocol::{ChannelName, Position};
 
 use crate::registry::Membership;
 
@@ -12,6 +12,8 @@ pub(super) struct Joined {
     pub(super) membership: Rc<Membership>,
     /// Whether the session is listed as a member there.
     pub(super) is_present: bool,
+    /// Where the session began to hear it.
+    pub(super) beginning: Option<Position>,
 }
 
 /// The channels a session has joined, each once.
@@ -32,6 +34,12 @@ impl Channels {
     fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
         self.0
             .binary_search_by(|joined| joined.membership.channel().cmp(channel))
+    }
+
+    /// A place after which the session hears everything: the newest that is known.
+    pub(super) fn place(&self, channel: &ChannelName) -> Option<Position> {
+        let joined = &self.0[self.find(channel).ok()?];
+        joined.membership.place().or(joined.beginning)
     }
 
     /// Adds a channel, or takes the place of the same.

@@ -67,6 +67,7 @@ impl Session {
         self.channels.borrow_mut().insert(Joined {
             membership: Rc::clone(&membership),
             is_present: joining.presence.is_some(),
+            beginning: joining.since,
         });
         let since = joining.since;
         let (replay, members) = match self.arrive(&joining).await {
@@ -274,6 +275,11 @@ async fn send_past(
 }
 
 impl Session {
+    /// A place in a channel that is joined after which the session hears everything.
+    pub(super) fn place(&self, channel: &ChannelName) -> Option<Position> {
+        self.channels.borrow().place(channel)
+    }
+
     fn note_place(&self, channel: &ChannelName, position: Position) {
         if let Some(vector) = self.vector() {
             vector.borrow_mut().set(channel, position);

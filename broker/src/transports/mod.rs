@@ -9,6 +9,7 @@ mod event_stream;
 mod http_stream;
 mod long_poll;
 mod messages;
+mod one_way;
 mod opening;
 mod query;
 mod session_poll;
@@ -19,6 +20,9 @@ use actix_web::web::ServiceConfig;
 
 use crate::http::Endpoint;
 
+use event_stream::EventStream;
+use http_stream::HttpStream;
+
 pub use messages::{Message, Messages};
 
 /// Mounts the transports.
@@ -27,10 +31,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .stream(websocket::raw)
         .mount(app);
     Endpoint::at("/channels/{channel}/sse")
-        .stream(event_stream::one)
+        .stream(one_way::one::<EventStream>)
         .mount(app);
     Endpoint::at("/channels/{channel}/stream")
-        .stream(http_stream::one)
+        .stream(one_way::one::<HttpStream>)
         .mount(app);
     Endpoint::at("/channels/{channel}/poll")
         .get(long_poll::one)
@@ -39,10 +43,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .stream(websocket::envelope)
         .mount(app);
     Endpoint::at("/v1/sse")
-        .stream(event_stream::several)
+        .stream(one_way::several::<EventStream>)
         .mount(app);
     Endpoint::at("/v1/stream")
-        .stream(http_stream::several)
+        .stream(one_way::several::<HttpStream>)
         .mount(app);
     Endpoint::at("/v1/poll")
         .get(long_poll::several)

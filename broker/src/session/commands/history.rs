@@ -8,6 +8,8 @@ use crate::session::access::{Right, require};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
+use super::place;
+
 /// Answers with past messages, oldest first: those after `since`, or the newest.
 pub(in crate::session) async fn history(
     session: &Session,
@@ -17,15 +19,7 @@ pub(in crate::session) async fn history(
     let services = session.services();
     let channel = request.channel;
     require(services, &channel, Right::History)?;
-    let since = match &request.since {
-        None => None,
-        Some(cursor) => Some(cursor.position(&channel).ok_or_else(|| {
-            Refusal::new(
-                Code::BadCursor,
-                format!("the cursor is of other channels than {channel}"),
-            )
-        })?),
-    };
+    let since = place(request.since.as_ref(), &channel)?;
     let most = services.config.limits.messages_per_history;
     let query = HistoryQuery {
         since,

@@ -9,22 +9,29 @@ use crate::session::join::Joining;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
-/// Joins a channel. Asking again for a channel that is joined already moves the session to the new cursor.
+use super::place;
+
+/// Joins a channel. Asking again for one that is joined already moves the session to the new cursor; without one it stays
+/// where it is.
 pub(in crate::session) async fn subscribe(
     session: &Rc<Session>,
     id: Option<CommandId>,
     subscribe: Subscribe,
 ) -> Result<(), Refusal> {
     let channel = subscribe.channel;
-    let since = match &subscribe.cursor {
-        None => None,
-        Some(cursor) => Some(cursor.position(&channel).ok_or_else(|| {
-            Refusal::new(
-                Code::BadCursor,
-                format!("the cursor is of other channels than {channel}"),
-            )
-        })?),
-    };
+    let since = place(subscribe.cursor.as_ref(), &channel)?;
+    let asks_nothing_new =
+        since.is_none() && subscribe.history.is_none() && subscribe.presence.is_none();
+    if asks_nothing_new && let Some(cursor) = session.place(&channel) {
+        session.reply(&Reply::Subscribed {
+            id,
+            channel,
+            cursor,
+            recovered: true,
+            members: None,
+        });
+        return Ok(());
+    }
     session.leave(&channel);
     let arrival = session
         .join(Joining {
