@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::cursor::Cursor;
-use crate::name::{ChannelName, EventName, IdempotencyKey};
+use crate::name::{ChannelName, EventName, IdempotencyKey, MessageId};
 use crate::payload::Payload;
 
 /// What a client chose to tell the answers to its commands apart: a whole number, or 1–64 bytes of text.
@@ -108,6 +108,8 @@ pub struct Publish {
     pub event: Option<EventName>,
     /// Makes a repetition harmless.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// What receivers know it by; without an idempotency key, it is one.
+    pub message_id: Option<MessageId>,
 }
 
 /// Asks for past messages, oldest first.

@@ -111,6 +111,7 @@ impl EncodedMessage {
             + message.channel.as_str().len()
             + message.origin.as_str().len()
             + event
+            + message.id.as_ref().map_or(0, |id| id.as_str().len())
     }
 
     fn form(&self, form: WireForm) -> &Bytes {
@@ -191,6 +192,9 @@ impl EncodedMessage {
             .optional(message.event.as_ref(), |item, event| {
                 item.text("event", event.as_str())
             })
+            .optional(message.id.as_ref(), |item, id| {
+                item.text("message_id", id.as_str())
+            })
             .text("origin", message.origin.as_str())
             .number("timestamp", message.timestamp_ms)
             .field("data", |out| self.write_json_data(out))
@@ -243,12 +247,18 @@ impl EncodedMessage {
     /// Room for everything but the data: what the longest envelope has besides its names.
     fn envelope_bytes(&self) -> usize {
         const FIXED_BYTES: usize = 160;
+        /// What stands around an id.
+        const ID_BYTES: usize = 16;
         let message = &self.message;
         let event = message
             .event
             .as_ref()
             .map_or(0, |event| event.as_str().len());
-        FIXED_BYTES + message.channel.as_str().len() + event + message.origin.as_str().len()
+        let id = message
+            .id
+            .as_ref()
+            .map_or(0, |id| ID_BYTES + id.as_str().len());
+        FIXED_BYTES + message.channel.as_str().len() + event + id + message.origin.as_str().len()
     }
 }
 
@@ -256,7 +266,7 @@ impl EncodedMessage {
 mod tests {
     use super::*;
     use crate::message::{Epoch, Offset, Origin};
-    use crate::name::{ChannelName, EventName};
+    use crate::name::{ChannelName, EventName, MessageId};
     use crate::payload::Payload;
 
     const FORMS: [WireForm; WireForm::COUNT] = [
@@ -275,6 +285,7 @@ mod tests {
             channel: ChannelName::parse("news").unwrap(),
             payload,
             event: event.map(|event| EventName::parse(event).unwrap()),
+            id: None,
             origin: Origin::verified("https://example.org"),
             offset: Offset(7),
             epoch: Epoch(35),
@@ -381,6 +392,24 @@ mod tests {
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
         MessagePackStream \x00\x00\x00e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        "#);
+    }
+
+    #[test]
+    fn receivers_are_shown_what_the_sender_called_it() {
+        let mut message = encoded(Payload::null(), None).message;
+        message.id = MessageId::parse("m-1").ok();
+        let message = EncodedMessage::new(message);
+        let line = |form| message.bytes(form).escape_ascii().to_string();
+        let forms = [
+            WireForm::JsonNdjson,
+            WireForm::MessagePackStream,
+            WireForm::RawNdjson,
+        ];
+        insta::assert_snapshot!(forms.map(line).join("\n"), @r#"
+        {\"type\":\"message\",\"channel\":\"news\",\"data\":null,\"message_id\":\"m-1\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
+        \x00\x00\x00n\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xc0\xaamessage_id\xa3m-1\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
+        {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"message_id\":\"m-1\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":null}\n
         "#);
     }
 

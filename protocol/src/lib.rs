@@ -22,6 +22,6 @@ pub use command::{Command, CommandId, CommandKind};
 pub use cursor::{Cursor, CursorVector, Position};
 pub use encoded::{EncodedMessage, WireForm};
 pub use message::{Epoch, Message, Offset, Origin};
-pub use name::{ChannelName, EventName, IdempotencyKey, SenderKey, SessionId};
+pub use name::{ChannelName, EventName, IdempotencyKey, MessageId, SenderKey, SessionId};
 pub use payload::{Payload, PayloadKind};
 pub use reply::{Member, Reply};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use crate::name::{ChannelName, EventName, SenderKey};
+use crate::name::{ChannelName, EventName, MessageId, SenderKey};
 use crate::payload::Payload;
 
 /// The place of a message in its channel's epoch: 1, 2, 3… without holes. 0 is the place before the first.
@@ -101,6 +101,8 @@ pub struct Message {
     pub payload: Payload,
     /// The name of the event, for those who listen to some only.
     pub event: Option<EventName>,
+    /// What the sender called it: a receiver that has it from elsewhere already knows it by this.
+    pub id: Option<MessageId>,
     /// Who published.
     pub origin: Origin,
     /// Its place in the epoch.

@@ -216,6 +216,35 @@ impl IdempotencyKey {
     }
 }
 
+/// What a sender calls its message, 1–64 visible ASCII characters: shown to all who receive it, so that one that reaches
+/// them on several ways is known again.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct MessageId(Arc<str>);
+
+shown_text!(MessageId);
+
+impl MessageId {
+    /// The greatest length in characters.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Checks and takes a message id.
+    ///
+    /// # Errors
+    /// When the id is not 1–64 visible ASCII characters.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check("message id", text, Self::MAX_LENGTH, |c| {
+            c.is_ascii_graphic()
+        })?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl From<&MessageId> for IdempotencyKey {
+    fn from(id: &MessageId) -> Self {
+        Self(Arc::clone(&id.0))
+    }
+}
+
 /// The unguessable name of a session, made by the broker; who knows it can send commands as the session.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SessionId(Arc<str>);

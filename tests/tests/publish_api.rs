@@ -159,6 +159,8 @@ async fn a_batch_has_a_result_for_each_message_and_a_bad_one_stops_no_other() ->
         { "channels": ["news"], "data": 3, "event": "bad\nname" },
         { "channels": ["news"], "data": 4, "event": "good", "idempotency_key": "k" },
         { "channels": ["news"], "data": 5, "idempotency_key": "k" },
+        { "channels": ["news"], "data": 6, "message_id": "m" },
+        { "channels": ["news"], "data": 7, "message_id": "m" },
     ] });
     for (content_type, body) in [
         ("application/json", serde_json::to_vec(&batch)?),
@@ -167,7 +169,7 @@ async fn a_batch_has_a_result_for_each_message_and_a_bad_one_stops_no_other() ->
         let answer = broker.post("/v1/publish", content_type, body).await?;
         assert_eq!(answer.status, 200, "{answer:?}");
         let results = answer.body["results"].as_array().context("results")?;
-        assert_eq!(results.len(), 6, "{:#}", answer.body);
+        assert_eq!(results.len(), 8, "{:#}", answer.body);
         let codes: Vec<_> = results.iter().map(|result| found(result, "code")).collect();
         assert_eq!(
             codes[1],
@@ -179,8 +181,10 @@ async fn a_batch_has_a_result_for_each_message_and_a_bad_one_stops_no_other() ->
         assert!(codes[2].is_some(), "data is missing: {:#}", answer.body);
         assert_eq!((&codes[0], &codes[4], &codes[5]), (&None, &None, &None));
         assert_eq!(found(&results[5], "duplicate"), Some(json!(true)));
+        assert_eq!(found(&results[7], "duplicate"), Some(json!(true)));
     }
-    assert_eq!(subscriber.data(3).await?, [json!(1), json!(4), json!(1)]);
+    let heard = [json!(1), json!(4), json!(6), json!(1)];
+    assert_eq!(subscriber.data(4).await?, heard);
     Ok(())
 }
 

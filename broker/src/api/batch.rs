@@ -79,6 +79,7 @@ pub(super) async fn publish_one(
             payload: message.payload.clone(),
             event: message.event.clone(),
             idempotency_key: message.idempotency_key.clone(),
+            message_id: message.message_id.clone(),
         };
         let published = session::publish(&caller.services, &caller.publisher, publish).await;
         outcome.push(channel, published);

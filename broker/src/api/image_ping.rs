@@ -44,6 +44,7 @@ pub(super) async fn publish_by_image(
         channel,
         payload: Payload::text(data),
         idempotency_key: None,
+        message_id: None,
     };
     session::publish(&caller.services, &caller.publisher, message).await?;
     Ok(answer::bytes("image/gif", Bytes::from_static(PIXEL)))

@@ -33,6 +33,7 @@ pub(super) async fn publish(
             channel: channel.0.clone(),
             event: query::event(parameters.0.event.as_deref())?,
             idempotency_key: idempotency_key(request.headers())?,
+            message_id: None,
             payload: content::read(&request, body, limits).await?,
         })
     };

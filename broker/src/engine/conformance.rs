@@ -72,6 +72,7 @@ pub(super) fn publication(channel: &str, text: &str) -> Publication {
         origin: Origin::unknown(),
         sender: None,
         idempotency_key: None,
+        id: None,
         history: HistoryLimits::default(),
     }
 }

@@ -1,7 +1,7 @@
 //! What goes into an engine, and what comes back.
 
 use widecast_protocol::{
-    ChannelName, EventName, IdempotencyKey, Origin, Payload, Position, SenderKey,
+    ChannelName, EventName, IdempotencyKey, MessageId, Origin, Payload, Position, SenderKey,
 };
 
 use crate::history::HistoryLimits;
@@ -21,6 +21,8 @@ pub struct Publication {
     pub sender: Option<SenderKey>,
     /// Makes a repetition within the window harmless.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// What the sender calls it.
+    pub id: Option<MessageId>,
     /// How much history the channel's namespace keeps.
     pub history: HistoryLimits,
 }

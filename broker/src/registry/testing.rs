@@ -10,6 +10,7 @@ pub(super) fn message(channel: &str, offset: u64) -> Arc<EncodedMessage> {
         channel: ChannelName::parse(channel).unwrap(),
         payload: Payload::text(format!("{channel} {offset}")),
         event: None,
+        id: None,
         origin: Origin::unknown(),
         offset: Offset(offset),
         epoch: Epoch(1),

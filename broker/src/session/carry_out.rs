@@ -83,6 +83,7 @@ impl Session {
             payload,
             event: None,
             idempotency_key: None,
+            message_id: None,
         };
         if let Err(refusal) = publish(self.services(), &self.publisher(), message).await {
             self.fail(refusal);

@@ -89,7 +89,11 @@ async fn hand_over(
         event: message.event,
         origin: who.origin.clone(),
         sender: who.sender.clone(),
-        idempotency_key: message.idempotency_key,
+        // An id names one message: the same id again is the same message again.
+        idempotency_key: message
+            .idempotency_key
+            .or_else(|| message.message_id.as_ref().map(Into::into)),
+        id: message.message_id,
         history,
     };
     Ok(services.engine.publish(publication).await?)

@@ -6,7 +6,7 @@ use super::command::{MESSAGES, MESSAGES_LIMIT, NO_MESSAGE, publish_fields};
 use super::field::{List, PublishFields};
 use super::source::{JsonSource, MessagePackSource, Shape, Source};
 use super::{Codec, DecodeError};
-use crate::name::{ChannelName, EventName, IdempotencyKey};
+use crate::name::{ChannelName, EventName, IdempotencyKey, MessageId};
 use crate::payload::Payload;
 
 /// A message to publish on one or several channels.
@@ -20,6 +20,8 @@ pub struct BatchMessage {
     pub event: Option<EventName>,
     /// Makes a repetition harmless, for each channel.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// What receivers know it by; without an idempotency key, it is one.
+    pub message_id: Option<MessageId>,
 }
 
 /// Reads `{"messages":[…]}`, each message of which is read or refused for itself.
@@ -73,6 +75,7 @@ fn message(fields: Option<PublishFields<'_>>) -> Result<BatchMessage, DecodeErro
         payload: content.payload,
         event: content.event,
         idempotency_key: content.idempotency_key,
+        message_id: content.message_id,
     })
 }
 
@@ -105,8 +108,8 @@ mod tests {
         );
         let messages = decode_batch(Codec::Json, &json).unwrap();
         insta::assert_snapshot!(shown(&messages), @r#"
-        BatchMessage { channels: ["a", "b"], payload: Payload { kind: Json, bytes: b"{\"n\":1}" }, event: Some("e"), idempotency_key: Some("k") }
-        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None }
+        BatchMessage { channels: ["a", "b"], payload: Payload { kind: Json, bytes: b"{\"n\":1}" }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
+        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None }
         bad_command: `channels` is missing: expected one channel at least
         bad_command: `channels`: expected the names of channels as an array of strings
         bad_command: `channels`: expected the names of channels as an array of strings
@@ -118,8 +121,8 @@ mod tests {
         let body = Payload::from_json(json).unwrap().to_msgpack();
         let from_msgpack = decode_batch(Codec::MessagePack, &body).unwrap();
         insta::assert_snapshot!(shown(&from_msgpack), @r#"
-        BatchMessage { channels: ["a", "b"], payload: Payload { kind: MessagePack, bytes: b"\x81\xa1n\x01" }, event: Some("e"), idempotency_key: Some("k") }
-        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None }
+        BatchMessage { channels: ["a", "b"], payload: Payload { kind: MessagePack, bytes: b"\x81\xa1n\x01" }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
+        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None }
         bad_command: `channels` is missing: expected one channel at least
         bad_command: `channels`: expected the names of channels as an array of strings
         bad_command: `channels`: expected the names of channels as an array of strings

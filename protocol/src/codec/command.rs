@@ -240,6 +240,7 @@ fn publish(mut fields: PublishFields<'_>) -> Result<Publish, DecodeError> {
         payload: content.payload,
         event: content.event,
         idempotency_key: content.idempotency_key,
+        message_id: content.message_id,
     })
 }
 
@@ -300,7 +301,7 @@ mod tests {
             {"type":"subscribe","channel":"news","cursor":"a=1-2,b=3-4","presence":{"name":"Ann"},"history":20},
             {"type":"subscribe","channel":"news","cursor":null,"presence":null,"history":null,"id":null},
             {"type":"unsubscribe","channel":"news"},
-            {"type":"publish","channel":"news","data":{"deep":[1,{}]},"event":"e","idempotency_key":"k","more":[{}]},
+            {"type":"publish","channel":"news","data":{"deep":[1,{}]},"event":"e","idempotency_key":"k","message_id":"m-1","more":[{}]},
             {"type":"publish","channel":"news","data":"text"},
             {"type":"publish","channel":"news","data":{"$type":"binary","value":"AAE="}},
             {"type":"presence","channel":"news"},
@@ -314,12 +315,12 @@ mod tests {
         None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: [("a", Position { epoch: Epoch(1), offset: Offset(2) }), ("b", Position { epoch: Epoch(3), offset: Offset(4) })] })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })
         None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
         None Unsubscribe { channel: "news" }
-        None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k") })
-        None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None })
-        None Publish(Publish { channel: "news", payload: Payload { kind: Binary, bytes: b"\0\x01" }, event: None, idempotency_key: None })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Binary, bytes: b"\0\x01" }, event: None, idempotency_key: None, message_id: None })
         None Presence { channel: "news" }
         None History(HistoryRequest { channel: "news", since: Some(One(Position { epoch: Epoch(1), offset: Offset(2) })), limit: Some(10) })
-        None Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None }), Ok(Publish { channel: "b", payload: Payload { kind: Json, bytes: b"null" }, event: None, idempotency_key: None })] }
+        None Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None, message_id: None }), Ok(Publish { channel: "b", payload: Payload { kind: Json, bytes: b"null" }, event: None, idempotency_key: None, message_id: None })] }
         None Ping
         "#);
     }
@@ -343,6 +344,7 @@ mod tests {
             {"id":7,"type":"publish","channel":"a"},
             {"id":8,"type":"publish","channel":"a","data":1,"event":"a\nb"},
             {"id":9,"type":"publish","channel":"a","data":1,"idempotency_key":"ä"},
+            {"id":10,"type":"publish","channel":"a","data":1,"message_id":" "},
             {"id":10,"type":"history","channel":"a","limit":-5},
             {"id":11,"type":"batch"},
             {"id":12,"type":"batch","messages":{}}
@@ -363,6 +365,7 @@ mod tests {
         Some(Number(7)) bad_command: `data` is missing: expected the value to publish
         Some(Number(8)) bad_event_name: event name has the forbidden character U+000A at byte 1
         Some(Number(9)) bad_idempotency_key: idempotency key has the forbidden character U+00E4 at byte 0
+        Some(Number(10)) bad_command: message id has the forbidden character U+0020 at byte 0
         Some(Number(10)) bad_command: `limit`: expected a whole number
         Some(Number(11)) bad_command: `messages` is missing: expected an array of messages
         Some(Number(12)) bad_command: `messages`: expected an array of messages
@@ -391,7 +394,7 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r#"
         expected a message: an object with `channel` and `data`
         `data` is missing: expected the value to publish
-        Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None }
+        Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None, message_id: None }
         `channel` is missing: expected the name of a channel as a string
         "#);
     }

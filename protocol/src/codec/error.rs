@@ -114,6 +114,9 @@ pub enum DecodeError {
     /// An idempotency key was refused.
     #[error(transparent)]
     IdempotencyKey(NameError),
+    /// A message id was refused.
+    #[error(transparent)]
+    MessageId(NameError),
     /// A cursor was refused.
     #[error(transparent)]
     Cursor(#[from] CursorError),
@@ -133,7 +136,8 @@ impl DecodeError {
             Self::Shape { .. }
             | Self::Missing { .. }
             | Self::WrongKind { .. }
-            | Self::UnknownType { .. } => Code::BadCommand,
+            | Self::UnknownType { .. }
+            | Self::MessageId(_) => Code::BadCommand,
             Self::ChannelName(_) => Code::BadChannelName,
             Self::EventName(_) => Code::BadEventName,
             Self::IdempotencyKey(_) => Code::BadIdempotencyKey,

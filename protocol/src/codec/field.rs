@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::DecodeError;
 use super::source::{Scalar, Shape, Source};
 use crate::cursor::Cursor;
-use crate::name::{ChannelName, EventName, IdempotencyKey};
+use crate::name::{ChannelName, EventName, IdempotencyKey, MessageId};
 use crate::payload::Payload;
 
 /// A field that has one value.
@@ -168,6 +168,7 @@ pub(super) struct PublishFields<'a> {
     data: Option<Payload>,
     event: Field<'a>,
     idempotency_key: Field<'a>,
+    message_id: Field<'a>,
 }
 
 /// What a message to publish has besides its channels.
@@ -175,6 +176,7 @@ pub(super) struct Content {
     pub(super) payload: Payload,
     pub(super) event: Option<EventName>,
     pub(super) idempotency_key: Option<IdempotencyKey>,
+    pub(super) message_id: Option<MessageId>,
 }
 
 impl<'a> PublishFields<'a> {
@@ -193,6 +195,7 @@ impl<'a> PublishFields<'a> {
             }
             "event" => self.event.read(source),
             "idempotency_key" => self.idempotency_key.read(source),
+            "message_id" => self.message_id.read(source),
             _ => source.scalar().map(|_| ()),
         }
     }
@@ -226,6 +229,7 @@ impl<'a> PublishFields<'a> {
         let key = self
             .idempotency_key
             .optional_text("idempotency_key", "a string")?;
+        let id = self.message_id.optional_text("message_id", "a string")?;
         Ok(Content {
             payload: self.data.ok_or(DecodeError::Missing {
                 field: "data",
@@ -236,6 +240,9 @@ impl<'a> PublishFields<'a> {
                 .transpose()?,
             idempotency_key: key
                 .map(|text| IdempotencyKey::parse(&text).map_err(DecodeError::IdempotencyKey))
+                .transpose()?,
+            message_id: id
+                .map(|text| MessageId::parse(&text).map_err(DecodeError::MessageId))
                 .transpose()?,
         })
     }

@@ -15,6 +15,9 @@ pub(crate) fn write_message<N: Notation>(
         .optional(message.event.as_ref(), |frame, event| {
             frame.text("event", event.as_str())
         })
+        .optional(message.id.as_ref(), |frame, id| {
+            frame.text("message_id", id.as_str())
+        })
         .text("origin", message.origin.as_str())
         .number("offset", message.offset.0)
         .shown("epoch", message.epoch)

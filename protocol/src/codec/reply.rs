@@ -163,6 +163,7 @@ mod tests {
             channel: news(),
             payload,
             event: None,
+            id: None,
             origin: Origin::unknown(),
             offset: Offset(7),
             epoch: Epoch(35),

@@ -61,6 +61,7 @@ fn message(payload: Payload) -> Message {
         channel: ChannelName::parse("chat:room").expect("the name is short"),
         payload,
         event: None,
+        id: None,
         origin: Origin::verified("https://example.org"),
         offset: Offset(1000),
         epoch: Epoch(0x1234_5678_9abc_def0),

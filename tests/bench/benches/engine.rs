@@ -67,6 +67,7 @@ fn publication(channel: &ChannelName) -> Publication {
         origin: Origin::unknown(),
         sender: None,
         idempotency_key: None,
+        id: None,
         history: HistoryLimits::default(),
     }
 }

@@ -122,6 +122,7 @@ impl Registry {
             origin: Origin::unknown(),
             sender: None,
             idempotency_key: None,
+            id: None,
             history: HistoryLimits::default(),
         }
     }

@@ -114,6 +114,7 @@ impl Channel {
             channel: publication.channel,
             payload: publication.payload,
             event: publication.event,
+            id: publication.id,
             origin: publication.origin,
             offset,
             epoch: self.epoch,
