@@ -125,8 +125,8 @@ mod tests {
         let end = text.find("[poll]").unwrap();
         insta::assert_snapshot!(&text[start..end], @r#"
         [heartbeat]
-        # How often the broker sends a heartbeat to a session that it sends nothing else: a ping, a
-        # comment or an empty line.
+        # How often the broker sends each session a heartbeat: a ping, a comment or an empty line. Pings
+        # come no more often than `timeout_ms` allows for the answer.
         # Default: 25000 · from: default
         interval_ms = 25000
         # How long a client may take to answer a ping before its connection is dropped.

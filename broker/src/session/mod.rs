@@ -14,6 +14,7 @@ mod heart;
 mod identity;
 mod inbound;
 mod join;
+mod life;
 mod polled;
 mod publisher;
 mod refusal;

@@ -18,6 +18,7 @@ use super::channels::Channels;
 use super::dialect::{Dialect, Farewell};
 use super::heart::Heart;
 use super::identity::{Identity, random_session};
+use super::life::{Care, Life};
 use super::polled::Polled;
 use super::publisher::Publisher;
 use super::services::Services;
@@ -40,15 +41,6 @@ pub struct Carrier {
     pub dialect: Dialect,
     /// Under which name it is counted.
     pub transport: Transport,
-}
-
-/// What is known of the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Life {
-    /// It has been heard since the last ping.
-    Heard,
-    /// A ping is out.
-    Asked,
 }
 
 /// One subscriber. Dropping it leaves its channels.
@@ -86,7 +78,7 @@ impl Session {
             carrier,
             channels: RefCell::default(),
             vector: carrier.dialect.tracks_places().then(Rc::default),
-            life: Cell::new(Life::Heard),
+            life: Cell::new(Life::Quiet),
             polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
         })
@@ -159,7 +151,7 @@ impl Session {
 
     /// The other end has given a sign of life.
     pub fn heard(&self) {
-        self.life.set(Life::Heard);
+        self.life.set(self.life.get().heard());
     }
 
     /// Begins the heartbeat. `address` is woken when the session has to end.
@@ -194,18 +186,19 @@ impl Session {
             self.send_heartbeat();
             return Some(interval);
         }
-        match self.life.replace(Life::Asked) {
-            Life::Heard => {
+        let (life, care) = self.life.get().look();
+        self.life.set(life);
+        match care {
+            Care::Ping => {
                 self.send_heartbeat();
                 Some(timeout)
             }
-            Life::Asked => {
-                self.worker
-                    .services
-                    .metrics
-                    .sessions
-                    .heartbeat_timeouts
-                    .inc();
+            Care::Rest if interval > timeout => Some(interval.saturating_sub(timeout)),
+            // The next ping is due already.
+            Care::Rest => self.beat(),
+            Care::GiveUp => {
+                let metrics = &self.worker.services.metrics;
+                metrics.sessions.heartbeat_timeouts.inc();
                 self.give_up();
                 None
             }
