@@ -116,6 +116,42 @@ async fn a_websocket_that_is_too_slow_is_dropped_and_the_others_hear_everything(
 }
 
 #[tokio::test]
+async fn a_session_of_polls_that_comes_too_late_is_told_and_then_gone() -> Result<()> {
+    let broker = broker().await?;
+    let subscribe = json!({ "type": "subscribe", "channel": "patient:a" });
+    let opened = broker
+        .post(
+            "/v1/poll?session=new",
+            "application/json",
+            subscribe.to_string().into_bytes(),
+        )
+        .await?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("text");
+    let session = text(&opened.body["session"])?;
+    let poll = async |cursor: &str| {
+        let query = [("session", session.as_str()), ("cursor", cursor)];
+        broker.get(&["v1", "poll"], &query).await
+    };
+    flood(&broker, "patient:a", 10).await?;
+    eventually("its messages no longer fit", async || {
+        Ok(broker.metrics().await?.sum(&["disconnect"]) >= 1.0)
+    })
+    .await?;
+    let told = poll(&text(&opened.body["cursor"])?).await?;
+    let goodbye = &told["frames"][0];
+    assert_eq!(goodbye["type"], "goodbye", "{told}");
+    assert_eq!(goodbye["code"], "slow_consumer", "{told}");
+    assert_eq!(goodbye["reconnect"], true, "{told}");
+    let last = text(&told["cursor"])?;
+    assert_eq!(poll(&last).await?["frames"], json!([]));
+    eventually("the session is gone", async || {
+        let refused = poll(&last).await.err();
+        Ok(refused.is_some_and(|error| format!("{error:?}").contains("session_not_found")))
+    })
+    .await
+}
+
+#[tokio::test]
 async fn the_oldest_messages_are_dropped_and_the_gap_is_told() -> Result<()> {
     const MESSAGES: u64 = 100;
     let broker = broker().await?;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::actor::SessionActor;
+use super::dialect::Farewell;
 use super::session::Session;
 
 /// What polls have taken of a session, and may ask for again.
@@ -22,6 +23,8 @@ pub(super) struct Polled {
     waiting: Cell<usize>,
     /// Whether a poll has come since the last look.
     came: Cell<bool>,
+    /// The frames end with a `goodbye`, because the outbox was closed.
+    end_told: Cell<bool>,
     /// A newer poll has come: the one that waits has to give way.
     superseded: Rc<Notify>,
 }
@@ -96,6 +99,24 @@ impl Session {
         }
         polled.waiting.set(polled.waiting.get() - 1);
         polled.came.set(true);
+        self.tell_end(polled);
         polled.taken()
+    }
+
+    /// Tells the polls of a session whose outbox was closed that it has ended, and ends it once they know.
+    fn tell_end(&self, polled: &Polled) {
+        let Some(code) = self.outbox().closed() else {
+            return;
+        };
+        if !polled.end_told.replace(true) {
+            let goodbye = self.dialect().farewell(&Farewell {
+                code,
+                reason: code.meaning().to_owned(),
+                reconnect_after_ms: code.retryable().then_some(0),
+            });
+            polled.frames.borrow_mut().push_back(goodbye);
+        } else if polled.frames.borrow().is_empty() {
+            self.end(code);
+        }
     }
 }
