@@ -256,6 +256,13 @@ async fn bad_cursors_are_refused_on_every_transport() -> Result<()> {
             assert_problem(&answer, Code::BadCursor);
         }
     }
+    // To begin at the end with the cursor of another channel would be a loss that nobody is told of.
+    let other = format!("cursor=other%3D{}", broker.end_of("other").await?);
+    for transport in ["sse", "stream", "poll"] {
+        let target = format!("/channels/news/{transport}?{other}");
+        let answer = ask(&broker, Method::GET, &target).await?;
+        assert_problem(&answer, Code::BadCursor);
+    }
     for transport in Transport::ALL {
         let join = Join::channel("news").from("nonsense");
         let refused = match broker.join(transport, &join).await {

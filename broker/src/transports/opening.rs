@@ -58,9 +58,16 @@ impl Opening {
         }
         let mut arrivals = Vec::with_capacity(channels.len());
         for channel in channels {
+            let since = cursor.and_then(|cursor| cursor.position(channel));
+            if cursor.is_some() && since.is_none() && session.dialect().span() == Span::One {
+                // Beginning at the end would be a loss that nobody is told of. Among several channels, one that is not in
+                // the cursor is new.
+                let detail = format!("the cursor says nothing about {channel}");
+                return Err(Problem::new(Code::BadCursor, detail));
+            }
             let joining = Joining {
                 channel: channel.clone(),
-                since: cursor.and_then(|cursor| cursor.position(channel)),
+                since,
                 history: None,
                 presence: None,
             };
