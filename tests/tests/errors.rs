@@ -399,6 +399,25 @@ async fn a_bad_command_is_answered_and_the_session_goes_on() -> Result<()> {
 }
 
 #[tokio::test]
+async fn too_many_commands_at_once_are_refused_and_the_session_goes_on() -> Result<()> {
+    let broker = Broker::with(Settings::new().key("limits.commands_per_frame", "2")).await?;
+    let mut subscriber = broker
+        .join(Transport::JsonWebSocket, &Join::channel("news"))
+        .await?;
+    let session = subscriber.envelope()?;
+    let ping = json!({ "type": "ping", "id": 1 });
+    session.send(&json!([ping, ping, ping])).await?;
+    let error = frame(session.next().await?)?;
+    assert_eq!(error["code"], "message_too_large", "{error}");
+    let text = error["message"].as_str().context("message")?;
+    assert!(text.contains("limits.commands_per_frame"), "{text}");
+    session.send(&ping).await?;
+    let pong = frame(session.next().await?)?;
+    assert_eq!(pong, json!({ "type": "pong", "id": 1 }));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_command_without_an_id_is_answered_only_if_it_fails() -> Result<()> {
     let broker = Broker::start().await?;
     let mut subscriber = broker

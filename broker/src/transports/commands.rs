@@ -8,28 +8,31 @@ use widecast_protocol::{Code, Command, SessionId};
 use crate::http::{BodyLimit, Problem, read_body};
 use crate::session::{Commands, Inbound, Listed, Services};
 
+use super::streaming::uncached;
+
 type Decoded = Result<Vec<Result<Command, Refused>>, DecodeError>;
 
 /// What a session is to do about the commands of one frame or body.
 pub(super) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
-    let commands = match decoded {
+    let commands = match decoded.and_then(|commands| no_more_than(most, commands)) {
         Ok(commands) => commands,
         Err(error) => return vec![Inbound::Unreadable(None, error)],
     };
-    if commands.len() > most {
-        let actual = commands.len();
-        let detail =
-            format!("the frame has {actual} commands, limits.commands_per_frame allows {most}");
-        return vec![Inbound::Fail {
-            code: Code::InvalidRequest,
-            detail,
-        }];
-    }
     let inbound = |command| match command {
         Ok(command) => Inbound::Command(command),
         Err(Refused { id, error }) => Inbound::Unreadable(id, error),
     };
     commands.into_iter().map(inbound).collect()
+}
+
+fn no_more_than<T>(most: usize, commands: Vec<T>) -> Result<Vec<T>, DecodeError> {
+    if commands.len() <= most {
+        return Ok(commands);
+    }
+    Err(DecodeError::TooMany {
+        what: "commands at once (limits.commands_per_frame)",
+        limit: most,
+    })
 }
 
 /// Reads the commands of a body. One that is not commands at all is a problem; single commands are answered by frames.
@@ -46,16 +49,9 @@ pub(super) async fn body_commands(
         }
         _ => Codec::Json,
     };
-    let decoded = decode_commands(codec, &body)
-        .map_err(|error| Problem::new(error.code(), error.to_string()))?;
     let most = limits.commands_per_frame;
-    let actual = decoded.len();
-    if actual > most {
-        let detail =
-            format!("the body has {actual} commands, limits.commands_per_frame allows {most}");
-        return Err(Problem::new(Code::InvalidRequest, detail));
-    }
-    Ok(inbound_of(Ok(decoded), most))
+    let commands = no_more_than(most, decode_commands(codec, &body)?)?;
+    Ok(inbound_of(Ok(commands), most))
 }
 
 /// The session of this name.
@@ -86,5 +82,5 @@ pub(super) async fn post(
         .send(Commands(commands))
         .await
         .map_err(|_| session_not_found())?;
-    Ok(HttpResponse::Accepted().json(json!({ "accepted": accepted })))
+    Ok(uncached(&mut HttpResponse::Accepted()).json(json!({ "accepted": accepted })))
 }

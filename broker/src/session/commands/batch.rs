@@ -20,7 +20,7 @@ pub(in crate::session) async fn batch(
     if actual > limit {
         let detail =
             format!("the batch has {actual} messages, limits.messages_per_batch allows {limit}");
-        return Err(Refusal::new(Code::InvalidRequest, detail));
+        return Err(Refusal::new(Code::MessageTooLarge, detail));
     }
     let mut results = Vec::with_capacity(actual);
     for message in messages {
