@@ -5,7 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use widecast_protocol::Code;
+use widecast_protocol::codec::{Codec, decode_commands};
+use widecast_protocol::value::types::EXTENSION_TYPES;
 use widecast_tests::Broker;
 
 fn read(path: &str) -> Result<String> {
@@ -114,6 +117,59 @@ fn the_table_of_codes_in_the_protocol_is_the_one_in_the_code() -> Result<()> {
             "the row should be: {}",
             expected(code)
         );
+    }
+    Ok(())
+}
+
+/// The types of the frames that the broker sends: those of replies, and `message`.
+fn sent_types() -> Result<BTreeSet<String>> {
+    let source = read("protocol/src/reply.rs")?;
+    let names = source.lines().filter_map(|line| {
+        let (_, name) = line.split_once("{ .. } => \"")?;
+        name.split('"').next().map(str::to_owned)
+    });
+    let mut names: BTreeSet<_> = names.collect();
+    anyhow::ensure!(names.contains("welcome"), "the types are no longer there");
+    names.insert("message".to_owned());
+    Ok(names)
+}
+
+/// The types of commands, as the error about an unknown one lists them.
+fn received_types() -> Result<BTreeSet<String>> {
+    let unknown = Bytes::from_static(br#"{"type":"?"}"#);
+    let refused = decode_commands(Codec::Json, &unknown)?.pop();
+    let refused = refused.and_then(Result::err).context("it is unknown")?;
+    let text = refused.error.to_string();
+    let (_, known) = text.split_once("one of ").context("a list")?;
+    Ok(known.split(", ").map(str::to_owned).collect())
+}
+
+#[test]
+fn every_type_of_frame_is_documented_and_no_other() -> Result<()> {
+    let types = &sent_types()? | &received_types()?;
+    let described = read("docs/asyncapi.yaml")?;
+    let described: BTreeSet<_> = described
+        .lines()
+        .filter_map(|line| {
+            let (_, name) = line.trim().split_once("type: { const: ")?;
+            name.strip_suffix(" }").map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(described, types, "docs/asyncapi.yaml on the left");
+    let protocol = read("docs/protocol.md")?;
+    for name in types {
+        let named = protocol.contains(&format!("`{name}`"));
+        assert!(named, "docs/protocol.md says nothing of {name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_table_of_extension_types_in_the_protocol_is_the_one_in_the_code() -> Result<()> {
+    let protocol = read("docs/protocol.md")?;
+    for known in EXTENSION_TYPES {
+        let row = format!("| {} | `{}` | {} |", known.code, known.name, known.body);
+        assert!(protocol.contains(&row), "the row should be: {row}");
     }
     Ok(())
 }
