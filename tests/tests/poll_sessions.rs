@@ -1,0 +1,162 @@
+//! Sessions of polls: frames and commands for clients that have nothing but requests.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use widecast_tests::broker::Answer;
+use widecast_tests::{Broker, Settings, message_pack, within};
+
+/// Posts commands with a poll, in either codec; gives the answer.
+async fn post(broker: &Broker, query: &str, commands: &Value, packed: bool) -> Result<Answer> {
+    let request = broker
+        .http()
+        .post(format!("{}/v1/poll?{query}", broker.base()));
+    let request = if packed {
+        let request = request
+            .header("content-type", "application/msgpack")
+            .header("accept", "application/msgpack");
+        request.body(message_pack::encode(commands)?)
+    } else {
+        request.json(commands)
+    };
+    within("the answer to a poll", async {
+        Answer::read(request.send().await?).await
+    })
+    .await
+}
+
+/// Polls until a frame of the type comes; gives it with the cursor behind it.
+async fn frame(
+    broker: &Broker,
+    session: &str,
+    cursor: &str,
+    kind: &str,
+    packed: bool,
+) -> Result<(Value, String)> {
+    let mut cursor = cursor.to_owned();
+    loop {
+        let query = format!("session={session}&cursor={cursor}");
+        let answer = post(broker, &query, &json!([]), packed).await?;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["cursor"]
+            .as_str()
+            .context("a cursor")?
+            .clone_into(&mut cursor);
+        let frames = answer.body["frames"].as_array().context("frames")?;
+        if let Some(found) = frames.iter().find(|frame| frame["type"] == kind) {
+            return Ok((found.clone(), cursor));
+        }
+    }
+}
+
+#[tokio::test]
+async fn commands_come_with_the_poll_in_json_and_message_pack() -> Result<()> {
+    let broker = Broker::start().await?;
+    for packed in [false, true] {
+        let channel = format!("news/{packed}");
+        let subscribe = json!({ "type": "subscribe", "id": 1, "channel": channel });
+        let opened = post(&broker, "session=new", &subscribe, packed).await?;
+        assert_eq!(opened.status, 200, "{opened:?}");
+        let session = opened.body["session"].as_str().context("a session")?;
+        let frames = opened.body["frames"].as_array().context("frames")?;
+        assert_eq!(frames[0]["type"], "welcome");
+        assert_eq!(frames[0]["session"], session);
+        let mut cursor = opened.body["cursor"]
+            .as_str()
+            .context("a cursor")?
+            .to_owned();
+        if !frames.iter().any(|frame| frame["type"] == "subscribed") {
+            (_, cursor) = frame(&broker, session, &cursor, "subscribed", packed).await?;
+        }
+        broker
+            .publisher()
+            .publish(&channel, json!({ "n": 1 }))
+            .await?;
+        let (message, cursor) = frame(&broker, session, &cursor, "message", packed).await?;
+        assert_eq!(
+            (&message["data"], &message["offset"]),
+            (&json!({ "n": 1 }), &json!(1))
+        );
+        let publish = json!([{ "type": "publish", "id": 2, "channel": channel, "data": "mine" }]);
+        let query = format!("session={session}&cursor={cursor}");
+        let answer = post(&broker, &query, &publish, packed).await?;
+        let frames = answer.body["frames"].as_array().context("frames")?;
+        assert!(
+            frames.iter().all(|frame| frame["type"] != "message"),
+            "heard itself: {frames:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_newer_poll_takes_the_place_of_one_that_waits() -> Result<()> {
+    let broker = Broker::start().await?;
+    let subscribe = json!({ "type": "subscribe", "id": 1, "channel": "news" });
+    let opened = post(&broker, "session=new", &subscribe, false).await?;
+    let session = opened.body["session"]
+        .as_str()
+        .context("a session")?
+        .to_owned();
+    let cursor = opened.body["cursor"].as_str().context("a cursor")?;
+    let (_, cursor) = if opened.body.to_string().contains("subscribed") {
+        (json!(null), cursor.to_owned())
+    } else {
+        frame(&broker, &session, cursor, "subscribed", false).await?
+    };
+    let get = || {
+        broker
+            .http()
+            .get(format!(
+                "{}/v1/poll?session={session}&cursor={cursor}",
+                broker.base()
+            ))
+            .send()
+    };
+    let (mut one, mut other) = (tokio::spawn(get()), tokio::spawn(get()));
+    // Whichever came first gives way; the requests may overtake each other.
+    let first = async {
+        let (answer, waits) = tokio::select! {
+            answer = &mut one => (answer, other),
+            answer = &mut other => (answer, one),
+        };
+        Ok((answer??, waits))
+    };
+    let (first, waits) = within("the first is answered", first).await?;
+    assert_eq!(first.json::<Value>().await?["frames"], json!([]));
+    broker.publisher().publish("news", "for the second").await?;
+    let second = within("the second hears it", async { Ok(waits.await??) }).await?;
+    assert_eq!(
+        second.json::<Value>().await?["frames"][0]["data"],
+        "for the second"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_never_says_what_arrived_is_bounded() -> Result<()> {
+    let settings = Settings::new()
+        .outbox_bytes(200_000, 8192)
+        .message_bytes(100_000);
+    let broker = Broker::with(settings.history("polled", 1000, 64 << 20)).await?;
+    let subscribe = json!({ "type": "subscribe", "id": 1, "channel": "polled:a" });
+    let opened = post(&broker, "session=new", &subscribe, false).await?;
+    let session = opened.body["session"]
+        .as_str()
+        .context("a session")?
+        .to_owned();
+    let filler = "x".repeat(50_000);
+    let mut most = 0;
+    for _ in 0..20 {
+        for _ in 0..5 {
+            broker
+                .publisher()
+                .publish("polled:a", filler.as_str())
+                .await?;
+        }
+        let query = format!("session={session}&cursor=0&timeout=0");
+        let answer = post(&broker, &query, &json!([]), false).await?;
+        most = most.max(answer.body.to_string().len());
+    }
+    assert!(most < 1_000_000, "an answer of {most} bytes");
+    Ok(())
+}
