@@ -90,10 +90,11 @@ impl Session {
             let superseded = Rc::clone(&polled.superseded);
             let frames = std::future::poll_fn(|context| self.outbox().poll_take(context));
             tokio::select! {
+                // The frames last: asking for them takes the place of the newer poll that waits for them.
                 biased;
-                frames = frames => polled.frames.borrow_mut().extend(frames),
                 () = superseded.notified() => {}
                 _ = take.gone => {}
+                frames = frames => polled.frames.borrow_mut().extend(frames),
                 () = tokio::time::sleep(take.wait) => {}
             }
         }
