@@ -116,6 +116,93 @@ async fn a_websocket_that_is_too_slow_is_dropped_and_the_others_hear_everything(
 }
 
 #[tokio::test]
+async fn resuming_gets_past_messages_larger_than_what_may_wait() -> Result<()> {
+    let settings = Settings::new().outbox_bytes(100_000, 8192);
+    let broker = Broker::with(settings.history("large", 100, 64 << 20)).await?;
+    let start = broker.end_of("large:a").await?;
+    let mut expected = Vec::new();
+    for number in 0..8_usize {
+        let bytes = [40_000, 90_000, 150_000][number % 3];
+        let data = json!([number, "x".repeat(bytes)]);
+        broker.publisher().publish("large:a", data.clone()).await?;
+        expected.push(data);
+    }
+    for transport in [
+        Transport::RawSse,
+        Transport::RawStream,
+        Transport::LongPoll,
+        Transport::RawWebSocket,
+        Transport::JsonWebSocket,
+        Transport::EnvelopePoll,
+    ] {
+        let join = Join::channel("large:a").from(start.clone());
+        let mut resumed = broker.join(transport, &join).await?;
+        let heard = resumed.data(expected.len()).await?;
+        assert!(heard == expected, "{transport:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_pasts_of_several_channels_are_all_sent_to_one_session() -> Result<()> {
+    const EACH: usize = 30;
+    let settings = Settings::new().outbox_bytes(20_000, 8192);
+    let broker = Broker::with(settings.history("large", 100, 64 << 20)).await?;
+    let channels = ["large:a", "large:b", "large:c"];
+    let mut places = Vec::new();
+    for channel in channels {
+        let end = broker.end_of(channel).await?;
+        places.push(format!("{}={end}", channel.replace(':', "%3A")));
+    }
+    flood_with(&broker, &channels, EACH).await?;
+    for transport in [Transport::RawStream, Transport::RawSse, Transport::LongPoll] {
+        let join = Join::channels(&channels).from(places.join(","));
+        let mut resumed = broker.join(transport, &join).await?;
+        // Only then does it read.
+        resumed.data(channels.len() * EACH).await?;
+        flood_with(&broker, &channels, 1).await?;
+        resumed.data(channels.len()).await?;
+        places = vec![resumed.cursor().context("a cursor")?];
+        flood_with(&broker, &channels, EACH).await?;
+    }
+    Ok(())
+}
+
+async fn flood_with(broker: &Broker, channels: &[&str], messages: usize) -> Result<()> {
+    for number in 0..messages {
+        for channel in channels {
+            let data = json!([number, "x".repeat(5000)]);
+            broker.publisher().publish(channel, data).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_poll_that_more_comes_to_than_may_wait_loses_nothing() -> Result<()> {
+    const MESSAGES: usize = 100;
+    let broker = Broker::with(Settings::new().outbox_bytes(2000, 8192)).await?;
+    let messages: Vec<_> = (0..MESSAGES)
+        .map(|number| json!({ "channel": "burst", "data": [number, "x".repeat(100)] }))
+        .collect();
+    let batch = json!({ "messages": messages }).to_string();
+    for _ in 0..5 {
+        let join = Join::channel("burst").from(broker.end_of("burst").await?);
+        let mut subscriber = broker.join(Transport::LongPoll, &join).await?;
+        let publishing = async {
+            let body = batch.clone().into_bytes();
+            broker.post("/v1/publish", "application/json", body).await
+        };
+        let (heard, published) = tokio::join!(subscriber.data(MESSAGES), publishing);
+        published?;
+        let numbers: Vec<_> = heard?.iter().map(|data| data[0].as_u64()).collect();
+        let expected: Vec<_> = (0..MESSAGES as u64).map(Some).collect();
+        assert_eq!(numbers, expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_session_of_polls_that_comes_too_late_is_told_and_then_gone() -> Result<()> {
     let broker = broker().await?;
     let subscribe = json!({ "type": "subscribe", "channel": "patient:a" });

@@ -113,8 +113,8 @@ pub struct Outbox {
     front_begun: Cell<bool>,
     /// In the flush list, or waiting for the kernel.
     pub(super) scheduled: Cell<bool>,
-    /// Who waits for room or for the end.
-    waiter: RefCell<Option<Waker>>,
+    /// Who waits for room or for the end: each channel whose past is being sent.
+    waiters: RefCell<Vec<Waker>>,
     flush_list: Rc<FlushList>,
 }
 
@@ -130,7 +130,7 @@ impl Outbox {
             state: Cell::new(State::Open),
             front_begun: Cell::new(false),
             scheduled: Cell::new(false),
-            waiter: RefCell::default(),
+            waiters: RefCell::default(),
             flush_list,
         })
     }
@@ -188,6 +188,16 @@ impl Outbox {
         }
     }
 
+    /// Queues a message of the past. Who sends the past waits for [`Outbox::poll_room`] before each, so that the bound is
+    /// kept but for one message; were it refused, every attempt to resume would end at the same place.
+    pub fn push_past(self: &Rc<Self>, bytes: Bytes) -> Pushed {
+        if self.state.get() != State::Open {
+            return Pushed::Closed;
+        }
+        self.append(Item::Frame(bytes));
+        Pushed::Queued
+    }
+
     /// Tells the client that messages of a channel up to `cursor` are lost; where that cannot be told, ends the session.
     pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position) {
         match self.gap_form {
@@ -241,7 +251,7 @@ impl Outbox {
             Sink::Poll(waker) => waker.wake(),
             Sink::Nobody => {}
         }
-        self.wake_waiter();
+        self.wake_waiters();
     }
 
     /// Gives the outbox the socket it writes to.
@@ -269,16 +279,24 @@ impl Outbox {
     pub fn take(&self) -> Vec<Bytes> {
         let queue = std::mem::take(&mut *self.queue.borrow_mut());
         self.shrink(self.queued_bytes.get());
-        self.wake_waiter();
+        self.wake_waiters();
         queue.into_iter().map(|item| self.bytes_of(item)).collect()
     }
 
-    /// Ready when at least half of the outbox is free, or the outbox is closed. One waiter at a time.
+    /// Whether at least half of the outbox is free, or it is closed.
+    pub fn has_room(&self) -> bool {
+        !self.is_open() || self.queued_bytes.get() <= self.limit_bytes / 2
+    }
+
+    /// Ready when [`Outbox::has_room`].
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
-        if !self.is_open() || self.queued_bytes.get() <= self.limit_bytes / 2 {
+        if self.has_room() {
             return Poll::Ready(());
         }
-        *self.waiter.borrow_mut() = Some(context.waker().clone());
+        let mut waiters = self.waiters.borrow_mut();
+        if !waiters.iter().any(|known| known.will_wake(context.waker())) {
+            waiters.push(context.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -309,9 +327,10 @@ impl Outbox {
         }
     }
 
-    fn wake_waiter(&self) {
-        if let Some(waker) = self.waiter.borrow_mut().take() {
-            waker.wake();
+    fn wake_waiters(&self) {
+        let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
+        for waiter in waiters {
+            waiter.wake();
         }
     }
 
@@ -385,7 +404,7 @@ impl Outbox {
                 if self.state.get() == State::Ending {
                     self.state.set(State::Closed(Code::ShuttingDown));
                     connection.finish_writing();
-                    self.wake_waiter();
+                    self.wake_waiters();
                 }
                 Flushed::Done
             }
@@ -437,7 +456,7 @@ impl Outbox {
         self.forget(&mut queue, written);
         drop(queue);
         if self.queued_bytes.get() <= self.limit_bytes / 2 {
-            self.wake_waiter();
+            self.wake_waiters();
         }
         Ok(())
     }

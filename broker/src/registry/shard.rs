@@ -232,7 +232,7 @@ impl Membership {
     pub fn replay(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
         let mut channels = self.shard.channels.borrow_mut();
         let subscription = channels.get_mut(&self.channel)?.get_mut(self.key)?;
-        subscription.subscriber.push(message)
+        subscription.subscriber.push_past(message)
     }
 
     /// How far the session is, unless it is still catching up.

@@ -58,6 +58,17 @@ pub struct Subscriber {
 impl Subscriber {
     /// Pushes a message, unless it is the subscriber's own.
     pub(super) fn push(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
+        let bytes = self.bytes(message)?;
+        Some(self.outbox.push_message(bytes, message, self.policy))
+    }
+
+    /// Pushes a message of the history, unless it is the subscriber's own.
+    pub(super) fn push_past(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
+        Some(self.outbox.push_past(self.bytes(message)?))
+    }
+
+    /// The bytes of a message, unless it is the subscriber's own; notes that the session has got so far.
+    fn bytes(&self, message: &Arc<EncodedMessage>) -> Option<Bytes> {
         let own = self.sender.is_some() && self.sender == message.message().sender;
         if let Delivery::Tracked { vector, .. } | Delivery::WithVector { vector, .. } =
             &self.delivery
@@ -68,14 +79,13 @@ impl Subscriber {
         if own {
             return None;
         }
-        let bytes = match &self.delivery {
+        Some(match &self.delivery {
             Delivery::Shared(form) | Delivery::Tracked { form, .. } => message.bytes(*form),
             Delivery::WithVector { form, vector } => {
                 let head = format!("{}{}", form.before_cursor(), vector.borrow());
                 behind(&head, &message.after_cursor(*form))
             }
-        };
-        Some(self.outbox.push_message(bytes, message, self.policy))
+        })
     }
 }
 

@@ -208,14 +208,15 @@ impl Session {
     /// Lets the messages of a joined channel flow: first what is past, as fast as the client reads, then what comes.
     pub fn catch_up(self: &Rc<Self>, arrival: Arrival) {
         let mut past = VecDeque::from(arrival.past);
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        while self.outbox().poll_room(&mut context).is_ready() {
-            let Some(message) = past.pop_front() else {
-                break;
-            };
+        while self.outbox().has_room()
+            && let Some(message) = past.pop_front()
+        {
             arrival.membership.replay(&message);
         }
-        let live = past.is_empty() && arrival.membership.go_live(arrival.end) == CatchUp::Live;
+        // Live messages have to fit: with the past still waiting, the first of them could end the session.
+        let live = past.is_empty()
+            && self.outbox().has_room()
+            && arrival.membership.go_live(arrival.end) == CatchUp::Live;
         if !live {
             let membership = Rc::downgrade(&arrival.membership);
             actix_rt::spawn(send_past(
@@ -236,13 +237,16 @@ async fn send_past(
     mut end: Position,
 ) {
     loop {
-        while let Some(message) = past.pop_front() {
+        loop {
             let Some(outbox) = session.upgrade().map(|session| Rc::clone(session.outbox())) else {
                 return;
             };
             std::future::poll_fn(|context| outbox.poll_room(context)).await;
             let Some(membership) = membership.upgrade().filter(|_| outbox.is_open()) else {
                 return;
+            };
+            let Some(message) = past.pop_front() else {
+                break;
             };
             membership.replay(&message);
         }
