@@ -412,8 +412,8 @@ async fn too_many_commands_at_once_are_refused_and_the_session_goes_on() -> Resu
     let text = error["message"].as_str().context("message")?;
     assert!(text.contains("limits.commands_per_frame"), "{text}");
     session.send(&ping).await?;
-    let pong = frame(session.next().await?)?;
-    assert_eq!(pong, json!({ "type": "pong", "id": 1 }));
+    let answer = frame(session.next().await?)?;
+    assert_eq!(answer, json!({ "type": "pong", "id": 1 }));
     Ok(())
 }
 
