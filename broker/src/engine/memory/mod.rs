@@ -4,7 +4,7 @@
 //! the hand-over to [`Deliver`], so that every shard hears the channel in one order.
 //!
 //! Invariants:
-//! - Under a channel's entry nothing is awaited and no other entry is taken. The locks of [`books`] are leaves below it.
+//! - Under a channel's entry nothing is awaited and no other entry is taken. The locks of `books` are leaves below it.
 //! - After every change under an entry, the channel is settled with the books before the entry is released.
 //! - Nothing on the path of a publication depends on how many channels there are, but for the depth of a tree.
 
