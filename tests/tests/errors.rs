@@ -432,8 +432,8 @@ async fn a_command_without_an_id_is_answered_only_if_it_fails() -> Result<()> {
     session.send(&batch).await?;
     let error = frame(session.next().await?)?;
     assert_eq!((&error["type"], error.get("id")), (&json!("error"), None));
-    let pong = frame(session.next().await?)?;
-    assert_eq!(pong, json!({ "type": "pong", "id": "the last" }));
+    let answer = frame(session.next().await?)?;
+    assert_eq!(answer, json!({ "type": "pong", "id": "the last" }));
     Ok(())
 }
 
