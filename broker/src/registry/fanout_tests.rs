@@ -141,3 +141,15 @@ fn a_message_that_came_twice_is_heard_once() {
     }
     assert_eq!(heard(&outbox), ["2", "3"]);
 }
+
+#[test]
+fn a_subscription_knows_how_far_it_is() {
+    let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
+    let (_outbox, subscriber) = subscriber(None);
+    let key = fanout.join(subscriber);
+    assert_eq!(fanout.place(key), None);
+    fanout.go_live(key, at(5));
+    assert_eq!(fanout.place(key), Some(at(5)));
+    fanout.arrived(&message("a", 6), &metrics);
+    assert_eq!(fanout.place(key), Some(at(6)));
+}
