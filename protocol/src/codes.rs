@@ -80,8 +80,6 @@ codes! {
     SessionNotFound = "session_not_found", 404, 4404, never;
     /// The address does not answer this method.
     MethodNotAllowed = "method_not_allowed", 405, 4400, never;
-    /// None of the forms the client accepts can be given.
-    NotAcceptable = "not_acceptable", 406, 4400, never;
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", 408, 4408, later;
     /// The message, body or frame is larger than the limit.
@@ -90,8 +88,6 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, 1003, never;
     /// The session has joined as many channels as it may.
     TooManyChannels = "too_many_channels", 429, 4429, never;
-    /// The session or address has sent more than it may for now.
-    RateLimited = "rate_limited", 429, 4429, later;
     /// The history no longer reaches back to the cursor: messages were lost.
     HistoryLost = "history_lost", 410, 4410, never;
     /// The client reads more slowly than its messages come.
@@ -104,8 +100,6 @@ codes! {
     TooManyConnections = "too_many_connections", 503, 1013, later;
     /// The broker is shutting down: reconnect, to another or to the next.
     ShuttingDown = "shutting_down", 503, 1001, later;
-    /// Another connection has taken over this session.
-    SessionReplaced = "session_replaced", 409, 4410, never;
     /// The engine that keeps offsets and history cannot be reached.
     EngineUnavailable = "engine_unavailable", 503, 1013, later;
     /// The broker failed; its log says how.

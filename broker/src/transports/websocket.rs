@@ -15,7 +15,7 @@ use super::commands::inbound_of;
 use super::messages::{Message, Messages};
 use super::opening::{Opening, open};
 use super::query::{Subscription, worker};
-use super::streaming::hand_over;
+use super::streaming::{CURSOR_HEADER, hand_over};
 
 /// The subprotocols of frames; of several offered ones the client's first is taken.
 const PROTOCOLS: [(&str, Wire); 2] = [
@@ -30,7 +30,7 @@ pub(super) async fn raw(
     ChannelPath(channel): ChannelPath,
     subscription: Subscription,
 ) -> Result<HttpResponse, Problem> {
-    let head = handshake(&request, &[])?;
+    let mut head = handshake(&request, &[])?;
     let worker = worker(&request)?;
     let session = open(
         &worker,
@@ -39,6 +39,8 @@ pub(super) async fn raw(
         Transport::WebSocket,
     )?;
     let opening = Opening::join(session, &[channel], subscription.cursor.as_ref()).await?;
+    // Bare data has no room for cursors: whoever can read headers may resume from here.
+    head.insert_header((CURSOR_HEADER, opening.cursor()));
     let limits = &worker.services.config.limits;
     let reader = Box::new(RawReader(Messages::new(decoder_limits(
         limits,

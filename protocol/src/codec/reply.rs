@@ -283,7 +283,7 @@ mod tests {
         };
         let error = Reply::Error {
             id: None,
-            code: Code::RateLimited,
+            code: Code::ShuttingDown,
             message: "wait".to_owned(),
         };
         insta::assert_snapshot!(shown(&published), @r#"
@@ -291,12 +291,12 @@ mod tests {
         \x85\xa4type\xa9published\xa7channel\xa4news\xa6offset\xcd\x01,\xa5epoch\xa1z\xa9duplicate\xc2
         "#);
         insta::assert_snapshot!(shown(&error), @r#"
-        {"type":"error","code":"rate_limited","message":"wait","retryable":true}
-        \x84\xa4type\xa5error\xa4code\xacrate_limited\xa7message\xa4wait\xa9retryable\xc3
+        {"type":"error","code":"shutting_down","message":"wait","retryable":true}
+        \x84\xa4type\xa5error\xa4code\xadshutting_down\xa7message\xa4wait\xa9retryable\xc3
         "#);
         insta::assert_snapshot!(shown(&Reply::Batch { id: NUMBER, results: vec![published, error] }), @r#"
-        {"type":"batch","id":7,"results":[{"type":"published","channel":"news","offset":300,"epoch":"z","duplicate":false},{"type":"error","code":"rate_limited","message":"wait","retryable":true}]}
-        \x83\xa4type\xa5batch\xa2id\x07\xa7results\x92\x85\xa4type\xa9published\xa7channel\xa4news\xa6offset\xcd\x01,\xa5epoch\xa1z\xa9duplicate\xc2\x84\xa4type\xa5error\xa4code\xacrate_limited\xa7message\xa4wait\xa9retryable\xc3
+        {"type":"batch","id":7,"results":[{"type":"published","channel":"news","offset":300,"epoch":"z","duplicate":false},{"type":"error","code":"shutting_down","message":"wait","retryable":true}]}
+        \x83\xa4type\xa5batch\xa2id\x07\xa7results\x92\x85\xa4type\xa9published\xa7channel\xa4news\xa6offset\xcd\x01,\xa5epoch\xa1z\xa9duplicate\xc2\x84\xa4type\xa5error\xa4code\xadshutting_down\xa7message\xa4wait\xa9retryable\xc3
         "#);
         insta::assert_snapshot!(shown(&Reply::History {
             id: NUMBER,
