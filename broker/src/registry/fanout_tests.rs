@@ -42,6 +42,20 @@ fn heard(outbox: &Outbox) -> Vec<String> {
     outbox.take().iter().map(line).collect()
 }
 
+fn shown(caught_up: &CatchUp) -> String {
+    match caught_up {
+        CatchUp::Live => "live".to_owned(),
+        CatchUp::Behind => "behind".to_owned(),
+        CatchUp::More(more) => {
+            let offsets: Vec<_> = more
+                .iter()
+                .map(|m| m.position().offset.to_string())
+                .collect();
+            format!("more: {}", offsets.join(" "))
+        }
+    }
+}
+
 fn replay(position: u64, recovered: bool, offsets: std::ops::Range<u64>) -> Replay {
     Replay {
         messages: offsets.map(|offset| message("a", offset)).collect(),
@@ -59,8 +73,9 @@ fn what_comes_while_the_history_is_sent_follows_it_once() {
         fanout.arrived(&message("a", offset), &metrics);
     }
     assert!(heard(&outbox).is_empty());
-    assert_eq!(fanout.go_live(key, at(5)), CatchUp::Live);
-    assert_eq!(heard(&outbox), ["6"]);
+    assert_eq!(shown(&fanout.go_live(key, at(5))), "more: 6");
+    assert_eq!(shown(&fanout.go_live(key, at(6))), "live");
+    assert!(heard(&outbox).is_empty());
     fanout.arrived(&message("a", 7), &metrics);
     assert_eq!(heard(&outbox), ["7"]);
 }
@@ -122,8 +137,8 @@ fn whoever_is_still_catching_up_when_something_is_missing_reads_the_history_agai
     let key = fanout.join(subscriber);
     fanout.arrived(&message("a", 2), &metrics);
     fanout.doubt();
-    assert_eq!(fanout.go_live(key, at(1)), CatchUp::Behind);
-    assert_eq!(fanout.go_live(key, at(4)), CatchUp::Live);
+    assert_eq!(shown(&fanout.go_live(key, at(1))), "behind");
+    assert_eq!(shown(&fanout.go_live(key, at(4))), "live");
     assert!(heard(&outbox).is_empty());
 }
 
@@ -152,4 +167,15 @@ fn a_subscription_knows_how_far_it_is() {
     assert_eq!(fanout.place(key), Some(at(5)));
     fanout.arrived(&message("a", 6), &metrics);
     assert_eq!(fanout.place(key), Some(at(6)));
+}
+
+#[test]
+fn what_waits_for_a_subscriber_that_catches_up_is_bounded_even_when_the_messages_are_empty() {
+    let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
+    let (_outbox, subscriber) = subscriber(None);
+    let key = fanout.join(subscriber);
+    for offset in 1..=10_000 {
+        fanout.arrived(&message("a", offset), &metrics);
+    }
+    assert_eq!(shown(&fanout.go_live(key, at(0))), "behind");
 }

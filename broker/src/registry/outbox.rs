@@ -234,6 +234,7 @@ impl Outbox {
         if self.state.get() == State::Open {
             self.append(Item::Frame(last));
             self.state.set(State::Ending);
+            self.wake_waiters();
         }
     }
 

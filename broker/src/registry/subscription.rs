@@ -107,7 +107,7 @@ pub(super) struct Held {
 
 impl Held {
     fn hold(&mut self, message: &Arc<EncodedMessage>, limit_bytes: usize) {
-        self.bytes += message.message().payload.bytes().len();
+        self.bytes += message.weight_bytes();
         if self.overflowed || self.bytes > limit_bytes {
             self.overflow();
         } else {
@@ -135,10 +135,11 @@ pub(super) struct Subscription {
 }
 
 /// Whether a subscription hears messages as they come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CatchUp {
     /// It does from now on.
     Live,
+    /// These came meanwhile, and are to be sent like the history before them.
+    More(Vec<Arc<EncodedMessage>>),
     /// More came meanwhile than could be held: read the history on from where it was read to.
     Behind,
 }
@@ -176,12 +177,13 @@ impl Subscription {
             **held = Held::default();
             return CatchUp::Behind;
         }
-        let held = std::mem::take(&mut held.messages);
-        self.state = State::Live { seen };
-        for message in held.iter().filter(|message| !is_seen(seen, message)) {
-            self.subscriber.push(message);
+        let mut more = std::mem::take(&mut **held).messages;
+        more.retain(|message| !is_seen(seen, message));
+        if more.is_empty() {
+            self.state = State::Live { seen };
+            return CatchUp::Live;
         }
-        CatchUp::Live
+        CatchUp::More(more)
     }
 
     /// Something may be missing among what came: whoever is holding reads the history again.

@@ -207,37 +207,54 @@ impl Session {
 
     /// Lets the messages of a joined channel flow: first what is past, as fast as the client reads, then what comes.
     pub fn catch_up(self: &Rc<Self>, arrival: Arrival) {
-        let mut past = VecDeque::from(arrival.past);
-        while self.outbox().has_room()
-            && let Some(message) = past.pop_front()
-        {
-            arrival.membership.replay(&message);
+        let mut past = Past {
+            messages: arrival.past.into(),
+            end: arrival.end,
+            behind: false,
+        };
+        while self.outbox().has_room() {
+            if let Some(message) = past.messages.pop_front() {
+                arrival.membership.replay(&message);
+            } else if past.go_live(&arrival.membership) {
+                return;
+            } else if past.behind {
+                break;
+            }
         }
-        // Live messages have to fit: with the past still waiting, the first of them could end the session.
-        let live = past.is_empty()
-            && self.outbox().has_room()
-            && arrival.membership.go_live(arrival.end) == CatchUp::Live;
-        if !live {
-            let membership = Rc::downgrade(&arrival.membership);
-            actix_rt::spawn(send_past(
-                Rc::downgrade(self),
-                membership,
-                past,
-                arrival.end,
-            ));
+        let membership = Rc::downgrade(&arrival.membership);
+        actix_rt::spawn(send_past(Rc::downgrade(self), membership, past));
+    }
+}
+
+/// What a session has yet to be sent before it hears messages as they come.
+struct Past {
+    messages: VecDeque<Arc<EncodedMessage>>,
+    /// The place after the last of them.
+    end: Position,
+    /// More came meanwhile than could be held: the history has to be read on from the end.
+    behind: bool,
+}
+
+impl Past {
+    /// Lets messages flow as they come, unless some came while the past was sent: these are now the past.
+    fn go_live(&mut self, membership: &Membership) -> bool {
+        match membership.go_live(self.end) {
+            CatchUp::Live => return true,
+            CatchUp::Behind => self.behind = true,
+            CatchUp::More(more) => {
+                self.end = more.last().map_or(self.end, |last| last.position());
+                self.messages = more.into();
+            }
         }
+        false
     }
 }
 
 /// Sends the past at the client's pace; ends when the session or its membership does.
-async fn send_past(
-    session: Weak<Session>,
-    membership: Weak<Membership>,
-    mut past: VecDeque<Arc<EncodedMessage>>,
-    mut end: Position,
-) {
+async fn send_past(session: Weak<Session>, membership: Weak<Membership>, mut past: Past) {
     loop {
-        loop {
+        // Live messages have to fit: with the past still waiting, the first of them could end the session.
+        while !past.behind {
             let Some(outbox) = session.upgrade().map(|session| Rc::clone(session.outbox())) else {
                 return;
             };
@@ -245,29 +262,30 @@ async fn send_past(
             let Some(membership) = membership.upgrade().filter(|_| outbox.is_open()) else {
                 return;
             };
-            let Some(message) = past.pop_front() else {
-                break;
-            };
-            membership.replay(&message);
+            if let Some(message) = past.messages.pop_front() {
+                membership.replay(&message);
+            } else if past.go_live(&membership) {
+                return;
+            }
         }
         let (Some(session), Some(membership)) = (session.upgrade(), membership.upgrade()) else {
             return;
         };
-        if membership.go_live(end) == CatchUp::Live {
-            return;
-        }
         match session
             .services()
             .engine
-            .replay(membership.channel(), end)
+            .replay(membership.channel(), past.end)
             .await
         {
             Ok(replay) => {
                 if !replay.recovered {
                     session.tell_gap(membership.channel(), replay.position);
                 }
-                past = replay.messages.into();
-                end = replay.position;
+                past = Past {
+                    messages: replay.messages.into(),
+                    end: replay.position,
+                    behind: false,
+                };
             }
             Err(error) => {
                 tracing::warn!(session.connection = session.connection().0, %error, "a session cannot catch up; it has to reconnect");

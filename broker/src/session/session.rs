@@ -247,6 +247,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.outbox.is_open() {
+            // Whoever waits for room would wait for ever. One that says farewell is left to write its last words.
+            self.outbox.close(Code::ShuttingDown);
+        }
         let services = &self.worker.services;
         services.metrics.sessions.closed(self.carrier.transport);
         if let Some(id) = self.id.get() {
