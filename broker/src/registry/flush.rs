@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::metrics::Deliveries;
+use crate::metrics::{Deliveries, Policy};
 
 use super::outbox::{Flushed, Outbox};
 
@@ -80,6 +80,13 @@ impl FlushList {
         tally
             .written_bytes
             .set(tally.written_bytes.get() + bytes as u64);
+    }
+
+    /// This many messages gave way to what must not be dropped.
+    pub(super) fn dropped(&self, messages: usize) {
+        if messages > 0 {
+            self.metrics.dropped(Policy::DropOldest, messages as u64);
+        }
     }
 
     fn publish_tally(&self) {

@@ -164,24 +164,14 @@ impl Outbox {
             return Pushed::Closed;
         }
         // Where a gap cannot be told within the stream, every policy is to disconnect.
-        let droppable =
-            policy != SlowConsumer::Disconnect && matches!(self.gap_form, GapForm::Told(_));
-        let mut dropped = 0;
-        if !self.fits(bytes.len()) {
-            if droppable {
-                dropped = self.make_room(bytes.len(), policy);
-            }
-            if !self.fits(bytes.len()) {
-                self.close(Code::SlowConsumer);
-                return Pushed::Full;
-            }
+        if policy == SlowConsumer::Disconnect || !matches!(self.gap_form, GapForm::Told(_)) {
+            return self.push_frame(bytes);
         }
-        self.append(if droppable {
-            let message = Arc::clone(message);
-            Item::Message { bytes, message }
-        } else {
-            Item::Frame(bytes)
-        });
+        let Some(dropped) = self.admit(bytes.len(), policy) else {
+            return Pushed::Full;
+        };
+        let message = Arc::clone(message);
+        self.append(Item::Message { bytes, message });
         match dropped {
             0 => Pushed::Queued,
             count => Pushed::Dropped(count),
@@ -216,15 +206,15 @@ impl Outbox {
         self.limit_bytes
     }
 
-    /// Queues what must not be dropped.
+    /// Queues what must not be dropped, in the place of messages that may be.
     pub fn push_frame(self: &Rc<Self>, bytes: Bytes) -> Pushed {
         if self.state.get() != State::Open {
             return Pushed::Closed;
         }
-        if !self.fits(bytes.len()) {
-            self.close(Code::SlowConsumer);
+        let Some(dropped) = self.admit(bytes.len(), SlowConsumer::DropOldest) else {
             return Pushed::Full;
-        }
+        };
+        self.flush_list.dropped(dropped);
         self.append(Item::Frame(bytes));
         Pushed::Queued
     }
@@ -343,6 +333,19 @@ impl Outbox {
                 GapForm::Ends(_) | GapForm::Closes => Bytes::new(),
             },
         }
+    }
+
+    /// Makes room for `bytes` and says how many messages were dropped for it; without a way to, ends the session.
+    fn admit(&self, bytes: usize, policy: SlowConsumer) -> Option<usize> {
+        if self.fits(bytes) {
+            return Some(0);
+        }
+        let dropped = self.make_room(bytes, policy);
+        if !self.fits(bytes) {
+            self.close(Code::SlowConsumer);
+            return None;
+        }
+        Some(dropped)
     }
 
     /// Drops messages until `bytes` more fit, and says how many were dropped.

@@ -120,6 +120,21 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
 }
 
 #[test]
+fn what_may_be_dropped_gives_way_to_what_may_not() {
+    let outbox = outbox(GapForm::Told(tell));
+    for offset in 1..=3 {
+        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+    }
+    assert_eq!(outbox.push_frame(vec![b'r'; 30].into()), Pushed::Queued);
+    assert_eq!(
+        push(&outbox, "b", 1, SlowConsumer::Disconnect),
+        Pushed::Queued
+    );
+    let reply = "r".repeat(30);
+    assert_eq!(taken(&outbox), ["gap a 2", "a 3", &reply, "b 1"]);
+}
+
+#[test]
 fn there_is_room_again_when_half_of_the_outbox_is_free() {
     let outbox = outbox(GapForm::Told(tell));
     let mut context = Context::from_waker(Waker::noop());
