@@ -41,7 +41,8 @@ pub(super) struct Fanout {
 #[derive(Default)]
 struct Filling {
     waiting: Vec<Arc<EncodedMessage>>,
-    overflowed: bool,
+    /// Not everything that came is waiting: the history has to be read once more.
+    incomplete: bool,
 }
 
 impl Fanout {
@@ -80,7 +81,7 @@ impl Fanout {
             if filling.waiting.len() < WAITING_MESSAGES {
                 filling.waiting.push(Arc::clone(message));
             } else {
-                filling.overflowed = true;
+                filling.incomplete = true;
             }
             return Next::Nothing;
         }
@@ -105,12 +106,17 @@ impl Fanout {
         for (_, subscription) in &mut self.subscriptions {
             subscription.doubt();
         }
-        match (&self.filling, self.last) {
+        match (&mut self.filling, self.last) {
             (None, Some(last)) => {
                 self.filling = Some(Filling::default());
                 Next::Fill(last)
             }
-            (Some(_), _) | (None, None) => Next::Nothing,
+            (Some(filling), _) => {
+                // It may have been lost after the history was read.
+                filling.incomplete = true;
+                Next::Nothing
+            }
+            (None, None) => Next::Nothing,
         }
     }
 
@@ -126,17 +132,15 @@ impl Fanout {
             self.last = Some(replay.position);
             self.tell_gap(channel, replay.position, metrics);
         }
-        let waiting = if filling.overflowed {
-            &[][..]
-        } else {
-            &filling.waiting[..]
-        };
-        for message in replay.messages.iter().chain(waiting) {
-            if continuity(self.last, message) == Continuity::Next {
-                self.walk(message, metrics);
+        let mut incomplete = filling.incomplete;
+        for message in replay.messages.iter().chain(&filling.waiting) {
+            match continuity(self.last, message) {
+                Continuity::Next => self.walk(message, metrics),
+                Continuity::Seen => {}
+                Continuity::Hole => incomplete = true,
             }
         }
-        if filling.overflowed {
+        if incomplete {
             self.doubt()
         } else {
             Next::Nothing

@@ -179,3 +179,38 @@ fn what_waits_for_a_subscriber_that_catches_up_is_bounded_even_when_the_messages
     }
     assert_eq!(shown(&fanout.go_live(key, at(0))), "behind");
 }
+
+#[test]
+fn what_is_lost_while_a_hole_is_being_filled_is_read_too() {
+    let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
+    let (outbox, subscriber) = subscriber(None);
+    let key = fanout.join(subscriber);
+    fanout.go_live(key, at(1));
+    assert_eq!(
+        fanout.arrived(&message("a", 3), &metrics),
+        Next::Fill(at(1))
+    );
+    // The history has been read up to 3; then 4 is lost, and nothing comes after it.
+    assert_eq!(fanout.doubt(), Next::Nothing);
+    let channel = message("a", 1).message().channel.clone();
+    let next = fanout.fill(&channel, &replay(3, true, 2..4), &metrics);
+    assert_eq!(next, Next::Fill(at(3)));
+    let next = fanout.fill(&channel, &replay(4, true, 4..5), &metrics);
+    assert_eq!(next, Next::Nothing);
+    assert_eq!(heard(&outbox), ["2", "3", "4"]);
+}
+
+#[test]
+fn a_second_hole_behind_the_first_is_filled_too() {
+    let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
+    let (outbox, subscriber) = subscriber(None);
+    let key = fanout.join(subscriber);
+    fanout.go_live(key, at(1));
+    fanout.arrived(&message("a", 3), &metrics);
+    fanout.arrived(&message("a", 5), &metrics);
+    let channel = message("a", 1).message().channel.clone();
+    let next = fanout.fill(&channel, &replay(3, true, 2..4), &metrics);
+    assert_eq!(next, Next::Fill(at(3)));
+    fanout.fill(&channel, &replay(5, true, 4..6), &metrics);
+    assert_eq!(heard(&outbox), ["2", "3", "4", "5"]);
+}

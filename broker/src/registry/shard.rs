@@ -144,9 +144,7 @@ impl Shard {
 
     fn arrived(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
         self.handle.taken(message);
-        if self.handle.take_overrun() {
-            self.doubt_all();
-        }
+        self.look_for_overrun();
         self.flush_list.arrived();
         let channel = &message.message().channel;
         let next = match self.channels.borrow_mut().get_mut(channel) {
@@ -164,8 +162,11 @@ impl Shard {
         self.go_on(channel, next);
     }
 
-    /// Something could not be handed over, and nobody knows of which channel.
-    fn doubt_all(self: &Rc<Self>) {
+    /// Looks whether something could not be handed over; nobody knows of which channel.
+    fn look_for_overrun(self: &Rc<Self>) {
+        if !self.handle.take_overrun() {
+            return;
+        }
         tracing::warn!("a shard was overrun; its channels are read again from the history");
         let channels: Vec<_> = self.channels.borrow().keys().cloned().collect();
         for channel in channels {
@@ -306,9 +307,7 @@ impl Handler<Wake> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Wake: Wake, _: &mut Self::Context) {
-        if self.shard.handle.take_overrun() {
-            self.shard.doubt_all();
-        }
+        self.shard.look_for_overrun();
     }
 }
 
@@ -316,6 +315,7 @@ impl Handler<Lost> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, Lost(channel): Lost, _: &mut Self::Context) {
+        self.shard.look_for_overrun();
         self.shard.doubt(&channel);
     }
 }
@@ -324,6 +324,7 @@ impl Handler<PresenceChanged> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, changed: PresenceChanged, _: &mut Self::Context) {
+        self.shard.look_for_overrun();
         let channels = self.shard.channels.borrow();
         if let Some(fanout) = channels.get(&changed.channel) {
             fanout.presence(&changed.channel, &changed.change);
