@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use widecast_tests::broker::Answer;
 use widecast_tests::subscriber::raw_poll::{PollKind, RawPoll};
-use widecast_tests::{Broker, Join, Settings, within};
+use widecast_tests::{Broker, Join, Settings, eventually, within};
 
 const CHANNEL: &str = "polled:news";
 const MESSAGES: usize = 600;
@@ -205,5 +205,49 @@ async fn a_script_is_only_given_where_the_namespace_allows_it() -> Result<()> {
     );
     let script = given.body.as_str().context("text")?;
     assert!(script.starts_with("/**/"), "{script}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_burst_larger_than_the_outbox_is_no_loss_for_a_poll_that_waits() -> Result<()> {
+    const BURST: usize = 20;
+    let settings =
+        Settings::new()
+            .workers(1)
+            .outbox_bytes(4096, 8192)
+            .history("polled", 1000, 64 << 20);
+    let broker = Broker::with(settings).await?;
+    let poll = RawPoll::open(&broker, &Join::channel(CHANNEL), PollKind::Long).await?;
+    let mut cursor = poll.cursor().context("a poll knows its cursor")?;
+    let filler = "x".repeat(1000);
+    let burst: Vec<_> = (0..BURST)
+        .map(|number| json!({"channels": [CHANNEL], "data": [number, filler]}))
+        .collect();
+    let burst = serde_json::to_vec(&json!({ "messages": burst }))?;
+    let waiting = poll.ask(Some(&cursor));
+    let publishing = async {
+        eventually("the poll waits", async || {
+            Ok(broker.subscribers(CHANNEL).await? == 1)
+        })
+        .await?;
+        broker.post("/v1/publish", "application/json", burst).await
+    };
+    let (mut answer, published) = tokio::try_join!(waiting, publishing)?;
+    assert_eq!(published.status, 200, "{published:?}");
+    let mut heard = Vec::new();
+    loop {
+        assert_eq!(answer["recovered"], true, "{answer}");
+        heard.extend(messages(&answer)?.iter().map(|data| data[0].clone()));
+        if heard.len() >= BURST {
+            break;
+        }
+        answer["cursor"]
+            .as_str()
+            .context("a cursor")?
+            .clone_into(&mut cursor);
+        answer = within("the rest", poll.ask(Some(&cursor))).await?;
+    }
+    let expected: Vec<_> = (0..BURST).map(Value::from).collect();
+    assert_eq!(heard, expected);
     Ok(())
 }
