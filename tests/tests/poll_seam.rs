@@ -251,3 +251,16 @@ async fn a_burst_larger_than_the_outbox_is_no_loss_for_a_poll_that_waits() -> Re
     assert_eq!(heard, expected);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_poll_with_a_bad_cursor_carries_out_no_commands() -> Result<()> {
+    let broker = broker().await?;
+    let before = broker.end_of(CHANNEL).await?;
+    let publish = json!({"type": "publish", "id": 1, "channel": CHANNEL, "data": "twice"});
+    let path = "/v1/poll?session=new&cursor=none&timeout=0";
+    let body = serde_json::to_vec(&publish)?;
+    let answer = broker.post(path, "application/json", body).await?;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(broker.end_of(CHANNEL).await?, before);
+    Ok(())
+}

@@ -222,8 +222,11 @@ impl Session {
 
     fn stop_actor(&self) {
         if let Some(address) = self.address.borrow().as_ref() {
-            // A full mailbox means that the actor is alive and will find its outbox closed.
-            let _ = address.try_send(super::actor::End);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "one message in a session's life, which nobody repeats"
+            )]
+            address.do_send(super::actor::End);
         }
     }
 

@@ -3,6 +3,8 @@
 //! An answer is `{"session","frames":[…],"cursor"}`; the next poll's cursor says that it arrived, and until then the same
 //! frames are given again.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::sync::oneshot;
@@ -27,13 +29,14 @@ pub(super) async fn post(
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
     let commands = body_commands(&request, body, &services).await?;
+    let arrived = arrived(&subscription)?;
     let (id, listed) = find_or_open(&request, &subscription, &services)?;
     listed
         .address
         .send(Commands(commands))
         .await
         .map_err(|_| session_not_found())?;
-    answer(&id, &listed, &subscription, &services).await
+    answer(&id, &listed, arrived, wait_of(&subscription, &services)).await
 }
 
 /// `GET /v1/poll?session=new|{session}`
@@ -42,8 +45,9 @@ pub(super) async fn get(
     subscription: &Subscription,
     services: &Services,
 ) -> Result<HttpResponse, Problem> {
+    let arrived = arrived(subscription)?;
     let (id, listed) = find_or_open(request, subscription, services)?;
-    answer(&id, &listed, subscription, services).await
+    answer(&id, &listed, arrived, wait_of(subscription, services)).await
 }
 
 fn find_or_open(
@@ -83,14 +87,14 @@ fn find_or_open(
 async fn answer(
     id: &SessionId,
     listed: &Listed,
-    subscription: &Subscription,
-    services: &Services,
+    arrived: Option<u64>,
+    wait: Duration,
 ) -> Result<HttpResponse, Problem> {
     // Dropped with this request.
     let (_here, gone) = oneshot::channel();
     let take = Take {
-        arrived: arrived(subscription)?,
-        wait: wait_of(subscription, services),
+        arrived,
+        wait,
         gone,
     };
     let taken = listed
