@@ -229,6 +229,44 @@ async fn early_data_and_pipelined_requests_are_not_lost() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_large_message_that_comes_with_the_handshake_is_whole() -> Result<()> {
+    let broker = Broker::start().await?;
+    let mut other = broker
+        .join(Transport::JsonWebSocket, &Join::channel("news"))
+        .await?;
+    let text = "early ".repeat(100_000);
+    let mut early = b"GET /channels/news/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec();
+    early.extend(client_frame(0x81, text.as_bytes()));
+    let mut socket = Bare::connect(&broker).await?;
+    socket.send(&early).await?;
+    assert_eq!(other.message().await?.data, json!(text));
+    Ok(())
+}
+
+#[tokio::test]
+async fn requests_behind_a_stream_do_not_disturb_it() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let mut stream = Bare::connect(&broker).await?;
+    let request = b"GET /channels/news/stream HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+    let upgrade = b"GET /channels/news/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".as_slice();
+    let health = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+    stream
+        .send(&[request, request, upgrade, health].concat())
+        .await?;
+    stream.until(b"\r\n\r\n").await?;
+    for number in 0..20 {
+        broker.publisher().publish("news", json!([number])).await?;
+        let line = stream.until(b"\n").await?;
+        let line: serde_json::Value = serde_json::from_slice(&line)?;
+        assert_eq!(line["data"], json!([number]), "{line}");
+    }
+    assert_eq!(broker.subscribers("news").await?, 1);
+    broker.check_alive().await
+}
+
+#[tokio::test]
 async fn a_stream_takes_no_part_in_compression_or_caches() -> Result<()> {
     let broker = Broker::start().await?;
     for target in [

@@ -189,6 +189,11 @@ impl Connection {
         let _ = time;
     }
 
+    /// Whether the dispatcher still has the whole connection.
+    pub(super) fn is_attached(&self) -> bool {
+        self.owner.get() == Owner::Dispatcher
+    }
+
     /// The dispatcher reads nothing more from now on.
     pub(super) fn begin_leaving(&self) {
         self.owner.set(Owner::Leaving);

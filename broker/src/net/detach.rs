@@ -28,13 +28,18 @@ pub struct Detached {
 /// The body that hands the request's socket to `receiver` once the head of the answer is written.
 ///
 /// The answer must be one without a length: 101, or one with `Connection: close` and no chunking.
-/// `None` when the request did not come through [`super::serve`], as in a test without sockets.
+/// `None` when the request did not come through [`super::serve`], as in a test without sockets, or came behind one whose
+/// answer has taken the socket: nobody would hear what it is answered
+/// ([RFC 9112, section 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
 pub fn detach<R: FnOnce(Detached) + 'static>(
     request: &HttpRequest,
     payload: Payload,
     receiver: R,
 ) -> Option<impl MessageBody<Error = Infallible> + use<R>> {
     let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
+    if !connection.is_attached() {
+        return None;
+    }
     Some(DetachBody {
         connection,
         payload,
