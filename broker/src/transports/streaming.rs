@@ -75,10 +75,10 @@ pub(super) fn hand_over(
         _ => None,
     };
     let body = detach(request, payload, move |detached| {
+        let named = listed.map(|wire| (wire, session.id().clone()));
         let services = std::sync::Arc::clone(session.services());
-        let id = session.id().clone();
         let address = SessionActor::start_connected(session, detached, reader);
-        if let Some(wire) = listed {
+        if let Some((wire, id)) = named {
             services.sessions.add(&id, Listed { address, wire });
         }
     });
