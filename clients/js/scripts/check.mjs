@@ -1,0 +1,25 @@
+// The committed bundles are what the source builds, and small enough.
+
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { BUNDLES, buildInto } from "./build.mjs";
+
+const COMMITTED = fileURLToPath(new URL("../../../broker/assets/client", import.meta.url));
+const MOST_BYTES = 16_384;
+
+const built = await mkdtemp(`${tmpdir()}/widecast-client-`);
+try {
+  await buildInto(built);
+  for (const name of Object.keys(BUNDLES)) {
+    // The map of a bundle names its sources from where it is: only its own text has to be the same.
+    const [fresh, committed] = await Promise.all([built, COMMITTED].map((directory) => readFile(`${directory}/${name}`)));
+    if (!fresh.equals(committed)) throw new Error(`${name} is not what its source builds: npm run build`);
+    const bytes = gzipSync(committed, { level: 9 }).length;
+    console.log(`${name}: ${bytes} bytes gzip of at most ${MOST_BYTES}`);
+    if (bytes > MOST_BYTES) throw new Error(`${name} is too large`);
+  }
+} finally {
+  await rm(built, { recursive: true });
+}

@@ -1,0 +1,34 @@
+/** How long to wait before connecting again. */
+export interface BackoffOptions {
+  /** The longest wait before the first attempt; doubled with each further one. */
+  minDelay: number;
+  /** The longest wait before any attempt. */
+  maxDelay: number;
+  /** How many attempts in a row may fail. */
+  maxAttempts: number;
+}
+
+/**
+ * Exponential backoff with full jitter: any time up to the longest, so that clients that lost their broker together do not
+ * come back together.
+ */
+export class Backoff {
+  #attempts = 0;
+
+  constructor(
+    readonly options: BackoffOptions,
+    readonly random: () => number = Math.random,
+  ) {}
+
+  /** The wait before the next attempt; none when there have been enough. */
+  next(): number | undefined {
+    const { minDelay, maxDelay, maxAttempts } = this.options;
+    if (this.#attempts >= maxAttempts) return undefined;
+    return this.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+  }
+
+  /** An attempt has succeeded. */
+  reset(): void {
+    this.#attempts = 0;
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * A BroadcastChannel (https://html.spec.whatwg.org/multipage/web-messaging.html#broadcasting-to-other-browsing-contexts) that
+ * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
+ */
+import { brokerAddress, connectionTo } from "./broker.js";
+import { encode, Reader } from "./codec/index.js";
+import type { Connection } from "./connection.js";
+import { WidecastError } from "./error.js";
+import type { Frame, MemberFrame } from "./frames.js";
+import { Handlers } from "./handlers.js";
+import { Heard } from "./heard.js";
+import { type Local, openLocal } from "./local.js";
+import type { Receipt } from "./outbox.js";
+import { randomName } from "./random.js";
+import type { ChannelListener } from "./subscription.js";
+
+export interface ChannelOptions {
+  /** The broker's address, or a connection to it; by default the server that the script came from. */
+  broker?: string | URL | Connection;
+  /**
+   * `local`: contexts of this browser hear each other at once. `broker`: everybody hears everything in the broker's one order
+   * and therefore only through it.
+   */
+  order?: "local" | "broker";
+  /** Be listed as present, with this data; `true` for none. */
+  presence?: unknown;
+  /** How many of the newest past messages to hear first. */
+  history?: number;
+  /** Where to resume: the `lastEventId` of the last message that was heard. */
+  cursor?: string;
+}
+
+/** Somebody who is present. */
+export interface Member {
+  id: string;
+  data: unknown;
+}
+
+/** A message of the past. */
+export interface PastMessage extends Receipt {
+  data: unknown;
+  event: string | undefined;
+  origin: string;
+  /** When the broker accepted it, in milliseconds since 1970. */
+  timestamp: number;
+  lastEventId: string;
+}
+
+export interface HistoryQuery {
+  /** Only what is newer than this `lastEventId`. */
+  since?: string;
+  /** At most so many. */
+  limit?: number;
+}
+
+/** Events with a meaning of their own: a message whose event is called so is a plain message. */
+const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
+
+/** A name that a broker takes: 1 to 255 bytes without control characters or half surrogate pairs. */
+const isNetworkName = (name: string): boolean =>
+  /^[^\p{Cc}\p{Cs}]+$/u.test(name) && new TextEncoder().encode(name).length <= 255;
+
+export class WidecastChannel extends EventTarget {
+  readonly #name: string;
+  readonly #handlers = new Handlers(this);
+  readonly #heard = new Heard();
+  readonly #connection: Connection | undefined;
+  readonly #local: Local | undefined;
+  readonly #ready: Promise<void>;
+  #settle!: { resolve: () => void; reject: (error: unknown) => void };
+  #closed = false;
+
+  constructor(name: string, options: ChannelOptions = {}) {
+    super();
+    if (!arguments.length) throw new TypeError("WidecastChannel needs a name");
+    this.#name = `${name}`;
+    this.#ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.#ready.catch(() => {});
+    const { broker, order, cursor, history } = options;
+    const isConnection = broker instanceof EventTarget;
+    const url = isConnection ? broker.broker : addressOrNone(broker);
+    if (order !== "broker") {
+      this.#local = openLocal(`widecast ${url ?? ""} ${this.#name}`, {
+        message: ([id, event, data], origin) => {
+          if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
+        },
+        error: (origin) => this.#dispatch("messageerror", { origin }),
+      });
+    }
+    if (!url || !isNetworkName(this.#name)) {
+      this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
+      return;
+    }
+    const presence = options.presence === undefined || options.presence === false ? undefined : encode(options.presence).bytes;
+    this.#connection = isConnection && order !== "broker" ? broker : connectionTo(url, {}, order === "broker");
+    this.#connection.join(this.#name, this.#listener, { presence, history, cursor });
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** Resolves when every later message will be heard, from wherever. */
+  get ready(): Promise<void> {
+    return this.#ready;
+  }
+
+  /** The connection to the broker. */
+  get connection(): Connection | undefined {
+    return this.#connection;
+  }
+
+  get onmessage(): ((this: WidecastChannel, event: MessageEvent) => unknown) | null {
+    return this.#handlers.get("message") as never;
+  }
+
+  set onmessage(handler: ((this: WidecastChannel, event: MessageEvent) => unknown) | null) {
+    this.#handlers.set("message", handler);
+  }
+
+  get onmessageerror(): ((this: WidecastChannel, event: MessageEvent) => unknown) | null {
+    return this.#handlers.get("messageerror") as never;
+  }
+
+  set onmessageerror(handler: ((this: WidecastChannel, event: MessageEvent) => unknown) | null) {
+    this.#handlers.set("messageerror", handler);
+  }
+
+  /**
+   * Sends a copy of a value, as it is now, to everybody else on the channel.
+   *
+   * @throws InvalidStateError when the channel is closed, DataCloneError for what cannot be copied, QuotaExceededError when too
+   * much waits for the broker.
+   */
+  postMessage(message: unknown): void {
+    if (!arguments.length) throw new TypeError("postMessage needs a message");
+    // Whoever wants to know how it ends calls `publish`; the others hear of it by `status`.
+    this.#post(message, undefined).catch((error: unknown) => this.#status(String(error)));
+  }
+
+  /** The same, for who wants to know when and where the broker has put it, or names its event. */
+  async publish(message: unknown, { event }: { event?: string } = {}): Promise<Receipt> {
+    return this.#post(message, event);
+  }
+
+  /** Past messages, oldest first. */
+  async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage[]> {
+    const { messages } = await this.#ask({ type: "history", channel: this.#name, since, limit });
+    return messages!.map(({ data, event, origin, timestamp, offset, epoch }) => ({
+      data: read(data!),
+      event,
+      origin: origin!,
+      timestamp: timestamp!,
+      offset: offset!,
+      epoch: epoch!,
+      lastEventId: `${epoch}-${offset}`,
+    }));
+  }
+
+  /** Who is present. */
+  async presence(): Promise<Member[]> {
+    const { members } = await this.#ask({ type: "presence", channel: this.#name });
+    return members!.map(member);
+  }
+
+  /** Hears nothing from now on. What was posted is still sent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#local?.close();
+    this.#connection?.leave(this.#name, this.#listener);
+    this.#settle.reject(new WidecastError("closed", "the channel is closed"));
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "WidecastChannel";
+  }
+
+  #post(message: unknown, event: string | undefined): Promise<Receipt> {
+    if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+    const copy = snapshot(message);
+    const encoded = encode(copy);
+    this.#connection?.checkRoom(encoded);
+    const id = randomName(16);
+    this.#local?.post([id, event, copy]);
+    if (!this.#connection) return this.#ready as Promise<never>;
+    // With the broker's order it comes back to this connection, for its other channels.
+    if (!this.#local) this.#heard.again(id);
+    return this.#connection.publish(this.#name, { id, event, encoded });
+  }
+
+  async #ask(fields: Parameters<Connection["request"]>[0]): Promise<Frame> {
+    if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+    return this.#connection ? this.#connection.request(fields) : ((await this.#ready) as never);
+  }
+
+  readonly #listener: ChannelListener = {
+    message: ({ message_id, event, origin, data, cursor }) => {
+      if (message_id && this.#heard.again(message_id)) return;
+      const init = { origin: origin!, lastEventId: cursor! };
+      let value: unknown;
+      try {
+        value = read(data!);
+      } catch {
+        return this.#dispatch("messageerror", init);
+      }
+      this.#dispatch(event, { ...init, data: value });
+    },
+    gap: (cursor) => this.#dispatchEvent("gap", { lastEventId: cursor }),
+    member: (type, frame) => this.#dispatchEvent(type, { data: member(frame.member!) }),
+    joined: () => this.#settle.resolve(),
+    refused: (error) => {
+      this.#settle.reject(error);
+      this.#status(String(error));
+    },
+    status: (reason) => this.#status(reason),
+  };
+
+  #dispatch(event: string | undefined, init: MessageEventInit): void {
+    const isError = event === "messageerror" && !("data" in init);
+    this.#dispatchEvent(event && (isError || !RESERVED.test(event)) ? event : "message", init);
+  }
+
+  #dispatchEvent(type: string, init: MessageEventInit): void {
+    if (!this.#closed) this.dispatchEvent(new MessageEvent(type, init));
+  }
+
+  #status(reason: string): void {
+    const { state, transport } = this.#connection ?? { state: "closed", transport: undefined };
+    if (!this.#closed) this.dispatchEvent(new CustomEvent("status", { detail: { state, transport, reason } }));
+  }
+}
+
+/** The value as it is now, in the form that structured clone gives it: getters are called once, prototypes are gone. */
+function snapshot(value: unknown): unknown {
+  const isPlain = typeof value !== "object" || value === null;
+  return isPlain || typeof structuredClone !== "function" ? value : structuredClone(value);
+}
+
+function read(data: Uint8Array): unknown {
+  return new Reader(data).value();
+}
+
+function member({ id, data }: MemberFrame): Member {
+  return { id, data: read(data) };
+}
+
+function addressOrNone(broker: string | URL | undefined): URL | undefined {
+  try {
+    return brokerAddress(broker);
+  } catch (error) {
+    // A page without an address has no broker of its own; one that names a broken address is told.
+    if (broker !== undefined) throw error;
+    return undefined;
+  }
+}

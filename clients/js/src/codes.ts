@@ -1,0 +1,42 @@
+/**
+ * What can go wrong. The broker's codes are those of `protocol/src/codes.rs`, against which a test holds this list; names that
+ * are newer than the client still arrive as they are.
+ */
+export type Code = BrokerCode | ClientCode | (string & {});
+
+/** What the client itself gives as a reason. */
+export type ClientCode = "closed" | "disconnected" | "local_only";
+
+export type BrokerCode =
+  | "invalid_request"
+  | "bad_json"
+  | "bad_msgpack"
+  | "bad_utf8"
+  | "bad_cursor"
+  | "bad_channel_name"
+  | "bad_event_name"
+  | "bad_sender_key"
+  | "bad_idempotency_key"
+  | "bad_command"
+  | "not_subscribed"
+  | "unauthorized"
+  | "forbidden"
+  | "origin_not_allowed"
+  | "not_found"
+  | "session_not_found"
+  | "method_not_allowed"
+  | "not_acceptable"
+  | "request_timeout"
+  | "message_too_large"
+  | "unsupported_media_type"
+  | "too_many_channels"
+  | "rate_limited"
+  | "history_lost"
+  | "slow_consumer"
+  | "heartbeat_timeout"
+  | "websocket_protocol"
+  | "too_many_connections"
+  | "shutting_down"
+  | "session_replaced"
+  | "engine_unavailable"
+  | "internal";

@@ -1,0 +1,15 @@
+/** BroadcastChannel for the whole network: the browser client of Widecast. */
+export { connect } from "./broker.js";
+export {
+  type ChannelOptions,
+  type HistoryQuery,
+  type Member,
+  type PastMessage,
+  WidecastChannel,
+} from "./channel.js";
+export type { Code } from "./codes.js";
+export type { Connection, ConnectionOptions, TokenSource } from "./connection.js";
+export { WidecastError } from "./error.js";
+export type { LinkState as ConnectionState } from "./link.js";
+export type { Receipt } from "./outbox.js";
+export type { TransportName } from "./transports/index.js";

@@ -1,0 +1,253 @@
+/**
+ * One open transport at a time, kept open: takes the best that gets through, the next when it does not, and comes back to the
+ * better one later. Knows nothing of channels: who uses it takes everything up again whenever `opened` is called.
+ */
+import { Backoff, type BackoffOptions } from "./backoff.js";
+import { command, type Frame } from "./frames.js";
+import type { Target, Transport, TransportName, TransportType } from "./transports/index.js";
+
+export interface LinkOptions extends BackoffOptions {
+  /** How long a transport may take to bring the broker's welcome. */
+  connectTimeout: number;
+  /** How long the broker may be silent after it was asked something. */
+  replyTimeout: number;
+  /** When a better transport is tried again for the first time; each time later it waits twice as long. */
+  upgradeDelay: number;
+}
+
+/** `idle`: not wanted, or suspended. `waiting`: until the next attempt. `closed`: for good. */
+export type LinkState = "idle" | "connecting" | "open" | "waiting" | "closed";
+
+export interface LinkListener {
+  /** A session has begun; nothing of an older one holds. */
+  opened(welcome: Frame): void;
+  frame(frame: Frame): void;
+  /** The state or the transport is another. */
+  changed(reason: string): void;
+}
+
+/** A transport on trial, or in use. */
+interface Carrier {
+  index: number;
+  transport: Transport;
+}
+
+const LONGEST_UPGRADE_DELAY = 600_000;
+
+export class Link {
+  state: LinkState = "idle";
+  readonly #types: readonly TransportType[];
+  readonly #target: Target;
+  readonly #options: LinkOptions;
+  readonly #listener: LinkListener;
+  readonly #backoff: Backoff;
+  #carrier: Carrier | undefined;
+  #trial: Carrier | undefined;
+  #trialTimer: Timer;
+  #waitTimer: Timer;
+  #upgradeTimer: Timer;
+  #lifeTimer: Timer;
+  #upgradeDelay: number;
+  #heartbeat = 25_000;
+  #heardAt = 0;
+  /** What the broker was asked and has not answered yet: since when. */
+  #askedAt: number | undefined;
+  /** The transport that worked last: the first to be tried. */
+  #favourite = 0;
+  /** What a goodbye said of coming back: after how long, or not at all. */
+  #advice: number | "never" | undefined;
+
+  constructor(types: readonly TransportType[], target: Target, options: LinkOptions, listener: LinkListener) {
+    this.#types = types;
+    this.#target = target;
+    this.#options = options;
+    this.#listener = listener;
+    this.#backoff = new Backoff(options);
+    this.#upgradeDelay = options.upgradeDelay;
+  }
+
+  get transport(): TransportName | undefined {
+    return this.#carrier && this.#types[this.#carrier.index]!.name;
+  }
+
+  /** Connects now, if it is not connected: also out of a wait. */
+  open(): void {
+    if (this.state !== "idle" && this.state !== "waiting") return;
+    clearTimeout(this.#waitTimer);
+    this.#to("connecting", "");
+    this.#try(this.#order(), 0);
+  }
+
+  /** Ends the connection; `open` begins a new one. */
+  suspend(): void {
+    if (this.state !== "closed") this.#end("idle", "suspended");
+  }
+
+  close(reason: string): void {
+    this.#end("closed", reason);
+  }
+
+  /** Sends commands; they are lost when the connection ends before the broker has them. */
+  send(commands: Uint8Array<ArrayBuffer>[]): void {
+    this.#askedAt ??= Date.now();
+    this.#carrier!.transport.send(commands);
+    this.#watch();
+  }
+
+  /** Finds out whether the other end is still there. */
+  check(): void {
+    if (this.state === "open") this.send([command({ type: "ping", id: 0 })]);
+    else if (this.state === "waiting") this.open();
+  }
+
+  /** The transports, the one that worked last first. */
+  #order(): number[] {
+    const all = [...this.#types.keys()];
+    return [this.#favourite, ...all.filter((index) => index !== this.#favourite)];
+  }
+
+  /** Tries one transport after the other. */
+  #try(order: number[], place: number): void {
+    const index = order[place];
+    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}`);
+    this.#dial(
+      index,
+      (welcome) => this.#adopt(welcome),
+      () => this.#try(order, place + 1),
+    );
+  }
+
+  #dial(index: number, welcomed: (welcome: Frame) => void, failed: (reason: string) => void): void {
+    const fail = (reason: string): void => {
+      this.#endTrial();
+      failed(reason);
+    };
+    const carrier = { index } as Carrier;
+    this.#trial = carrier;
+    this.#trialTimer = setTimeout(() => fail("no welcome in time"), this.#options.connectTimeout);
+    const frames = (frames: Frame[]): void => {
+      for (const frame of frames) {
+        if (this.#trial === carrier && frame.type === "welcome") welcomed(frame);
+        else if (this.#carrier === carrier) this.#heard(frame);
+        else if (frame.type === "goodbye") this.#advise(frame);
+      }
+      if (this.#carrier === carrier) this.#heardAt = Date.now();
+    };
+    const closed = (reason: string): void => {
+      if (this.#trial === carrier) fail(reason);
+      else if (this.#carrier === carrier) this.#lost(reason);
+    };
+    try {
+      carrier.transport = this.#types[index]!.open(this.#target, { frames, closed });
+    } catch (error) {
+      // As a constructor that the page's Content-Security-Policy forbids: without waiting, but not before we return.
+      clearTimeout(this.#trialTimer);
+      this.#trialTimer = setTimeout(() => fail(String(error)));
+    }
+  }
+
+  #endTrial(): void {
+    clearTimeout(this.#trialTimer);
+    this.#trial?.transport?.close();
+    this.#trial = undefined;
+  }
+
+  /** The transport on trial has brought the welcome: it is the one from now on. */
+  #adopt(welcome: Frame): void {
+    clearTimeout(this.#trialTimer);
+    this.#carrier?.transport.close();
+    this.#carrier = this.#trial;
+    this.#trial = undefined;
+    this.#favourite = this.#carrier!.index;
+    this.#backoff.reset();
+    this.#advice = this.#askedAt = undefined;
+    this.#heardAt = Date.now();
+    this.#heartbeat = welcome.heartbeat_ms ?? this.#heartbeat;
+    clearTimeout(this.#upgradeTimer);
+    if (this.#favourite > 0) this.#upgradeTimer = setTimeout(() => this.#upgrade(0), this.#upgradeDelay);
+    else this.#upgradeDelay = this.#options.upgradeDelay;
+    this.#watch();
+    this.#to("open", "");
+    this.#listener.opened(welcome);
+  }
+
+  /** Tries the better transports while the present one goes on. */
+  #upgrade(index: number): void {
+    if (this.state !== "open") return;
+    if (index >= this.#favourite) {
+      this.#upgradeDelay = Math.min(this.#upgradeDelay * 2, LONGEST_UPGRADE_DELAY);
+      this.#upgradeTimer = setTimeout(() => this.#upgrade(0), this.#upgradeDelay);
+      return;
+    }
+    this.#dial(
+      index,
+      (welcome) => this.#adopt(welcome),
+      () => this.#upgrade(index + 1),
+    );
+  }
+
+  #heard(frame: Frame): void {
+    this.#heardAt = Date.now();
+    this.#askedAt = undefined;
+    if (frame.type === "goodbye") this.#advise(frame);
+    else this.#listener.frame(frame);
+  }
+
+  #advise({ reconnect, reconnect_after_ms }: Frame): void {
+    this.#advice = reconnect ? (reconnect_after_ms ?? 0) : "never";
+  }
+
+  /** Looks after the silence: asks when it lasts as long as a heartbeat, and gives up when nothing is answered. */
+  #watch(): void {
+    clearTimeout(this.#lifeTimer);
+    const { replyTimeout } = this.#options;
+    const asked = this.#askedAt;
+    const due = asked === undefined ? this.#heardAt + this.#heartbeat : Math.max(asked, this.#heardAt) + replyTimeout;
+    this.#lifeTimer = setTimeout(() => {
+      if (!this.#carrier) return;
+      const now = Date.now();
+      if (this.#askedAt === undefined) {
+        if (now - this.#heardAt >= this.#heartbeat) this.check();
+      } else if (this.#carrier.transport.busy) {
+        this.#askedAt = now;
+      } else if (now - Math.max(this.#askedAt, this.#heardAt) >= replyTimeout) {
+        // What brought the welcome and then nothing more is held up on the way: the next transport may not be.
+        this.#favourite = (this.#favourite + 1) % this.#types.length;
+        return this.#lost("the broker does not answer");
+      }
+      this.#watch();
+    }, due - Date.now());
+  }
+
+  #lost(reason: string): void {
+    const advice = this.#advice;
+    this.#drop();
+    if (advice === "never") this.#end("closed", reason);
+    else this.#wait(reason, advice);
+  }
+
+  #wait(reason: string, delay = this.#backoff.next()): void {
+    if (delay === undefined) return this.#end("closed", reason);
+    this.#waitTimer = setTimeout(() => this.open(), delay);
+    this.#to("waiting", reason);
+  }
+
+  #drop(): void {
+    this.#endTrial();
+    for (const timer of [this.#waitTimer, this.#upgradeTimer, this.#lifeTimer]) clearTimeout(timer);
+    this.#carrier?.transport.close();
+    this.#carrier = this.#askedAt = this.#advice = undefined;
+  }
+
+  #end(state: LinkState, reason: string): void {
+    this.#drop();
+    this.#to(state, reason);
+  }
+
+  #to(state: LinkState, reason: string): void {
+    this.state = state;
+    this.#listener.changed(reason);
+  }
+}
+
+type Timer = ReturnType<typeof setTimeout> | undefined;

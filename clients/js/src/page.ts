@@ -1,0 +1,23 @@
+/** What happens to the page or worker that a connection lives in. */
+export interface PageListener {
+  /** The network, the page or its visibility is back: what waits can be tried now, what seems open may not be. */
+  woken(): void;
+  /** The page goes into the back/forward cache, or comes out of it. */
+  cached(isCached: boolean): void;
+}
+
+/** Watches until the returned function is called. */
+export function watchPage(listener: PageListener): () => void {
+  const stop = new AbortController();
+  const on = (target: EventTarget | undefined, type: string, handle: (event: Event) => void): void =>
+    target?.addEventListener?.(type, handle, { signal: stop.signal });
+  const woken = (): void => listener.woken();
+  const { document } = globalThis as { document?: Document };
+  on(globalThis, "online", woken);
+  on(globalThis, "offline", woken);
+  on(document, "resume", woken);
+  on(document, "visibilitychange", () => document!.visibilityState === "visible" && woken());
+  on(globalThis, "pagehide", (event) => (event as PageTransitionEvent).persisted && listener.cached(true));
+  on(globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && listener.cached(false));
+  return () => stop.abort();
+}

@@ -1,0 +1,64 @@
+/** What a transport is: something that carries commands to the broker and frames back. */
+import type { Frame } from "../frames.js";
+
+export type TransportName = "websocket" | "sse" | "stream" | "poll" | "jsonp";
+
+/** The parts of the platform that transports are made of; where one is missing, its transport is not tried. */
+export interface Platform {
+  WebSocket?: typeof WebSocket | undefined;
+  EventSource?: typeof EventSource | undefined;
+  fetch?: typeof fetch | undefined;
+}
+
+/** Where to, and as whom. */
+export interface Target {
+  /** The broker's address, with a slash at its end. */
+  base: URL;
+  sender: string;
+  /** Whether the session hears what it has sent itself. */
+  echo: boolean;
+  platform: Platform;
+}
+
+/** What a transport tells; nothing after `closed`. */
+export interface Listener {
+  /** Frames have come; none is a sign of life. */
+  frames(frames: Frame[]): void;
+  closed(reason: string): void;
+}
+
+export interface Transport {
+  /** Whether something that was sent has not left yet. */
+  readonly busy: boolean;
+  /** Sends commands, in this order and after all before. */
+  send(commands: Uint8Array<ArrayBuffer>[]): void;
+  /** Ends it; the listener is told no more. */
+  close(): void;
+}
+
+export interface TransportType {
+  name: TransportName;
+  /** Whether the platform can do it. */
+  available(platform: Platform): boolean;
+  open(target: Target, listener: Listener): Transport;
+}
+
+/** The address of an endpoint, with who asks. */
+export function address(target: Target, path: string, parameters: Record<string, string> = {}): URL {
+  const url = new URL(path, target.base);
+  url.search = String(new URLSearchParams({ ...parameters, sender: target.sender, ...(target.echo && { echo: "true" }) }));
+  return url;
+}
+
+/** The most commands that go into one frame or body: less than the broker's least limit that makes sense. */
+const COMMANDS_AT_ONCE = 64;
+/** The most bytes of commands in one frame or body, unless one alone is larger. */
+const BYTES_AT_ONCE = 512 * 1024;
+
+/** Takes as many commands from the front of a queue as may go together. */
+export function takeSome(queue: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer>[] {
+  let bytes = queue[0]?.length ?? 0;
+  let count = 1;
+  while (count < COMMANDS_AT_ONCE && count < queue.length && (bytes += queue[count]!.length) <= BYTES_AT_ONCE) count++;
+  return queue.splice(0, count);
+}
