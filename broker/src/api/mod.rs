@@ -7,6 +7,7 @@ mod answer;
 mod batch;
 mod channel;
 mod channels;
+mod client_assets;
 mod content;
 #[cfg(test)]
 mod description;

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::batch::publish_batch;
 use super::channel::channel;
 use super::channels::channels;
+use super::client_assets::client_asset;
 use super::history::history;
 use super::image_ping::publish_by_image;
 use super::presence::presence;
@@ -34,6 +35,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .get(channel)
         .mount(config);
     Endpoint::at("/metrics").get(scrape).mount(config);
+    Endpoint::at("/client/{file}")
+        .get(client_asset)
+        .mount(config);
     config.default_service(web::to(not_found));
 }
 
