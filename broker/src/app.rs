@@ -73,13 +73,15 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let server = net::serve(listeners, &options, leave_begins, move || {
         application(&for_workers, &leaving)
     })?;
+    // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
+    let signal = shutdown::signal()?;
     for address in bound {
         tracing::info!("listening on http://{address}");
     }
 
     let handle = server.handle();
     let running = actix_rt::spawn(server);
-    let signal = shutdown::signal().await?;
+    let signal = signal.await;
     tracing::info!(
         "{signal}: taking leave of {} connections",
         connections.open()

@@ -41,25 +41,33 @@ impl Leaving {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// Catches SIGTERM and SIGINT from now on; the future waits for the first of them.
 ///
 /// # Errors
-/// When the signals cannot be listened to.
-pub async fn signal() -> std::io::Result<&'static str> {
+/// When the signals cannot be caught.
+///
+/// # Cancel safety
+/// Safe.
+pub fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = terminate.recv() => Ok("SIGTERM"),
-            _ = interrupt.recv() => Ok("SIGINT"),
-        }
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            }
+        })
     }
     #[cfg(not(unix))]
     {
-        tokio::signal::ctrl_c().await?;
-        Ok("Ctrl-C")
+        let mut pressed = tokio::signal::windows::ctrl_c()?;
+        Ok(async move {
+            pressed.recv().await;
+            "Ctrl-C"
+        })
     }
 }
 

@@ -52,14 +52,11 @@ pub fn subscribe(
             },
         };
         let listening = pin!(reader.listen(transport));
-        let interrupted = pin!(shutdown::signal());
-        match select(listening, interrupted).await {
+        let caught = shutdown::signal();
+        let interrupted = caught.map_err(|error| CliError::System("wait for signals", error))?;
+        match select(listening, pin!(interrupted)).await {
             Either::Left((ended, _)) => ended,
-            Either::Right((interrupted, _)) => {
-                let waited =
-                    interrupted.map_err(|error| CliError::System("wait for signals", error));
-                waited.map(|_| ())
-            }
+            Either::Right(_) => Ok(()),
         }
     })
 }
