@@ -28,12 +28,6 @@ pub enum Signal {
     Terminate,
     /// What Ctrl-C sends.
     Interrupt,
-    /// What nobody can catch.
-    Kill,
-    /// Stops the process where it is.
-    Stop,
-    /// Lets a stopped process go on.
-    Continue,
 }
 
 impl Signal {
@@ -41,9 +35,6 @@ impl Signal {
         match self {
             Self::Terminate => "TERM",
             Self::Interrupt => "INT",
-            Self::Kill => "KILL",
-            Self::Stop => "STOP",
-            Self::Continue => "CONT",
         }
     }
 }

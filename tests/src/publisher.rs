@@ -52,11 +52,6 @@ impl Published {
     pub fn cursor(&self) -> String {
         format!("{}-{}", self.epoch, self.offset)
     }
-
-    /// The cursor of a reader that has seen everything before this message.
-    pub fn cursor_before(&self) -> String {
-        format!("{}-{}", self.epoch, self.offset - 1)
-    }
 }
 
 impl Publisher {

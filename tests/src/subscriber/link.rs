@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use reqwest::RequestBuilder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message as Frame;
 
 use super::event_stream::EventStream;
@@ -302,9 +302,4 @@ async fn next_of_lines(lines: &mut Lines) -> Result<Option<Value>> {
         }
     }
     Ok(None)
-}
-
-/// A `ping` command with an id.
-pub fn ping(id: u64) -> Value {
-    json!({ "type": "ping", "id": id })
 }

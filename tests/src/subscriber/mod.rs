@@ -101,7 +101,6 @@ impl Transport {
 /// A subscriber that has joined.
 pub struct Subscriber {
     transport: Transport,
-    join: Join,
     publisher: Publisher,
     inner: Inner,
 }
@@ -151,10 +150,8 @@ impl Subscriber {
         if let Some(sender) = &join.sender {
             publisher = publisher.sender(sender);
         }
-        let join = join.clone();
         Ok(Self {
             transport,
-            join,
             publisher,
             inner,
         })
@@ -245,11 +242,6 @@ impl Subscriber {
             Inner::RawPoll(it) => it.cursor(),
             Inner::Envelope(it) => it.cursor(),
         }
-    }
-
-    /// What it asked for when it joined.
-    pub fn join(&self) -> &Join {
-        &self.join
     }
 
     /// The envelope session, for its commands.
