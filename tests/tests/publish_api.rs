@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use widecast_tests::broker::Answer;
 use widecast_tests::heard::{binary, plain_numbers};
 use widecast_tests::message_pack;
+use widecast_tests::socket::Bare;
 use widecast_tests::{Broker, Join, Published, Settings, Subscriber, Transport};
 
 const URL_ENCODED: &str = "application/x-www-form-urlencoded";
@@ -334,6 +335,39 @@ async fn the_origin_is_stamped_by_the_broker() -> Result<()> {
     );
     broker.publisher().publish("news", 1).await?;
     assert_eq!(subscriber.message().await?.origin.as_deref(), Some(""));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sender_key_is_shown_to_nobody() -> Result<()> {
+    const KEY: &str = "sender-key-of-mine";
+    let broker = Broker::start().await?;
+    let mut streams = Vec::new();
+    for target in ["/channels/news/sse", "/channels/news/stream"] {
+        let mut stream = Bare::connect(&broker).await?;
+        stream.get(target, "").await?;
+        stream.until(b"\r\n\r\n").await?;
+        streams.push(stream);
+    }
+    let cursor = broker.end_of("news").await?;
+    broker
+        .publisher()
+        .sender(KEY)
+        .publish("news", "the end")
+        .await?;
+    for stream in &mut streams {
+        let said = String::from_utf8(stream.until(b"the end").await?)?;
+        assert!(!said.contains(KEY), "{said}");
+    }
+    let poll = broker
+        .get(&["channels", "news", "poll"], &[("cursor", &cursor)])
+        .await?;
+    let history = broker.get(&["channels", "news", "messages"], &[]).await?;
+    for answer in [poll, history] {
+        assert_eq!(answer["messages"][0]["data"], "the end");
+        assert!(!answer.to_string().contains(KEY), "{answer}");
+    }
+    assert!(!broker.log().contains(KEY));
     Ok(())
 }
 
