@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions};
 use crate::registry::{Routes, Shard};
 use crate::session::{Heart, Services, Worker};
-use crate::shutdown::{self, Leaving};
+use crate::shutdown;
 use crate::{api, health, http, transports};
 
 /// How long a client may take to send the head of a request.
@@ -58,7 +58,6 @@ async fn serve(config: Config) -> Result<(), RunError> {
         .collect::<io::Result<Vec<SocketAddr>>>()?;
 
     let services = services(&config, metrics);
-    let (leave, leaving) = shutdown::leave();
     let options = ListenerOptions {
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
@@ -66,12 +65,10 @@ async fn serve(config: Config) -> Result<(), RunError> {
         head_timeout: HEAD_TIMEOUT,
     };
     let for_workers = Arc::clone(&services);
-    let leave_begins = {
-        let leaving = leaving.clone();
-        move || leaving.clone().begun()
-    };
+    let leaving = Arc::clone(&services);
+    let leave_begins = move || leaving.leave_begins();
     let server = net::serve(listeners, &options, leave_begins, move || {
-        application(&for_workers, &leaving)
+        application(&for_workers)
     })?;
     // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
     let signal = shutdown::signal()?;
@@ -87,7 +84,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
         connections.open()
     );
     handle.pause().await;
-    shutdown::take_leave(&leave, &services, &connections).await;
+    shutdown::take_leave(&services, &connections).await;
     handle.stop(false).await;
     if let Ok(ended) = running.await {
         ended?;
@@ -116,7 +113,7 @@ thread_local! {
     static WORKER: OnceCell<Worker> = const { OnceCell::new() };
 }
 
-fn worker(services: &Arc<Services>, leaving: &Leaving) -> Worker {
+fn worker(services: &Arc<Services>) -> Worker {
     WORKER.with(|worker| {
         let start = || {
             let Services {
@@ -130,7 +127,7 @@ fn worker(services: &Arc<Services>, leaving: &Leaving) -> Worker {
                 shard: Shard::start(routes, engine, metrics),
                 heart: Heart::start(),
             };
-            actix_rt::spawn(shutdown::send_away(worker.clone(), leaving.clone()));
+            actix_rt::spawn(shutdown::send_away(worker.clone()));
             worker
         };
         worker.get_or_init(start).clone()
@@ -140,7 +137,6 @@ fn worker(services: &Arc<Services>, leaving: &Leaving) -> Worker {
 /// The services of one worker thread.
 fn application(
     services: &Arc<Services>,
-    leaving: &Leaving,
 ) -> App<
     impl ServiceFactory<
         ServiceRequest,
@@ -152,7 +148,7 @@ fn application(
 > {
     App::new()
         .app_data(web::Data::from(Arc::clone(services)))
-        .app_data(web::Data::new(worker(services, leaving)))
+        .app_data(web::Data::new(worker(services)))
         .configure(api::configure)
         .configure(transports::configure)
         .configure(health::configure)

@@ -3,43 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
-use widecast_protocol::Code;
 
 use crate::net::Connections;
-use crate::session::{Farewell, Services, Worker, millis};
+use crate::session::{Services, Worker};
 
 /// How many sessions are told before the worker does something else.
 const SESSIONS_PER_SLICE: usize = 64;
 /// How often it is looked whether everybody has left.
 const LOOK: Duration = Duration::from_millis(10);
-
-/// Whether the broker is taking leave, for all its parts to watch.
-#[derive(Debug, Clone)]
-pub struct Leaving(watch::Receiver<bool>);
-
-/// Begins the leave-taking.
-#[derive(Debug)]
-pub struct Leave(watch::Sender<bool>);
-
-/// A leave-taking that has not begun.
-pub fn leave() -> (Leave, Leaving) {
-    let (sender, receiver) = watch::channel(false);
-    (Leave(sender), Leaving(receiver))
-}
-
-impl Leaving {
-    /// Waits until the leave-taking begins.
-    ///
-    /// # Cancel safety
-    /// Safe.
-    pub async fn begun(mut self) {
-        // The sender is gone only when the broker is.
-        let _ = self.0.wait_for(|leaving| *leaving).await;
-    }
-}
 
 /// Catches SIGTERM and SIGINT from now on; the future waits for the first of them.
 ///
@@ -72,27 +44,20 @@ pub fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
 }
 
 /// Sends the sessions of a worker away once the leave-taking has begun, in slices, each with its own time to come back.
-pub async fn send_away(worker: Worker, leaving: Leaving) {
-    leaving.begun().await;
-    let window = millis(worker.services.config.shutdown.reconnect_window);
+pub async fn send_away(worker: Worker) {
+    worker.services.leave_begins().await;
     for slice in worker.heart.sessions().chunks(SESSIONS_PER_SLICE) {
         for session in slice {
-            session.say_farewell(&Farewell {
-                code: Code::ShuttingDown,
-                reason: "the broker is shutting down".to_owned(),
-                reconnect_after_ms: Some(rand::rng().random_range(0..=window)),
-            });
+            session.send_away();
         }
         tokio::task::yield_now().await;
     }
 }
 
 /// Takes leave of all clients; returns when the last has gone or the deadline has passed.
-pub async fn take_leave(leave: &Leave, services: &Arc<Services>, connections: &Connections) {
+pub async fn take_leave(services: &Arc<Services>, connections: &Connections) {
     let deadline = services.config.shutdown.deadline;
     services.drain();
-    // Nobody listens when no worker has started.
-    let _ = leave.0.send(true);
     let gone = async {
         while connections.open() > 0 {
             sleep(LOOK).await;

@@ -160,3 +160,34 @@ async fn a_client_that_never_says_what_arrived_is_bounded() -> Result<()> {
     assert!(most < 1_000_000, "an answer of {most} bytes");
     Ok(())
 }
+
+#[tokio::test]
+async fn there_are_no_more_sessions_than_connections_may_be() -> Result<()> {
+    let broker = Broker::with(Settings::new().connections(3)).await?;
+    for _ in 0..3 {
+        let opened = post(&broker, "session=new", &json!([]), false).await?;
+        assert_eq!(opened.status, 200, "{opened:?}");
+    }
+    let refused = post(&broker, "session=new", &json!([]), false).await?;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.body["code"], "too_many_connections");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_member_may_tell_only_so_much_about_itself() -> Result<()> {
+    let broker = Broker::with(Settings::new().key("limits.presence_bytes", "20")).await?;
+    let subscribe =
+        |data: &str| json!({ "type": "subscribe", "channel": "news", "presence": data });
+    let accepted = post(&broker, "session=new", &subscribe("short enough"), false).await?;
+    assert_eq!(
+        accepted.body["frames"][1]["type"], "subscribed",
+        "{accepted:?}"
+    );
+    let refused = post(&broker, "session=new", &subscribe(&"x".repeat(21)), false).await?;
+    assert_eq!(
+        refused.body["frames"][1]["code"], "message_too_large",
+        "{refused:?}"
+    );
+    Ok(())
+}

@@ -12,6 +12,8 @@ settings! {
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=268_435_456;
         /// The largest body of an HTTP request that carries several messages or commands.
         request_bytes: ByteCount, "request_bytes" = ByteCount::mebibytes(8), within 1..=1_073_741_824;
+        /// The most that one session may tell about itself where it is listed as a member: the bytes of its data.
+        presence_bytes: ByteCount, "presence_bytes" = ByteCount::kibibytes(4), within 0..=1_048_576;
         /// The longest name of a channel.
         channel_name_bytes: usize, "channel_name_bytes" = ChannelName::MAX_BYTES, within 1..=255;
         /// How many channels one session may join.

@@ -30,6 +30,13 @@ struct Pressure {
     relieved: Notify,
 }
 
+impl Pressure {
+    fn uncount(&self) {
+        self.pressed_shards.fetch_sub(1, Ordering::SeqCst);
+        self.relieved.notify_waiters();
+    }
+}
+
 /// A shard as the other threads see it.
 pub(super) struct ShardHandle {
     address: Addr<ShardActor>,
@@ -82,8 +89,12 @@ impl ShardHandle {
     }
 
     fn set_pressed(&self) {
-        if !self.pressed.swap(true, Ordering::SeqCst) {
+        if !self.pressed.load(Ordering::SeqCst) {
+            // Counted before it is marked: whoever removes the mark finds it counted.
             self.pressure.pressed_shards.fetch_add(1, Ordering::SeqCst);
+            if self.pressed.swap(true, Ordering::SeqCst) {
+                self.pressure.uncount();
+            }
         }
         // The shard may have taken everything before it could see the mark: then nobody else would remove it.
         self.relieve_if_low();
@@ -94,8 +105,7 @@ impl ShardHandle {
             && self.waiting_messages.load(Ordering::SeqCst) <= PRESSED_MESSAGES / 2;
         if low && self.pressed.load(Ordering::SeqCst) && self.pressed.swap(false, Ordering::SeqCst)
         {
-            self.pressure.pressed_shards.fetch_sub(1, Ordering::SeqCst);
-            self.pressure.relieved.notify_waiters();
+            self.pressure.uncount();
         }
     }
 }

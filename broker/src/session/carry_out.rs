@@ -12,10 +12,16 @@ use super::publisher::publish;
 use super::refusal::Refusal;
 use super::session::Session;
 
+/// How many commands of one read are carried out before the worker does something else.
+const PER_TURN: usize = 64;
+
 impl Session {
     /// Carries out what was sent, in its order.
     pub async fn carry_out(self: Rc<Self>, inbound: Vec<Inbound>) {
-        for one in inbound {
+        for (count, one) in inbound.into_iter().enumerate() {
+            if count % PER_TURN == PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
             if !self.outbox().is_open() {
                 if matches!(one, Inbound::Finish(_)) {
                     // Both ends have said goodbye: the socket is closed here

@@ -29,6 +29,11 @@ impl Directory {
         self.sessions.insert(id.clone(), session);
     }
 
+    /// How many sessions are listed.
+    pub fn count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// The session of this name.
     pub fn get(&self, id: &SessionId) -> Option<Listed> {
         self.sessions.get(id).map(|listed| listed.clone())

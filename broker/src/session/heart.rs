@@ -57,7 +57,7 @@ impl Heart {
     }
 
     /// Looks after a session from now on, first after `delay`.
-    pub fn look_after(&self, session: &Rc<Session>, delay: Duration) {
+    pub(super) fn look_after(&self, session: &Rc<Session>, delay: Duration) {
         let at = Instant::now() + delay;
         let session = Rc::downgrade(session);
         self.appointments

@@ -104,7 +104,16 @@ impl Session {
     fn check(&self, joining: &Joining) -> Result<(), Refusal> {
         let channel = &joining.channel;
         require(self.services(), channel, Right::Subscribe)?;
-        if joining.presence.is_some() {
+        if let Some(data) = &joining.presence {
+            let limit = self.services().config.limits.presence_bytes;
+            let actual = data.size_bytes();
+            if actual > limit.as_usize() {
+                let detail = format!(
+                    "the presence data has {actual} bytes, limits.presence_bytes allows {}",
+                    limit.get()
+                );
+                return Err(Refusal::new(Code::MessageTooLarge, detail));
+            }
             require(self.services(), channel, Right::Presence)?;
         }
         if joining.history.is_some() {

@@ -1,8 +1,8 @@
 //! What every handler and session works with, made once by the composition root.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
 use widecast_protocol::ChannelName;
 
 use crate::config::Config;
@@ -24,7 +24,7 @@ pub struct Services {
     pub routes: Arc<Routes>,
     /// The sessions that can be reached by name.
     pub sessions: Directory,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 impl Services {
@@ -41,7 +41,7 @@ impl Services {
             metrics,
             routes,
             sessions: Directory::default(),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
         }
     }
 
@@ -57,11 +57,23 @@ impl Services {
 
     /// From now on the broker is not ready for new clients.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
     }
 
     /// Whether the broker is taking leave of its clients.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Waits until the broker takes leave of its clients.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub fn leave_begins(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // The sender is gone only when the broker is.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 }

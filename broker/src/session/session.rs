@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
+use rand::RngExt;
 use widecast_protocol::{Code, CursorVector, Reply, SessionId};
 
 use crate::engine::ConnectionId;
@@ -164,6 +165,10 @@ impl Session {
             config.heartbeat.interval
         };
         self.worker.heart.look_after(self, delay);
+        if self.worker.services.is_draining() {
+            // Everybody else may have been sent away already.
+            self.send_away();
+        }
     }
 
     /// Sends a heartbeat or ends the session of a client that is gone; says when to look again.
@@ -240,6 +245,16 @@ impl Session {
     pub fn end(&self, code: Code) {
         self.outbox.close(code);
         self.stop_actor();
+    }
+
+    /// Ends the session because the broker ends, with a time of its own to come back.
+    pub fn send_away(&self) {
+        let window = millis(self.worker.services.config.shutdown.reconnect_window);
+        self.say_farewell(&Farewell {
+            code: Code::ShuttingDown,
+            reason: "the broker is shutting down".to_owned(),
+            reconnect_after_ms: Some(rand::rng().random_range(0..=window)),
+        });
     }
 
     /// Ends the session with its last words.

@@ -116,11 +116,11 @@ async fn after(
     let outbox = session.outbox();
     let mut messages = outbox.take();
     if messages.is_empty() && recovered && !wait.is_zero() {
-        // So that it is sent away when the broker takes leave, and not before the poll's own time is up.
-        worker.heart.look_after(&session, wait * 2);
-        let taken = std::future::poll_fn(|context| outbox.poll_take(context));
-        if let Ok(taken) = tokio::time::timeout(wait, taken).await {
-            messages = taken;
+        tokio::select! {
+            biased;
+            taken = std::future::poll_fn(|context| outbox.poll_take(context)) => messages = taken,
+            () = tokio::time::sleep(wait) => {}
+            () = worker.services.leave_begins() => {}
         }
     }
     if outbox.closed() == Some(Code::HistoryLost) {

@@ -57,6 +57,13 @@ fn find_or_open(
 ) -> Result<(SessionId, Listed), Problem> {
     match subscription.session.as_deref() {
         Some("new") => {
+            // Nothing else bounds them: they have no connection.
+            let limit = services.config.server.max_connections;
+            if services.sessions.count() >= limit {
+                let detail =
+                    format!("there are {limit} sessions, server.max_connections allows no more");
+                return Err(Problem::new(Code::TooManyConnections, detail));
+            }
             let wire = if subscription.msgpack {
                 Wire::MessagePackStream
             } else {
