@@ -58,19 +58,15 @@ impl FlushList {
         }
     }
 
-    /// An outbox holds so much, this many bytes more than before.
-    pub(super) fn queued(&self, held: usize, more: usize) {
+    /// An outbox held so many bytes before a change, and so many after it.
+    pub(super) fn changed(&self, before: usize, after: usize) {
         let tally = &self.tally;
-        let more = i64::try_from(more).unwrap_or(i64::MAX);
+        let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let more = signed(after) - signed(before);
         tally.waiting_bytes.set(tally.waiting_bytes.get() + more);
-        tally.fullest_bytes.set(tally.fullest_bytes.get().max(held));
-    }
-
-    /// This many bytes do not wait any more: they are written, taken or dropped.
-    pub(super) fn removed(&self, bytes: usize) {
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let waiting = &self.tally.waiting_bytes;
-        waiting.set(waiting.get() - bytes);
+        tally
+            .fullest_bytes
+            .set(tally.fullest_bytes.get().max(after));
     }
 
     /// One write has taken this many bytes.

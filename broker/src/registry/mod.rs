@@ -4,6 +4,7 @@
 //! A [`Shard`] knows the subscriptions of one worker thread and pushes shared bytes into their [`Outbox`]es, which its
 //! flush list writes. The registry never names a session or a transport.
 
+mod backlog;
 mod fanout;
 mod flush;
 mod outbox;

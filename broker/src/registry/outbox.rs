@@ -4,25 +4,19 @@
 //! one frame per write when idle, many under load. Not `Sync`: everything stays on the shard's thread.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use widecast_protocol::{ChannelName, Code, EncodedMessage, Position};
 
 use crate::config::SlowConsumer;
 use crate::net::Connection;
 
+use super::backlog::{Backlog, Item};
 use super::flush::FlushList;
-
-/// How many frames one write takes: more than this bring nothing (one write costs 3.4 + 0.14·k µs).
-const FRAMES_PER_WRITE: usize = 32;
-
-/// How many items an empty outbox keeps room for: an idle session costs no more, and the next message no allocation.
-const IDLE_CAPACITY: usize = 4;
 
 /// How a client is told of lost messages.
 #[derive(Clone, Copy)]
@@ -33,30 +27,6 @@ pub enum GapForm {
     Ends(fn() -> Bytes),
     /// By whoever takes the bytes, who finds the outbox closed.
     Closes,
-}
-
-enum Item {
-    /// Not to be dropped: a reply, a heartbeat, or a message of a channel whose policy is to disconnect.
-    Frame(Bytes),
-    /// May be dropped; remembers what it is, to tell of it.
-    Message {
-        bytes: Bytes,
-        message: Arc<EncodedMessage>,
-    },
-    /// Messages up to here were dropped.
-    Gap {
-        channel: ChannelName,
-        cursor: Position,
-    },
-}
-
-impl Item {
-    fn size(&self) -> usize {
-        match self {
-            Self::Frame(bytes) | Self::Message { bytes, .. } => bytes.len(),
-            Self::Gap { .. } => 0,
-        }
-    }
 }
 
 /// Who takes the bytes.
@@ -103,14 +73,11 @@ pub(super) enum Flushed {
 
 /// The outbox of one session.
 pub struct Outbox {
-    queue: RefCell<VecDeque<Item>>,
-    queued_bytes: Cell<usize>,
+    backlog: RefCell<Backlog>,
     limit_bytes: usize,
     gap_form: GapForm,
     sink: RefCell<Sink>,
     state: Cell<State>,
-    /// Part of the front item is already with the kernel.
-    front_begun: Cell<bool>,
     /// In the flush list, or waiting for the kernel.
     pub(super) scheduled: Cell<bool>,
     /// Who waits for room or for the end: each channel whose past is being sent.
@@ -122,13 +89,11 @@ impl Outbox {
     /// An empty outbox of at most `limit_bytes`; a single larger message still fits when it is empty.
     pub fn new(flush_list: Rc<FlushList>, limit_bytes: usize, gap_form: GapForm) -> Rc<Self> {
         Rc::new(Self {
-            queue: RefCell::default(),
-            queued_bytes: Cell::new(0),
+            backlog: RefCell::default(),
             limit_bytes,
             gap_form,
             sink: RefCell::new(Sink::Nobody),
             state: Cell::new(State::Open),
-            front_begun: Cell::new(false),
             scheduled: Cell::new(false),
             waiters: RefCell::default(),
             flush_list,
@@ -150,7 +115,7 @@ impl Outbox {
 
     /// Bytes that wait to be written.
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes.get()
+        self.backlog.borrow().bytes()
     }
 
     /// Queues a message; `policy` is its channel's.
@@ -234,8 +199,7 @@ impl Outbox {
             return;
         }
         self.state.set(State::Closed(code));
-        *self.queue.borrow_mut() = VecDeque::new();
-        self.shrink(self.queued_bytes.get());
+        self.change(|backlog| *backlog = Backlog::default());
         let sink = std::mem::replace(&mut *self.sink.borrow_mut(), Sink::Nobody);
         match sink {
             Sink::Socket(connection) => connection.reset(),
@@ -268,15 +232,15 @@ impl Outbox {
 
     /// Takes everything that is queued.
     pub fn take(&self) -> Vec<Bytes> {
-        let queue = std::mem::take(&mut *self.queue.borrow_mut());
-        self.shrink(self.queued_bytes.get());
+        let taken =
+            self.change(|backlog| backlog.take(|channel, cursor| self.gap(channel, cursor)));
         self.wake_waiters();
-        queue.into_iter().map(|item| self.bytes_of(item)).collect()
+        taken
     }
 
     /// Whether at least half of the outbox is free, or it is closed.
     pub fn has_room(&self) -> bool {
-        !self.is_open() || self.queued_bytes.get() <= self.limit_bytes / 2
+        !self.is_open() || self.queued_bytes() <= self.limit_bytes / 2
     }
 
     /// Ready when [`Outbox::has_room`].
@@ -291,24 +255,17 @@ impl Outbox {
         Poll::Pending
     }
 
-    fn grow(&self, bytes: usize) {
-        self.queued_bytes.set(self.queued_bytes.get() + bytes);
-        self.flush_list.queued(self.queued_bytes.get(), bytes);
-    }
-
-    fn shrink(&self, bytes: usize) {
-        self.queued_bytes.set(self.queued_bytes.get() - bytes);
-        self.flush_list.removed(bytes);
-    }
-
-    fn fits(&self, bytes: usize) -> bool {
-        let queued = self.queued_bytes.get();
-        queued == 0 || queued + bytes <= self.limit_bytes
+    /// Changes what waits, and counts what the change makes of it.
+    fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
+        let mut backlog = self.backlog.borrow_mut();
+        let before = backlog.bytes();
+        let result = change(&mut backlog);
+        self.flush_list.changed(before, backlog.bytes());
+        result
     }
 
     fn append(self: &Rc<Self>, item: Item) {
-        self.grow(item.size());
-        self.queue.borrow_mut().push_back(item);
+        self.change(|backlog| backlog.push(item));
         self.schedule();
     }
 
@@ -325,75 +282,30 @@ impl Outbox {
         }
     }
 
-    fn bytes_of(&self, item: Item) -> Bytes {
-        match item {
-            Item::Frame(bytes) | Item::Message { bytes, .. } => bytes,
-            Item::Gap { channel, cursor } => match self.gap_form {
-                GapForm::Told(form) => form(&channel, cursor),
-                GapForm::Ends(_) | GapForm::Closes => Bytes::new(),
-            },
+    fn gap(&self, channel: &ChannelName, cursor: Position) -> Bytes {
+        match self.gap_form {
+            GapForm::Told(form) => form(channel, cursor),
+            GapForm::Ends(_) | GapForm::Closes => Bytes::new(),
         }
     }
 
     /// Makes room for `bytes` and says how many messages were dropped for it; without a way to, ends the session.
     fn admit(&self, bytes: usize, policy: SlowConsumer) -> Option<usize> {
-        if self.fits(bytes) {
-            return Some(0);
-        }
-        let dropped = self.make_room(bytes, policy);
-        if !self.fits(bytes) {
+        let limit = self.limit_bytes;
+        let dropped = self.change(|backlog| {
+            if backlog.fits(bytes, limit) {
+                return Some(0);
+            }
+            let dropped = backlog.make_room(bytes, limit, policy);
+            backlog.fits(bytes, limit).then_some(dropped)
+        });
+        if dropped.is_none() {
             self.close(Code::SlowConsumer);
-            return None;
         }
-        Some(dropped)
-    }
-
-    /// Drops messages until `bytes` more fit, and says how many were dropped.
-    fn make_room(&self, bytes: usize, policy: SlowConsumer) -> usize {
-        let mut queue = self.queue.borrow_mut();
-        let mut dropped = 0;
-        if policy == SlowConsumer::Latest {
-            let mut newest = HashSet::new();
-            for index in (self.first_droppable()..queue.len()).rev() {
-                let superseded = match &queue[index] {
-                    Item::Message { message, .. } => {
-                        !newest.insert(message.message().channel.clone())
-                    }
-                    Item::Frame(_) | Item::Gap { .. } => false,
-                };
-                if superseded {
-                    self.drop_at(&mut queue, index);
-                    dropped += 1;
-                }
-            }
-        }
-        let mut index = self.first_droppable();
-        while index < queue.len() && self.queued_bytes.get() + bytes > self.limit_bytes {
-            if matches!(queue[index], Item::Message { .. }) {
-                self.drop_at(&mut queue, index);
-                dropped += 1;
-            }
-            index += 1;
-        }
-        merge_gaps(&mut queue);
         dropped
     }
 
-    fn first_droppable(&self) -> usize {
-        usize::from(self.front_begun.get())
-    }
-
-    fn drop_at(&self, queue: &mut VecDeque<Item>, index: usize) {
-        if let Item::Message { bytes, message } = &queue[index] {
-            self.shrink(bytes.len());
-            queue[index] = Item::Gap {
-                channel: message.message().channel.clone(),
-                cursor: message.position(),
-            };
-        }
-    }
-
-    /// Writes up to [`FRAMES_PER_WRITE`] frames to the socket, or wakes the poll that waits.
+    /// Writes once to the socket, or wakes the poll that waits.
     pub(super) fn flush(&self) -> Flushed {
         let connection = match &*self.sink.borrow() {
             Sink::Nobody => return Flushed::Done,
@@ -404,7 +316,7 @@ impl Outbox {
             Sink::Socket(connection) => Rc::clone(connection),
         };
         match self.write_some(&connection) {
-            Ok(()) if self.queue.borrow().is_empty() => {
+            Ok(()) if self.backlog.borrow().is_empty() => {
                 if self.state.get() == State::Ending {
                     self.state.set(State::Closed(Code::ShuttingDown));
                     connection.finish_writing();
@@ -433,81 +345,25 @@ impl Outbox {
     }
 
     fn write_some(&self, connection: &Connection) -> io::Result<()> {
-        let mut queue = self.queue.borrow_mut();
-        let count = queue.len().min(FRAMES_PER_WRITE);
-        for item in queue.iter_mut().take(count) {
-            if let Item::Gap { .. } = item {
-                let gap = std::mem::replace(item, Item::Frame(Bytes::new()));
-                let bytes = self.bytes_of(gap);
-                self.grow(bytes.len());
-                *item = Item::Frame(bytes);
-            }
-        }
-        let written = match &*queue.make_contiguous() {
-            [] => return Ok(()),
-            [Item::Frame(bytes) | Item::Message { bytes, .. }] => connection.try_write(bytes)?,
-            items => {
-                let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-                for (slice, item) in slices.iter_mut().zip(items) {
-                    if let Item::Frame(bytes) | Item::Message { bytes, .. } = item {
-                        *slice = IoSlice::new(bytes);
-                    }
-                }
-                connection.try_write_vectored(&slices[..count])?
-            }
+        let tell = |channel: &ChannelName, cursor| self.gap(channel, cursor);
+        let write = |frames: &[IoSlice<'_>]| match frames {
+            [] => Ok(0),
+            [frame] => connection.try_write(frame),
+            frames => connection.try_write_vectored(frames),
         };
+        let written = self.change(|backlog| backlog.write(tell, write))?;
         self.flush_list.wrote(written);
-        self.forget(&mut queue, written);
-        drop(queue);
-        if self.queued_bytes.get() <= self.limit_bytes / 2 {
+        if self.has_room() {
             self.wake_waiters();
         }
         Ok(())
-    }
-
-    /// Removes `written` bytes from the front.
-    fn forget(&self, queue: &mut VecDeque<Item>, mut written: usize) {
-        self.shrink(written);
-        while let Some(front) = queue.front_mut() {
-            let size = front.size();
-            if written < size {
-                if written > 0 {
-                    let begun = std::mem::replace(front, Item::Frame(Bytes::new()));
-                    let mut rest = self.bytes_of(begun);
-                    rest.advance(written);
-                    *front = Item::Frame(rest);
-                    self.front_begun.set(true);
-                }
-                return;
-            }
-            written -= size;
-            queue.pop_front();
-            self.front_begun.set(false);
-        }
-        if queue.capacity() > IDLE_CAPACITY {
-            *queue = VecDeque::new();
-        }
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.shrink(self.queued_bytes.get());
+        self.change(|backlog| *backlog = Backlog::default());
     }
-}
-
-/// Keeps of several gaps of a channel only the last: it covers the others.
-fn merge_gaps(queue: &mut VecDeque<Item>) {
-    let mut seen = HashSet::new();
-    let mut keep: Vec<bool> = queue
-        .iter()
-        .rev()
-        .map(|item| match item {
-            Item::Gap { channel, .. } => seen.insert(channel.clone()),
-            Item::Frame(_) | Item::Message { .. } => true,
-        })
-        .collect();
-    queue.retain(|_| keep.pop().unwrap_or(true));
 }
 
 #[cfg(test)]
