@@ -8,7 +8,6 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /** What every bundle has. */
 export const OPTIONS = {
-  entryPoints: [here("../src/index.ts")],
   bundle: true,
   minify: true,
   sourcemap: "linked",
@@ -21,9 +20,14 @@ export const OPTIONS = {
 
 /** The bundles: file name and how it differs. */
 export const BUNDLES = {
-  "widecast.js": { format: "esm" },
+  "widecast.js": { entryPoints: [here("../src/index.ts")], format: "esm" },
   // There is no import.meta in a classic script: the address is that of the running script.
-  "widecast.iife.js": { format: "iife", globalName: "Widecast", define: { "import.meta.url": '""' } },
+  "widecast.iife.js": {
+    entryPoints: [here("../src/script.ts")],
+    format: "iife",
+    globalName: "Widecast",
+    define: { "import.meta.url": '""' },
+  },
 };
 
 /** Builds all bundles into a directory. */

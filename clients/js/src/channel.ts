@@ -222,7 +222,11 @@ export class WidecastChannel extends EventTarget {
   }
 
   #dispatchEvent(type: string, init: MessageEventInit): void {
-    if (!this.#closed) this.dispatchEvent(new MessageEvent(type, init));
+    if (this.#closed) return;
+    const event = new MessageEvent(type, init);
+    // As an argument, undefined stands for the default, which is null.
+    if ("data" in init && init.data === undefined) Object.defineProperty(event, "data", { value: undefined });
+    this.dispatchEvent(event);
   }
 
   #status(reason: string): void {

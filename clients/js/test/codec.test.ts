@@ -34,6 +34,13 @@ test("the extensions are those of the broker", () => {
   expect(Object.entries(Extension)).toEqual(theirs);
 });
 
+test("the codes are those of the broker", () => {
+  const source = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
+  const theirs = [...source("../../../protocol/src/codes.rs").matchAll(/^ {4}\w+ = "(\w+)",/gm)].map(([, code]) => code);
+  const ours = [...source("../src/codes.ts").split("BrokerCode =")[1]!.matchAll(/\| "(\w+)"/g)].map(([, code]) => code);
+  expect(ours).toEqual(theirs);
+});
+
 describe("plain values", () => {
   const values = [
     null, true, false, "", "a", "ä€😀", "x".repeat(31), "x".repeat(32), "ä".repeat(200), "€".repeat(30_000),
