@@ -10,7 +10,7 @@ settings! {
     pub struct LogSettings {
         /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also per module
         /// (`info,widecast::session=debug`).
-        filter: LogFilter, "filter" = LogFilter("info".to_owned());
+        filter: LogFilter, "filter" = LogFilter("info,actix_server=warn".to_owned());
         /// `text` for people, `json` for machines: one object a line.
         format: LogFormat, "format" = LogFormat::Text;
     }
