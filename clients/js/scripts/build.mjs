@@ -37,5 +37,6 @@ export async function buildInto(directory) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await buildInto(here("../../../broker/assets/client"));
+  // Without an argument: to where the broker takes it from.
+  await buildInto(here(process.argv[2] ? `../${process.argv[2]}` : "../../../broker/assets/client"));
 }
