@@ -162,12 +162,6 @@ impl Connection {
         self.stream.writable().await
     }
 
-    /// Ends both directions after what the kernel already has; the reader sees the end at once.
-    pub fn shut_down(&self) {
-        // The other end may be gone already: then there is nothing left to end.
-        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Both);
-    }
-
     /// Ends our direction after what the kernel already has; the other end can still send.
     pub fn finish_writing(&self) {
         let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
