@@ -5,7 +5,8 @@
 import type { Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
-import { Link, type LinkOptions, type LinkState } from "./link.js";
+import type { Line, LineState } from "./line.js";
+import { Link, type LinkOptions } from "./link.js";
 import { Outbox, type OutboxOptions, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
@@ -45,7 +46,7 @@ interface Request {
 
 export class Connection extends EventTarget {
   readonly #options: ConnectionOptions & typeof DEFAULTS;
-  readonly #link: Link;
+  readonly #line: Line;
   readonly #outbox: Outbox;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #requests = new Map<number, Request>();
@@ -72,25 +73,25 @@ export class Connection extends EventTarget {
     const names = this.#options.transports ?? TRANSPORTS.map((type) => type.name);
     const types = names.flatMap((name) => TRANSPORTS.filter((type) => type.name === name && type.available(platform)));
     const target = { base: broker, sender: randomName(32), echo, platform };
-    this.#link = new Link(types, target, this.#options, {
+    this.#line = new Link(types, target, this.#options, {
       opened: (welcome) => this.#opened(welcome),
       frame: (frame) => this.#frame(frame),
       changed: (reason) => this.#changed(reason),
     });
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
     this.#stopWatching = watchPage({
-      woken: () => this.#link.check(),
-      cached: (isCached) => (isCached ? this.#link.suspend() : this.#wake()),
+      woken: () => this.#line.check(),
+      cached: (isCached) => (isCached ? this.#line.suspend() : this.#wake()),
     });
   }
 
   /** The transport in use, if the connection is open. */
   get transport(): TransportName | undefined {
-    return this.#link.transport;
+    return this.#line.transport;
   }
 
-  get state(): LinkState {
-    return this.#link.state;
+  get state(): LineState {
+    return this.#line.state;
   }
 
   /** How many messages wait for the broker to confirm them. */
@@ -108,7 +109,7 @@ export class Connection extends EventTarget {
   /** Ends the connection for good, and all that waits for it. */
   close(): void {
     this.#stopWatching();
-    this.#link.close("closed by the page");
+    this.#line.close("closed by the page");
   }
 
   /** Proves who this is, anew or for the first time; without a token with the one of the options. */
@@ -174,7 +175,7 @@ export class Connection extends EventTarget {
   /** Connects, if it is not connected. */
   #wake(): void {
     clearTimeout(this.#idleTimer);
-    if (this.state === "idle" && this.#isNeeded()) this.#link.open();
+    if (this.state === "idle" && this.#isNeeded()) this.#line.open();
     else this.#rest();
   }
 
@@ -187,7 +188,7 @@ export class Connection extends EventTarget {
     clearTimeout(this.#idleTimer);
     if (this.#isNeeded() || this.state === "closed" || this.state === "idle") return;
     this.#idleTimer = setTimeout(() => {
-      if (!this.#isNeeded()) this.#link.suspend();
+      if (!this.#isNeeded()) this.#line.suspend();
     }, this.#options.idleTimeout);
   }
 
@@ -215,7 +216,7 @@ export class Connection extends EventTarget {
   }
 
   #send(commands: Uint8Array<ArrayBuffer>[]): void {
-    if (commands.length) this.#link.send(commands);
+    if (commands.length) this.#line.send(commands);
   }
 
   /** What is posted in one go is sent in one. */

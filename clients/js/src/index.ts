@@ -10,6 +10,6 @@ export {
 export type { Code } from "./codes.js";
 export type { Connection, ConnectionOptions, TokenSource } from "./connection.js";
 export { WidecastError } from "./error.js";
-export type { LinkState as ConnectionState } from "./link.js";
+export type { LineState as ConnectionState } from "./line.js";
 export type { Receipt } from "./outbox.js";
 export type { TransportName } from "./transports/index.js";

@@ -4,6 +4,7 @@
  */
 import { Backoff, type BackoffOptions } from "./backoff.js";
 import { command, type Frame } from "./frames.js";
+import type { Line, LineListener, LineState } from "./line.js";
 import type { Target, Transport, TransportName, TransportType } from "./transports/index.js";
 
 export interface LinkOptions extends BackoffOptions {
@@ -15,17 +16,6 @@ export interface LinkOptions extends BackoffOptions {
   upgradeDelay: number;
 }
 
-/** `idle`: not wanted, or suspended. `waiting`: until the next attempt. `closed`: for good. */
-export type LinkState = "idle" | "connecting" | "open" | "waiting" | "closed";
-
-export interface LinkListener {
-  /** A session has begun; nothing of an older one holds. */
-  opened(welcome: Frame): void;
-  frame(frame: Frame): void;
-  /** The state or the transport is another. */
-  changed(reason: string): void;
-}
-
 /** A transport on trial, or in use. */
 interface Carrier {
   index: number;
@@ -34,12 +24,12 @@ interface Carrier {
 
 const LONGEST_UPGRADE_DELAY = 600_000;
 
-export class Link {
-  state: LinkState = "idle";
+export class Link implements Line {
+  state: LineState = "idle";
   readonly #types: readonly TransportType[];
   readonly #target: Target;
   readonly #options: LinkOptions;
-  readonly #listener: LinkListener;
+  readonly #listener: LineListener;
   readonly #backoff: Backoff;
   #carrier: Carrier | undefined;
   #trial: Carrier | undefined;
@@ -57,7 +47,7 @@ export class Link {
   /** What a goodbye said of coming back: after how long, or not at all. */
   #advice: number | "never" | undefined;
 
-  constructor(types: readonly TransportType[], target: Target, options: LinkOptions, listener: LinkListener) {
+  constructor(types: readonly TransportType[], target: Target, options: LinkOptions, listener: LineListener) {
     this.#types = types;
     this.#target = target;
     this.#options = options;
@@ -70,7 +60,6 @@ export class Link {
     return this.#carrier && this.#types[this.#carrier.index]!.name;
   }
 
-  /** Connects now, if it is not connected: also out of a wait. */
   open(): void {
     if (this.state !== "idle" && this.state !== "waiting") return;
     clearTimeout(this.#waitTimer);
@@ -78,7 +67,6 @@ export class Link {
     this.#try(this.#order(), 0);
   }
 
-  /** Ends the connection; `open` begins a new one. */
   suspend(): void {
     if (this.state !== "closed") this.#end("idle", "suspended");
   }
@@ -87,14 +75,12 @@ export class Link {
     this.#end("closed", reason);
   }
 
-  /** Sends commands; they are lost when the connection ends before the broker has them. */
   send(commands: Uint8Array<ArrayBuffer>[]): void {
     this.#askedAt ??= Date.now();
     this.#carrier!.transport.send(commands);
     this.#watch();
   }
 
-  /** Finds out whether the other end is still there. */
   check(): void {
     if (this.state === "open") this.send([command({ type: "ping", id: 0 })]);
     else if (this.state === "waiting") this.open();
@@ -239,12 +225,12 @@ export class Link {
     this.#carrier = this.#askedAt = this.#advice = undefined;
   }
 
-  #end(state: LinkState, reason: string): void {
+  #end(state: LineState, reason: string): void {
     this.#drop();
     this.#to(state, reason);
   }
 
-  #to(state: LinkState, reason: string): void {
+  #to(state: LineState, reason: string): void {
     this.state = state;
     this.#listener.changed(reason);
   }
