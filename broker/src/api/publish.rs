@@ -18,6 +18,7 @@ const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 #[derive(Debug, Deserialize)]
 pub(super) struct Parameters {
     event: Option<String>,
+    message_id: Option<String>,
 }
 
 pub(super) async fn publish(
@@ -33,7 +34,7 @@ pub(super) async fn publish(
             channel: channel.0.clone(),
             event: query::event(parameters.0.event.as_deref())?,
             idempotency_key: idempotency_key(request.headers())?,
-            message_id: None,
+            message_id: query::message_id(parameters.0.message_id.as_deref())?,
             payload: content::read(&request, body, limits).await?,
         })
     };
@@ -196,6 +197,16 @@ mod tests {
             second.contains("\"offset\":1") && second.contains("\"duplicate\":true"),
             "{second}"
         );
+    }
+
+    #[actix_web::test]
+    async fn a_message_id_is_shown_and_makes_a_repetition_harmless() {
+        let broker = Broker::new();
+        let path = format!("{PATH}?message_id=m-1");
+        broker.post(&path, "text/plain", "once").await;
+        insta::assert_snapshot!(broker.post(&path, "text/plain", "once").await, @r#"200 {"channel":"news","offset":1,"epoch":"EPOCH","subscribers":0,"duplicate":true}"#);
+        insta::assert_snapshot!(broker.get(PATH).await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"news","offset":1,"message_id":"m-1","origin":"","timestamp":1700000000000,"data":"once"}],"cursor":"EPOCH-1","recovered":true}"#);
+        insta::assert_snapshot!(broker.post(&format!("{PATH}?message_id=a%20b"), "text/plain", "").await, @r#"400 {"type":"about:blank","title":"The command is unknown, or lacks a field.","status":400,"detail":"message id has the forbidden character U+0020 at byte 1","code":"bad_command","retryable":false}"#);
     }
 
     #[actix_web::test]

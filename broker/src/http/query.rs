@@ -7,7 +7,7 @@ use actix_web::error::QueryPayloadError;
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
-use widecast_protocol::{ChannelName, Code, Cursor, EventName, Position};
+use widecast_protocol::{ChannelName, Code, Cursor, EventName, MessageId, Position};
 
 use super::problem::Problem;
 
@@ -60,6 +60,16 @@ pub fn event(text: Option<&str>) -> Result<Option<EventName>, Problem> {
     text.map(EventName::parse)
         .transpose()
         .map_err(|error| Problem::new(Code::BadEventName, error.to_string()))
+}
+
+/// Reads `?message_id=`.
+///
+/// # Errors
+/// `bad_command` when it is none.
+pub fn message_id(text: Option<&str>) -> Result<Option<MessageId>, Problem> {
+    text.map(MessageId::parse)
+        .transpose()
+        .map_err(|error| Problem::new(Code::BadCommand, error.to_string()))
 }
 
 /// Reads a cursor, as far as it is about one channel.
