@@ -44,7 +44,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
 }
 
 async fn serve(config: Config) -> Result<(), RunError> {
-    let config = Arc::new(config);
+    let config = Arc::new(config.with_demos());
     let metrics = Arc::new(Metrics::new());
     let connections = Connections::new(config.server.max_connections, metrics.connections.clone());
     let backlog = config.server.backlog;

@@ -9,6 +9,7 @@ mod channel;
 mod channels;
 mod client_assets;
 mod content;
+mod demos;
 #[cfg(test)]
 mod description;
 mod form;
@@ -23,6 +24,7 @@ mod publish;
 mod receipt;
 mod routing;
 mod scrape;
+mod static_asset;
 #[cfg(test)]
 pub(crate) mod testing;
 

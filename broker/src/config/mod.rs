@@ -40,7 +40,7 @@ pub use outbox::OutboxSettings;
 pub use poll::PollSettings;
 pub use presence::PresenceSettings;
 pub use reference::{Entry, reference};
-pub use server::{AllowedOrigin, ServerSettings, Workers};
+pub use server::{AllowedOrigin, Demos, ServerSettings, Workers};
 pub use settings::Config;
 pub use shutdown::ShutdownSettings;
 pub use source::Source;

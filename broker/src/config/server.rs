@@ -25,6 +25,10 @@ settings! {
         /// `https://*.example.com`, `null`, or `*` for all. While the broker listens on loopback only, pages served
         /// from loopback may connect, too.
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
+        /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
+        /// listens on loopback only. Their channels begin with `demos:`; where they are served and nothing says what
+        /// `[namespace.demos]` is, it has `jsonp = true` and `history_messages = 4096`.
+        demos: Demos, "demos" = Demos::OnLoopback;
     }
 }
 
@@ -33,6 +37,49 @@ impl ServerSettings {
     pub fn public_address(&self) -> Option<SocketAddr> {
         let is_public = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
         self.listen.iter().find(is_public).copied()
+    }
+
+    /// Whether the demos are served.
+    pub fn serves_demos(&self) -> bool {
+        match self.demos {
+            Demos::Always => true,
+            Demos::Never => false,
+            Demos::OnLoopback => self.public_address().is_none(),
+        }
+    }
+}
+
+/// When the demos are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demos {
+    /// Wherever the broker listens.
+    Always,
+    /// Not at all.
+    Never,
+    /// As long as no other machine can reach the broker.
+    OnLoopback,
+}
+
+impl Setting for Demos {
+    fn assign(&mut self, given: &Given, within: &Bounds) -> Result<(), Expected> {
+        if matches!(given, Given::Text(word) | Given::Word(word) if word == "loopback") {
+            *self = Self::OnLoopback;
+            return Ok(());
+        }
+        let mut always = false;
+        always
+            .assign(given, within)
+            .map_err(|_| Expected("true, false or \"loopback\"".to_owned()))?;
+        *self = if always { Self::Always } else { Self::Never };
+        Ok(())
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Always => true.to_string(),
+            Self::Never => false.to_string(),
+            Self::OnLoopback => quoted("loopback"),
+        }
     }
 }
 

@@ -9,13 +9,16 @@ use super::heartbeat::HeartbeatSettings;
 use super::history::HistorySettings;
 use super::limits::LimitSettings;
 use super::log::LogSettings;
-use super::namespace::{NamespaceRules, NamespaceSettings};
+use super::namespace::{NamespaceRules, NamespaceSettings, Switch};
 use super::outbox::OutboxSettings;
 use super::poll::PollSettings;
 use super::presence::PresenceSettings;
 use super::section::Section;
 use super::server::ServerSettings;
 use super::shutdown::ShutdownSettings;
+
+/// The namespace of the demos' channels.
+const DEMOS: &str = "demos";
 
 /// Every setting of the broker; `Config::default()` is what it does without any configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -46,6 +49,18 @@ impl Config {
     /// The rules of a channel.
     pub fn namespace(&self, channel: &ChannelName) -> &NamespaceRules {
         self.namespaces.of(channel)
+    }
+
+    /// The same with what the demos need, where they are served: their own namespace, unless there is one.
+    #[must_use]
+    pub fn with_demos(mut self) -> Self {
+        if self.server.serves_demos() && !self.namespaces.named.contains_key(DEMOS) {
+            let rules = self.namespaces.entry(DEMOS);
+            rules.jsonp = Switch::On;
+            // Whoever joins a drawing is to see some minutes of it, at a message per animation frame.
+            rules.history_messages = 4096;
+        }
+        self
     }
 
     /// The sections that are there once, by name, in the order they are listed.
@@ -102,6 +117,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Demos;
 
     #[test]
     fn the_part_before_the_first_colon_picks_the_namespace() {
@@ -117,6 +133,29 @@ mod tests {
         assert_eq!(messages("chat"), 3);
         assert_eq!(messages("news:today"), 3);
         assert_eq!(messages("default:x"), 3);
+    }
+
+    #[test]
+    fn the_demos_have_a_namespace_where_they_are_served() {
+        let jsonp = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            let channel = ChannelName::parse("demos:ticker").unwrap();
+            config.with_demos().namespace(&channel).jsonp.is_on()
+        };
+        let public =
+            |config: &mut Config| config.server.listen = vec!["0.0.0.0:80".parse().unwrap()];
+        assert!(jsonp(&|_| ()));
+        assert!(!jsonp(&public));
+        assert!(!jsonp(&|config| config.server.demos = Demos::Never));
+        assert!(jsonp(&|config| {
+            public(config);
+            config.server.demos = Demos::Always;
+        }));
+        // One that is configured is left as it is.
+        assert!(!jsonp(&|config| {
+            config.namespaces.entry("demos");
+        }));
     }
 
     #[test]

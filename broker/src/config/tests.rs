@@ -102,6 +102,18 @@ fn every_value_shown_can_be_read_back() {
 }
 
 #[test]
+fn the_demos_are_switched_by_a_truth_or_a_word() {
+    let demos = |file, flags: &[&str]| load(file, &[], flags).unwrap().config.server.demos;
+    assert_eq!(demos("server.demos = true", &[]), Demos::Always);
+    assert_eq!(demos("server.demos = 'loopback'", &[]), Demos::OnLoopback);
+    assert_eq!(demos("", &["server.demos=false"]), Demos::Never);
+    assert_eq!(
+        demos("server.demos = true", &["server.demos=loopback"]),
+        Demos::OnLoopback
+    );
+}
+
+#[test]
 fn lists_come_from_the_file_as_arrays_and_from_elsewhere_with_commas() {
     let listen = |loaded: Loaded| loaded.config.server.listen;
     let expected: Vec<SocketAddr> =
@@ -129,6 +141,7 @@ fn a_wrong_value_is_refused_with_what_was_expected() {
     insta::assert_snapshot!(refusal("[server]\nlisten = ['a:1', 3]"), @r#"widecast.toml:2: server.listen = ["a:1", 3]: expected a list, each item an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080"#);
     insta::assert_snapshot!(refusal("[server]\nworkers = 0"), @r#"widecast.toml:2: server.workers = 0: expected "cores" or a whole number from 1 to 1024"#);
     insta::assert_snapshot!(refusal("[server]\nallow_public_without_authentication = 'yes'"), @r#"widecast.toml:2: server.allow_public_without_authentication = "yes": expected true or false"#);
+    insta::assert_snapshot!(refusal("[server]\ndemos = 'yes'"), @r#"widecast.toml:2: server.demos = "yes": expected true, false or "loopback""#);
     insta::assert_snapshot!(refusal("[server]\nbacklog = 99999999999999999999"), @"widecast.toml:2: server.backlog = 99999999999999999999: expected a whole number from 1 to 65535");
     insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = -1"), @"widecast.toml:2: limits.message_bytes = -1: expected a whole number from 1 to 268435456");
     insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = '1MiB'"), @r#"widecast.toml:2: limits.message_bytes = "1MiB": expected a whole number from 1 to 268435456"#);

@@ -1,0 +1,185 @@
+/** The demos that the broker serves, each between two browsers as two machines have them. */
+import type { Browser, Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Broker, startBroker } from "../broker.js";
+import { startBrowser } from "./browser.js";
+
+let broker: Broker;
+let browser: Browser;
+/** What a page complained of: errors, refused requests, violations of its Content-Security-Policy. */
+let complaints: string[] = [];
+beforeAll(async () => {
+  [broker, browser] = await Promise.all([startBroker(), startBrowser()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await broker?.kill();
+});
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  const found = complaints;
+  complaints = [];
+  expect(found).toEqual([]);
+});
+
+/** A demo in a browser of its own. */
+async function open(name: string, { locale = "en-US", host = "127.0.0.1" } = {}): Promise<Page> {
+  const context = await browser.newContext({ locale });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => complaints.push(`${name}: ${error.stack}`));
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complaints.push(`${name}: ${message.text()}`);
+  });
+  await page.goto(`http://${host}:${broker.port}/demos/${name}`);
+  return page;
+}
+
+const PAGES = ["", "chat.html"];
+
+describe.each(PAGES)("the page '%s'", (name) => {
+  test.each([["en-US", "en"], ["zh-CN", "zh"]])("in the browser language %s shows that language only", async (locale, language) => {
+    const page = await open(name, { locale });
+    expect(await page.evaluate(() => document.documentElement.lang)).toMatch(new RegExp(`^${language}`));
+    const strange = await page.evaluate(shownInOtherLanguage);
+    expect(strange).toEqual([]);
+  });
+
+  test("changes its language, and remembers it", async () => {
+    const page = await open(name);
+    await page.click("button[data-language=zh]");
+    expect(await page.evaluate(shownInOtherLanguage)).toEqual([]);
+    expect(await page.title()).toMatch(/\p{Script=Han}/u);
+    await page.reload();
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe("zh-Hans");
+    await page.goto(`${page.url()}?lang=en`);
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe("en");
+    expect(await page.title()).not.toMatch(/\p{Script=Han}/u);
+  });
+
+  test("can be used without eyes or mouse, and on a phone", async () => {
+    const page = await open(name);
+    expect(await page.evaluate(unlabelled)).toEqual([]);
+    expect(await page.locator("h1").count()).toBe(1);
+    await page.setViewportSize({ width: 360, height: 740 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+  });
+
+  test("shows its code", async () => {
+    const page = await open(name);
+    const details = page.locator("details.source").first();
+    await details.locator("summary").click();
+    await expect.poll(() => details.locator("pre").innerText()).toMatch(/^\/\/ [^]*\n$/);
+  });
+});
+
+test("the address of the broker leads to the demos, and the index to each of them", async () => {
+  const page = await open("../");
+  expect(new URL(page.url()).pathname).toBe("/demos/");
+  const links = await page.locator("main a").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
+  expect(links.sort()).toEqual(PAGES.filter((name) => name).sort());
+});
+
+test("ripples reach the other browsers, and not twice the own", async () => {
+  const [one, two] = await Promise.all([open(""), open("")]);
+  await listening(one, two);
+  for (const page of [one, two]) {
+    // Rings go by themselves: count them as they come.
+    await page.evaluate(() => {
+      self.rings = 0;
+      const count = (changes: MutationRecord[]): void => changes.forEach(({ addedNodes }) => (self.rings += addedNodes.length));
+      new MutationObserver(count).observe(document.getElementById("pond")!, { childList: true });
+    });
+  }
+  await one.click("#pond");
+  await two.waitForFunction(() => self.rings === 1);
+  await two.focus("#pond");
+  await two.keyboard.press("Enter");
+  await one.waitForFunction(() => self.rings === 2);
+  expect(await two.evaluate(() => self.rings)).toBe(2);
+});
+
+test("the chat room says who is here, who comes and goes, and what was said before", async () => {
+  const enter = async (page: Page, name: string): Promise<void> => {
+    await page.fill("#name", name);
+    await page.click("#entrance button");
+    await page.locator("#status[data-state=open]").waitFor();
+  };
+  const say = async (page: Page, text: string): Promise<void> => {
+    await page.fill("#text", text);
+    await page.keyboard.press("Enter");
+  };
+  const notice = (page: Page, text: string): Promise<void> =>
+    expect.poll(() => page.locator(".notice").allInnerTexts()).toContain(text);
+  const [ada, ming] = await Promise.all([open("chat.html"), open("chat.html", { locale: "zh-CN" })]);
+  await enter(ada, "Ada");
+  await expect.poll(() => ada.locator("#people").innerText()).toBe("Ada");
+  await say(ada, "<b>first</b>");
+  expect(await ada.locator(".message.own .text").innerText()).toBe("<b>first</b>");
+  await enter(ming, "小明");
+  await ming.getByText("<b>first</b>").waitFor();
+  await notice(ada, "小明 joined");
+  await expect.poll(() => ada.locator("#count").innerText()).toBe("2");
+  await expect.poll(() => ming.locator("#people li").allInnerTexts()).toEqual(expect.arrayContaining(["Ada", "小明"]));
+  await say(ming, "你好");
+  await ada.getByText("你好").waitFor();
+  expect(await ada.locator(".message").count()).toBe(2);
+  await ada.click("#leave");
+  await notice(ming, "Ada 离开了聊天室");
+  await expect.poll(() => ming.locator("#people").innerText()).toBe("小明");
+});
+
+/** Waits until the pages hear what others publish, whichever way they listen. */
+async function listening(...pages: Page[]): Promise<void> {
+  const path = "/channels/demos%3Aripples";
+  await expect.poll(async () => ((await (await fetch(broker.url + path)).json()) as { subscribers: number }).subscribers).toBe(pages.length);
+}
+
+/** Runs in the page: the texts and labels that are shown and not in the language of the page. */
+function shownInOtherLanguage(): string[] {
+  const isChinese = document.documentElement.lang.startsWith("zh");
+  const isStrange = (text: string): boolean => !isChinese && /\p{Script=Han}/u.test(text);
+  const found: string[] = [];
+  for (const element of document.querySelectorAll<HTMLElement>("body, body *")) {
+    if (element.closest(".languages, pre, code, template")) continue;
+    for (const name of ["aria-label", "placeholder", "alt", "value"]) {
+      const value = element.getAttribute(name) ?? "";
+      const untranslated = isChinese && /\p{L}/u.test(value) && !element.hasAttribute(`data-zh-${name}`);
+      if (isStrange(value) || untranslated) found.push(`${name}=${value}`);
+    }
+    if (!element.checkVisibility()) continue;
+    const own = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.textContent!.trim());
+    // Text outside of a language is a name or a number; a sentence has words.
+    const isSentence = (text: string): boolean => /\p{L}+\s+\p{L}+\s+\p{L}+/u.test(text);
+    for (const text of own.filter(Boolean)) {
+      const marked = element.closest("[lang]")!.getAttribute("lang")!;
+      if (isStrange(text) || marked.slice(0, 2) !== document.documentElement.lang.slice(0, 2)) found.push(text);
+      else if (isChinese && element.closest("[lang]") === document.documentElement && isSentence(text)) found.push(text);
+    }
+  }
+  // Every text is there twice, side by side.
+  for (const english of document.querySelectorAll("body [lang=en]")) {
+    if (english.nextElementSibling?.getAttribute("lang") !== "zh") found.push(`only English: ${english.textContent}`);
+  }
+  return found;
+}
+
+/** Runs in the page: what can be operated and has no name, images without text, names of ids that are not there. */
+function unlabelled(): string[] {
+  const name = (element: Element): string =>
+    element.getAttribute("aria-label") || [...((element as HTMLInputElement).labels ?? [])].map((label) => label.textContent).join("") || (element.matches("input, canvas") ? "" : element.textContent!);
+  const controls = [...document.querySelectorAll("a, button, input:not([type=hidden]), textarea, select, canvas, iframe, progress, meter")];
+  const found = controls.filter((element) => !name(element).trim() && !element.getAttribute("title")).map((element) => element.outerHTML);
+  found.push(...[...document.querySelectorAll("img:not([alt])")].map((image) => image.outerHTML));
+  const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
+  found.push(...ids.filter((id, index) => ids.indexOf(id) !== index).map((id) => `twice: ${id}`));
+  for (const label of document.querySelectorAll("label[for]")) {
+    if (!document.getElementById(label.getAttribute("for")!)) found.push(label.outerHTML);
+  }
+  return found;
+}
+
+declare global {
+  interface Window {
+    rings: number;
+  }
+}
