@@ -11,6 +11,8 @@ export interface Broker {
   port: number;
   /** Ends it without a word, as a crash does. */
   kill(): Promise<void>;
+  /** Ends it in good order: it says goodbye to everybody. */
+  terminate(): Promise<void>;
   publish(channel: string, data: unknown, event?: string): Promise<void>;
 }
 
@@ -30,14 +32,16 @@ export async function startBroker({ port = 0, settings = {} as Record<string, st
   if (!url) throw new Error(`the broker did not start:\n${log.join("\n")}`);
   broker.stderr.resume();
   const address = url;
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (broker.exitCode !== null || broker.signalCode !== null) return;
+    broker.kill(signal);
+    await once(broker, "exit");
+  };
   return {
     url: address,
     port: Number(new URL(address).port),
-    async kill() {
-      if (broker.exitCode !== null || broker.signalCode !== null) return;
-      broker.kill("SIGKILL");
-      await once(broker, "exit");
-    },
+    kill: () => end("SIGKILL"),
+    terminate: () => end("SIGTERM"),
     async publish(channel, data, event) {
       const query = event ? `?event=${encodeURIComponent(event)}` : "";
       const answer = await fetch(`${address}/channels/${encodeURIComponent(channel)}/messages${query}`, {

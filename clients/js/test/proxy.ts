@@ -1,54 +1,32 @@
-/** A proxy before the broker that behaves as badly as it is told to. */
+/** A proxy before the broker that behaves as badly as it is told to, at any moment. */
 import { once } from "node:events";
-import http, { type IncomingMessage } from "node:http";
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 
-/** What it does to the requests of a kind. `hang`: no answer; `buffer`: only the head of the answer, until it is at its end. */
-export type Manner = "pass" | "refuse" | "hang" | "buffer";
+/**
+ * What it does to the requests of a kind. `refuse`: answers with an error. `hang`: no answer. `buffer`: only the head of the
+ * answer, until it is at its end. `silent`: from now on nothing passes, also of what is open, and nobody is told.
+ */
+export type Manner = "pass" | "refuse" | "hang" | "buffer" | "silent";
 
 export class Proxy {
   /** By the part of the path behind `/v1/`: `ws`, `sse`, `stream`, `poll`, `sessions`. */
   readonly manners: Record<string, Manner> = {};
   /** The parts of all requests that came. */
   readonly seen: string[] = [];
-  readonly #upstream: URL;
+  /**
+   * After how many more bytes, counted over all connections, the one that carries the last of them is cut: in the middle of
+   * whatever it is. Each number is one cut; what is not used up is still to come.
+   */
+  cutAfter: number[] = [];
+  #passed = 0;
   readonly #sockets = new Set<Duplex>();
-  readonly #server = http.createServer((request, response) => {
-    const manner = this.#manner(request);
-    if (manner === "refuse") return void response.writeHead(502).end();
-    if (manner === "hang") return;
-    const { hostname, port } = this.#upstream;
-    const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers });
-    const stop = (): void => void (onward.destroy(), response.destroy());
-    onward.on("error", stop).on("response", (answer) => {
-      response.writeHead(answer.statusCode!, answer.headers);
-      response.flushHeaders();
-      answer.on("error", stop);
-      if (manner === "pass") answer.pipe(response);
-      else answer.resume();
-    });
-    response.on("close", stop);
-    request.pipe(onward);
-  });
-  #isSilent = false;
+  readonly #server = http.createServer((request, response) => this.#request(request, response));
 
-  private constructor(upstream: string) {
-    this.#upstream = new URL(upstream);
+  private constructor(public upstream: string) {
     this.#server.on("connection", (socket: Socket) => this.#keep(socket));
-    this.#server.on("upgrade", (request: IncomingMessage, client: Duplex, head: Buffer) => {
-      const manner = this.#manner(request);
-      if (manner === "refuse") return void client.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
-      if (manner !== "pass") return;
-      const upstream = net.connect(Number(this.#upstream.port), this.#upstream.hostname);
-      this.#keep(upstream);
-      const headers = Object.entries(request.headers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
-      upstream.write(`GET ${request.url} HTTP/1.1\r\n${headers.join("")}\r\n`);
-      upstream.write(head);
-      const end = (): void => void (client.destroy(), upstream.destroy());
-      client.on("data", (bytes) => this.#isSilent || upstream.write(bytes)).on("close", end);
-      upstream.on("data", (bytes) => this.#isSilent || client.write(bytes)).on("close", end);
-    });
+    this.#server.on("upgrade", (request: IncomingMessage, client: Duplex, head: Buffer) => this.#upgrade(request, client, head));
   }
 
   static async start(upstream: string): Promise<Proxy> {
@@ -67,20 +45,71 @@ export class Proxy {
     for (const socket of this.#sockets) (socket as Socket).resetAndDestroy();
   }
 
-  /** Lets nothing through the WebSockets that are open, nor tells anybody. */
-  silence(isSilent: boolean): void {
-    this.#isSilent = isSilent;
-  }
-
   close(): void {
     this.cut();
     this.#server.close();
   }
 
-  #manner(request: IncomingMessage): Manner {
+  #request(request: IncomingMessage, response: ServerResponse): void {
+    const part = this.#arrived(request);
+    const manner = this.manners[part];
+    if (manner === "refuse") return void response.writeHead(502).end();
+    if (manner === "hang" || manner === "silent") return;
+    const { hostname, port } = new URL(this.upstream);
+    const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers });
+    const stop = (): void => void (onward.destroy(), response.destroy());
+    onward.on("error", stop).on("response", (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers);
+      response.flushHeaders();
+      answer.on("error", stop);
+      if (manner === "buffer") answer.resume();
+      else this.#carry(part, answer, response, response.socket!);
+    });
+    response.on("close", stop);
+    this.#carry(part, request, onward, request.socket);
+  }
+
+  #upgrade(request: IncomingMessage, client: Duplex, head: Buffer): void {
+    const part = this.#arrived(request);
+    const manner = this.manners[part] ?? "pass";
+    if (manner === "refuse") return void client.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    if (manner !== "pass") return;
+    const { hostname, port } = new URL(this.upstream);
+    const upstream = net.connect(Number(port), hostname);
+    this.#keep(upstream);
+    const headers = Object.entries(request.headers).map(([name, value]) => `${name}: ${String(value)}\r\n`);
+    upstream.write(`GET ${request.url} HTTP/1.1\r\n${headers.join("")}\r\n`);
+    upstream.write(head);
+    const end = (): void => void (client.destroy(), upstream.destroy());
+    client.on("close", end);
+    upstream.on("close", end);
+    this.#carry(part, client, upstream, client as Socket);
+    this.#carry(part, upstream, client, client as Socket);
+  }
+
+  /** Passes bytes on, as the manner of the moment allows; `socket` is the client's. */
+  #carry(part: string, from: Readable, to: Writable, socket: Socket): void {
+    let isLost = false;
+    from.on("data", (bytes: Buffer) => {
+      isLost ||= this.manners[part] === "silent";
+      if (isLost) return;
+      const left = (this.cutAfter[0] ?? Infinity) - this.#passed;
+      this.#passed += bytes.length;
+      if (bytes.length < left) return void to.write(bytes);
+      isLost = true;
+      this.#passed = 0;
+      this.cutAfter.shift();
+      // In turns, as a broken network does and as an orderly proxy.
+      const cut = (): void => void (this.cutAfter.length % 2 ? socket.resetAndDestroy() : socket.destroy());
+      to.write(bytes.subarray(0, left), cut);
+    });
+    from.on("end", () => isLost || to.end());
+  }
+
+  #arrived(request: IncomingMessage): string {
     const part = /\/v1\/(\w+)/.exec(request.url!)?.[1] ?? "";
     this.seen.push(part);
-    return this.manners[part] ?? "pass";
+    return part;
   }
 
   #keep(socket: Duplex): void {

@@ -97,8 +97,7 @@ test("a stream that stops after its welcome is given up for the next", async () 
   const other = channel(broker.url);
   await other.ready;
   const ear = new Ear(other);
-  proxy.silence(true);
-  proxy.manners["ws"] = "hang";
+  proxy.manners["ws"] = "silent";
   one.postMessage("through");
   expect(await ear.until(1)).toEqual(["through"]);
   expect(one.connection!.transport).toBe("sse");
@@ -130,9 +129,9 @@ test("a connection that went silent is noticed by its heartbeat", async () => {
   const one = channel(proxy.url, { replyTimeout: 200 });
   await one.ready;
   const ear = new Ear(one);
-  proxy.silence(true);
+  proxy.manners["ws"] = "silent";
   await until("it is given up", () => one.connection!.state !== "open");
-  proxy.silence(false);
+  delete proxy.manners["ws"];
   await broker.publish("news", "after");
   expect(await ear.until(1)).toEqual(["after"]);
 });

@@ -1,8 +1,9 @@
 /** Two browsers, as two machines have them: everything goes through the broker. */
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
 import { openPage, startBrowser } from "./browser.js";
+import { posts, startMachine, TRANSPORTS } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 let broker: Broker;
@@ -20,39 +21,28 @@ afterEach(async () => {
   for (const context of browser.contexts()) await context.close();
 });
 
-/** A page in a profile of its own. */
-async function machine(options: object = {}): Promise<Page> {
-  const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/machine.html`);
-  await page.evaluate(([url, options]) => self.start(url, options), [broker.url, options] as const);
-  return page;
-}
+const machine = (options: object = {}, where: Browser | BrowserContext = browser) => startMachine(where, site, broker.url, options);
 
-test.each(["websocket", "sse", "stream", "poll"])("values travel over %s", async (transport) => {
+test.each(TRANSPORTS)("values travel over %s", async (transport) => {
   const [sender, receiver] = await Promise.all([machine({ transports: [transport] }), machine({ transports: [transport] })]);
-  await receiver.evaluate(() => self.compare());
-  expect(await sender.evaluate(() => self.sendAll())).toBeGreaterThan(150);
-  await sender.evaluate(() => self.finished());
-  expect(await receiver.evaluate(() => self.failures())).toEqual([]);
-  expect(await sender.evaluate(() => self.transport())).toBe(transport);
+  await receiver.page.evaluate(() => self.compare());
+  expect(await sender.page.evaluate(() => self.sendAll())).toBeGreaterThan(150);
+  expect(await receiver.page.evaluate(() => self.failures())).toEqual([]);
+  expect(await sender.status()).toMatchObject({ transport });
 });
 
 test("tabs of one browser hear each other once, and so do other browsers", async () => {
   const one = await machine();
-  const context = one.context();
-  const two = await openPage(context, `http://localhost:${site.port}/machine.html`);
-  await two.evaluate(([url]) => self.start(url, {}), [broker.url] as const);
-  const far = await machine();
-  const pages = [one, two, far];
-  await Promise.all(pages.map((page) => page.evaluate(() => self.count("once"))));
-  await Promise.all(pages.map((page, index) => page.evaluate((index) => self.post("once", index, 100), index)));
-  const heard = await Promise.all(pages.map((page) => page.evaluate(() => self.heard(200))));
-  heard.forEach((messages, own) => {
-    expect(messages.length).toBe(200);
-    for (const from of [0, 1, 2]) {
-      const expected = from === own ? [] : Array.from({ length: 100 }, (_, i) => `${from} ${i}`);
-      expect(messages.filter((message) => message.startsWith(`${from} `))).toEqual(expected);
+  const machines = { one, two: await machine({}, one.page.context()), far: await machine() };
+  await Promise.all(Object.values(machines).map((each) => each.join("once")));
+  await Promise.all(Object.entries(machines).map(([name, each]) => each.post(name, 100, { every: 1 })));
+  for (const [own, each] of Object.entries(machines)) {
+    const heard = await each.heard(200);
+    expect(heard.length).toBe(200);
+    for (const from of Object.keys(machines)) {
+      expect(heard.filter((message) => message.startsWith(`${from} `))).toEqual(from === own ? [] : posts(from, 100));
     }
-  });
+  }
 });
 
 test("one tag makes the broker's the BroadcastChannel of a page", async () => {
@@ -81,14 +71,8 @@ test("one tag makes the broker's the BroadcastChannel of a page", async () => {
 
 declare global {
   interface Window {
-    start(url: string, options: object): Promise<void>;
     compare(): Promise<void>;
     sendAll(): Promise<number>;
-    finished(): Promise<void>;
     failures(): Promise<string[]>;
-    transport(): string;
-    count(name: string): Promise<void>;
-    post(name: string, index: number, count: number): Promise<void>;
-    heard(count: number): Promise<string[]>;
   }
 }
