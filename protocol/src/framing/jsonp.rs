@@ -2,6 +2,9 @@
 //!
 //! The answer has to be sent as `text/javascript` with `X-Content-Type-Options: nosniff`. It begins with an empty comment, so
 //! that a browser plug-in cannot take the first bytes, which the caller chooses, for a file of its own kind.
+//!
+//! JSON is nearly a script. What is not the same is the key `__proto__`: in a script it sets the prototype, and twice it is
+//! a syntax error, so that one message would keep a client from all others. JSON in which it may stand is parsed as JSON.
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -45,7 +48,13 @@ impl Callback {
         out.extend_from_slice(b"/**/");
         out.extend_from_slice(self.0.as_bytes());
         out.push(b'(');
-        write_script_safe(&mut out, json);
+        if may_set_prototype(json) {
+            out.extend_from_slice(b"JSON.parse(\"");
+            write_script_safe(&mut out, &quoted(json));
+            out.extend_from_slice(b"\")");
+        } else {
+            write_script_safe(&mut out, json);
+        }
         out.extend_from_slice(b");");
         out.into()
     }
@@ -54,6 +63,26 @@ impl Callback {
 fn is_identifier(text: &str) -> bool {
     let is_part = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'$';
     text.bytes().all(is_part) && text.starts_with(|c: char| !c.is_ascii_digit())
+}
+
+/// Whether JSON may have a key `__proto__`, any letter of which can be written as `\u00..`.
+fn may_set_prototype(json: &[u8]) -> bool {
+    let contains = |part: &[u8]| json.windows(part.len()).any(|window| window == part);
+    contains(b"__proto__") || contains(br"\u00")
+}
+
+/// JSON as the inside of a string of a script.
+fn quoted(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() + json.len() / 4);
+    for &byte in json {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', byte]),
+            // Between tokens, where a blank means the same.
+            b'\n' | b'\r' => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    out
 }
 
 /// Writes JSON without U+2028 and U+2029, which scripts before ES2019 take for line breaks. They stand in strings only.
@@ -87,6 +116,15 @@ mod tests {
         let json = "{\"a\":\"\u{2028}\u{2029}~</script>\"}";
         let script = callback.call(json.as_bytes());
         insta::assert_snapshot!(String::from_utf8_lossy(&script), @r#"/**/app.jQuery123_4.$({"a":"\u2028\u2029~</script>"});"#);
+    }
+
+    #[test]
+    fn a_key_that_would_set_a_prototype_is_parsed_as_json() {
+        let callback = Callback::parse("f").unwrap();
+        let script =
+            |json: &str| String::from_utf8_lossy(&callback.call(json.as_bytes())).into_owned();
+        insta::assert_snapshot!(script("{\"__proto__\":1,\"__proto__\":\"\\\"\u{2028}\"}"), @r#"/**/f(JSON.parse("{\"__proto__\":1,\"__proto__\":\"\\\"\u2028\"}"));"#);
+        insta::assert_snapshot!(script("{\"__\\u0070roto__\":\n1}"), @r#"/**/f(JSON.parse("{\"__\\u0070roto__\": 1}"));"#);
     }
 
     #[test]
