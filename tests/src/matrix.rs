@@ -19,6 +19,7 @@ macro_rules! over_every_transport {
                 short_poll = ShortPoll,
                 jsonp_poll = JsonpPoll,
                 envelope_poll = EnvelopePoll,
+                envelope_jsonp = EnvelopeJsonp,
             );
         }
     )+ };

@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use widecast_protocol::Code;
 use widecast_tests::broker::Answer;
+use widecast_tests::settings::DEFAULT;
 use widecast_tests::socket::{Bare, client_frame};
 use widecast_tests::{Broker, Heard, Join, Settings, Transport};
 
@@ -248,7 +249,7 @@ async fn bad_names_and_keys_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn bad_cursors_are_refused_on_every_transport() -> Result<()> {
-    let mut broker = Broker::start().await?;
+    let mut broker = Broker::with(Settings::new().script_access(DEFAULT)).await?;
     for transport in ["sse", "stream", "poll"] {
         for cursor in ["nonsense", "1-x", "x-01", "-1", "a-18446744073709551616"] {
             let target = format!("/channels/news/{transport}?cursor={cursor}");
@@ -318,7 +319,12 @@ async fn bad_parameters_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_session_joins_only_so_many_channels() -> Result<()> {
-    let mut broker = Broker::with(Settings::new().channels_per_session(2)).await?;
+    let mut broker = Broker::with(
+        Settings::new()
+            .channels_per_session(2)
+            .script_access(DEFAULT),
+    )
+    .await?;
     for transport in Transport::ALL
         .into_iter()
         .filter(|transport| transport.is_envelope())
@@ -342,7 +348,7 @@ async fn a_session_joins_only_so_many_channels() -> Result<()> {
 
 #[tokio::test]
 async fn a_bad_command_is_answered_and_the_session_goes_on() -> Result<()> {
-    let mut broker = Broker::start().await?;
+    let mut broker = Broker::with(Settings::new().script_access(DEFAULT)).await?;
     for transport in Transport::ALL
         .into_iter()
         .filter(|transport| transport.is_envelope())

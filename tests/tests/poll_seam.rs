@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use widecast_tests::broker::Answer;
 use widecast_tests::subscriber::raw_poll::{PollKind, RawPoll};
 use widecast_tests::{Broker, Join, Settings, eventually, within};
 
@@ -178,33 +177,6 @@ async fn a_long_poll_ends_without_messages_when_its_time_is_over() -> Result<()>
         answer,
         json!({ "messages": [], "cursor": cursor, "recovered": true })
     );
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_script_is_only_given_where_the_namespace_allows_it() -> Result<()> {
-    let broker = broker().await?;
-    let base = broker.base();
-    let get = async |path: &str| {
-        Answer::read(broker.http().get(format!("{base}{path}")).send().await?).await
-    };
-    let refused = get("/channels/news/poll?callback=fn").await?;
-    assert_eq!(
-        (refused.status, &refused.body["code"]),
-        (403, &json!("forbidden"))
-    );
-    let bad = get("/channels/polled:news/poll?callback=alert(1)//").await?;
-    assert_eq!(
-        (bad.status, &bad.body["code"]),
-        (400, &json!("invalid_request"))
-    );
-    let given = get("/channels/polled:news/poll?callback=a.b.c").await?;
-    assert_eq!(
-        (given.status, given.content_type.as_str()),
-        (200, "text/javascript")
-    );
-    let script = given.body.as_str().context("text")?;
-    assert!(script.starts_with("/**/"), "{script}");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use widecast_tests::settings::DEFAULT;
 use widecast_tests::{Broker, Heard, Join, Settings, Transport};
 
 const RAW: [Transport; 4] = [
@@ -130,7 +131,7 @@ async fn a_channel_that_is_new_to_the_cursor_begins_at_its_end() -> Result<()> {
 
 #[tokio::test]
 async fn an_envelope_session_joins_and_leaves_channels() -> Result<()> {
-    let broker = Broker::start().await?;
+    let broker = Broker::with(Settings::new().script_access(DEFAULT)).await?;
     for transport in Transport::ALL
         .into_iter()
         .filter(|transport| transport.is_envelope())
@@ -164,7 +165,7 @@ async fn an_envelope_session_joins_and_leaves_channels() -> Result<()> {
 
 #[tokio::test]
 async fn a_subscription_can_begin_with_past_messages() -> Result<()> {
-    let broker = Broker::start().await?;
+    let broker = Broker::with(Settings::new().script_access(DEFAULT)).await?;
     broker
         .publisher()
         .publish_all("news", (1..=5).map(|n| json!([n])))
@@ -187,7 +188,7 @@ async fn a_subscription_can_begin_with_past_messages() -> Result<()> {
 
 #[tokio::test]
 async fn a_session_answers_every_command_that_has_an_id() -> Result<()> {
-    let broker = Broker::start().await?;
+    let broker = Broker::with(Settings::new().script_access(DEFAULT)).await?;
     for transport in Transport::ALL
         .into_iter()
         .filter(|transport| transport.is_envelope())

@@ -30,7 +30,7 @@ settings! {
         presence: Switch, "presence" = Switch::On;
         /// Whether clients may ask for past messages; resuming from a cursor needs no permission.
         history: Switch, "history" = Switch::On;
-        /// Whether long-poll answers scripts (`callback=`), which any page can load.
+        /// Whether polls and sessions of polls answer scripts (JSONP, `callback=`), which any page can load.
         jsonp: Switch, "jsonp" = Switch::Off;
         /// Whether `publish.gif` publishes, which any page can load as an image.
         image_ping: Switch, "image_ping" = Switch::Off;
@@ -56,6 +56,11 @@ impl NamespaceSettings {
             .namespace()
             .and_then(|name| self.named.get(name))
             .unwrap_or(&self.default)
+    }
+
+    /// Whether the rules of any namespace are so.
+    pub fn any(&self, are_so: impl Fn(&NamespaceRules) -> bool) -> bool {
+        are_so(&self.default) || self.named.values().any(are_so)
     }
 
     /// The rules of the namespace of this name; a new one begins as the default is now.

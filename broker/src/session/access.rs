@@ -2,8 +2,10 @@
 
 use widecast_protocol::{ChannelName, Code};
 
+use super::dialect::Dialect;
 use super::refusal::Refusal;
 use super::services::Services;
+use super::session::Session;
 
 /// What can be allowed on a channel; the words are those of capabilities and of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,34 @@ pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Resu
     let right = right.as_str();
     let detail = format!("the namespace of {channel} does not allow {right}");
     Err(Refusal::new(Code::Forbidden, detail))
+}
+
+/// Makes sure that the channel's namespace allows JSONP: any page can load a script, and nobody learns which page it was.
+///
+/// # Errors
+/// `forbidden`, naming the setting.
+pub fn require_jsonp(services: &Services, channel: &ChannelName) -> Result<(), Refusal> {
+    if services.config.namespace(channel).jsonp.is_on() {
+        return Ok(());
+    }
+    let detail = format!("the namespace of {channel} does not allow JSONP (namespace.….jsonp)");
+    Err(Refusal::new(Code::Forbidden, detail))
+}
+
+impl Session {
+    /// As [`require`], and as [`Session::require_way`].
+    pub(super) fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
+        self.require_way(channel)?;
+        require(self.services(), channel, right)
+    }
+
+    /// Makes sure that the channel may be used in the way that the session came by.
+    pub(super) fn require_way(&self, channel: &ChannelName) -> Result<(), Refusal> {
+        match self.dialect() {
+            Dialect::EnvelopeScript => require_jsonp(self.services(), channel),
+            _ => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub enum Dialect {
     Envelope(Wire),
     /// Frames, collected until a poll takes them.
     EnvelopePoll(Wire),
+    /// Frames in JSON, collected until a poll takes them as a script (JSONP). Who loads scripts is not known.
+    EnvelopeScript,
 }
 
 /// Which cursor the messages of a raw session carry.
@@ -52,6 +54,7 @@ impl Dialect {
             Self::RawSse(_) => WireForm::RawSse,
             Self::RawNdjson(_) | Self::RawPoll(_) => WireForm::RawNdjson,
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => wire.message_form(),
+            Self::EnvelopeScript => SCRIPT_WIRE.message_form(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Dialect {
     pub fn wire(self) -> Option<Wire> {
         match self {
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => Some(wire),
+            Self::EnvelopeScript => Some(SCRIPT_WIRE),
             Self::RawWebSocket | Self::RawSse(_) | Self::RawNdjson(_) | Self::RawPoll(_) => None,
         }
     }
@@ -67,13 +71,19 @@ impl Dialect {
     pub fn span(self) -> Span {
         match self {
             Self::RawSse(span) | Self::RawNdjson(span) | Self::RawPoll(span) => span,
-            Self::RawWebSocket | Self::Envelope(_) | Self::EnvelopePoll(_) => Span::One,
+            Self::RawWebSocket
+            | Self::Envelope(_)
+            | Self::EnvelopePoll(_)
+            | Self::EnvelopeScript => Span::One,
         }
     }
 
     /// Whether the session is a sequence of polls, without a connection of its own.
     pub fn is_polled(self) -> bool {
-        matches!(self, Self::RawPoll(_) | Self::EnvelopePoll(_))
+        matches!(
+            self,
+            Self::RawPoll(_) | Self::EnvelopePoll(_) | Self::EnvelopeScript
+        )
     }
 
     /// Whether the session's messages or answers have a cursor of its own.
@@ -108,17 +118,8 @@ impl Dialect {
             Self::RawSse(Span::One) => GapForm::Told(sse::gap),
             Self::RawSse(Span::Several) => GapForm::Told(sse::gap_of_several),
             Self::RawNdjson(_) => GapForm::Told(ndjson::gap),
-            Self::Envelope(wire) | Self::EnvelopePoll(wire) => GapForm::Told(match wire {
-                Wire::JsonWebSocket => |channel, cursor| gap(Wire::JsonWebSocket, channel, cursor),
-                Wire::MessagePackWebSocket => {
-                    |channel, cursor| gap(Wire::MessagePackWebSocket, channel, cursor)
-                }
-                Wire::JsonSse => |channel, cursor| gap(Wire::JsonSse, channel, cursor),
-                Wire::JsonNdjson => |channel, cursor| gap(Wire::JsonNdjson, channel, cursor),
-                Wire::MessagePackStream => {
-                    |channel, cursor| gap(Wire::MessagePackStream, channel, cursor)
-                }
-            }),
+            Self::Envelope(wire) | Self::EnvelopePoll(wire) => gap_frame(wire),
+            Self::EnvelopeScript => gap_frame(SCRIPT_WIRE),
         }
     }
 
@@ -129,7 +130,7 @@ impl Dialect {
             Self::RawSse(_) => Wire::JsonSse,
             Self::RawNdjson(_) => Wire::JsonNdjson,
             Self::Envelope(wire) => wire,
-            Self::RawPoll(_) | Self::EnvelopePoll(_) => return None,
+            Self::RawPoll(_) | Self::EnvelopePoll(_) | Self::EnvelopeScript => return None,
         };
         Some(wire.heartbeat())
     }
@@ -155,6 +156,21 @@ impl Dialect {
         }
         last
     }
+}
+
+/// What the frames of scripts are made of.
+const SCRIPT_WIRE: Wire = Wire::JsonNdjson;
+
+fn gap_frame(wire: Wire) -> GapForm {
+    GapForm::Told(match wire {
+        Wire::JsonWebSocket => |channel, cursor| gap(Wire::JsonWebSocket, channel, cursor),
+        Wire::MessagePackWebSocket => {
+            |channel, cursor| gap(Wire::MessagePackWebSocket, channel, cursor)
+        }
+        Wire::JsonSse => |channel, cursor| gap(Wire::JsonSse, channel, cursor),
+        Wire::JsonNdjson => |channel, cursor| gap(Wire::JsonNdjson, channel, cursor),
+        Wire::MessagePackStream => |channel, cursor| gap(Wire::MessagePackStream, channel, cursor),
+    })
 }
 
 fn gap(wire: Wire, channel: &ChannelName, cursor: Position) -> Bytes {

@@ -4,17 +4,17 @@
 use actix::Addr;
 use dashmap::DashMap;
 use widecast_protocol::SessionId;
-use widecast_protocol::framing::Wire;
 
 use super::actor::SessionActor;
+use super::dialect::Dialect;
 
 /// A session as other threads see it.
 #[derive(Clone)]
 pub struct Listed {
     /// Where its commands go.
     pub address: Addr<SessionActor>,
-    /// The form of its frames.
-    pub wire: Wire,
+    /// What it speaks.
+    pub dialect: Dialect,
 }
 
 /// Sessions by name.

@@ -11,7 +11,7 @@ use crate::engine::{HistoryOrder, HistoryQuery, PresenceEntry, Replay};
 use crate::metrics::ResumeOutcome;
 use crate::registry::{CatchUp, Delivery, Membership, PresenceWatch, Subscriber};
 
-use super::access::{Right, require};
+use super::access::Right;
 use super::channels::Joined;
 use super::dialect::Span;
 use super::refusal::Refusal;
@@ -103,7 +103,7 @@ impl Session {
 
     fn check(&self, joining: &Joining) -> Result<(), Refusal> {
         let channel = &joining.channel;
-        require(self.services(), channel, Right::Subscribe)?;
+        self.require(channel, Right::Subscribe)?;
         if let Some(data) = &joining.presence {
             let limit = self.services().config.limits.presence_bytes;
             let actual = data.size_bytes();
@@ -114,10 +114,10 @@ impl Session {
                 );
                 return Err(Refusal::new(Code::MessageTooLarge, detail));
             }
-            require(self.services(), channel, Right::Presence)?;
+            self.require(channel, Right::Presence)?;
         }
         if joining.history.is_some() {
-            require(self.services(), channel, Right::History)?;
+            self.require(channel, Right::History)?;
         }
         let limit = self.services().config.limits.channels_per_session;
         if self.channels.borrow().len() >= limit {

@@ -25,7 +25,7 @@ mod services;
 )]
 mod session;
 
-pub use access::{Right, require};
+pub use access::{Right, require, require_jsonp};
 pub use actor::{Commands, SessionActor};
 pub use dialect::{Dialect, Farewell, Span};
 pub use directory::{Directory, Listed};

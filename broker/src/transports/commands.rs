@@ -1,13 +1,16 @@
 //! Commands of sessions that cannot send over their own connection.
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 use serde_json::json;
 use widecast_protocol::codec::{Codec, DecodeError, Refused, decode_commands};
+use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{Code, Command, SessionId};
 
 use crate::http::{BodyLimit, Problem, read_body};
-use crate::session::{Commands, Inbound, Listed, Services};
+use crate::session::{Commands, Dialect, Inbound, Listed, Services};
 
+use super::jsonp;
 use super::streaming::uncached;
 
 type Decoded = Result<Vec<Result<Command, Refused>>, DecodeError>;
@@ -49,16 +52,32 @@ pub(super) async fn body_commands(
         }
         _ => Codec::Json,
     };
-    let most = limits.commands_per_frame;
-    let commands = no_more_than(most, decode_commands(codec, &body)?)?;
+    commands_of(codec, &body, services)
+}
+
+fn commands_of(codec: Codec, bytes: &Bytes, services: &Services) -> Result<Vec<Inbound>, Problem> {
+    let most = services.config.limits.commands_per_frame;
+    let commands = no_more_than(most, decode_commands(codec, bytes)?)?;
     Ok(inbound_of(Ok(commands), most))
 }
 
-/// The session of this name.
-pub(super) fn session(services: &Services, name: &str) -> Result<Listed, Problem> {
+/// The session of this name, for a request with this callback.
+///
+/// # Errors
+/// `session_not_found`; `forbidden` when a script asks for a session that was not opened by one.
+pub(super) fn session(
+    services: &Services,
+    name: &str,
+    callback: Option<&Callback>,
+) -> Result<Listed, Problem> {
     let id = SessionId::parse(name).ok();
     let listed = id.and_then(|id| services.sessions.get(&id));
-    listed.ok_or_else(session_not_found)
+    let listed = listed.ok_or_else(session_not_found)?;
+    if callback.is_some() && listed.dialect != Dialect::EnvelopeScript {
+        let detail = "the session was opened without callback=, and is not for scripts";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(listed)
 }
 
 /// The answer for a session that is gone.
@@ -74,8 +93,31 @@ pub(super) async fn post(
     body: web::Payload,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    let listed = session(&services, &name)?;
+    let listed = session(&services, &name, None)?;
     let commands = body_commands(&request, body, &services).await?;
+    accept(&listed, commands).await
+}
+
+/// `GET /v1/sessions/{session}/commands?callback=…`: the same for a session over JSONP, which can only load scripts.
+pub(super) async fn get(
+    request: HttpRequest,
+    name: web::Path<String>,
+    services: web::Data<Services>,
+) -> Result<HttpResponse, Problem> {
+    let answer = async {
+        let callback = jsonp::callback(&request)?.ok_or_else(|| {
+            let detail =
+                "commands come by POST; by GET for sessions over JSONP only, with callback=";
+            Problem::new(Code::InvalidRequest, detail)
+        })?;
+        let listed = session(&services, &name, Some(&callback))?;
+        let (codec, bytes) = jsonp::commands(&request)?;
+        accept(&listed, commands_of(codec, &bytes, &services)?).await
+    };
+    jsonp::wrapped(&request, answer).await
+}
+
+async fn accept(listed: &Listed, commands: Vec<Inbound>) -> Result<HttpResponse, Problem> {
     let accepted = commands.len();
     listed
         .address

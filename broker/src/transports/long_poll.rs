@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{BufMut, Bytes, BytesMut};
-use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{ChannelName, Code};
 
 use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
-use crate::session::{Dialect, Right, Services, Span, Worker, require};
+use crate::session::{Dialect, Right, Services, Span, Worker, require, require_jsonp};
 
+use super::jsonp;
 use super::opening::{Opening, cursor_of, open};
 use super::query::{Subscription, worker};
 use super::session_poll;
@@ -20,24 +20,31 @@ use super::streaming::{CURSOR_HEADER, uncached};
 /// `GET /channels/{channel}/poll`
 pub(super) async fn one(
     request: HttpRequest,
-    ChannelPath(channel): ChannelPath,
-    subscription: Subscription,
+    channel: Result<ChannelPath, Problem>,
+    subscription: Result<Subscription, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let worker = worker(&request)?;
-    poll(&worker, &[channel], subscription, Span::One).await
+    let answer = async {
+        let ChannelPath(channel) = channel?;
+        poll(&worker(&request)?, &[channel], subscription?, Span::One).await
+    };
+    jsonp::wrapped(&request, answer).await
 }
 
 /// `GET /v1/poll`: several channels by `channel=`, or the frames of a session by `session=`.
 pub(super) async fn several(
     request: HttpRequest,
-    subscription: Subscription,
+    subscription: Result<Subscription, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let worker = worker(&request)?;
-    if subscription.session.is_some() {
-        return session_poll::get(&request, &subscription, &worker.services).await;
-    }
-    let channels = subscription.some_channels()?.to_vec();
-    poll(&worker, &channels, subscription, Span::Several).await
+    let answer = async {
+        let subscription = subscription?;
+        let worker = worker(&request)?;
+        if subscription.session.is_some() {
+            return session_poll::get(&request, &subscription, &worker.services).await;
+        }
+        let channels = subscription.some_channels()?.to_vec();
+        poll(&worker, &channels, subscription, Span::Several).await
+    };
+    jsonp::wrapped(&request, answer).await
 }
 
 /// What a poll is answered.
@@ -53,12 +60,20 @@ async fn poll(
     subscription: Subscription,
     span: Span,
 ) -> Result<HttpResponse, Problem> {
-    let callback = callback(&subscription, channels, &worker.services)?;
+    if subscription.callback.is_some() {
+        for channel in channels {
+            require_jsonp(&worker.services, channel)?;
+        }
+    }
     let answer = match subscription.cursor {
         None => present(worker, channels, span).await?,
         Some(_) => after(worker, channels, subscription, span).await?,
     };
-    Ok(respond(&answer, callback.as_ref()))
+    let mut response = HttpResponse::Ok();
+    uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
+    Ok(response
+        .content_type("application/json")
+        .body(body(&answer)))
 }
 
 /// The present end of the channels: where a client begins that has no cursor yet.
@@ -150,39 +165,6 @@ pub(super) fn wait_of(subscription: &Subscription, services: &Services) -> Durat
     let settings = &services.config.poll;
     let asked = subscription.timeout.unwrap_or(settings.timeout);
     asked.min(settings.max_timeout)
-}
-
-fn callback(
-    subscription: &Subscription,
-    channels: &[ChannelName],
-    services: &Services,
-) -> Result<Option<Callback>, Problem> {
-    let Some(name) = &subscription.callback else {
-        return Ok(None);
-    };
-    for channel in channels {
-        if !services.config.namespace(channel).jsonp.is_on() {
-            let detail =
-                format!("the namespace of {channel} does not allow JSONP (namespace.….jsonp)");
-            return Err(Problem::new(Code::Forbidden, detail));
-        }
-    }
-    let callback = Callback::parse(name)
-        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
-    Ok(Some(callback))
-}
-
-fn respond(answer: &Answer, callback: Option<&Callback>) -> HttpResponse {
-    let json = body(answer);
-    let mut response = HttpResponse::Ok();
-    uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
-    match callback {
-        None => response.content_type("application/json").body(json),
-        Some(callback) => response
-            .content_type("text/javascript; charset=utf-8")
-            .insert_header(("X-Content-Type-Options", "nosniff"))
-            .body(callback.call(&json)),
-    }
 }
 
 fn body(answer: &Answer) -> Bytes {

@@ -7,6 +7,7 @@
 mod commands;
 mod event_stream;
 mod http_stream;
+mod jsonp;
 mod long_poll;
 mod messages;
 mod one_way;
@@ -53,6 +54,7 @@ pub fn configure(app: &mut ServiceConfig) {
         .post(session_poll::post)
         .mount(app);
     Endpoint::at("/v1/sessions/{session}/commands")
+        .get(commands::get)
         .post(commands::post)
         .mount(app);
 }

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
+use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{ChannelName, Code, Cursor, Origin};
 
 use crate::http::{Problem, Query, sender_key};
 use crate::session::{Echo, Identity};
+
+use super::jsonp;
 
 /// The parameters of a subscription.
 pub(super) struct Subscription {
@@ -23,7 +26,7 @@ pub(super) struct Subscription {
     /// How long a poll waits.
     pub(super) timeout: Option<Duration>,
     /// The function of a JSONP answer.
-    pub(super) callback: Option<String>,
+    pub(super) callback: Option<Callback>,
     /// Whether MessagePack is asked for.
     pub(super) msgpack: bool,
 }
@@ -60,7 +63,7 @@ impl Subscription {
             },
             session,
             timeout: last("timeout").map(timeout).transpose()?,
-            callback: last("callback").map(str::to_owned),
+            callback: jsonp::callback(request)?,
             msgpack: accepts_msgpack(request),
         })
     }

@@ -16,6 +16,7 @@ use crate::metrics::Transport;
 use crate::session::{Commands, Dialect, Listed, Services, SessionActor, Take, Taken};
 
 use super::commands::{body_commands, session, session_not_found};
+use super::jsonp;
 use super::long_poll::wait_of;
 use super::opening::open;
 use super::query::{Subscription, worker};
@@ -64,23 +65,22 @@ fn find_or_open(
                     format!("there are {limit} sessions, server.max_connections allows no more");
                 return Err(Problem::new(Code::TooManyConnections, detail));
             }
-            let wire = if subscription.msgpack {
-                Wire::MessagePackStream
-            } else {
-                Wire::JsonNdjson
+            let dialect = match (&subscription.callback, subscription.msgpack) {
+                (Some(_), _) => jsonp::dialect(services)?,
+                (None, true) => Dialect::EnvelopePoll(Wire::MessagePackStream),
+                (None, false) => Dialect::EnvelopePoll(Wire::JsonNdjson),
             };
-            let dialect = Dialect::EnvelopePoll(wire);
             let identity = subscription.identity.clone();
             let session = open(&worker(request)?, identity, dialect, Transport::Poll)?;
             session.welcome();
             let id = session.id().clone();
             let address = SessionActor::start_polled(session);
-            let listed = Listed { address, wire };
+            let listed = Listed { address, dialect };
             services.sessions.add(&id, listed.clone());
             Ok((id, listed))
         }
         Some(name) => {
-            let listed = session(services, name)?;
+            let listed = session(services, name, subscription.callback.as_ref())?;
             let id = SessionId::parse(name).map_err(|_| session_not_found())?;
             Ok((id, listed))
         }
@@ -109,8 +109,8 @@ async fn answer(
         .send(take)
         .await
         .map_err(|_| session_not_found())?;
-    let (content_type, body) = match listed.wire {
-        Wire::MessagePackStream => ("application/msgpack", msgpack(id, &taken)),
+    let (content_type, body) = match listed.dialect.wire() {
+        Some(Wire::MessagePackStream) => ("application/msgpack", msgpack(id, &taken)),
         _ => ("application/json", json(id, &taken)),
     };
     let mut response = HttpResponse::Ok();

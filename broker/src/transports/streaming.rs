@@ -5,11 +5,10 @@ use std::rc::Rc;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, dev};
 use widecast_protocol::Code;
-use widecast_protocol::framing::Wire;
 
 use crate::http::Problem;
 use crate::net::{Connection, detach};
-use crate::session::{Dialect, Inbound, Listed, Reader, Session, SessionActor};
+use crate::session::{Inbound, Listed, Reader, Session, SessionActor};
 
 /// The header with the cursor at which a subscription begins.
 pub(super) const CURSOR_HEADER: &str = "Widecast-Cursor";
@@ -68,18 +67,14 @@ pub(super) fn hand_over(
     session: Rc<Session>,
     reader: Box<dyn Reader>,
 ) -> Result<HttpResponse, Problem> {
-    let listed = match session.dialect() {
-        Dialect::Envelope(wire @ (Wire::JsonSse | Wire::JsonNdjson | Wire::MessagePackStream)) => {
-            Some(wire)
-        }
-        _ => None,
-    };
+    let dialect = session.dialect();
+    let is_listed = dialect.wire().is_some() && !dialect.is_websocket();
     let body = detach(request, payload, move |detached| {
-        let named = listed.map(|wire| (wire, session.id().clone()));
+        let named = is_listed.then(|| session.id().clone());
         let services = std::sync::Arc::clone(session.services());
         let address = SessionActor::start_connected(session, detached, reader);
-        if let Some((wire, id)) = named {
-            services.sessions.add(&id, Listed { address, wire });
+        if let Some(id) = named {
+            services.sessions.add(&id, Listed { address, dialect });
         }
     });
     let body = body.ok_or_else(|| {

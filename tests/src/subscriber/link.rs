@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Message as Frame;
 use super::event_stream::EventStream;
 use super::lines::Lines;
 use super::raw_websocket::{close, closed};
+use super::script::{CALLBACK, argument_of};
 use crate::address::address;
 use crate::broker::{Answer, Broker};
 use crate::heard::Heard;
@@ -67,7 +68,15 @@ enum Way {
     Poll(Box<Polling>),
 }
 
+/// How the answers to polls and commands are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    Plain,
+    Scripts,
+}
+
 struct Polling {
+    answers: Answers,
     query: Vec<(String, String)>,
     cursor: Option<String>,
     frames: VecDeque<Value>,
@@ -132,7 +141,17 @@ impl Link {
 
     /// Prepares polls; the first one opens the session.
     pub fn poll(broker: &Broker, join: &Join) -> Self {
+        Self::polling(broker, join, Answers::Plain)
+    }
+
+    /// Prepares polls that are answered by scripts.
+    pub fn jsonp(broker: &Broker, join: &Join) -> Self {
+        Self::polling(broker, join, Answers::Scripts)
+    }
+
+    fn polling(broker: &Broker, join: &Join, answers: Answers) -> Self {
         let polling = Polling {
+            answers,
             query: join.identity(),
             cursor: None,
             frames: VecDeque::new(),
@@ -189,7 +208,17 @@ impl Link {
             Way::Events(_) | Way::Lines(_) | Way::Poll(_) => {}
         }
         let session = self.session.as_deref().context("no session yet")?;
-        let url = address(&self.base, &["v1", "sessions", session, "commands"], &[])?;
+        let mut url = address(&self.base, &["v1", "sessions", session, "commands"], &[])?;
+        if matches!(&self.way, Way::Poll(polling) if polling.answers == Answers::Scripts) {
+            let query = [
+                ("callback", CALLBACK),
+                ("commands", &String::from_utf8(body)?),
+            ];
+            url.query_pairs_mut().extend_pairs(query);
+            let script = self.http.get(url).send().await?.text().await?;
+            argument_of(&script, CALLBACK)?;
+            return Ok(Vec::new());
+        }
         let request = self
             .http
             .post(url)
@@ -234,12 +263,19 @@ impl Polling {
         if let Some(cursor) = &self.cursor {
             query.push(("cursor".to_owned(), cursor.clone()));
         }
+        if self.answers == Answers::Scripts {
+            query.push(("callback".to_owned(), CALLBACK.to_owned()));
+        }
         Ok(http.get(address(base, &["v1", "poll"], &query)?))
     }
 
     fn take(&mut self, answer: &Answer) -> Result<()> {
-        let cursor = answer.body["cursor"].as_str();
-        let frames = answer.body["frames"].as_array();
+        let body = match (self.answers, &answer.body) {
+            (Answers::Scripts, Value::String(script)) => &argument_of(script, CALLBACK)?,
+            (_, body) => body,
+        };
+        let cursor = body["cursor"].as_str();
+        let frames = body["frames"].as_array();
         let (200, Some(cursor), Some(frames)) = (answer.status, cursor, frames) else {
             bail!("not the answer to a poll: {answer:?}");
         };

@@ -8,6 +8,7 @@ pub mod raw_poll;
 pub mod raw_sse;
 pub mod raw_stream;
 pub mod raw_websocket;
+pub mod script;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -50,13 +51,15 @@ pub enum Transport {
     ShortPoll,
     /// Polls answered with a script.
     JsonpPoll,
-    /// Envelope frames fetched by polls, commands with the polls.
+    /// Envelope frames fetched by polls, commands by POST.
     EnvelopePoll,
+    /// Envelope frames and commands in scripts that are loaded.
+    EnvelopeJsonp,
 }
 
 impl Transport {
     /// Every transport and codec.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::RawWebSocket,
         Self::JsonWebSocket,
         Self::MessagePackWebSocket,
@@ -69,6 +72,7 @@ impl Transport {
         Self::ShortPoll,
         Self::JsonpPoll,
         Self::EnvelopePoll,
+        Self::EnvelopeJsonp,
     ];
 
     /// Whether it shows a message's place; the plain WebSocket shows nothing but data.
@@ -80,8 +84,17 @@ impl Transport {
     pub fn polls(self) -> bool {
         matches!(
             self,
-            Self::LongPoll | Self::ShortPoll | Self::JsonpPoll | Self::EnvelopePoll
+            Self::LongPoll
+                | Self::ShortPoll
+                | Self::JsonpPoll
+                | Self::EnvelopePoll
+                | Self::EnvelopeJsonp
         )
+    }
+
+    /// Whether it is answered scripts, which a namespace has to allow.
+    pub fn loads_scripts(self) -> bool {
+        matches!(self, Self::JsonpPoll | Self::EnvelopeJsonp)
     }
 
     /// Whether it speaks the envelope protocol.
@@ -94,6 +107,7 @@ impl Transport {
                 | Self::JsonStream
                 | Self::MessagePackStream
                 | Self::EnvelopePoll
+                | Self::EnvelopeJsonp
         )
     }
 }
@@ -145,6 +159,7 @@ impl Subscriber {
                 envelope(Link::stream(broker, join, Codec::MessagePack).await).await
             }
             Transport::EnvelopePoll => envelope(Ok(Link::poll(broker, join))).await,
+            Transport::EnvelopeJsonp => envelope(Ok(Link::jsonp(broker, join))).await,
         }?;
         let mut publisher = broker.publisher();
         if let Some(sender) = &join.sender {

@@ -11,6 +11,8 @@ use crate::broker::Broker;
 use crate::heard::{Heard, Message};
 use crate::join::Join;
 
+use super::script::{CALLBACK, argument_of};
+
 /// How a client polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollKind {
@@ -72,7 +74,7 @@ impl RawPoll {
         match self.kind {
             PollKind::Long => add("timeout", "25"),
             PollKind::Short => add("timeout", "0"),
-            PollKind::Jsonp => add("callback", "widecast.callbacks.f1"),
+            PollKind::Jsonp => add("callback", CALLBACK),
         }
         let url = address(&self.base, &self.join.raw_path("poll"), &query)?;
         let response = self.http.get(url).send().await?;
@@ -81,11 +83,10 @@ impl RawPoll {
         if status != 200 {
             bail!("{status}: {text}");
         }
-        let json = match self.kind {
-            PollKind::Jsonp => unwrap_script(&text, "widecast.callbacks.f1")?,
-            PollKind::Long | PollKind::Short => &text,
-        };
-        serde_json::from_str(json).with_context(|| text.clone())
+        match self.kind {
+            PollKind::Jsonp => argument_of(&text, CALLBACK),
+            PollKind::Long | PollKind::Short => serde_json::from_str(&text).context(text),
+        }
     }
 
     fn accept(&mut self, answer: &Value) -> Result<()> {
@@ -131,18 +132,4 @@ impl RawPoll {
     pub fn cursor(&self) -> Option<String> {
         Some(self.seen.clone())
     }
-}
-
-/// The argument in `/**/callback({…});`.
-fn unwrap_script<'a>(script: &'a str, callback: &str) -> Result<&'a str> {
-    let call = script.trim().strip_prefix("/**/").unwrap_or(script);
-    let argument = call.trim_start().strip_prefix("typeof ").unwrap_or(call);
-    let argument = argument
-        .strip_prefix(callback)
-        .and_then(|rest| rest.strip_prefix('('));
-    let argument = argument.and_then(|rest| rest.trim_end_matches(';').strip_suffix(')'));
-    if script.contains(['\u{2028}', '\u{2029}']) {
-        bail!("a script with a bare line separator: {script}");
-    }
-    argument.with_context(|| format!("not a call of {callback}: {script}"))
 }

@@ -4,7 +4,7 @@ use widecast_protocol::command::HistoryRequest;
 use widecast_protocol::{Code, CommandId, Reply};
 
 use crate::engine::{HistoryOrder, HistoryQuery};
-use crate::session::access::{Right, require};
+use crate::session::access::Right;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -18,7 +18,7 @@ pub(in crate::session) async fn history(
 ) -> Result<(), Refusal> {
     let services = session.services();
     let channel = request.channel;
-    require(services, &channel, Right::History)?;
+    session.require(&channel, Right::History)?;
     let since = place(request.since.as_ref(), &channel)?;
     let most = services.config.limits.messages_per_history;
     let query = HistoryQuery {

@@ -2,7 +2,7 @@
 
 use widecast_protocol::{ChannelName, CommandId, Reply};
 
-use crate::session::access::{Right, require};
+use crate::session::access::Right;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -12,7 +12,7 @@ pub(in crate::session) async fn presence(
     id: Option<CommandId>,
     channel: ChannelName,
 ) -> Result<(), Refusal> {
-    require(session.services(), &channel, Right::Presence)?;
+    session.require(&channel, Right::Presence)?;
     let members = session.services().engine.members(&channel).await?;
     session.reply(&Reply::Presence {
         id,

@@ -27,6 +27,7 @@ pub(super) async fn publish_one(
     message: Publish,
 ) -> Result<Reply, Refusal> {
     let channel = message.channel.clone();
+    session.require_way(&channel)?;
     let published = publisher::publish(session.services(), &session.publisher(), message).await?;
     Ok(Reply::Published {
         id,
