@@ -1,7 +1,7 @@
 //! A message with its bytes for every wire, each made at most once and shared by all who receive it.
 //!
 //! Making a form is the one place in the delivery path that writes a payload: an envelope around the payload's own bytes, in
-//! one allocation. The payload is transcoded at most once, since it lacks at most one of the two codecs. Nothing in here
+//! one allocation. The payload is transcoded or inflated at most once, since it lacks at most one of the two codecs. Nothing in here
 //! depends on the receiver, except that sessions of several channels put a cursor of their own before
 //! [`EncodedMessage::after_cursor`].
 
@@ -13,10 +13,9 @@ use bytes::Bytes;
 use crate::codec::notation::{Json, MessagePack, Object};
 use crate::codec::{Codec, write_message};
 use crate::cursor::Position;
-use crate::framing::websocket::{self, Opcode};
-use crate::framing::{Wire, ndjson, prefix, sse};
+use crate::framing::{Wire, ndjson, sse, websocket};
 use crate::message::Message;
-use crate::payload::PayloadKind;
+use crate::payload::{Payload, PayloadKind};
 
 /// The ways a message looks on a wire, framing included. Raw: the data alone, or beside a cursor. The others: `message` frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +56,7 @@ impl WireForm {
 pub struct EncodedMessage {
     message: Message,
     /// The payload in the codec that it did not come in.
-    transcoded: OnceLock<Bytes>,
+    transcoded: OnceLock<Payload>,
     forms: [OnceLock<Bytes>; WireForm::COUNT],
 }
 
@@ -107,7 +106,7 @@ impl EncodedMessage {
             .as_ref()
             .map_or(0, |event| event.as_str().len());
         size_of::<Self>()
-            + message.payload.size_bytes()
+            + message.payload.weight_bytes()
             + message.channel.as_str().len()
             + message.origin.as_str().len()
             + event
@@ -149,23 +148,18 @@ impl EncodedMessage {
     }
 
     fn raw_websocket(&self) -> Bytes {
-        let payload = &self.message.payload;
+        let payload = self.payload_in(Codec::Json);
         match payload.kind() {
-            PayloadKind::Text | PayloadKind::Json => websocket::text(payload.bytes()),
             PayloadKind::Binary => websocket::binary(payload.bytes()),
-            PayloadKind::MessagePack => {
-                prefix::websocket(Opcode::Text, self.json_capacity(), |out| {
-                    self.write_json_data(out);
-                })
-            }
+            _ => websocket::text(payload.bytes()),
         }
     }
 
     fn raw_sse(&self) -> Bytes {
-        let payload = &self.message.payload;
+        let payload = self.payload_in(Codec::Json);
         let data_capacity = match payload.kind() {
             PayloadKind::Text => sse::data_capacity(payload.bytes()),
-            _ => self.json_capacity(),
+            _ => payload.json_capacity(),
         };
         let mut out = Vec::with_capacity(self.envelope_bytes() + data_capacity);
         out.extend_from_slice(WireForm::RawSse.before_cursor().as_bytes());
@@ -177,7 +171,7 @@ impl EncodedMessage {
         out.push(b'\n');
         match payload.kind() {
             PayloadKind::Text => sse::write_data(&mut out, payload.bytes()),
-            _ => sse::write_line(&mut out, |out| self.write_json_data(out)),
+            _ => sse::write_line(&mut out, |out| payload.write_json(out)),
         }
         out.push(b'\n');
         out.into()
@@ -202,45 +196,33 @@ impl EncodedMessage {
     }
 
     fn write_json_data(&self, out: &mut Vec<u8>) {
-        match self.transcoded_to(Codec::Json) {
-            Some(json) => out.extend_from_slice(json),
-            None => self.message.payload.write_json(out),
-        }
+        self.payload_in(Codec::Json).write_json(out);
     }
 
     fn write_msgpack_data(&self, out: &mut Vec<u8>) {
-        match self.transcoded_to(Codec::MessagePack) {
-            Some(msgpack) => out.extend_from_slice(msgpack),
-            None => self.message.payload.write_msgpack(out),
-        }
+        self.payload_in(Codec::MessagePack).write_msgpack(out);
     }
 
     fn json_capacity(&self) -> usize {
-        match self.transcoded_to(Codec::Json) {
-            Some(json) => json.len(),
-            None => self.message.payload.json_capacity(),
-        }
+        self.payload_in(Codec::Json).json_capacity()
     }
 
     fn msgpack_capacity(&self) -> usize {
-        match self.transcoded_to(Codec::MessagePack) {
-            Some(msgpack) => msgpack.len(),
-            None => self.message.payload.msgpack_capacity(),
-        }
+        self.payload_in(Codec::MessagePack).msgpack_capacity()
     }
 
-    /// The payload in a codec that it did not come in. Strings and bytes have none: they are written into each form
-    /// as quickly as a copy would be.
-    fn transcoded_to(&self, codec: Codec) -> Option<&Bytes> {
+    /// The payload as a codec writes it. Strings and bytes stay what they are: they are written into each form as quickly
+    /// as a copy would be.
+    fn payload_in(&self, codec: Codec) -> &Payload {
         let payload = &self.message.payload;
         match (payload.kind(), codec) {
             (PayloadKind::Json, Codec::MessagePack) => {
-                Some(self.transcoded.get_or_init(|| payload.to_msgpack()))
+                self.transcoded.get_or_init(|| payload.packed())
             }
-            (PayloadKind::MessagePack, Codec::Json) => {
-                Some(self.transcoded.get_or_init(|| payload.to_json()))
+            (PayloadKind::MessagePack | PayloadKind::Gzip, Codec::Json) => {
+                self.transcoded.get_or_init(|| payload.shown())
             }
-            _ => None,
+            _ => payload,
         }
     }
 
@@ -279,6 +261,13 @@ mod tests {
         WireForm::JsonNdjson,
         WireForm::MessagePackStream,
     ];
+
+    const GZIP_OF_TEXT: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x5b\x9c\xc8\x95\x04\x00\x1e\x20\xdc\x6e\x04\x00\x00\x00";
+    const GZIP_OF_BINARY: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x3b\xc2\x9c\xc8\x95\x04\x00\x01\x5f\x44\xd8\x05\x00\x00\x00";
+    const GZIP_OF_ARRAY: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x9b\xb8\x30\x11\x00\xb3\xd7\x39\x8e\x03\x00\x00\x00";
 
     fn encoded(payload: Payload, event: Option<&str>) -> EncodedMessage {
         EncodedMessage::new(Message {
@@ -393,6 +382,33 @@ mod tests {
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
         MessagePackStream \x00\x00\x00e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         "#);
+    }
+
+    #[test]
+    fn a_compressed_message_is_the_value_in_all_forms_but_msgpack() {
+        // `gzip -n` of the MessagePack of "a\nb", of the same as bin, and of ["a"].
+        for (gzip, value) in [
+            (GZIP_OF_TEXT, Payload::text("a\nb")),
+            (GZIP_OF_BINARY, Payload::binary(Bytes::from_static(b"a\nb"))),
+            (GZIP_OF_ARRAY, Payload::from_json("[\"a\"]").unwrap()),
+        ] {
+            let head = [0xc7, gzip.len() as u8 + 2, 31, 0xc4, gzip.len() as u8];
+            let came = [&head[..], gzip].concat();
+            let payload = Payload::from_msgpack(came.clone()).unwrap();
+            let compressed = encoded(payload.checked_gzip(100).unwrap(), None);
+            let plain = encoded(value, None);
+            for form in FORMS {
+                if matches!(
+                    form,
+                    WireForm::MessagePackWebSocket | WireForm::MessagePackStream
+                ) {
+                    let bytes = compressed.bytes(form);
+                    assert!(bytes.windows(came.len()).any(|part| part == came));
+                } else {
+                    assert_eq!(compressed.bytes(form), plain.bytes(form), "{form:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod command;
 pub mod cursor;
 pub mod encoded;
 pub mod framing;
+pub mod gzip;
 pub mod message;
 pub mod name;
 pub mod payload;

@@ -6,13 +6,15 @@ use bytes::Bytes;
 
 use crate::codec::DecodeError;
 use crate::codec::error::utf8;
+use crate::gzip;
 use crate::value::form::{self, FormField};
 use crate::value::json::{self, JsonReader, RawText, Token};
 use crate::value::msgpack::{self, Head, MessagePackReader};
 use crate::value::{to_json, to_msgpack};
 
-/// A structured-clone value in one of four forms, valid by construction. A string is always `Text` and a byte sequence
-/// always `Binary`, in whatever codec they came, so that every transport shows them the same way.
+/// A structured-clone value in one of five forms, valid by construction. A string is always `Text` and a byte sequence
+/// always `Binary`, in whatever codec they came, so that every transport shows them the same way; unless they came
+/// compressed, which [`Self::checked_gzip`] finds out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     kind: PayloadKind,
@@ -30,6 +32,8 @@ pub enum PayloadKind {
     Json,
     /// Any other value, as MessagePack.
     MessagePack,
+    /// A value of any kind: the gzip of its MessagePack.
+    Gzip,
 }
 
 /// Why transcoding cannot fail.
@@ -95,6 +99,46 @@ impl Payload {
         Self { kind, bytes }
     }
 
+    /// Recognises a compressed value: extension [`gzip::EXTENSION`] with the gzip of a MessagePack value as a bin. Until
+    /// this has been called it is an extension like any other. Any other value is returned as it is.
+    ///
+    /// # Errors
+    /// When it is not the gzip of exactly one value, or has more than `limit` bytes inflated; no more are ever made.
+    pub fn checked_gzip(self, limit: usize) -> Result<Self, DecodeError> {
+        let compressed = match self.kind {
+            PayloadKind::MessagePack => gzip::extension_body(&self.bytes)?,
+            PayloadKind::Json if json_is_extension(&self.bytes) => {
+                gzip::extension_body(&self.to_msgpack())?
+            }
+            _ => None,
+        };
+        let Some(compressed) = compressed else {
+            return Ok(self);
+        };
+        gzip::inflate_value(&compressed, limit)?;
+        Ok(Self::new(PayloadKind::Gzip, compressed))
+    }
+
+    /// The value in the form that JSON, text and binary are made of: neither MessagePack nor compressed.
+    pub(crate) fn shown(&self) -> Self {
+        match self.kind {
+            PayloadKind::Gzip => self.inflated().shown(),
+            PayloadKind::MessagePack => Self::new(PayloadKind::Json, self.to_json()),
+            _ => self.clone(),
+        }
+    }
+
+    /// The value as it is kept when it comes in MessagePack.
+    pub(crate) fn packed(&self) -> Self {
+        Self::new(PayloadKind::MessagePack, self.to_msgpack())
+    }
+
+    /// The value in a gzip that was checked.
+    fn inflated(&self) -> Self {
+        let limit = gzip::claimed_bytes(&self.bytes);
+        gzip::inflate_value(&self.bytes, limit).expect(CHECKED)
+    }
+
     /// The form in which it is kept.
     pub fn kind(&self) -> PayloadKind {
         self.kind
@@ -115,6 +159,15 @@ impl Payload {
     /// How many bytes are kept.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// About how much memory the value takes once somebody has asked for it: what bounds have to count. A few bytes of
+    /// gzip can be a large value.
+    pub fn weight_bytes(&self) -> usize {
+        match self.kind {
+            PayloadKind::Gzip => self.bytes.len() + gzip::claimed_bytes(&self.bytes),
+            _ => self.bytes.len(),
+        }
     }
 
     /// The string, if it is one.
@@ -158,6 +211,7 @@ impl Payload {
             PayloadKind::Binary => to_json::write_binary(out, &self.bytes),
             PayloadKind::Json => out.extend_from_slice(&self.bytes),
             PayloadKind::MessagePack => to_json::write(out, &self.bytes).expect(CHECKED),
+            PayloadKind::Gzip => self.inflated().write_json(out),
         }
     }
 
@@ -171,10 +225,11 @@ impl Payload {
                 to_msgpack::write(out, text).expect(CHECKED);
             }
             PayloadKind::MessagePack => out.extend_from_slice(&self.bytes),
+            PayloadKind::Gzip => gzip::write_extension(out, &self.bytes),
         }
     }
 
-    /// Room for the JSON: exact, but for MessagePack.
+    /// Room for the JSON: exact, but for MessagePack and gzip.
     pub(crate) fn json_capacity(&self) -> usize {
         let size = self.bytes.len();
         match self.kind {
@@ -182,13 +237,32 @@ impl Payload {
             PayloadKind::Binary => to_json::base64_length(size) + 29,
             PayloadKind::Json => size,
             PayloadKind::MessagePack => size + size / 2 + 16,
+            PayloadKind::Gzip => {
+                let size = gzip::claimed_bytes(&self.bytes);
+                size + size / 2 + 16
+            }
         }
     }
 
     /// Room for the MessagePack: JSON is hardly ever shorter.
     pub(crate) fn msgpack_capacity(&self) -> usize {
-        self.bytes.len() + 5
+        self.bytes.len() + gzip::EXTENSION_HEAD_BYTES
     }
+}
+
+/// Whether a JSON value begins as an extension does that is shown with its code.
+fn json_is_extension(json: &[u8]) -> bool {
+    let Ok(text) = utf8(json) else {
+        return false;
+    };
+    let mut reader = JsonReader::new(text);
+    let Ok(Token::Object) = reader.next() else {
+        return false;
+    };
+    let mut open = JsonReader::open(Token::Object);
+    reader.more(&mut open) == Ok(true)
+        && reader.key().is_ok_and(|key| key.decode() == "$type")
+        && matches!(reader.next(), Ok(Token::Text(name)) if name.decode() == "ext")
 }
 
 /// A part of what was decoded, as a payload's own bytes. A small part is copied: otherwise a short message in a history

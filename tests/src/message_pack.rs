@@ -1,8 +1,13 @@
 //! MessagePack as an independent client reads and writes it, shown as the tagged JSON of `docs/protocol.md`.
 
+use std::io::{Read, Write};
+
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use rmpv::Value as Packed;
 use serde_json::{Map, Number, Value, json};
 
@@ -17,6 +22,9 @@ const EXTENSIONS: [(i8, &str); 6] = [
     (5, "Map"),
     (6, "Set"),
 ];
+
+/// The extension of a compressed value.
+const GZIP: i8 = 31;
 
 /// Reads one value that takes up all the bytes.
 ///
@@ -55,11 +63,42 @@ fn shown(packed: Packed) -> Result<Value> {
             }
             Value::Object(object)
         }
+        Packed::Ext(GZIP, body) => inflated(&body)?,
         Packed::Ext(code, body) => match EXTENSIONS.iter().find(|&&(known, _)| known == code) {
             Some((_, name)) => json!({ "$type": name, "value": decode(&body)? }),
             None => json!({ "$type": "ext", "code": code, "value": STANDARD.encode(&body) }),
         },
     })
+}
+
+fn inflated(body: &[u8]) -> Result<Value> {
+    let packed = rmpv::decode::read_value(&mut &*body)?;
+    let compressed = packed.as_slice().context("a gzip that is no bin")?;
+    let mut bytes = Vec::new();
+    GzDecoder::new(compressed).read_to_end(&mut bytes)?;
+    decode(&bytes)
+}
+
+/// Writes one value compressed.
+///
+/// # Errors
+/// When a tagged object is not as the protocol has it.
+pub fn encode_compressed(value: &Value) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    rmpv::encode::write_value(&mut body, &Packed::Binary(gzip(&encode(value)?)?))?;
+    let mut bytes = Vec::new();
+    rmpv::encode::write_value(&mut bytes, &Packed::Ext(GZIP, body))?;
+    Ok(bytes)
+}
+
+/// Compresses bytes.
+///
+/// # Errors
+/// Never: it is written to memory.
+pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes)?;
+    Ok(encoder.finish()?)
 }
 
 /// Writes one value; tagged objects become binary data and extensions.
@@ -116,5 +155,7 @@ mod tests {
             "list": [null, true, -3, "text"],
         });
         assert_eq!(decode(&encode(&value).unwrap()).unwrap(), value);
+        let compressed = encode_compressed(&value).unwrap();
+        assert_eq!(decode(&compressed).unwrap(), value);
     }
 }

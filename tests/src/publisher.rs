@@ -103,6 +103,15 @@ impl Publisher {
         self.publish_as(channel, "application/msgpack", body).await
     }
 
+    /// Publishes data as MessagePack that is compressed.
+    ///
+    /// # Errors
+    /// When the broker does not accept it.
+    pub async fn publish_compressed(&self, channel: &str, data: &Value) -> Result<Published> {
+        let body = message_pack::encode_compressed(data)?;
+        self.publish_as(channel, "application/msgpack", body).await
+    }
+
     /// Publishes a body of a content type.
     ///
     /// # Errors

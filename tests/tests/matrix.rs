@@ -18,6 +18,7 @@ over_every_transport!(
     hears_events_by_their_names,
     hears_binary_data,
     hears_what_json_lacks,
+    hears_a_compressed_message_as_its_value,
     hears_channels_of_any_name,
     does_not_hear_itself,
     does_not_hear_itself_after_resuming,
@@ -168,6 +169,39 @@ async fn hears_what_json_lacks(transport: Transport) -> Result<()> {
     broker.publisher().publish_packed("news", &data).await?;
     assert_eq!(subscriber.message().await?.data, data);
     Ok(())
+}
+
+async fn hears_a_compressed_message_as_its_value(transport: Transport) -> Result<()> {
+    let broker = broker().await?;
+    let mut subscriber = broker.join(transport, &Join::channel("news")).await?;
+    let publisher = broker.publisher();
+    let text = "spam and eggs\n".repeat(10_000);
+    let values = [
+        json!(text),
+        binary(text.as_bytes()),
+        json!([{ "when": { "$type": "Date", "value": 5 }, "text": text }, null]),
+    ];
+    let mut place = None;
+    for value in &values {
+        let receipt = publisher.publish_compressed("news", value).await?;
+        place.get_or_insert(receipt.cursor());
+        let heard = subscriber.message().await?;
+        assert!(heard.data == *value, "{} is another", kind_of(value));
+    }
+    let resumed = Join::channel("news").from(place.context("a cursor")?);
+    let mut subscriber = broker.join(transport, &resumed).await?;
+    let heard = subscriber.data(2).await?;
+    assert!(heard == values[1..], "replayed they are others");
+    Ok(())
+}
+
+/// What a value is, where it is too long to be shown.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "the text",
+        Value::Object(_) => "the binary",
+        _ => "the array",
+    }
 }
 
 async fn hears_channels_of_any_name(transport: Transport) -> Result<()> {

@@ -72,11 +72,16 @@ pub(super) async fn publish_one(
         Ok(message) => message,
         Err(error) => return refuse(caller, error.into()),
     };
+    // Here, so that it is not done again for each channel.
+    let payload = match session::checked_gzip(&caller.services, message.payload).await {
+        Ok(payload) => payload,
+        Err(refusal) => return refuse(caller, refusal.into()),
+    };
     let mut outcome = MessageOutcome::with_capacity(message.channels.len());
     for channel in message.channels {
         let publish = Publish {
             channel: channel.clone(),
-            payload: message.payload.clone(),
+            payload: payload.clone(),
             event: message.event.clone(),
             idempotency_key: message.idempotency_key.clone(),
             message_id: message.message_id.clone(),

@@ -49,7 +49,7 @@ pub(super) struct ShardHandle {
 }
 
 fn weight(message: &EncodedMessage) -> u64 {
-    message.message().payload.bytes().len() as u64 + MESSAGE_OVERHEAD_BYTES
+    message.message().payload.weight_bytes() as u64 + MESSAGE_OVERHEAD_BYTES
 }
 
 impl ShardHandle {

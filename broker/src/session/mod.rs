@@ -34,7 +34,7 @@ pub use identity::{Echo, Identity, random_sender};
 pub use inbound::{Inbound, Reader};
 pub use join::{Arrival, Joining};
 pub use polled::{Take, Taken};
-pub use publisher::{Publisher, publish};
+pub use publisher::{Publisher, checked_gzip, publish};
 pub use refusal::Refusal;
 pub use services::Services;
 pub use session::{Carrier, Session, Worker, millis};

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use tokio::task::yield_now;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, Origin, SenderKey};
+use widecast_protocol::{Code, Origin, Payload, PayloadKind, SenderKey};
 
 use super::access::{Right, require};
 use super::refusal::Refusal;
@@ -36,8 +37,8 @@ pub async fn publish(
 ) -> Result<Published, Refusal> {
     let payload_bytes = message.payload.size_bytes() as u64;
     let admitted = Instant::now();
-    let outcome = match admit(services, &message) {
-        Ok(()) => hand_over(services, who, message).await,
+    let outcome = match admit(services, message).await {
+        Ok(message) => hand_over(services, who, message).await,
         Err(refusal) => Err(refusal),
     };
     let figures = &services.metrics.publications;
@@ -55,7 +56,7 @@ pub async fn publish(
     outcome
 }
 
-fn admit(services: &Services, message: &Publish) -> Result<(), Refusal> {
+async fn admit(services: &Services, mut message: Publish) -> Result<Publish, Refusal> {
     require(services, &message.channel, Right::Publish)?;
     if let Some(event) = &message.event
         && event.as_str().starts_with(RESERVED_EVENTS)
@@ -72,7 +73,32 @@ fn admit(services: &Services, message: &Publish) -> Result<(), Refusal> {
         );
         return Err(Refusal::new(Code::MessageTooLarge, detail));
     }
-    Ok(())
+    message.payload = checked_gzip(services, message.payload).await?;
+    Ok(message)
+}
+
+/// Looks into a compressed message: is it a value, and no larger than others may be? One that was looked into before is
+/// passed on as it is.
+///
+/// # Errors
+/// `message_too_large`, or what is wrong with the value.
+pub async fn checked_gzip(services: &Services, payload: Payload) -> Result<Payload, Refusal> {
+    if payload.kind() == PayloadKind::Gzip {
+        return Ok(payload);
+    }
+    let limit = services.config.limits.message_bytes.as_usize();
+    let checked = payload.checked_gzip(limit).map_err(|error| {
+        let detail = match error.code() {
+            Code::MessageTooLarge => format!("{error}, all that limits.message_bytes allows"),
+            _ => error.to_string(),
+        };
+        Refusal::new(error.code(), detail)
+    })?;
+    if checked.kind() == PayloadKind::Gzip {
+        // A request of a thousand small ones is the work of a large one for each: others get their turn in between.
+        yield_now().await;
+    }
+    Ok(checked)
 }
 
 async fn hand_over(

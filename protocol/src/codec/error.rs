@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::codes::Code;
 use crate::cursor::CursorError;
+use crate::gzip::GzipError;
 use crate::name::NameError;
 
 /// The two ways of writing a value down.
@@ -120,6 +121,12 @@ pub enum DecodeError {
     /// A cursor was refused.
     #[error(transparent)]
     Cursor(#[from] CursorError),
+    /// A compressed value cannot be inflated.
+    #[error("the compressed message {0}")]
+    Gzip(#[from] GzipError),
+    /// A compressed value is inflated, but no value.
+    #[error("the inflated message: {0}")]
+    Inflated(Box<DecodeError>),
 }
 
 impl DecodeError {
@@ -132,7 +139,7 @@ impl DecodeError {
             },
             Self::NumberRange { .. } | Self::LoneSurrogate { .. } => Code::BadJson,
             Self::Utf8 { .. } => Code::BadUtf8,
-            Self::TooMany { .. } => Code::MessageTooLarge,
+            Self::TooMany { .. } | Self::Gzip(GzipError::TooLarge { .. }) => Code::MessageTooLarge,
             Self::Shape { .. }
             | Self::Missing { .. }
             | Self::WrongKind { .. }
@@ -142,6 +149,8 @@ impl DecodeError {
             Self::EventName(_) => Code::BadEventName,
             Self::IdempotencyKey(_) => Code::BadIdempotencyKey,
             Self::Cursor(_) => Code::BadCursor,
+            Self::Gzip(_) => Code::BadMessagePack,
+            Self::Inflated(error) => error.code(),
         }
     }
 }
