@@ -36,6 +36,31 @@ async fn the_answer_says_where_the_message_is_and_who_was_handed_it() -> Result<
 }
 
 #[tokio::test]
+async fn whatever_is_posted_may_be_compressed() -> Result<()> {
+    let (broker, mut subscriber) = started().await?;
+    let publisher = broker.publisher();
+    let text = "spam ".repeat(10_000);
+    let single = publisher
+        .request("news", &[])?
+        .header("content-type", "text/plain")
+        .header("content-encoding", "gzip")
+        .body(message_pack::gzip(text.as_bytes())?);
+    assert_eq!(Answer::read(single.send().await?).await?.status, 200);
+    assert!(subscriber.message().await?.data == json!(text));
+    let batch =
+        json!({ "messages": [{ "channel": "news", "data": 1 }, { "channel": "news", "data": 2 }] });
+    let batch = broker
+        .http()
+        .post(format!("{}/v1/publish", broker.base()))
+        .header("content-type", "application/json")
+        .header("content-encoding", "gzip")
+        .body(message_pack::gzip(batch.to_string().as_bytes())?);
+    assert_eq!(Answer::read(batch.send().await?).await?.status, 200);
+    assert_eq!(subscriber.data(2).await?, [json!(1), json!(2)]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_content_type_decides_what_a_body_is() -> Result<()> {
     let (broker, mut subscriber) = started().await?;
     let packed = message_pack::encode(&json!({ "a": binary(&[1]) }))?;

@@ -131,10 +131,11 @@ mod tests {
     use std::time::Duration;
 
     use actix_web::rt::time::timeout;
+    use actix_web::test::TestRequest;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
-    use crate::api::testing::Broker;
+    use crate::api::testing::{Broker, shown};
     use crate::config::ByteCount;
 
     const NDJSON: &str = "application/x-ndjson";
@@ -177,6 +178,15 @@ mod tests {
         broker.services.drain();
         let lines = "{\"channel\":\"a\",\"data\":1}\n".repeat(2);
         insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r#"200 {"error":{"type":"about:blank","title":"The broker is shutting down: reconnect, to another or to the next.","status":503,"detail":"no further line is published","code":"shutting_down","retryable":true}}"#);
+    }
+
+    #[actix_web::test]
+    async fn a_compressed_stream_is_refused() {
+        let request = TestRequest::post()
+            .uri("/v1/publish")
+            .insert_header(("content-type", NDJSON))
+            .insert_header(("content-encoding", "gzip"));
+        insta::assert_snapshot!(shown(Broker::new().call(request).await).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is gzip: a stream of lines is sent as it is","code":"unsupported_media_type","retryable":false}"#);
     }
 
     #[actix_web::test]

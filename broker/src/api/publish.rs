@@ -59,9 +59,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use actix_web::test::TestRequest;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use crate::api::testing::{Broker, shown};
     use crate::config::{ByteCount, Switch};
-    use actix_web::test::TestRequest;
 
     const PATH: &str = "/channels/news/messages";
 
@@ -158,12 +163,54 @@ mod tests {
         insta::assert_snapshot!(shown(broker.call(announced).await).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the body has 5000000000 bytes, limits.message_bytes allows 10","code":"message_too_large","retryable":false}"#);
     }
 
-    #[actix_web::test]
-    async fn a_compressed_body_is_refused() {
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    async fn post_encoded(broker: &Broker, encoding: &str, body: Vec<u8>) -> String {
         let request = TestRequest::post()
             .uri(PATH)
-            .insert_header(("content-encoding", "gzip"));
-        insta::assert_snapshot!(shown(Broker::new().call(request).await).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is gzip: send the body as it is","code":"unsupported_media_type","retryable":false}"#);
+            .insert_header(("content-type", "text/plain"))
+            .insert_header(("content-encoding", encoding));
+        shown(broker.call(request.set_payload(body)).await).await
+    }
+
+    #[actix_web::test]
+    async fn a_compressed_body_is_inflated_up_to_the_limit() {
+        let broker = Broker::with(|config| config.limits.message_bytes = ByteCount::new(1000));
+        let text = "a".repeat(1000);
+        let answer = post_encoded(&broker, "gzip", gzip(text.as_bytes())).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+        assert!(broker.get(PATH).await.contains(&text));
+        let bomb = gzip(&vec![0; 500_000]);
+        insta::assert_snapshot!(post_encoded(&broker, "GZIP", bomb).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the body has inflated more than 1000 bytes, limits.message_bytes allows 1000","code":"message_too_large","retryable":false}"#);
+        insta::assert_snapshot!(post_encoded(&broker, "gzip", b"plain text of some length".to_vec()).await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"Content-Encoding is gzip, but the body is not gzip, or corrupt","code":"invalid_request","retryable":false}"#);
+        insta::assert_snapshot!(post_encoded(&broker, "br", Vec::new()).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is br: send the body as gzip or as it is","code":"unsupported_media_type","retryable":false}"#);
+    }
+
+    /// The MessagePack of a value that is compressed itself.
+    fn compressed(value: &[u8]) -> Vec<u8> {
+        let gzip = gzip(value);
+        let length = u8::try_from(gzip.len()).unwrap();
+        [&[0xc7, length + 2, 31, 0xc4, length], &*gzip].concat()
+    }
+
+    #[actix_web::test]
+    async fn a_compressed_message_is_checked_and_shown_as_its_value() {
+        let broker = Broker::with(|config| config.limits.message_bytes = ByteCount::new(200));
+        let msgpack = "application/msgpack";
+        let answer = broker.post(PATH, msgpack, compressed(b"\x91\xa2hi")).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+        insta::assert_snapshot!(broker.get(PATH).await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"news","offset":1,"origin":"","timestamp":1700000000000,"data":["hi"]}],"cursor":"EPOCH-1","recovered":true}"#);
+        let bomb = compressed(&[0; 10_000]);
+        insta::assert_snapshot!(broker.post(PATH, msgpack, bomb.clone()).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the compressed message has more than 200 bytes inflated, all that limits.message_bytes allows","code":"message_too_large","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(PATH, msgpack, compressed(b"\xc1")).await, @r#"400 {"type":"about:blank","title":"The body or frame is not MessagePack.","status":400,"detail":"the inflated message: not MessagePack: expected a value, not the reserved byte 0xC1 at byte 0","code":"bad_msgpack","retryable":false}"#);
+        let batch = [b"\x81\xa8messages\x91\x82\xa7channel\xa1a\xa4data", &*bomb].concat();
+        let answer = broker.post("/v1/publish", msgpack, batch).await;
+        assert!(answer.contains("message_too_large"), "{answer}");
+        assert!(!answer.contains("offset"), "{answer}");
     }
 
     #[actix_web::test]

@@ -1,7 +1,7 @@
-//! Reading the body of a request: bounded in bytes and in time, and never decompressed.
+//! Reading the body of a request: bounded in bytes and in time, as it comes and inflated.
 //!
-//! A compressed body is refused: a few bytes can become gigabytes, and a decoder that stops at a limit only looks after
-//! each chunk.
+//! A body with `Content-Encoding: gzip` is inflated when it is there, to no more than its limit: a few bytes can become
+//! gigabytes, and decoders of streams look after each chunk only.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use actix_web::web;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use widecast_protocol::Code;
+use widecast_protocol::gzip::{self, GzipError};
 
 use crate::config::{ByteCount, LimitSettings};
 use crate::http::Problem;
@@ -55,17 +56,24 @@ impl BodyLimit {
     }
 }
 
-/// The whole body.
+/// How a body is encoded, besides its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Encoding {
+    Identity,
+    Gzip,
+}
+
+/// The whole body, inflated if it is compressed.
 ///
 /// # Errors
-/// `message_too_large`, `unsupported_media_type` when it is compressed, `request_timeout`, or `invalid_request` when
-/// it ends early.
+/// `message_too_large`, `unsupported_media_type` when it is encoded otherwise, `request_timeout`, or `invalid_request`
+/// when it ends early or cannot be inflated.
 pub async fn read_body(
     headers: &HeaderMap,
     mut payload: web::Payload,
     limit: BodyLimit,
 ) -> Result<Bytes, Problem> {
-    refuse_compressed(headers)?;
+    let encoding = encoding(headers)?;
     let announced = announced_bytes(headers);
     if let Some(announced) = announced.filter(|&bytes| bytes > limit.bytes.get()) {
         return Err(limit.exceeded(&announced.to_string()));
@@ -77,7 +85,23 @@ pub async fn read_body(
             return Err(limit.exceeded(&format!("at least {}", body.len())));
         }
     }
-    Ok(body.into_bytes())
+    match encoding {
+        Encoding::Identity => Ok(body.into_bytes()),
+        Encoding::Gzip => inflate(&body.into_bytes(), limit),
+    }
+}
+
+fn inflate(body: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {
+    match gzip::inflate(body, limit.bytes.as_usize()) {
+        Ok(inflated) => Ok(inflated.into()),
+        Err(GzipError::TooLarge { limit: most }) => {
+            Err(limit.exceeded(&format!("inflated more than {most}")))
+        }
+        Err(error) => {
+            let detail = format!("Content-Encoding is gzip, but the body {error}");
+            Err(Problem::new(Code::InvalidRequest, detail))
+        }
+    }
 }
 
 /// The next part of a body that may take its time; `None` at its end.
@@ -97,20 +121,31 @@ async fn next_part_soon(payload: &mut web::Payload) -> Result<Option<Bytes>, Pro
     })
 }
 
-/// Refuses a body with a `Content-Encoding`.
+/// Refuses a body with a `Content-Encoding`, where it is read part by part.
 ///
 /// # Errors
 /// `unsupported_media_type` when it has one.
 pub fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(encoding) = headers.get(CONTENT_ENCODING) else {
-        return Ok(());
-    };
-    let encoding = encoding.to_str().unwrap_or("?");
-    if encoding.eq_ignore_ascii_case("identity") {
+    if encoding(headers)? == Encoding::Identity {
         return Ok(());
     }
-    let detail = format!("Content-Encoding is {encoding}: send the body as it is");
+    let detail = "Content-Encoding is gzip: a stream of lines is sent as it is";
     Err(Problem::new(Code::UnsupportedMediaType, detail))
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let Some(encoding) = headers.get(CONTENT_ENCODING) else {
+        return Ok(Encoding::Identity);
+    };
+    match &*encoding.to_str().unwrap_or("?").to_ascii_lowercase() {
+        "identity" => Ok(Encoding::Identity),
+        // https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.3
+        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+        other => {
+            let detail = format!("Content-Encoding is {other}: send the body as gzip or as it is");
+            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        }
+    }
 }
 
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
