@@ -19,12 +19,11 @@ export function brokerAddress(broker: string | URL | undefined): URL {
 }
 
 /** The connection to a broker; the first who asks decides on its options. */
-export function connectionTo(broker: URL, options: ConnectionOptions = {}, echo = false): Connection {
-  const key = `${broker.href} ${echo}`;
-  const present = connections.get(key);
+export function connectionTo(broker: URL, options: ConnectionOptions = {}): Connection {
+  const present = connections.get(broker.href);
   if (present && present.state !== "closed") return present;
-  const connection = new Connection(broker, options, echo);
-  connections.set(key, connection);
+  const connection = new Connection(broker, options);
+  connections.set(broker.href, connection);
   return connection;
 }
 

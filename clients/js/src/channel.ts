@@ -60,12 +60,16 @@ const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
 const isNetworkName = (name: string): boolean =>
   /^[^\p{Cc}\p{Cs}]+$/u.test(name) && new TextEncoder().encode(name).length <= 255;
 
+/** What was posted or heard in this context without the broker: every channel that was there has heard it. */
+const heardHere = new Heard();
+
 export class WidecastChannel extends EventTarget {
   readonly #name: string;
   readonly #handlers = new Handlers(this);
   readonly #heard = new Heard();
   readonly #connection: Connection | undefined;
   readonly #local: Local | undefined;
+  readonly #wantsPast: boolean;
   readonly #ready: Promise<void>;
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #closed = false;
@@ -77,11 +81,13 @@ export class WidecastChannel extends EventTarget {
     this.#ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#ready.catch(() => {});
     const { broker, order, cursor, history } = options;
+    this.#wantsPast = !!(cursor || history);
     const isConnection = broker instanceof EventTarget;
     const url = isConnection ? broker.broker : addressOrNone(broker);
     if (order !== "broker") {
       this.#local = openLocal(`widecast ${url ?? ""} ${this.#name}`, {
         message: ([id, event, data], origin) => {
+          heardHere.again(id);
           if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
         },
         error: (origin) => this.#dispatch("messageerror", { origin }),
@@ -92,7 +98,9 @@ export class WidecastChannel extends EventTarget {
       return;
     }
     const presence = options.presence === undefined || options.presence === false ? undefined : encode(options.presence).bytes;
-    this.#connection = isConnection && order !== "broker" ? broker : connectionTo(url, {}, order === "broker");
+    this.#connection = isConnection ? broker : connectionTo(url);
+    // Who is present is a tab, not a browser.
+    if (presence) this.#connection = this.#connection.unshared();
     this.#connection.join(this.#name, this.#listener, { presence, history, cursor });
   }
 
@@ -182,10 +190,11 @@ export class WidecastChannel extends EventTarget {
     const encoded = encode(copy);
     this.#connection?.checkRoom(encoded);
     const id = randomName(16);
+    // It comes back from the broker, which does not know who of those that share a connection has sent it.
+    this.#heard.again(id);
+    if (this.#local) heardHere.again(id);
     this.#local?.post([id, event, copy]);
     if (!this.#connection) return this.#ready as Promise<never>;
-    // With the broker's order it comes back to this connection, for its other channels.
-    if (!this.#local) this.#heard.again(id);
     return this.#connection.publish(this.#name, { id, event, encoded });
   }
 
@@ -196,7 +205,7 @@ export class WidecastChannel extends EventTarget {
 
   readonly #listener: ChannelListener = {
     message: ({ message_id, event, origin, data, cursor }) => {
-      if (message_id && this.#heard.again(message_id)) return;
+      if (message_id && (this.#isOld(message_id) || this.#heard.again(message_id))) return;
       const init = { origin: origin!, lastEventId: cursor! };
       let value: unknown;
       try {
@@ -215,6 +224,11 @@ export class WidecastChannel extends EventTarget {
     },
     status: (reason) => this.#status(reason),
   };
+
+  /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
+  #isOld(id: string): boolean {
+    return !!this.#local && !this.#wantsPast && heardHere.has(id);
+  }
 
   #dispatch(event: string | undefined, init: MessageEventInit): void {
     const isError = event === "messageerror" && !("data" in init);

@@ -5,12 +5,14 @@
 import type { Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
-import type { Line, LineState } from "./line.js";
+import { COMMAND_IDS } from "./hub.js";
+import type { Line, LineListener, LineState } from "./line.js";
 import { Link, type LinkOptions } from "./link.js";
 import { Outbox, type OutboxOptions, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
 import { type ChannelListener, Subscription, type Wish } from "./subscription.js";
+import { TabLine } from "./tab_line.js";
 import { type Platform, TRANSPORTS, type TransportName } from "./transports/index.js";
 
 /** A token, or what fetches one each time it is needed. */
@@ -23,6 +25,13 @@ export interface ConnectionOptions extends Partial<LinkOptions>, Partial<OutboxO
   token?: TokenSource;
   /** How long to stay connected when no channel is open, in milliseconds. */
   idleTimeout?: number;
+  /**
+   * Whether the tabs of a browser use one connection, if it can do that. A `token` without a `scope` turns it off: tabs may have
+   * different users.
+   */
+  share?: boolean;
+  /** Only connections of the same scope are shared: name the user, or whatever makes connections different. */
+  scope?: string;
 }
 
 const DEFAULTS = {
@@ -35,6 +44,7 @@ const DEFAULTS = {
   queueMessages: 10_000,
   queueBytes: 64 * 1024 * 1024,
   idleTimeout: 5000,
+  share: true,
 };
 
 /** A command whose answer somebody waits for. */
@@ -53,17 +63,18 @@ export class Connection extends EventTarget {
   /** The subscriptions that were asked for on this connection and not answered yet. */
   readonly #joining = new Map<number, Subscription>();
   readonly #stopWatching: () => void;
-  #lastCommand = 0;
+  /** Ids begin at random, and so do not meet those of other tabs on a shared connection. */
+  #lastCommand = Math.floor(Math.random() * 2 ** 31) * COMMAND_IDS;
   #flushing = false;
   #messageBytes = Infinity;
   /** What keeps the connection open besides its channels. */
   #held = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  #own: Connection | undefined;
 
   constructor(
     readonly broker: URL,
     options: ConnectionOptions,
-    readonly echo = false,
   ) {
     super();
     const set = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
@@ -72,12 +83,16 @@ export class Connection extends EventTarget {
     const platform: Platform = { WebSocket, EventSource, fetch: fetch?.bind(globalThis), ...set };
     const names = this.#options.transports ?? TRANSPORTS.map((type) => type.name);
     const types = names.flatMap((name) => TRANSPORTS.filter((type) => type.name === name && type.available(platform)));
-    const target = { base: broker, sender: randomName(32), echo, platform };
-    this.#line = new Link(types, target, this.#options, {
+    const target = { base: broker, sender: randomName(32), platform };
+    const dial = (listener: LineListener): Line => new Link(types, target, this.#options, listener);
+    const listener: LineListener = {
       opened: (welcome) => this.#opened(welcome),
       frame: (frame) => this.#frame(frame),
       changed: (reason) => this.#changed(reason),
-    });
+    };
+    const { replyTimeout, scope = "" } = this.#options;
+    const name = ["widecast", broker, names, scope].join(" ");
+    this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, listener) : dial(listener);
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
     this.#stopWatching = watchPage({
       woken: () => this.#line.check(),
@@ -106,8 +121,16 @@ export class Connection extends EventTarget {
     return this;
   }
 
+  /** One that is not shared with other tabs, with the same options: to be present in, which each tab is by itself. */
+  unshared(): Connection {
+    if (!(this.#line instanceof TabLine)) return this;
+    if (!this.#own || this.#own.state === "closed") this.#own = new Connection(this.broker, { ...this.#options, share: false });
+    return this.#own;
+  }
+
   /** Ends the connection for good, and all that waits for it. */
   close(): void {
+    this.#own?.close();
     this.#stopWatching();
     this.#line.close("closed by the page");
   }
@@ -177,6 +200,12 @@ export class Connection extends EventTarget {
     clearTimeout(this.#idleTimer);
     if (this.state === "idle" && this.#isNeeded()) this.#line.open();
     else this.#rest();
+  }
+
+  /** What a page has in place of a part of its platform, other tabs do not have. */
+  #isShared({ WebSocket, EventSource, fetch }: Platform): boolean {
+    const { share, token, scope } = this.#options;
+    return share && TabLine.isAvailable && !(WebSocket || EventSource || fetch) && (token === undefined || scope !== undefined);
   }
 
   #isNeeded(): boolean {
@@ -290,8 +319,9 @@ export class Connection extends EventTarget {
   /** The broker could not do it now. */
   #again(id: number, joining: Subscription | undefined, request: Request | undefined): void {
     if (request) this.#requests.set(id, request);
+    this.#outbox.hold(id);
     setTimeout(() => {
-      this.#outbox.retry(id);
+      this.#outbox.resume();
       if (this.state !== "open") return;
       if (joining) this.#send([this.#subscribe(joining)]);
       if (request) this.#send([request.bytes]);

@@ -37,6 +37,8 @@ export interface Frame {
   member?: MemberFrame;
   members?: MemberFrame[];
   messages?: Frame[];
+  /** Of a `subscribe`. */
+  history?: number;
 }
 
 /** A field of a command; bytes are MessagePack already. */

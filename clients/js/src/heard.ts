@@ -8,6 +8,10 @@ const REMEMBERED = 20_000;
 export class Heard {
   readonly #ids = new Set<string>();
 
+  has(id: string): boolean {
+    return this.#ids.has(id);
+  }
+
   /** Whether this is the second time. */
   again(id: string): boolean {
     if (this.#ids.has(id)) return true;

@@ -57,7 +57,7 @@ class NativeLocal implements Local {
 }
 
 /** Kept, since a page may put ours in its place. */
-const NATIVE = globalThis.BroadcastChannel;
+export const NATIVE = globalThis.BroadcastChannel;
 
 class ContextLocal implements Local {
   static readonly #channels = new Map<string, Set<ContextLocal>>();

@@ -42,6 +42,8 @@ export class Outbox {
   readonly #grown: () => void;
   readonly #entries: Entry[] = [];
   #bytes = 0;
+  /** A post has to be sent again, before any other. */
+  #held = false;
 
   /** `grown` is called when there may be something to send. */
   constructor(options: OutboxOptions, grown: () => void) {
@@ -82,6 +84,7 @@ export class Outbox {
 
   /** The next post to send, as the command of this number; none while the first has to wait. */
   next(command: number): Post | undefined {
+    if (this.#held) return undefined;
     const index = this.#entries.findIndex((entry) => entry.command === undefined);
     const entry = this.#entries[index];
     if (!entry?.ready || index >= WINDOW) return undefined;
@@ -92,12 +95,19 @@ export class Outbox {
   /** Another connection: what was not answered is sent again. */
   rewind(): void {
     for (const entry of this.#entries) entry.command = undefined;
+    this.#held = false;
   }
 
-  /** The command has to be sent again, later. */
-  retry(command: number): void {
+  /** The command has to be sent again: until `resume` nothing is sent, which would overtake it. */
+  hold(command: number): void {
     const entry = this.#find(command);
-    if (entry) entry.command = undefined;
+    if (!entry) return;
+    entry.command = undefined;
+    this.#held = true;
+  }
+
+  resume(): void {
+    this.#held = false;
   }
 
   /** The command was answered; its post is no longer waiting. */

@@ -2,7 +2,7 @@
 export interface PageListener {
   /** The network, the page or its visibility is back: what waits can be tried now, what seems open may not be. */
   woken(): void;
-  /** The page goes into the back/forward cache, or comes out of it. */
+  /** The page goes into the back/forward cache or is frozen, or comes back. */
   cached(isCached: boolean): void;
 }
 
@@ -15,7 +15,8 @@ export function watchPage(listener: PageListener): () => void {
   const { document } = globalThis as { document?: Document };
   on(globalThis, "online", woken);
   on(globalThis, "offline", woken);
-  on(document, "resume", woken);
+  on(document, "freeze", () => listener.cached(true));
+  on(document, "resume", () => listener.cached(false));
   on(document, "visibilitychange", () => document!.visibilityState === "visible" && woken());
   on(globalThis, "pagehide", (event) => (event as PageTransitionEvent).persisted && listener.cached(true));
   on(globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && listener.cached(false));

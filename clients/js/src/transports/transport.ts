@@ -15,8 +15,6 @@ export interface Target {
   /** The broker's address, with a slash at its end. */
   base: URL;
   sender: string;
-  /** Whether the session hears what it has sent itself. */
-  echo: boolean;
   platform: Platform;
 }
 
@@ -43,10 +41,13 @@ export interface TransportType {
   open(target: Target, listener: Listener): Transport;
 }
 
-/** The address of an endpoint, with who asks. */
+/**
+ * The address of an endpoint, with who asks. What a session publishes comes back to it: the tabs that share it, and the channels
+ * of each, are one sender to the broker, and tell their own messages by the ids.
+ */
 export function address(target: Target, path: string, parameters: Record<string, string> = {}): URL {
   const url = new URL(path, target.base);
-  url.search = String(new URLSearchParams({ ...parameters, sender: target.sender, ...(target.echo && { echo: "true" }) }));
+  url.search = String(new URLSearchParams({ ...parameters, sender: target.sender, echo: "true" }));
   return url;
 }
 
