@@ -1,0 +1,45 @@
+// A tab, or a worker, with channels that remember what they hear.
+const { connect, WidecastChannel } = Widecast;
+let connection;
+const channels = {};
+
+self.start = (url, options = {}) => void (connection = connect(url, options));
+self.stop = () => connection.close();
+self.line = () => [connection.state, connection.transport];
+
+/** Opens a channel, and waits until it hears everything. */
+self.join = async (name, options = {}, key = name) => {
+  const channel = new WidecastChannel(name, { broker: connection, ...options });
+  const messages = [];
+  const cursors = [];
+  const events = [];
+  channels[key] = { channel, messages, cursors, events };
+  channel.onmessage = ({ data, lastEventId }) => (messages.push(data), cursors.push(lastEventId));
+  for (const type of ["gap", "join", "leave"]) channel.addEventListener(type, ({ data }) => events.push([type, data?.data]));
+  await channel.ready;
+};
+self.leave = (key) => channels[key].channel.close();
+self.messages = (key) => channels[key].messages;
+self.cursors = (key) => channels[key].cursors;
+self.events = (key) => channels[key].events;
+self.publish = (key, data) => channels[key].channel.publish(data);
+self.members = async (key) => (await channels[key].channel.presence()).map(({ data }) => data);
+
+/** Posts `who 0`, `who 1`, … so many a second for so many milliseconds; resolves to how many, when the broker has them all. */
+self.posting = (key, who, rate, duration) => {
+  const begin = Date.now();
+  const receipts = [];
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const due = Math.floor((Math.min(Date.now() - begin, duration) * rate) / 1000);
+      while (receipts.length < due) receipts.push(channels[key].channel.publish(`${who} ${receipts.length}`));
+      if (Date.now() - begin < duration) return;
+      clearInterval(timer);
+      Promise.all(receipts).then(() => resolve(receipts.length));
+    }, 10);
+  });
+};
+
+if (typeof WorkerGlobalScope !== "undefined") {
+  self.onmessage = async ({ data: [call, ...values] }) => postMessage(await self[call](...values));
+}
