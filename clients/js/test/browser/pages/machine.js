@@ -19,8 +19,10 @@ const matches = (wanted) => Object.entries(wanted).every(([name, value]) => stat
 self.machine = {
   start(url, options) {
     broker = url;
+    const changed = (detail) => states.push({ ...detail, at: performance.now() });
+    changed({ state: "connecting" });
     connection = connect(url, options);
-    connection.addEventListener("status", ({ detail }) => states.push({ ...detail, at: performance.now() }));
+    connection.addEventListener("status", ({ detail }) => changed(detail));
   },
   async join(name, options) {
     channel = new WidecastChannel(name, { ...options, broker });
