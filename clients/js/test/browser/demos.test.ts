@@ -28,13 +28,16 @@ async function open(name: string, { locale = "en-US", host = "127.0.0.1" } = {})
   const page = await context.newPage();
   page.on("pageerror", (error) => complaints.push(`${name}: ${error.stack}`));
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(`${name}: ${message.text()}`);
+    // How often a canvas is read is up to this test.
+    if (["error", "warning"].includes(message.type()) && !/willReadFrequently/.test(message.text())) complaints.push(`${name}: ${message.text()}`);
   });
   await page.goto(`http://${host}:${broker.port}/demos/${name}`);
   return page;
 }
 
-const PAGES = ["", "chat.html"];
+/** The pages that the index leads to. */
+const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "canvas.html"];
+const PAGES = ["", ...DEMOS, "broadcast-2.html"];
 
 describe.each(PAGES)("the page '%s'", (name) => {
   test.each([["en-US", "en"], ["zh-CN", "zh"]])("in the browser language %s shows that language only", async (locale, language) => {
@@ -76,12 +79,12 @@ test("the address of the broker leads to the demos, and the index to each of the
   const page = await open("../");
   expect(new URL(page.url()).pathname).toBe("/demos/");
   const links = await page.locator("main a").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
-  expect(links.sort()).toEqual(PAGES.filter((name) => name).sort());
+  expect(links).toEqual(DEMOS);
 });
 
 test("ripples reach the other browsers, and not twice the own", async () => {
   const [one, two] = await Promise.all([open(""), open("")]);
-  await listening(one, two);
+  await subscribers("demos:ripples", 2);
   for (const page of [one, two]) {
     // Rings go by themselves: count them as they come.
     await page.evaluate(() => {
@@ -128,10 +131,85 @@ test("the chat room says who is here, who comes and goes, and what was said befo
   await expect.poll(() => ming.locator("#people").innerText()).toBe("小明");
 });
 
-/** Waits until the pages hear what others publish, whichever way they listen. */
-async function listening(...pages: Page[]): Promise<void> {
-  const path = "/channels/demos%3Aripples";
-  await expect.poll(async () => ((await (await fetch(broker.url + path)).json()) as { subscribers: number }).subscribers).toBe(pages.length);
+test("notifications reach every EventSource, and one page tells the time", async () => {
+  const [one, two] = await Promise.all([open("notifications.html"), open("notifications.html", { locale: "zh-CN" })]);
+  await subscribers("demos:notifications", 2);
+  await one.fill("#text", "<i>to all</i>");
+  await one.click("button[value=notification]");
+  for (const page of [one, two]) await expect.poll(() => page.locator(".feed .notification .text").innerText()).toBe("<i>to all</i>");
+  await two.click("button[value=alert]");
+  await expect.poll(() => one.locator("#alarm-text").innerText()).toBe("咖啡煮好了");
+  await expect.poll(() => two.locator("#alarm strong").innerText()).toBe("警报");
+  await one.click("#dismiss");
+  expect(await one.locator("#alarm").isVisible()).toBe(false);
+  // A backend publishes with one request.
+  await broker.publish("demos:notifications", "from a backend", "notification");
+  await expect.poll(() => two.locator(".feed .text").first().innerText()).toBe("from a backend");
+
+  // Of all that tell the time only one does, and when it is gone another.
+  for (const page of [one, two]) await expect.poll(() => page.locator("#clock").innerText()).toMatch(/^\d\d:\d\d:\d\d$/);
+  const ticks = (page: Page, count: number): Promise<number> =>
+    page.evaluate((count) => {
+      const source = new EventSource("/channels/demos:notifications/sse");
+      const began = performance.now();
+      let heard = 0;
+      return new Promise((resolve) => {
+        source.addEventListener("time", () => ++heard === count && (source.close(), resolve(performance.now() - began)));
+      });
+    }, count);
+  expect(await ticks(two, 4)).toBeGreaterThan(2500);
+  await one.context().close();
+  expect(await ticks(two, 2)).toBeGreaterThan(500);
+});
+
+test("the broadcast pages send each other every kind of value", async () => {
+  const [one, two] = await Promise.all([open("broadcast-1.html"), open("broadcast-2.html")]);
+  await subscribers("demos:broadcast", 2);
+  const buttons = await one.locator("button[data-value]").all();
+  for (const button of buttons) await button.click();
+  await expect.poll(() => two.locator("#log .in").count()).toBe(buttons.length);
+  const inspected = (page: Page, kind: string): Promise<string[]> => page.locator(`#log ${kind} code`).allInnerTexts();
+  // Both inspect: what came is what was sent.
+  expect(await inspected(two, ".in")).toEqual(await inspected(one, ".out"));
+  expect(await inspected(two, ".in")).toEqual(expect.arrayContaining(['Map(1) { "tea" → 3 }', "18446744073709551616n", 'Object { name: "loop", self: ↺ }']));
+  await two.fill("#text", "got it");
+  await two.keyboard.press("Enter");
+  await expect.poll(() => inspected(one, ".in")).toEqual(['"got it"']);
+  await expect.poll(() => one.locator("#log .in small").innerText()).toBe(`http://127.0.0.1:${broker.port}`);
+});
+
+test("what one draws the others see, also those who come later", async () => {
+  const [one, two] = await Promise.all([open("canvas.html"), open("canvas.html")]);
+  await subscribers("demos:canvas", 2);
+  await two.waitForSelector("#status[data-state=open]");
+  const box = (await one.locator("canvas").boundingBox())!;
+  const at = (x: number, y: number) => [box.x + box.width * x, box.y + box.height * y] as const;
+  await one.check("input[name=hue][value='215']", { force: true });
+  await one.mouse.move(...at(0.2, 0.5));
+  await one.mouse.down();
+  await one.mouse.move(...at(0.8, 0.5), { steps: 20 });
+  await one.mouse.up();
+  /** The colour of a place of the canvas: red, green, blue, opacity. */
+  const colour = (page: Page, x: number, y: number): Promise<number[]> =>
+    page.evaluate(([x, y]) => [...document.querySelector("canvas")!.getContext("2d")!.getImageData(1600 * x!, 1000 * y!, 1, 1).data], [x, y]);
+  const blue = await colour(one, 0.5, 0.5);
+  expect(blue[3]).toBe(255);
+  await expect.poll(() => colour(two, 0.5, 0.5)).toEqual(blue);
+  const late = await open("canvas.html");
+  await expect.poll(() => colour(late, 0.5, 0.5)).toEqual(blue);
+  // The keyboard draws, too: from the middle to the right.
+  await late.click("#clear");
+  for (const page of [one, two, late]) await expect.poll(() => colour(page, 0.5, 0.5)).toEqual([0, 0, 0, 0]);
+  await late.focus("canvas");
+  await late.keyboard.press("ArrowRight");
+  await expect.poll(async () => (await colour(one, 0.505, 0.5))[3]).toBe(255);
+});
+
+/** Waits until so many listen to a channel, whichever way they do. */
+async function subscribers(channel: string, count: number): Promise<void> {
+  const answer = async (): Promise<{ subscribers: number }> =>
+    (await (await fetch(`${broker.url}/channels/${encodeURIComponent(channel)}`)).json()) as never;
+  await expect.poll(async () => (await answer()).subscribers).toBe(count);
 }
 
 /** Runs in the page: the texts and labels that are shown and not in the language of the page. */
@@ -141,7 +219,7 @@ function shownInOtherLanguage(): string[] {
   const found: string[] = [];
   for (const element of document.querySelectorAll<HTMLElement>("body, body *")) {
     if (element.closest(".languages, pre, code, template")) continue;
-    for (const name of ["aria-label", "placeholder", "alt", "value"]) {
+    for (const name of ["aria-label", "placeholder", "alt", ...(element.matches("[type=text]") ? ["value"] : [])]) {
       const value = element.getAttribute(name) ?? "";
       const untranslated = isChinese && /\p{L}/u.test(value) && !element.hasAttribute(`data-zh-${name}`);
       if (isStrange(value) || untranslated) found.push(`${name}=${value}`);
