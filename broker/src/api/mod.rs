@@ -5,6 +5,7 @@
 
 mod answer;
 mod batch;
+mod bridge;
 mod channel;
 mod channels;
 mod client_assets;

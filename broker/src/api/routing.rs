@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::batch::publish_batch;
+use super::bridge::bridge;
 use super::channel::channel;
 use super::channels::channels;
 use super::client_assets::client_asset;
@@ -42,6 +43,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     Endpoint::at("/demos").get(demos_folder).mount(config);
     Endpoint::at("/demos/{file:[^/]*}").get(demo).mount(config);
     Endpoint::at("/").get(start).mount(config);
+    Endpoint::at("/bridge.html").get(bridge).mount(config);
     config.default_service(web::to(not_found));
 }
 

@@ -7,12 +7,12 @@
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actix_web::http::uri::Authority;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use widecast_protocol::{Code, Origin};
 
+use super::host::host;
 use super::problem::Problem;
 use crate::auth::{Admission, admit};
 use crate::session::Services;
@@ -81,11 +81,7 @@ impl Page {
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         let text = header.to_str().unwrap_or_default();
-        let host = request.headers().get(header::HOST);
-        let host = host
-            .and_then(|host| host.to_str().ok())
-            .or_else(|| request.uri().authority().map(Authority::as_str));
-        let admission = admit(&services.config.server, text, host);
+        let admission = admit(&services.config.server, text, host(request.request()));
         if admission == Admission::Refused {
             let detail = format!(
                 "pages of {text} may not talk to this broker: server.allowed_origins does not list it"

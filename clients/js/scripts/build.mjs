@@ -29,6 +29,7 @@ export const BUNDLES = {
     globalName: "Widecast",
     define: { "import.meta.url": '""' },
   },
+  "bridge.js": { entryPoints: [here("../src/bridge.ts")], format: "iife" },
 };
 
 /** Builds all bundles into a directory. */

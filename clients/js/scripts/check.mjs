@@ -8,6 +8,8 @@ import { BUNDLES, buildInto } from "./build.mjs";
 
 const COMMITTED = fileURLToPath(new URL("../../../broker/assets/client", import.meta.url));
 const MOST_BYTES = 16_384;
+/** What has a limit of its own. */
+const MOST_BYTES_OF = { "bridge.js": 7_168 };
 
 const built = await mkdtemp(`${tmpdir()}/widecast-client-`);
 try {
@@ -17,8 +19,9 @@ try {
     const [fresh, committed] = await Promise.all([built, COMMITTED].map((directory) => readFile(`${directory}/${name}`)));
     if (!fresh.equals(committed)) throw new Error(`${name} is not what its source builds: npm run build`);
     const bytes = gzipSync(committed, { level: 9 }).length;
-    console.log(`${name}: ${bytes} bytes gzip of at most ${MOST_BYTES}`);
-    if (bytes > MOST_BYTES) throw new Error(`${name} is too large`);
+    const most = MOST_BYTES_OF[name] ?? MOST_BYTES;
+    console.log(`${name}: ${bytes} bytes gzip of at most ${most}`);
+    if (bytes > most) throw new Error(`${name} is too large`);
   }
 } finally {
   await rm(built, { recursive: true });

@@ -2,6 +2,7 @@
  * A connection to a broker, shared by all channels of this context: joins their channels, sends their posts, and does both
  * again after every reconnect, whatever the transport is then.
  */
+import { bridged } from "./bridged.js";
 import type { Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
@@ -21,6 +22,8 @@ export type TokenSource = string | (() => string | Promise<string>);
 export interface ConnectionOptions extends Partial<LinkOptions>, Partial<OutboxOptions>, Platform {
   /** The transports to use, the one to prefer first. */
   transports?: TransportName[];
+  /** Reach the broker through a frame of its `/bridge.html`: for a page that may not connect to it, but may frame it. */
+  bridge?: boolean;
   /** Proves to the broker who this is. */
   token?: TokenSource;
   /** How long to stay connected when no channel is open, in milliseconds. */
@@ -81,17 +84,19 @@ export class Connection extends EventTarget {
     this.#options = { ...DEFAULTS, ...set };
     const { WebSocket, EventSource, fetch } = globalThis;
     const platform: Platform = { WebSocket, EventSource, fetch: fetch?.bind(globalThis), ...set };
+    const { bridge } = this.#options;
+    if (bridge && !globalThis.document) throw new DOMException("a bridge needs a page", "NotSupportedError");
     const names = this.#options.transports ?? TRANSPORTS.map((type) => type.name);
     const types = names.flatMap((name) => TRANSPORTS.filter((type) => type.name === name && type.available(platform)));
     const target = { base: broker, sender: randomName(32), platform };
-    const dial = (listener: LineListener): Line => new Link(types, target, this.#options, listener);
+    const dial = (listener: LineListener): Line => new Link(bridge ? types.map(bridged) : types, target, this.#options, listener);
     const listener: LineListener = {
       opened: (welcome) => this.#opened(welcome),
       frame: (frame) => this.#frame(frame),
       changed: (reason) => this.#changed(reason),
     };
     const { replyTimeout, scope = "" } = this.#options;
-    const name = ["widecast", broker, names, scope].join(" ");
+    const name = ["widecast", broker, names, !!bridge, scope].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, listener) : dial(listener);
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
     this.#stopWatching = watchPage({

@@ -93,13 +93,13 @@ export class Link implements Line {
   }
 
   /** Tries one transport after the other. */
-  #try(order: number[], place: number): void {
+  #try(order: number[], place: number, reason = ""): void {
     const index = order[place];
-    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}`);
+    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}: ${reason}`);
     this.#dial(
       index,
       (welcome) => this.#adopt(welcome),
-      () => this.#try(order, place + 1),
+      (reason) => this.#try(order, place + 1, reason),
     );
   }
 

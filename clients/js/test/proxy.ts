@@ -13,6 +13,8 @@ export type Manner = "pass" | "refuse" | "hang" | "buffer" | "silent";
 export class Proxy {
   /** By the part of the path behind `/v1/`: `ws`, `sse`, `stream`, `poll`, `sessions`. */
   readonly manners: Record<string, Manner> = {};
+  /** The headers that it takes away from answers, in lower case. */
+  readonly withheld: string[] = [];
   /** The parts of all requests that came. */
   readonly seen: string[] = [];
   /**
@@ -59,7 +61,8 @@ export class Proxy {
     const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers });
     const stop = (): void => void (onward.destroy(), response.destroy());
     onward.on("error", stop).on("response", (answer) => {
-      response.writeHead(answer.statusCode!, answer.headers);
+      const kept = Object.entries(answer.headers).filter(([name]) => !this.withheld.includes(name));
+      response.writeHead(answer.statusCode!, Object.fromEntries(kept));
       response.flushHeaders();
       answer.on("error", stop);
       if (manner === "buffer") answer.resume();

@@ -6,8 +6,8 @@ const FLAGS = [
   "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc",
 ];
 
-export function startBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: FLAGS, headless: true });
+export function startBrowser(flags: string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: [...FLAGS, ...flags], headless: true });
 }
 
 /** Opens a page; what goes wrong in it goes wrong here. */

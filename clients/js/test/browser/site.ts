@@ -1,4 +1,7 @@
-/** A site on a port of its own: the pages of this folder and the built client, below any host name of this machine. */
+/**
+ * A site on a port of its own: the pages of this folder and the built client, below any host name of this machine, with the
+ * headers that `?headers=` asks for.
+ */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -16,13 +19,14 @@ export interface Site {
 
 export async function startSite(): Promise<Site> {
   const server = createServer(async (request, response) => {
-    const path = new URL(request.url!, "http://site").pathname;
+    const { pathname: path, searchParams } = new URL(request.url!, "http://site");
     const file = path.startsWith("/client/") ? CLIENT + path.slice(8) : PAGES + path.slice(1);
     if (path === "/favicon.ico") return void response.writeHead(204).end();
     try {
       const body = path === "/" ? "<!doctype html><meta charset=utf-8><title>page</title>" : await readFile(file);
       const type = path === "/" ? TYPES["html"] : TYPES[/\w+$/.exec(path)![0]];
-      response.writeHead(200, { "content-type": type, "cache-control": "no-store", "service-worker-allowed": "/" }).end(body);
+      const wanted = JSON.parse(searchParams.get("headers") ?? "{}") as Record<string, string>;
+      response.writeHead(200, { "content-type": type, "cache-control": "no-store", "service-worker-allowed": "/", ...wanted }).end(body);
     } catch {
       response.writeHead(404).end();
     }

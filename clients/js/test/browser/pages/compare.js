@@ -35,5 +35,6 @@ self.sendAll = async () => {
   const sender = open();
   const list = await all();
   await Promise.all(list.map(([, value]) => sender.publish(value)));
+  sender.close();
   return list.length;
 };

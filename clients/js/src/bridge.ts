@@ -1,0 +1,35 @@
+/**
+ * The page in the frame, `/bridge.html`: lends the page around it, which cannot reach the broker by itself, its transports. The
+ * broker has judged the origin of that page, and has written it into this one: a port is taken from nobody else.
+ */
+import type { BridgeAnswer, BridgeRequest } from "./bridged.js";
+import { TRANSPORTS, type Transport } from "./transports/index.js";
+
+/** How often the page is told that what it has given is still on its way. */
+const INTERVAL = 1000;
+
+const PARENT = document.currentScript!.dataset["parent"];
+
+addEventListener("message", ({ data, origin, source, ports: [port] }: MessageEvent<BridgeRequest>) => {
+  if (!port) return;
+  if (origin === PARENT && source === parent) serve(port, data);
+  else console.warn(`a port from a page of ${origin} was not taken: this bridge is for the page of ${PARENT} around it`);
+});
+
+function serve(port: MessagePort, [name, sender]: BridgeRequest): void {
+  const tell = (answer: BridgeAnswer): void => port.postMessage(answer);
+  const platform = { WebSocket, EventSource, fetch: fetch.bind(globalThis) };
+  const target = { base: new URL("./", location.href), sender, platform };
+  port.onmessage = ({ data }: MessageEvent<Uint8Array<ArrayBuffer>[]>) => transport.send(data);
+  // Removed or loaded again. When it crashes instead, the heartbeat tells.
+  addEventListener("pagehide", () => tell("the frame of the bridge is gone"));
+  // From now on it is the transport that takes its time.
+  tell([]);
+  let transport: Transport;
+  try {
+    transport = TRANSPORTS.find((type) => type.name === name)!.open(target, { frames: tell, closed: tell });
+    setInterval(() => transport.busy && tell([]), INTERVAL);
+  } catch (error) {
+    tell(String(error));
+  }
+}
