@@ -60,7 +60,7 @@ const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
 const isNetworkName = (name: string): boolean =>
   /^[^\p{Cc}\p{Cs}]+$/u.test(name) && new TextEncoder().encode(name).length <= 255;
 
-/** What was posted or heard in this context without the broker: every channel that was there has heard it. */
+/** What was posted or heard in this context without the broker, and where: every channel that was there has heard it. */
 const heardHere = new Heard();
 
 export class WidecastChannel extends EventTarget {
@@ -87,7 +87,7 @@ export class WidecastChannel extends EventTarget {
     if (order !== "broker") {
       this.#local = openLocal(`widecast ${url ?? ""} ${this.#name}`, {
         message: ([id, event, data], origin) => {
-          heardHere.again(id);
+          heardHere.again(this.#local!.name + id);
           if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
         },
         error: (origin) => this.#dispatch("messageerror", { origin }),
@@ -192,7 +192,7 @@ export class WidecastChannel extends EventTarget {
     const id = randomName(16);
     // It comes back from the broker, which does not know who of those that share a connection has sent it.
     this.#heard.again(id);
-    if (this.#local) heardHere.again(id);
+    if (this.#local) heardHere.again(this.#local.name + id);
     this.#local?.post([id, event, copy]);
     if (!this.#connection) return this.#ready as Promise<never>;
     return this.#connection.publish(this.#name, { id, event, encoded });
@@ -227,7 +227,7 @@ export class WidecastChannel extends EventTarget {
 
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
-    return !!this.#local && !this.#wantsPast && heardHere.has(id);
+    return !!this.#local && !this.#wantsPast && heardHere.has(this.#local.name + id);
   }
 
   #dispatch(event: string | undefined, init: MessageEventInit): void {

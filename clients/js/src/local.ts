@@ -13,6 +13,8 @@ export interface LocalListener {
 }
 
 export interface Local {
+  /** Channels of the same name hear each other. */
+  readonly name: string;
   post(message: LocalMessage): void;
   close(): void;
 }
@@ -64,7 +66,7 @@ class ContextLocal implements Local {
   readonly #peers: Set<ContextLocal>;
 
   constructor(
-    name: string,
+    readonly name: string,
     readonly listener: LocalListener,
   ) {
     const channels = ContextLocal.#channels;
