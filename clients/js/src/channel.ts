@@ -3,7 +3,7 @@
  * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
  */
 import { brokerAddress, connectionTo } from "./broker.js";
-import { encode, Reader } from "./codec/index.js";
+import { encode, inflate, Reader } from "./codec/index.js";
 import type { Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
@@ -73,6 +73,8 @@ export class WidecastChannel extends EventTarget {
   readonly #ready: Promise<void>;
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #closed = false;
+  /** What has come is being told until then: inflating takes its time. */
+  #turn: Promise<void> | undefined;
 
   constructor(name: string, options: ChannelOptions = {}) {
     super();
@@ -154,15 +156,17 @@ export class WidecastChannel extends EventTarget {
   /** Past messages, oldest first. */
   async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage[]> {
     const { messages } = await this.#ask({ type: "history", channel: this.#name, since, limit });
-    return messages!.map(({ data, event, origin, timestamp, offset, epoch }) => ({
-      data: read(data!),
-      event,
-      origin: origin!,
-      timestamp: timestamp!,
-      offset: offset!,
-      epoch: epoch!,
-      lastEventId: `${epoch}-${offset}`,
-    }));
+    return Promise.all(
+      messages!.map(async ({ data, event, origin, timestamp, offset, epoch }) => ({
+        data: read(await this.#inflate(data!)),
+        event,
+        origin: origin!,
+        timestamp: timestamp!,
+        offset: offset!,
+        epoch: epoch!,
+        lastEventId: `${epoch}-${offset}`,
+      })),
+    );
   }
 
   /** Who is present. */
@@ -207,16 +211,18 @@ export class WidecastChannel extends EventTarget {
     message: ({ message_id, event, origin, data, cursor }) => {
       if (message_id && (this.#isOld(message_id) || this.#heard.again(message_id))) return;
       const init = { origin: origin!, lastEventId: cursor! };
-      let value: unknown;
-      try {
-        value = read(data!);
-      } catch {
-        return this.#dispatch("messageerror", init);
-      }
-      this.#dispatch(event, { ...init, data: value });
+      this.#inTurn((bytes) => {
+        let value: unknown;
+        try {
+          value = read(bytes!);
+        } catch {
+          return this.#dispatch("messageerror", init);
+        }
+        this.#dispatch(event, { ...init, data: value });
+      }, data);
     },
-    gap: (cursor) => this.#dispatchEvent("gap", { lastEventId: cursor }),
-    member: (type, frame) => this.#dispatchEvent(type, { data: member(frame.member!) }),
+    gap: (cursor) => this.#inTurn(() => this.#dispatchEvent("gap", { lastEventId: cursor })),
+    member: (type, frame) => this.#inTurn(() => this.#dispatchEvent(type, { data: member(frame.member!) })),
     joined: () => this.#settle.resolve(),
     refused: (error) => {
       this.#settle.reject(error);
@@ -228,6 +234,20 @@ export class WidecastChannel extends EventTarget {
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
     return !!this.#local && !this.#wantsPast && heardHere.has(this.#local.name + id);
+  }
+
+  /** Tells the bytes of a value, inflated, or none when they are corrupt: at once, or when all before it has been told. */
+  #inTurn(tell: (bytes: Uint8Array | undefined) => void, data?: Uint8Array): void {
+    const bytes = data && this.#inflate(data);
+    if (!this.#turn && bytes === data) return tell(data);
+    const turn = (this.#turn = Promise.allSettled([bytes, this.#turn]).then(([settled]) => {
+      if (this.#turn === turn) this.#turn = undefined;
+      tell((settled as { value?: Uint8Array }).value);
+    }));
+  }
+
+  #inflate(data: Uint8Array): Uint8Array | Promise<Uint8Array> {
+    return inflate(data, this.#connection!.messageBytes);
   }
 
   #dispatch(event: string | undefined, init: MessageEventInit): void {

@@ -71,7 +71,7 @@ export class Outbox {
     const { ready } = post.encoded;
     const entry: Entry = { post, ready: !ready, command: undefined };
     this.#entries.push(entry);
-    this.#bytes += post.encoded.bytes.length;
+    this.#bytes += post.encoded.size;
     ready?.then(
       () => {
         entry.ready = true;
@@ -130,7 +130,7 @@ export class Outbox {
     const index = this.#entries.indexOf(entry);
     if (index < 0) return undefined;
     this.#entries.splice(index, 1);
-    this.#bytes -= entry.post.encoded.bytes.length;
+    this.#bytes -= entry.post.encoded.size;
     // It may have stood before others that are ready.
     this.#grown();
     return entry.post;

@@ -18,6 +18,8 @@ interface Hole {
 /** A value as bytes, complete once `ready` is (at once when there is none). */
 export interface Encoded {
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How many bytes the value has, also when `bytes` are compressed. */
+  readonly size: number;
   readonly ready: Promise<void> | undefined;
 }
 
@@ -110,9 +112,10 @@ export class Writer {
   finish(): Encoded {
     const bytes = this.#bytes.slice(0, this.#at);
     const holes = this.#holes;
-    if (!holes.length) return { bytes, ready: undefined };
+    const size = this.#at;
+    if (!holes.length) return { bytes, size, ready: undefined };
     const fill = async ({ at, blob }: Hole) => bytes.set(new Uint8Array(await blob.arrayBuffer()), at);
-    return { bytes, ready: Promise.all(holes.map(fill)).then(() => {}) };
+    return { bytes, size, ready: Promise.all(holes.map(fill)).then(() => {}) };
   }
 
   #unsigned(value: number): void {
