@@ -36,7 +36,7 @@ async function open(name: string, { locale = "en-US", host = "127.0.0.1" } = {})
 }
 
 /** The pages that the index leads to. */
-const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "canvas.html"];
+const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "canvas.html", "ticker.html"];
 const PAGES = ["", ...DEMOS, "broadcast-2.html"];
 
 describe.each(PAGES)("the page '%s'", (name) => {
@@ -203,6 +203,68 @@ test("what one draws the others see, also those who come later", async () => {
   await late.focus("canvas");
   await late.keyboard.press("ArrowRight");
   await expect.poll(async () => (await colour(one, 0.505, 0.5))[3]).toBe(255);
+});
+
+describe("the ticker", () => {
+  const COLUMNS = ["websocket", "sse", "xhr", "poll", "jsonp"];
+  const figures = (page: Page, part: string): Promise<number[]> =>
+    page.locator(`[data-transport] .${part}`).evaluateAll((all) => all.map((element) => Number(element.textContent)));
+  const heard = async (page: Page, count: number): Promise<void> => {
+    await expect.poll(async () => Math.min(...(await figures(page, "quotes"))), { timeout: 40_000 }).toBeGreaterThanOrEqual(count);
+    expect((await figures(page, "quotes")).length).toBe(COLUMNS.length);
+  };
+  const isExchange = (page: Page): Promise<boolean> => page.locator("#exchange").evaluate((element) => (element as HTMLElement).dataset["here"] === "true");
+
+  test("shows the same quotes on every transport, in every browser, with what each took", async () => {
+    const pages = await Promise.all([open("ticker.html"), open("ticker.html", { locale: "zh-CN" })]);
+    for (const page of pages) await heard(page, 15);
+    for (const page of pages) {
+      expect(await page.locator("[data-transport]").evaluateAll((all) => all.map((column) => (column as HTMLElement).dataset["transport"]))).toEqual(COLUMNS);
+      // Now and then all five show the same price.
+      await page.waitForFunction(() => new Set([...document.querySelectorAll("[data-transport] .price")].map((price) => price.textContent)).size === 1);
+      const statistics = await page.locator("[data-transport] dl").evaluateAll((all) =>
+        all.map((list) => ["median", "p95"].map((part) => Number(list.querySelector(`.${part}`)!.textContent))),
+      );
+      for (const [median, p95] of statistics) expect(0 < median! && median! <= p95! && p95! < 10_000).toBe(true);
+    }
+    // One of them is the exchange; when it goes, the other one takes over.
+    await expect.poll(async () => (await Promise.all(pages.map(isExchange))).filter(Boolean).length).toBe(1);
+    const [first, second] = (await isExchange(pages[0]!)) ? pages : pages.toReversed();
+    await first!.context().close();
+    const before = Math.max(...(await figures(second!, "quotes")));
+    await heard(second!, before + 10);
+    expect(await isExchange(second!)).toBe(true);
+  });
+
+  test("a column can be paused", async () => {
+    const page = await open("ticker.html");
+    await heard(page, 3);
+    const column = page.locator("[data-transport=sse]");
+    await column.locator(".pause").click();
+    const quotes = async (): Promise<number> => Number(await column.locator(".quotes").innerText());
+    const paused = await quotes();
+    const others = async (): Promise<number> => (await figures(page, "quotes"))[0]!;
+    const then = await others();
+    await expect.poll(others).toBeGreaterThan(then + 5);
+    expect(await quotes()).toBeLessThanOrEqual(paused + 1);
+    await column.locator(".pause").click();
+    await expect.poll(quotes).toBeGreaterThan(paused + 3);
+  });
+
+  test("runs in one tab of a browser, and moves when it is asked to", async () => {
+    const first = await open("ticker.html");
+    await heard(first, 2);
+    const second = await first.context().newPage();
+    await second.goto(first.url());
+    await second.locator("#elsewhere").waitFor();
+    expect(await second.locator("#other").getAttribute("href")).toBe(first.url().replace("127.0.0.1", "localhost"));
+    await second.click("#here");
+    await heard(second, 5);
+    await expect.poll(() => first.locator("#elsewhere").isVisible()).toBe(true);
+    await second.close();
+    await expect.poll(() => first.locator("#elsewhere").isVisible()).toBe(false);
+    await heard(first, 5); // the counts have begun anew
+  });
 });
 
 /** Waits until so many listen to a channel, whichever way they do. */
