@@ -141,7 +141,9 @@ async fn errors_are_scripts_too() -> Result<()> {
 
 #[tokio::test]
 async fn there_are_no_sessions_where_no_namespace_allows_them() -> Result<()> {
-    let broker = Broker::start().await?;
+    // The demos have a namespace of their own.
+    let settings = Settings::new().key("server.demos", "false");
+    let broker = Broker::with(settings).await?;
     let refused = load(&broker, &["v1", "poll"], &[("session", "new")]).await?;
     assert_error(&refused, "forbidden", "namespace.….jsonp");
     Ok(())

@@ -277,7 +277,7 @@ export class Connection extends EventTarget {
       const id = this.#lastCommand;
       const { channel, event, encoded } = post;
       if (encoded.size > this.messageBytes) {
-        const text = `the message has ${encoded.size} bytes, the broker takes ${this.messageBytes}`;
+        const text = `the message has ${encoded.size} bytes, ${this.transport} carries ${this.messageBytes}`;
         this.#outbox.take(id)?.reject(new WidecastError("message_too_large", text));
       } else {
         commands.push(command({ type: "publish", id, channel, event, message_id: post.id, data: encoded.bytes }));

@@ -89,17 +89,18 @@ export class Link implements Line {
   /** The transports, the one that worked last first. */
   #order(): number[] {
     const all = [...this.#types.keys()];
+    if (this.#types[this.#favourite]?.isLastResort) return all;
     return [this.#favourite, ...all.filter((index) => index !== this.#favourite)];
   }
 
   /** Tries one transport after the other. */
-  #try(order: number[], place: number, reason = ""): void {
+  #try(order: number[], place: number, reasons = ""): void {
     const index = order[place];
-    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}: ${reason}`);
+    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}:${reasons}`);
     this.#dial(
       index,
       (welcome) => this.#adopt(welcome),
-      (reason) => this.#try(order, place + 1, reason),
+      (reason) => this.#try(order, place + 1, `${reasons} ${this.#types[index]!.name}: ${reason};`),
     );
   }
 

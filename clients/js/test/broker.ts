@@ -20,7 +20,7 @@ export interface Broker {
 export async function startBroker({ port = 0, settings = {} as Record<string, string> } = {}): Promise<Broker> {
   const broker = spawn(process.env["BROKER_BINARY"] ?? BUILT, ["serve", "--listen", `127.0.0.1:${port}`], {
     stdio: ["ignore", "ignore", "pipe"],
-    env: { ...process.env, ...settings },
+    env: { ...process.env, WIDECAST_NAMESPACE_DEFAULT_JSONP: "true", ...settings },
   });
   const log: string[] = [];
   let url: string | undefined;

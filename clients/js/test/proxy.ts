@@ -11,7 +11,7 @@ import type { Duplex, Readable, Writable } from "node:stream";
 export type Manner = "pass" | "refuse" | "hang" | "buffer" | "silent";
 
 export class Proxy {
-  /** By the part of the path behind `/v1/`: `ws`, `sse`, `stream`, `poll`, `sessions`. */
+  /** By the part of the path behind `/v1/`: `ws`, `sse`, `stream`, `poll`, `sessions`; and `jsonp`, whatever a script asks for. */
   readonly manners: Record<string, Manner> = {};
   /** The headers that it takes away from answers, in lower case. */
   readonly withheld: string[] = [];
@@ -110,7 +110,7 @@ export class Proxy {
   }
 
   #arrived(request: IncomingMessage): string {
-    const part = /\/v1\/(\w+)/.exec(request.url!)?.[1] ?? "";
+    const part = request.url!.includes("callback=") ? "jsonp" : (/\/v1\/(\w+)/.exec(request.url!)?.[1] ?? "");
     this.seen.push(part);
     return part;
   }

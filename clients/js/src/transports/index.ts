@@ -1,3 +1,4 @@
+import { jsonp } from "./jsonp.js";
 import { poll } from "./poll.js";
 import { sse } from "./sse.js";
 import { stream } from "./stream.js";
@@ -7,4 +8,4 @@ import { websocket } from "./websocket.js";
 export type { Platform, Target, Transport, TransportName, TransportType } from "./transport.js";
 
 /** Every transport, the best first. */
-export const TRANSPORTS: readonly TransportType[] = [websocket, sse, stream, poll];
+export const TRANSPORTS: readonly TransportType[] = [websocket, sse, stream, poll, jsonp];

@@ -36,6 +36,8 @@ export interface Transport {
 
 export interface TransportType {
   name: TransportName;
+  /** Only where nothing else gets through, also when it was the last that did. */
+  isLastResort?: boolean;
   /** Whether the platform can do it. */
   available(platform: Platform): boolean;
   open(target: Target, listener: Listener): Transport;
@@ -54,12 +56,12 @@ export function address(target: Target, path: string, parameters: Record<string,
 /** The most commands that go into one frame or body: less than the broker's least limit that makes sense. */
 const COMMANDS_AT_ONCE = 64;
 /** The most bytes of commands in one frame or body, unless one alone is larger. */
-const BYTES_AT_ONCE = 512 * 1024;
+export const BYTES_AT_ONCE = 512 * 1024;
 
 /** Takes as many commands from the front of a queue as may go together. */
-export function takeSome(queue: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer>[] {
+export function takeSome(queue: Uint8Array<ArrayBuffer>[], bytesAtOnce = BYTES_AT_ONCE): Uint8Array<ArrayBuffer>[] {
   let bytes = queue[0]?.length ?? 0;
   let count = 1;
-  while (count < COMMANDS_AT_ONCE && count < queue.length && (bytes += queue[count]!.length) <= BYTES_AT_ONCE) count++;
+  while (count < COMMANDS_AT_ONCE && count < queue.length && (bytes += queue[count]!.length) <= bytesAtOnce) count++;
   return queue.splice(0, count);
 }

@@ -3,7 +3,7 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import type { TransportName } from "../../src/transports/index.js";
 import { openPage } from "./browser.js";
 
-export const TRANSPORTS: TransportName[] = ["websocket", "sse", "stream", "poll"];
+export const TRANSPORTS: TransportName[] = ["websocket", "sse", "stream", "poll", "jsonp"];
 
 /** How the connection of a machine is, and its channel. */
 export interface Status {
@@ -21,6 +21,8 @@ export interface MachinePage {
   join(channel: string, options?: object): Promise<void>;
   /** Posts numbered messages, every so many milliseconds, each of so many bytes. */
   post(from: string, count: number, options?: { first?: number; every?: number; padding?: number }): Promise<void>;
+  /** Publishes on any channel, and says what became of it. */
+  publish(channel: string, data: unknown): Promise<string>;
   /** Waits for so many messages, and returns all. */
   heard(count: number, patience?: number): Promise<string[]>;
   /** Waits until it is so. */
@@ -34,7 +36,7 @@ type Call<Method> = Method extends (...input: infer Input) => infer Output ? (..
 
 export type Machine = { page: Page } & { [Name in keyof MachinePage]: Call<MachinePage[Name]> };
 
-const METHODS = ["start", "join", "post", "heard", "until", "status", "states"] as const satisfies (keyof MachinePage)[];
+const METHODS = ["start", "join", "post", "publish", "heard", "until", "status", "states"] as const satisfies (keyof MachinePage)[];
 
 /** The page's functions, called from here. */
 export function machineOf(page: Page): Machine {

@@ -112,6 +112,7 @@ test.each<[string, Record<string, Manner>, string]>([
   ["an upgrade without an answer", { ws: "hang" }, "sse"],
   ["a buffered event stream", { ws: "refuse", sse: "buffer" }, "stream"],
   ["buffered streams", { ws: "refuse", sse: "buffer", stream: "buffer" }, "poll"],
+  ["a network that loads nothing but scripts", { ws: "refuse", sse: "buffer", stream: "buffer", poll: "refuse" }, "jsonp"],
 ])("%s is noticed within seconds, and the next transport taken", async (_, manners, expected) => {
   Object.assign(proxy.manners, manners);
   const [one, other] = await Promise.all([joined(proxy.url), joined(broker.url)]);
@@ -136,6 +137,7 @@ test("a stream that is held up after its welcome is given up for the next transp
 test.each<[string, Record<string, Manner>, string]>([
   ["an event stream", { ws: "refuse" }, "sse"],
   ["polls", { ws: "refuse", sse: "buffer", stream: "buffer" }, "poll"],
+  ["scripts", { ws: "refuse", sse: "buffer", stream: "buffer", poll: "refuse" }, "jsonp"],
 ])("from %s the way back to WebSockets loses nothing", async (_, manners, expected) => {
   Object.assign(proxy.manners, manners);
   const [one, other] = await Promise.all([joined(proxy.url, { upgradeDelay: 300, connectTimeout: 500 }), joined(broker.url)]);

@@ -36,6 +36,10 @@ self.machine = {
       if (every) await new Promise((resolve) => setTimeout(resolve, every));
     }
   },
+  publish(name, data) {
+    const sender = new WidecastChannel(name, { broker });
+    return sender.publish(data).then(() => "published", String);
+  },
   async heard(count, patience = 20_000) {
     await within(patience, () => heard.length >= count);
     // A copy too many would come now.

@@ -1,0 +1,56 @@
+import { fromJson } from "../codec/index.js";
+import { randomName } from "../random.js";
+import { openPolls } from "./poll.js";
+import { CommandPost } from "./post.js";
+import { address, type Target, type TransportType } from "./transport.js";
+
+/** How many bytes of commands go into one URL: 7680 characters of base64, where 8000 in all get through everywhere. */
+const BYTES_IN_URL = 5760;
+/** How large a message may be, so that its command with the longest names is not larger than that. */
+const MESSAGE_BYTES = 5120;
+
+/** Polls and commands as scripts that the page loads, for where nothing else gets through. */
+export const jsonp: TransportType = {
+  name: "jsonp",
+  isLastResort: true,
+  available: () => !!globalThis.document,
+  open(target, listener) {
+    const frames: typeof listener.frames = (frames) => {
+      for (const { limits } of frames) if (limits) limits.message_bytes = Math.min(limits.message_bytes, MESSAGE_BYTES);
+      listener.frames(frames);
+    };
+    const transport = openPolls(
+      { ...listener, frames },
+      (end) => new CommandPost(target, end, (target, path, commands) => load(target, path, { msgpack: base64url(commands) }), BYTES_IN_URL),
+      async (parameters) => fromJson(await load(target, "v1/poll", parameters)),
+    );
+    // A URL leaves at once, or it is held up: a script does not tell.
+    return { ...transport, busy: false };
+  },
+};
+
+/** Loads an answer as a script that calls a function whose name nobody can guess. */
+function load(target: Target, path: string, parameters: Record<string, string>): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const callback = `widecast_${randomName(20).replace(/-/g, "$")}`;
+    const scope = globalThis as Record<string, unknown>;
+    const script = document.createElement("script");
+    scope[callback] = (answer: { error?: { code: string; message: string } }) => {
+      const { error } = answer;
+      if (error) reject(new Error(`${error.code}: ${error.message}`));
+      else resolve(answer);
+    };
+    script.onload = script.onerror = () => {
+      script.remove();
+      delete scope[callback];
+      // Says nothing when the function was called.
+      reject(new Error("the script was not loaded"));
+    };
+    script.src = address(target, path, { ...parameters, callback }).href;
+    document.head.append(script);
+  });
+}
+
+function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes)).replace(/[+/=]/g, (letter) => ({ "+": "-", "/": "_" })[letter] ?? "");
+}

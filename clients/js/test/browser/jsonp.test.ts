@@ -1,0 +1,78 @@
+/** Pages that can load nothing but scripts, as a Content-Security-Policy has it. */
+import type { Browser } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Broker, startBroker } from "../broker.js";
+import { openPage, startBrowser } from "./browser.js";
+import { type Machine, machineOf, posts, startMachine } from "./machine.js";
+import { type Site, startSite } from "./site.js";
+
+const SCRIPTS_ONLY = encodeURIComponent(JSON.stringify({ "content-security-policy": "connect-src 'none'" }));
+
+let broker: Broker;
+let site: Site;
+let browser: Browser;
+beforeAll(async () => {
+  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startBrowser()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  site?.close();
+  await broker?.kill();
+});
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+});
+
+async function restricted(broker: string, options: object = {}): Promise<Machine> {
+  const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/machine.html?headers=${SCRIPTS_ONLY}`);
+  const machine = machineOf(page);
+  await machine.start(broker, options);
+  return machine;
+}
+
+test("where the page's policy allows nothing else, messages go by scripts, of which none stays", async () => {
+  const [one, other] = [await restricted(broker.url), await startMachine(browser, site, broker.url)];
+  await Promise.all([one.join("news"), other.join("news")]);
+  expect(await one.status()).toMatchObject({ transport: "jsonp" });
+  // More than fits into one URL.
+  await Promise.all([one.post("one", 50, { padding: 1000 }), other.post("other", 50, { padding: 10_000 })]);
+  expect(await other.heard(50)).toEqual(posts("one", 50));
+  expect(await one.heard(50)).toEqual(posts("other", 50));
+  // The poll that waits, and nothing else.
+  const left = await one.page.evaluate(() => [document.querySelectorAll("script[src*=callback]").length, Object.keys(self).filter((name) => name.startsWith("widecast_")).length]);
+  expect(left).toEqual([1, 1]);
+});
+
+test("a message that fits into no URL is refused, on this transport only", async () => {
+  const [one, other] = [await restricted(broker.url), await startMachine(browser, site, broker.url)];
+  expect(await one.publish("sizes", "x".repeat(5000))).toBe("published");
+  expect(await one.publish("sizes", "x".repeat(5200))).toBe("WidecastError: the message has 5203 bytes, jsonp carries 5120");
+  expect(await other.publish("sizes", "x".repeat(5200))).toBe("published");
+});
+
+test("a broker that does not allow it says so in the status", async () => {
+  // The demos have a namespace that allows it.
+  const closed = await startBroker({ settings: { WIDECAST_NAMESPACE_DEFAULT_JSONP: "false", WIDECAST_SERVER_DEMOS: "false" } });
+  try {
+    const machine = await restricted(closed.url);
+    await machine.until({ state: "waiting" });
+    const reason = (await machine.states()).at(-1)!.reason;
+    expect(reason).toContain("jsonp: Error: forbidden: no namespace allows JSONP (namespace.….jsonp)");
+    expect(reason).toContain("websocket: ");
+  } finally {
+    await closed.kill();
+  }
+});
+
+test("what its namespace does not allow is refused to the channel, and the others go on", async () => {
+  const mixed = await startBroker({ settings: { WIDECAST_NAMESPACE_DEFAULT_JSONP: "false", WIDECAST_NAMESPACE_OPEN_JSONP: "true" } });
+  try {
+    const [one, other] = [await restricted(mixed.url), await startMachine(browser, site, mixed.url)];
+    expect(await one.join("closed").catch(String)).toContain("does not allow JSONP");
+    await Promise.all([one.join("open:news"), other.join("open:news")]);
+    await other.post("other", 3);
+    expect(await one.heard(3)).toEqual(posts("other", 3));
+  } finally {
+    await mixed.kill();
+  }
+});
