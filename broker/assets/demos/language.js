@@ -3,10 +3,20 @@
 // ?lang=en or ?lang=zh decides, else what was chosen last, else the browser.
 (() => {
   const KEY = "widecast-demos.language";
-  const ATTRIBUTES = ["aria-label", "placeholder", "value"];
+  const ATTRIBUTES = ["aria-label", "placeholder", "title", "value"];
   const root = document.documentElement;
-  const asked = new URLSearchParams(location.search).get("lang");
-  if (asked) localStorage.setItem(KEY, asked);
+
+  // In a frame of another site there may be no storage.
+  function remember(language) {
+    try {
+      localStorage.setItem(KEY, language);
+    } catch {}
+  }
+  function remembered() {
+    try {
+      return localStorage.getItem(KEY);
+    } catch {}
+  }
 
   function speak(language) {
     const short = /^zh/i.test(language) ? "zh" : "en";
@@ -24,13 +34,15 @@
     }
   }
 
-  const wanted = () => localStorage.getItem(KEY) ?? navigator.language;
+  const asked = new URLSearchParams(location.search).get("lang");
+  if (asked) remember(asked);
+  const wanted = () => remembered() ?? asked ?? navigator.language;
   speak(wanted()); // before anything is painted, and once more when everything is there
   document.addEventListener("DOMContentLoaded", () => speak(wanted()));
   document.addEventListener("click", ({ target }) => {
     const language = target.closest?.("button[data-language]")?.dataset.language;
     if (!language) return;
-    localStorage.setItem(KEY, language);
+    remember(language);
     history.replaceState(null, "", location.pathname + location.hash);
     speak(language);
   });

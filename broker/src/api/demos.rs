@@ -22,6 +22,11 @@ const ASSETS: &[StaticAsset] = &[
     static_asset!("demos", "broadcast-1.html"),
     static_asset!("demos", "broadcast-2.html"),
     static_asset!("demos", "broadcast.js"),
+    static_asset!("demos", "bridge.html"),
+    static_asset!("demos", "bridge.js"),
+    static_asset!("demos", "bridge-child.html"),
+    static_asset!("demos", "bridge-child.js"),
+    static_asset!("demos", "conversation.js"),
     static_asset!("demos", "canvas.html"),
     static_asset!("demos", "canvas.js"),
     static_asset!("demos", "ticker.html"),
@@ -36,7 +41,14 @@ const ASSETS: &[StaticAsset] = &[
 
 /// What a page may load and do: nothing from elsewhere, no inline scripts or styles.
 const POLICY: &str = "default-src 'self'; img-src 'self' blob:; media-src blob:; object-src 'none'; base-uri 'none'; \
-    form-action 'none'; frame-ancestors 'none'";
+    form-action 'none'";
+
+/// The page in the frame of the demo of the bridge: it may connect to nobody, but frame the bridge.
+const CHILD_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; \
+    form-action 'none'";
+
+/// The broker under both its names: to a browser these are two origins.
+const BOTH_NAMES: &str = "http://localhost:* http://127.0.0.1:*";
 
 /// The demos are served.
 pub(super) struct Served;
@@ -70,7 +82,7 @@ pub(super) async fn demo(
 ) -> Result<HttpResponse, Problem> {
     let name = if file.is_empty() { "index.html" } else { &file };
     let asset = StaticAsset::find(ASSETS, name, &request)?;
-    let policy = policy(&request);
+    let policy = policy(name, &request);
     let headers = [
         // The tag is asked for each time: what is shown is what this broker has.
         ("Cache-Control", "no-cache"),
@@ -87,15 +99,27 @@ fn see(path: &'static str) -> HttpResponse {
         .finish()
 }
 
-/// The policy of a page. Not in every browser `'self'` means WebSockets, too.
-fn policy(request: &HttpRequest) -> String {
+fn policy(name: &str, request: &HttpRequest) -> String {
+    match name {
+        "bridge-child.html" => {
+            format!("{CHILD_POLICY}; frame-src {BOTH_NAMES}; frame-ancestors {BOTH_NAMES}")
+        }
+        "bridge.html" => format!("{}; frame-src {BOTH_NAMES}", own_policy(request)),
+        _ => own_policy(request),
+    }
+}
+
+/// Not in every browser `'self'` means WebSockets, too.
+fn own_policy(request: &HttpRequest) -> String {
     let host = request.headers().get(HOST);
     let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':');
-    if host.is_empty() || !host.chars().all(is_plain) {
-        return POLICY.to_owned();
-    }
-    format!("{POLICY}; connect-src 'self' ws://{host} wss://{host}")
+    let sockets = if host.is_empty() || !host.chars().all(is_plain) {
+        String::new()
+    } else {
+        format!(" ws://{host} wss://{host}")
+    };
+    format!("{POLICY}; frame-ancestors 'none'; connect-src 'self'{sockets}")
 }
 
 #[cfg(test)]
@@ -121,7 +145,7 @@ mod tests {
             assert_eq!(response.status(), 200);
             assert_eq!(header(&response, "content-type"), asset.content_type());
             let policy = header(&response, "content-security-policy");
-            assert!(policy.starts_with("default-src 'self';"), "{policy}");
+            assert!(policy.starts_with("default-src '"), "{policy}");
             assert!(!policy.contains("unsafe"), "{policy}");
             let tag = header(&response, "etag").to_owned();
             assert_eq!(read_body(response).await, asset.bytes);
@@ -173,6 +197,17 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn the_page_that_needs_the_bridge_may_not_connect() {
+        let broker = Broker::new();
+        let response = broker.call(get("/demos/bridge-child.html")).await;
+        let policy = header(&response, "content-security-policy");
+        assert!(policy.starts_with("default-src 'none';"), "{policy}");
+        assert!(!policy.contains("connect-src"), "{policy}");
+        let framed = "frame-ancestors http://localhost:* http://127.0.0.1:*";
+        assert!(policy.ends_with(framed), "{policy}");
+    }
+
+    #[actix_web::test]
     async fn a_page_may_open_websockets_to_the_host_it_came_from() {
         let broker = Broker::new();
         let response = broker.call(get("/demos/")).await;
@@ -183,6 +218,7 @@ mod tests {
             .uri("/demos/")
             .insert_header((HOST, "a; script-src *"));
         let response = broker.call(strange).await;
-        assert_eq!(header(&response, "content-security-policy"), POLICY);
+        let policy = header(&response, "content-security-policy");
+        assert!(policy.ends_with("connect-src 'self'"), "{policy}");
     }
 }

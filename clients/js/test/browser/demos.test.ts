@@ -36,8 +36,8 @@ async function open(name: string, { locale = "en-US", host = "127.0.0.1" } = {})
 }
 
 /** The pages that the index leads to. */
-const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "canvas.html", "ticker.html"];
-const PAGES = ["", ...DEMOS, "broadcast-2.html"];
+const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "bridge.html", "canvas.html", "ticker.html"];
+const PAGES = ["", ...DEMOS, "broadcast-2.html", "bridge-child.html"];
 
 describe.each(PAGES)("the page '%s'", (name) => {
   test.each([["en-US", "en"], ["zh-CN", "zh"]])("in the browser language %s shows that language only", async (locale, language) => {
@@ -47,7 +47,7 @@ describe.each(PAGES)("the page '%s'", (name) => {
     expect(strange).toEqual([]);
   });
 
-  test("changes its language, and remembers it", async () => {
+  test.runIf(name !== "bridge-child.html")("changes its language, and remembers it", async () => {
     const page = await open(name);
     await page.click("button[data-language=zh]");
     expect(await page.evaluate(shownInOtherLanguage)).toEqual([]);
@@ -62,12 +62,12 @@ describe.each(PAGES)("the page '%s'", (name) => {
   test("can be used without eyes or mouse, and on a phone", async () => {
     const page = await open(name);
     expect(await page.evaluate(unlabelled)).toEqual([]);
-    expect(await page.locator("h1").count()).toBe(1);
+    expect(await page.locator("h1, h2").first().isVisible()).toBe(true);
     await page.setViewportSize({ width: 360, height: 740 });
     expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
   });
 
-  test("shows its code", async () => {
+  test.runIf(name !== "bridge-child.html")("shows its code", async () => {
     const page = await open(name);
     const details = page.locator("details.source").first();
     await details.locator("summary").click();
@@ -205,6 +205,29 @@ test("what one draws the others see, also those who come later", async () => {
   await expect.poll(async () => (await colour(one, 0.505, 0.5))[3]).toBe(255);
 });
 
+test.each(["127.0.0.1", "localhost"])("a page that may not connect talks through the bridge, when it is opened at %s", async (host) => {
+  const [page, far] = await Promise.all([open("bridge.html", { host }), open("bridge.html", { locale: "zh-CN" })]);
+  const child = page.frameLocator("#child");
+  await child.locator("#status[data-state=open]").waitFor();
+  await far.locator("#status[data-state=open]").waitFor();
+  const other = host === "localhost" ? "127.0.0.1" : "localhost";
+  expect(await child.locator("#origin").innerText()).toBe(`http://${other}:${broker.port}`);
+  expect(page.frames().map((frame) => new URL(frame.url()).pathname)).toContain("/bridge.html");
+  await child.locator("#text").fill("out of the frame");
+  await child.locator("#form button").click();
+  for (const place of [page, far, far.frameLocator("#child")]) await expect.poll(() => place.locator("#log .in .text").first().innerText()).toBe("out of the frame");
+  await far.click("#form button");
+  await expect.poll(() => child.locator("#log .in .text").first().innerText()).toBe("你好，框架里的页面");
+  // It speaks the language of the page around.
+  await page.click("button[data-language=zh]");
+  await expect.poll(() => child.locator("h2").innerText()).toBe("框架里的页面");
+  await expect.poll(() => child.locator("#log .in .text").first().innerText()).toBe("你好，框架里的页面");
+  // Really without any connection of its own.
+  await child.locator("#direct").click();
+  await expect.poll(() => child.locator("#outcome").innerText()).toBe("被页面的安全策略拒绝");
+  complaints = complaints.filter((complaint) => !/health\/live/.test(complaint));
+});
+
 describe("the ticker", () => {
   const COLUMNS = ["websocket", "sse", "xhr", "poll", "jsonp"];
   const figures = (page: Page, part: string): Promise<number[]> =>
@@ -307,7 +330,8 @@ function shownInOtherLanguage(): string[] {
 function unlabelled(): string[] {
   const name = (element: Element): string =>
     element.getAttribute("aria-label") || [...((element as HTMLInputElement).labels ?? [])].map((label) => label.textContent).join("") || (element.matches("input, canvas") ? "" : element.textContent!);
-  const controls = [...document.querySelectorAll("a, button, input:not([type=hidden]), textarea, select, canvas, iframe, progress, meter")];
+  const all = [...document.querySelectorAll("a, button, input:not([type=hidden]), textarea, select, canvas, iframe, progress, meter")];
+  const controls = all.filter((element) => element.localName !== "iframe" || element.checkVisibility());
   const found = controls.filter((element) => !name(element).trim() && !element.getAttribute("title")).map((element) => element.outerHTML);
   found.push(...[...document.querySelectorAll("img:not([alt])")].map((image) => image.outerHTML));
   const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
