@@ -1,10 +1,16 @@
 import { defineConfig } from "vitest/config";
 
+const inBrowsers = { testTimeout: 60_000, hookTimeout: 30_000, expect: { poll: { timeout: 20_000 } }, fileParallelism: false };
+
+/** Those of `test/browser` that run in every engine; the others need what only Chromium's driver can do. */
+const ANY_ENGINE = ["semantics", "network", "reconnect"];
+
 export default defineConfig({
   test: {
     projects: [
       { test: { name: "node", include: ["test/*.test.ts"] } },
-      { test: { name: "browser", include: ["test/browser/*.test.ts"], testTimeout: 60_000, hookTimeout: 30_000, expect: { poll: { timeout: 20_000 } }, fileParallelism: false } },
+      { test: { name: "browser", include: ["test/browser/*.test.ts"], ...inBrowsers } },
+      { test: { name: "firefox", include: ANY_ENGINE.map((name) => `test/browser/${name}.test.ts`), env: { ENGINE: "firefox" }, ...inBrowsers } },
     ],
   },
 });

@@ -1,5 +1,6 @@
 /** Chromium, as the tests use it. */
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium } from "playwright-core";
+import type { EnginePage } from "./engine.js";
 
 const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -11,7 +12,7 @@ export function startBrowser(flags: string[] = []): Promise<Browser> {
 }
 
 /** Opens a page; what goes wrong in it goes wrong here. */
-export async function openPage(browser: { newPage(): Promise<Page> }, url: string): Promise<Page> {
+export async function openPage<P extends Pick<EnginePage, "goto" | "on">>(browser: { newPage(): Promise<P> }, url: string): Promise<P> {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.error(`${url}: ${error.stack}`));
   await page.goto(url);

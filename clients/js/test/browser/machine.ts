@@ -1,7 +1,7 @@
 /** A machine as a test has it: a page in a browser profile of its own, which everything reaches through the broker. */
-import type { Browser, BrowserContext, Page } from "playwright-core";
 import type { TransportName } from "../../src/transports/index.js";
 import { openPage } from "./browser.js";
+import type { EngineBrowser, EngineContext, EnginePage } from "./engine.js";
 
 export const TRANSPORTS: TransportName[] = ["websocket", "sse", "stream", "poll", "jsonp"];
 
@@ -34,12 +34,12 @@ export interface MachinePage {
 
 type Call<Method> = Method extends (...input: infer Input) => infer Output ? (...input: Input) => Promise<Awaited<Output>> : never;
 
-export type Machine = { page: Page } & { [Name in keyof MachinePage]: Call<MachinePage[Name]> };
+export type Machine = { page: EnginePage } & { [Name in keyof MachinePage]: Call<MachinePage[Name]> };
 
 const METHODS = ["start", "join", "post", "publish", "heard", "until", "status", "states"] as const satisfies (keyof MachinePage)[];
 
 /** The page's functions, called from here. */
-export function machineOf(page: Page): Machine {
+export function machineOf(page: EnginePage): Machine {
   const call = (name: keyof MachinePage, input: unknown[]): Promise<unknown> =>
     page.evaluate(([name, input]) => (self.machine[name] as (...input: unknown[]) => unknown)(...input), [name, input] as const);
   const methods = METHODS.map((name) => [name, (...input: unknown[]) => call(name, input)]);
@@ -47,7 +47,7 @@ export function machineOf(page: Page): Machine {
 }
 
 /** Opens another tab of a profile, or the first of a new one, and connects it. */
-export async function startMachine(where: Browser | BrowserContext, site: { port: number }, broker: string, options: object = {}): Promise<Machine> {
+export async function startMachine(where: EngineBrowser | EngineContext, site: { port: number }, broker: string, options: object = {}): Promise<Machine> {
   const context = "newContext" in where ? await where.newContext() : where;
   const machine = machineOf(await openPage(context, `http://localhost:${site.port}/machine.html`));
   await machine.start(broker, options);

@@ -1,16 +1,16 @@
 /** Two browsers, as two machines have them: everything goes through the broker. */
-import type { Browser, BrowserContext } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
-import { openPage, startBrowser } from "./browser.js";
+import { openPage } from "./browser.js";
+import { type EngineBrowser, type EngineContext, startEngine } from "./engine.js";
 import { posts, startMachine, TRANSPORTS } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 let broker: Broker;
 let site: Site;
-let browser: Browser;
+let browser: EngineBrowser;
 beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startBrowser()]);
+  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
 });
 afterAll(async () => {
   await browser?.close();
@@ -21,7 +21,7 @@ afterEach(async () => {
   for (const context of browser.contexts()) await context.close();
 });
 
-const machine = (options: object = {}, where: Browser | BrowserContext = browser) => startMachine(where, site, broker.url, options);
+const machine = (options: object = {}, where: EngineBrowser | EngineContext = browser) => startMachine(where, site, broker.url, options);
 
 test.each(TRANSPORTS)("values travel over %s", async (transport) => {
   const [sender, receiver] = await Promise.all([machine({ transports: [transport] }), machine({ transports: [transport] })]);

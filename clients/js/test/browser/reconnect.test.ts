@@ -1,18 +1,17 @@
 /** Bad networks and brokers that come and go, between Chromium and a real broker. Each machine is a browser profile. */
-import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
 import { type Manner, Proxy } from "../proxy.js";
-import { startBrowser } from "./browser.js";
+import { type EngineBrowser, startEngine } from "./engine.js";
 import { type Machine, posts, startMachine, TRANSPORTS } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 let site: Site;
-let browser: Browser;
+let browser: EngineBrowser;
 let broker: Broker;
 let proxy: Proxy;
 beforeAll(async () => {
-  [site, browser] = await Promise.all([startSite(), startBrowser()]);
+  [site, browser] = await Promise.all([startSite(), startEngine()]);
 });
 afterAll(async () => {
   await browser?.close();

@@ -1,15 +1,15 @@
-/** The semantics of BroadcastChannel in Chromium, once of the native object and once of ours. */
-import type { Browser, Page } from "playwright-core";
+/** The semantics of BroadcastChannel in a browser, once of the native object and once of ours. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
-import { openPage, startBrowser } from "./browser.js";
+import { openPage } from "./browser.js";
+import { type EngineBrowser, type EnginePage, startEngine } from "./engine.js";
 import { type Site, startSite } from "./site.js";
 
 let broker: Broker;
 let site: Site;
-let browser: Browser;
+let browser: EngineBrowser;
 beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startBrowser()]);
+  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
 });
 afterAll(async () => {
   await browser?.close();
@@ -29,7 +29,7 @@ function query(kind: Kind): string {
   return String(new URLSearchParams({ kind, broker: address }));
 }
 
-async function page(kind: Kind): Promise<Page> {
+async function page(kind: Kind): Promise<EnginePage> {
   const context = await browser.newContext();
   return openPage(context, `http://localhost:${site.port}/page.html?${query(kind)}`);
 }
