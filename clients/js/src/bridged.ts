@@ -19,15 +19,14 @@ export const bridged = ({ name, available }: TransportType): TransportType => ({
   name,
   available,
   open({ base, sender }, listener) {
-    const url = new URL("bridge.html", base);
     // The broker answers if all pages that will be around its own may use it.
-    for (const page of [origin, ...(location.ancestorOrigins ?? [])]) url.searchParams.append("origin", page);
+    const url = `${base}bridge.html?origin=${[origin, ...(location.ancestorOrigins ?? [])].join("&origin=")}`;
     const frame = document.createElement("iframe");
     const { port1, port2 } = new MessageChannel();
     let timer: number;
     const close = (): void => {
       clearTimeout(timer);
-      port1.onmessage = frame.onload = null;
+      port1.onmessage = null;
       port1.close();
       frame.remove();
     };
@@ -47,7 +46,7 @@ export const bridged = ({ name, available }: TransportType): TransportType => ({
       frame.contentWindow!.postMessage([name, sender] satisfies BridgeRequest, base.origin, [port2]);
     };
     frame.style.display = "none";
-    frame.src = url.href;
+    frame.src = url;
     document.documentElement.append(frame);
     return {
       // While the frame is, it gives signs of life.
