@@ -4,8 +4,7 @@
 //! it. Clients that are no browsers may send anything or nothing: this protects the user of a browser from foreign
 //! pages, not the broker from clients.
 
-use std::net::IpAddr;
-
+use super::name::is_loopback_authority;
 use crate::config::{AllowedOrigin, ServerSettings};
 
 /// The judgement of an origin.
@@ -39,32 +38,9 @@ pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Adm
     }
 }
 
-/// Whether `host[:port]` is a name or address of this machine that no other machine can reach.
-pub fn is_loopback_authority(authority: &str) -> bool {
-    let host = without_port(authority);
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    if let Ok(address) = address.parse::<IpAddr>() {
-        return address.to_canonical().is_loopback();
-    }
-    // RFC 6761, section 6.3: browsers resolve these names to loopback themselves.
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
-
 fn authority(origin: &str) -> Option<&str> {
     let (scheme, authority) = origin.split_once("://")?;
     matches!(scheme, "http" | "https").then_some(authority)
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        // The colons of an IPv6 address stand in brackets.
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ settings! {
         allow_public_without_authentication: bool, "allow_public_without_authentication" = false;
         /// Web origins whose pages may connect, besides the broker's own: `https://example.com`,
         /// `https://*.example.com`, `null`, or `*` for all. While the broker listens on loopback only, pages served
-        /// from loopback may connect, too.
+        /// from loopback may connect, too, and behind a proxy its own public name has to be here.
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
         /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
         /// listens on loopback only. Their channels begin with `demos:`; where they are served and nothing says what

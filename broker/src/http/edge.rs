@@ -1,7 +1,8 @@
 //! What every request passes first and every answer last: the judgement of its origin, CORS, and the form of errors.
 //!
 //! Wraps the whole application, streams included. A page whose origin is not allowed is refused whatever it asks for;
-//! of the others the origin is remembered, and stamped on what they publish ([`verified_origin`]). The `actix-cors`
+//! of the others the origin is remembered, and stamped on what they publish ([`verified_origin`]). Where a request does not
+//! say which page it is from, the name that it calls the broker by is judged instead. The `actix-cors`
 //! crate would answer its refusals as plain text, and judges origins for CORS only.
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -14,7 +15,8 @@ use widecast_protocol::{Code, Origin};
 
 use super::host::host;
 use super::problem::Problem;
-use crate::auth::{Admission, admit};
+use crate::auth::{Admission, admit, knows_name};
+use crate::config::ServerSettings;
 use crate::session::Services;
 
 /// How long a browser may remember the answer to a preflight. Chrome's limit.
@@ -25,6 +27,9 @@ const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
 
 /// The methods that any endpoint answers.
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+/// What anybody may read who finds the broker: it tells nothing of its channels.
+const OPEN: [&str; 2] = ["/client/", "/health/"];
 
 /// What the answer to a preflight depends on.
 const PREFLIGHT_VARY: &str =
@@ -74,14 +79,16 @@ struct Page {
 
 impl Page {
     fn of(request: &ServiceRequest) -> Result<Option<Self>, Problem> {
-        let Some(header) = request.headers().get(header::ORIGIN) else {
-            return Ok(None);
-        };
         let services = request
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
+        let host = host(request.request());
+        let Some(header) = request.headers().get(header::ORIGIN) else {
+            check_name(&services.config.server, host, request.path())?;
+            return Ok(None);
+        };
         let text = header.to_str().unwrap_or_default();
-        let admission = admit(&services.config.server, text, host(request.request()));
+        let admission = admit(&services.config.server, text, host);
         if admission == Admission::Refused {
             let detail = format!(
                 "pages of {text} may not talk to this broker: server.allowed_origins does not list it"
@@ -134,6 +141,19 @@ impl Page {
             HeaderValue::from_static(EXPOSED),
         );
     }
+}
+
+/// Refuses who does not say from which page and calls the broker by a name that may be a foreign page's own.
+fn check_name(settings: &ServerSettings, host: Option<&str>, path: &str) -> Result<(), Problem> {
+    // Clients that are no browsers may leave it out.
+    let Some(host) = host else { return Ok(()) };
+    if knows_name(settings, host) || OPEN.iter().any(|open| path.starts_with(open)) {
+        return Ok(());
+    }
+    let detail = format!(
+        "the broker listens on loopback only, and does not know that it is {host}: if it is, behind a proxy, list it in server.allowed_origins, such as https://{host}"
+    );
+    Err(Problem::new(Code::OriginNotAllowed, detail))
 }
 
 /// A browser asks whether a page may send a request
@@ -242,6 +262,35 @@ mod tests {
             header(&response, "access-control-allow-headers"),
             "content-type,widecast-sender"
         );
+    }
+
+    #[actix_web::test]
+    async fn a_page_of_a_name_that_was_pointed_at_loopback_reads_nothing() {
+        let get = |path: &str, host: &'static str| {
+            TestRequest::get().uri(path).insert_header(("host", host))
+        };
+        let broker = Broker::new();
+        let response = broker
+            .call(get("/channels/news", "evil.example:8080"))
+            .await;
+        assert_eq!(response.status(), 403);
+        insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"the broker listens on loopback only, and does not know that it is evil.example:8080: if it is, behind a proxy, list it in server.allowed_origins, such as https://evil.example:8080","code":"origin_not_allowed","retryable":false}"#);
+
+        let listed = AllowedOrigin::Exact("https://push.example".to_owned());
+        let proxied = Broker::with(|config| config.server.allowed_origins = vec![listed]);
+        for (broker, path, host) in [
+            (&broker, "/channels/news", "localhost:8080"),
+            (&broker, "/client/widecast.js", "push.example"),
+            (&broker, "/health/live", "push.example"),
+            (&proxied, "/channels/news", "push.example"),
+        ] {
+            let response = broker.call(get(path, host)).await;
+            assert_eq!(response.status(), 200, "{host}{path}");
+        }
+        // A page of a listed origin may call it as it likes: the browser vouches for it.
+        let request = get("/channels/news", "other.example")
+            .insert_header(("origin", "https://push.example"));
+        assert_eq!(proxied.call(request).await.status(), 200);
     }
 
     #[actix_web::test]
