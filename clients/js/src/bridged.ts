@@ -15,9 +15,8 @@ export type BridgeAnswer = Frame[] | string;
 const PATIENCE = 3000;
 
 /** The same transport, in a frame. */
-export const bridged = ({ name, available }: TransportType): TransportType => ({
-  name,
-  available,
+export const bridged = (type: TransportType): TransportType => ({
+  ...type,
   open({ base, sender }, listener) {
     // The broker answers if all pages that will be around its own may use it.
     const url = `${base}bridge.html?origin=${[origin, ...(location.ancestorOrigins ?? [])].join("&origin=")}`;
@@ -43,7 +42,7 @@ export const bridged = ({ name, available }: TransportType): TransportType => ({
       // Loaded again, it knows nothing of the port.
       frame.onload = () => end(`${url} does not answer: is ${origin} in server.allowed_origins?`);
       timer = window.setTimeout(frame.onload, PATIENCE);
-      frame.contentWindow!.postMessage([name, sender] satisfies BridgeRequest, base.origin, [port2]);
+      frame.contentWindow!.postMessage([type.name, sender] satisfies BridgeRequest, base.origin, [port2]);
     };
     frame.style.display = "none";
     frame.src = url;
