@@ -27,7 +27,7 @@ settings! {
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
         /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
         /// listens on loopback only. Their channels begin with `demos:`; where they are served and nothing says what
-        /// `[namespace.demos]` is, it has `jsonp = true` and `history_messages = 4096`.
+        /// `[namespace.demos]` is, it has `jsonp = true`, `history_messages = 4096` and `history_bytes = 33_554_432`.
         demos: Demos, "demos" = Demos::OnLoopback;
     }
 }

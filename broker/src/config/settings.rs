@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use widecast_protocol::ChannelName;
 
+use super::byte_count::ByteCount;
 use super::error::ConfigError;
 use super::heartbeat::HeartbeatSettings;
 use super::history::HistorySettings;
@@ -59,6 +60,8 @@ impl Config {
             rules.jsonp = Switch::On;
             // Whoever joins a drawing is to see some minutes of it, at a message per animation frame.
             rules.history_messages = 4096;
+            // Twice the largest file: whoever receives it too slowly resumes.
+            rules.history_bytes = ByteCount::mebibytes(32);
         }
         self
     }

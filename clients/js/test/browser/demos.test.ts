@@ -1,4 +1,5 @@
 /** The demos that the broker serves, each between two browsers as two machines have them. */
+import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
@@ -36,7 +37,7 @@ async function open(name: string, { locale = "en-US", host = "127.0.0.1" } = {})
 }
 
 /** The pages that the index leads to. */
-const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "bridge.html", "canvas.html", "ticker.html"];
+const DEMOS = ["chat.html", "notifications.html", "broadcast-1.html", "bridge.html", "canvas.html", "ticker.html", "upload.html"];
 const PAGES = ["", ...DEMOS, "broadcast-2.html", "bridge-child.html"];
 
 describe.each(PAGES)("the page '%s'", (name) => {
@@ -226,6 +227,64 @@ test.each(["127.0.0.1", "localhost"])("a page that may not connect talks through
   await child.locator("#direct").click();
   await expect.poll(() => child.locator("#outcome").innerText()).toBe("被页面的安全策略拒绝");
   complaints = complaints.filter((complaint) => !/health\/live/.test(complaint));
+});
+
+describe("files", () => {
+  const state = (page: Page, name: string): Promise<string[]> =>
+    page.locator(".transfer", { hasText: name }).evaluateAll((all) => all.map((line) => (line as HTMLElement).dataset["state"]!));
+  const opened = async (): Promise<[Page, Page]> => {
+    const pages = await Promise.all([open("upload.html"), open("upload.html", { locale: "zh-CN" })]);
+    for (const page of pages) await page.locator("#status[data-state=open]").waitFor();
+    await subscribers("demos:files", 2);
+    return pages;
+  };
+
+  test("arrive whole in the other browsers, and are shown there", async () => {
+    const [one, two] = await opened();
+    const buffer = Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 31) % 251));
+    await one.setInputFiles("#file", { name: "three-parts.bin", mimeType: "application/octet-stream", buffer });
+    await expect.poll(() => state(two, "three-parts.bin")).toEqual(["received"]);
+    await expect.poll(() => state(one, "three-parts.bin")).toEqual(["sent"]);
+    expect(await two.locator(".transfer progress").evaluate((bar) => (bar as HTMLProgressElement).value)).toBe(1);
+    const [download] = await Promise.all([two.waitForEvent("download"), two.locator(".save").click()]);
+    expect(download.suggestedFilename()).toBe("three-parts.bin");
+    expect((await readFile(await download.path())).equals(buffer)).toBe(true);
+
+    // A picture, dropped.
+    await two.evaluate(async () => {
+      const canvas = new OffscreenCanvas(8, 4);
+      canvas.getContext("2d");
+      const files = new DataTransfer();
+      files.items.add(new File([await canvas.convertToBlob()], "dropped.png", { type: "image/png" }));
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true }));
+    });
+    await expect.poll(() => one.locator("img.preview:visible").evaluate((image) => (image as HTMLImageElement).naturalWidth)).toBe(8);
+  });
+
+  test("can be given up, and must not be too large", async () => {
+    const [one, two] = await opened();
+    const buffer = Buffer.alloc(15 * 1024 * 1024);
+    await one.setInputFiles("#file", { name: "given-up.bin", mimeType: "", buffer });
+    await two.locator(".transfer[data-state=receiving]").waitFor();
+    await one.locator(".cancel").click();
+    await expect.poll(() => state(one, "given-up.bin")).toEqual(["cancelled"]);
+    await expect.poll(() => state(two, "given-up.bin")).toEqual(["cancelled"]);
+    await one.setInputFiles("#file", { name: "large.bin", mimeType: "", buffer: Buffer.alloc(16 * 1024 * 1024 + 1) });
+    await expect.poll(() => state(one, "large.bin")).toEqual(["large"]);
+    expect(await two.locator(".transfer").count()).toBe(1);
+  });
+
+  test("come in parts to a receiver that is slower than its sender", async () => {
+    const [one, two] = await opened();
+    await two.evaluate(() => {
+      // It reads nothing for a while, again and again.
+      setInterval(() => {
+        for (const until = performance.now() + 200; performance.now() < until; );
+      }, 250);
+    });
+    await one.setInputFiles("#file", { name: "much.bin", mimeType: "", buffer: Buffer.alloc(12 * 1024 * 1024, 7) });
+    await expect.poll(() => state(two, "much.bin"), { timeout: 50_000 }).toEqual(["received"]);
+  });
 });
 
 describe("the ticker", () => {
