@@ -2,13 +2,15 @@
 import { type Browser, chromium } from "playwright-core";
 import type { EnginePage } from "./engine.js";
 
-const FLAGS = [
+export const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+export const FLAGS = [
   "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc",
 ];
 
 export function startBrowser(flags: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: [...FLAGS, ...flags], headless: true });
+  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags], headless: true });
 }
 
 /** Opens a page; what goes wrong in it goes wrong here. */

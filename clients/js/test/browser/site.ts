@@ -26,7 +26,7 @@ export async function startSite(): Promise<Site> {
       const body = path === "/" ? "<!doctype html><meta charset=utf-8><title>page</title>" : await readFile(file);
       const type = path === "/" ? TYPES["html"] : TYPES[/\w+$/.exec(path)![0]];
       const wanted = JSON.parse(searchParams.get("headers") ?? "{}") as Record<string, string>;
-      response.writeHead(200, { "content-type": type, "cache-control": "no-store", "service-worker-allowed": "/", ...wanted }).end(body);
+      response.writeHead(200, { "content-type": type, "cache-control": "no-cache", "service-worker-allowed": "/", ...wanted }).end(body);
     } catch {
       response.writeHead(404).end();
     }
