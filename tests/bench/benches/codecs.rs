@@ -1,10 +1,13 @@
 //! What the protocol's work on one message costs: once for each message, or once for each wire form, never per subscriber.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use widecast_protocol::codec::{Codec, decode_commands};
 use widecast_protocol::encoded::{EncodedMessage, WireForm};
 use widecast_protocol::framing::websocket::{Decoder, DecoderLimits};
@@ -16,6 +19,7 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     payloads(&mut criterion);
+    compressed(&mut criterion);
     wire_forms(&mut criterion);
     commands(&mut criterion);
     frames(&mut criterion);
@@ -54,6 +58,61 @@ fn payloads(criterion: &mut Criterion) {
         });
     }
     group.finish();
+}
+
+/// A table of about 100 kB, as it comes and compressed: what the broker does with it when it is published, and once more if
+/// somebody reads JSON.
+fn compressed(criterion: &mut Criterion) {
+    let rows: Vec<_> = (0..1500_u64)
+        .map(|n| {
+            let (id, price) = (n * 2_654_435_761 % 4_294_967_296, n * 7919 % 100_000);
+            format!(r#"{{"id":{id},"name":"article number {n}","price":{price}.5,"active":true}}"#)
+        })
+        .collect();
+    let json = Payload::from_json(format!("[{}]", rows.join(","))).expect("it is JSON");
+    let packed = json.to_msgpack();
+    let plain = Payload::from_msgpack(packed.clone()).expect("it was just written");
+    let extension = extension(&gzip(&packed));
+    let payload = Payload::from_msgpack(extension.clone()).expect("it was just written");
+    let checked = payload.checked_gzip(packed.len()).expect("it is gzip");
+    let mut group = criterion.benchmark_group(format!(
+        "value of {} bytes, {} as gzip",
+        packed.len(),
+        checked.size_bytes()
+    ));
+    group.bench_function("check plain", |bencher| {
+        bencher.iter(|| Payload::from_msgpack(black_box(packed.clone())));
+    });
+    group.bench_function("check compressed", |bencher| {
+        bencher.iter(|| {
+            let payload = Payload::from_msgpack(black_box(extension.clone()));
+            payload.and_then(|payload| payload.checked_gzip(packed.len()))
+        });
+    });
+    group.bench_function("plain to JSON", |bencher| {
+        bencher.iter(|| black_box(&plain).to_json());
+    });
+    group.bench_function("compressed to JSON", |bencher| {
+        bencher.iter(|| black_box(&checked).to_json());
+    });
+    group.finish();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    let compressed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    compressed.expect("writing to memory does not fail")
+}
+
+/// A compressed value, its lengths in 32 bits.
+fn extension(gzip: &[u8]) -> Bytes {
+    let length = u32::try_from(gzip.len()).expect("a gzip of some kilobytes");
+    let mut out = vec![0xc9];
+    out.extend((length + 5).to_be_bytes());
+    out.extend([31, 0xc6]);
+    out.extend(length.to_be_bytes());
+    out.extend(gzip);
+    out.into()
 }
 
 fn message(payload: Payload) -> Message {

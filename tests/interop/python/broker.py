@@ -46,9 +46,13 @@ class Broker:
         return connection.getresponse()
 
     def publish(self, channel, data):
+        return self.post(channel, json.dumps(data), {"content-type": "application/json"})
+
+    def post(self, channel, body, headers):
+        """Publishes a body as it is."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
         path = f"/channels/{quote(channel, safe='')}/messages"
-        connection.request("POST", path, json.dumps(data), {"content-type": "application/json"})
+        connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:

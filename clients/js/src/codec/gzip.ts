@@ -38,10 +38,11 @@ export function inflate(data: Uint8Array, limit: number): Uint8Array | Promise<U
 }
 
 async function pipe(bytes: Uint8Array<ArrayBuffer>, through: CompressionStream, limit: number): Promise<Uint8Array> {
-  const reader = new Blob([bytes]).stream().pipeThrough(through).getReader();
   const parts: Uint8Array<ArrayBuffer>[] = [];
-  for (let part; (part = (await reader.read()).value); parts.push(part)) {
+  const write = (part: Uint8Array<ArrayBuffer>): void => {
     if ((limit -= part.length) < 0) throw new RangeError("the message is too large");
-  }
+    parts.push(part);
+  };
+  await new Response(bytes).body!.pipeThrough(through).pipeTo(new WritableStream({ write }));
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
