@@ -3,7 +3,9 @@
  * broker has judged the origin of that page, and has written it into this one: a port is taken from nobody else.
  */
 import type { BridgeAnswer, BridgeRequest } from "./bridged.js";
+import type { Frame } from "./frames.js";
 import { TRANSPORTS, type Transport } from "./transports/index.js";
+import type { Listener } from "./transports/transport.js";
 
 /** How often the page is told that what it has given is still on its way. */
 const INTERVAL = 1000;
@@ -18,6 +20,18 @@ addEventListener("message", ({ data, origin, source, ports: [port] }: MessageEve
 
 function serve(port: MessagePort, [name, sender]: BridgeRequest): void {
   const tell = (answer: BridgeAnswer): void => port.postMessage(answer);
+  const heard: Frame[] = [];
+  const pass = (): void => tell(heard.splice(0));
+  const listener: Listener = {
+    // What comes in one go is told in one: its payloads are parts of one buffer, which is copied as a whole.
+    frames(frames) {
+      if (heard.push(...frames) === frames.length) queueMicrotask(pass);
+    },
+    closed(reason) {
+      pass();
+      tell(reason);
+    },
+  };
   const platform = { WebSocket, EventSource, fetch: fetch.bind(globalThis) };
   const target = { base: new URL("./", location.href), sender, platform };
   port.onmessage = ({ data }: MessageEvent<Uint8Array<ArrayBuffer>[]>) => transport.send(data);
@@ -27,7 +41,7 @@ function serve(port: MessagePort, [name, sender]: BridgeRequest): void {
   tell([]);
   let transport: Transport;
   try {
-    transport = TRANSPORTS.find((type) => type.name === name)!.open(target, { frames: tell, closed: tell });
+    transport = TRANSPORTS.find((type) => type.name === name)!.open(target, listener);
     setInterval(() => transport.busy && tell([]), INTERVAL);
   } catch (error) {
     tell(String(error));
