@@ -2,7 +2,7 @@
  * The frames of the envelope protocol: commands to the broker, and what it says. Payloads stay bytes: a value that cannot be
  * read concerns its channel only, and each listener has a copy of its own.
  */
-import { Reader, Writer } from "./codec/index.js";
+import { type Plain, Reader, Writer } from "./codec/index.js";
 
 /** A member of a channel, its data unread. */
 export interface MemberFrame {
@@ -41,30 +41,22 @@ export interface Frame {
   history?: number;
 }
 
-/** A field of a command; bytes are MessagePack already. */
-type Field = string | number | boolean | Uint8Array | undefined;
-
-/** The bytes of a command; fields that are undefined are left out. */
-export function command(fields: Record<string, Field>): Uint8Array<ArrayBuffer> {
-  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
-  const writer = new Writer();
-  writer.map(present.length);
-  for (const [name, value] of present) {
-    writer.string(name);
-    if (typeof value === "string") writer.string(value);
-    else if (typeof value === "number") writer.number(value);
-    else if (typeof value === "boolean") writer.boolean(value);
-    else writer.raw(value as Uint8Array);
-  }
-  return writer.finish().bytes;
+/** The bytes of a command; fields that are undefined are left out, bytes are MessagePack already. */
+export function command(fields: Record<string, string | number | boolean | Uint8Array | undefined>): Uint8Array<ArrayBuffer> {
+  const plain = Object.entries(fields).map(([name, value]) => [name, value instanceof Uint8Array ? raw(value) : value]);
+  return bytesOf(Object.fromEntries(plain) as Plain);
 }
 
 /** Several commands as one. */
 export function together(commands: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  if (commands.length === 1) return commands[0]!;
+  return commands.length === 1 ? commands[0]! : bytesOf(commands.map(raw));
+}
+
+const raw = (bytes: Uint8Array) => (writer: Writer) => writer.raw(bytes);
+
+function bytesOf(plain: Plain): Uint8Array<ArrayBuffer> {
   const writer = new Writer();
-  writer.array(commands.length);
-  for (const bytes of commands) writer.raw(bytes);
+  writer.plain(plain);
   return writer.finish().bytes;
 }
 

@@ -4,8 +4,8 @@
  */
 import { Extension } from "./extension.js";
 import { contents, Kind, kindOf, tagOf } from "./kind.js";
-import { writeLeaf } from "./write_leaf.js";
-import { type Encoded, Writer } from "./writer.js";
+import { writeLeaf } from "./leaf.js";
+import { type Encoded, type Plain, Writer } from "./writer.js";
 
 /**
  * How many containers are written inside of each other; what is deeper becomes a value of the graph. The broker takes
@@ -21,7 +21,7 @@ const NESTING = 24;
 export function encode(value: unknown): Encoded {
   const writer = new Writer();
   if (typeof value === "object" && value !== null) new Encoding(writer, value).write(value);
-  else writePrimitive(writer, value);
+  else writer.plain(primitive(value));
   return writer.finish();
 }
 
@@ -36,29 +36,15 @@ class Encoding {
   }
 
   write(root: object): void {
-    if (!this.#places.size) {
-      this.#object(root);
-      return;
-    }
-    const writer = this.#writer;
-    writer.extension(Extension.Graph, () => {
-      writer.map(2);
-      writer.string("root");
-      this.#value(root);
-      writer.string("values");
-      writer.array(this.#places.size);
-      for (const value of this.#places.keys()) this.#object(value);
-    });
+    if (!this.#places.size) return this.#object(root);
+    const values = Array.from(this.#places.keys(), (value) => () => this.#object(value));
+    this.#writer.extension(Extension.Graph, { root: this.#plain(root), values });
   }
 
-  #value = (value: unknown): void => {
-    if (typeof value !== "object" || value === null) {
-      writePrimitive(this.#writer, value);
-      return;
-    }
+  #plain = (value: unknown): Plain => {
+    if (typeof value !== "object" || value === null) return primitive(value);
     const place = this.#places.get(value);
-    if (place === undefined) this.#object(value);
-    else this.#writer.extension(Extension.Reference, () => this.#writer.number(place));
+    return place === undefined ? () => this.#object(value) : (writer) => writer.extension(Extension.Reference, place);
   };
 
   #object(value: object): void {
@@ -66,24 +52,21 @@ class Encoding {
     switch (kindOf(value)) {
       case Kind.Array:
         return this.#array(value as unknown[]);
-      case Kind.Object:
-        return this.#properties(value as Record<string, unknown>);
-      case Kind.Map: {
-        const map = value as Map<unknown, unknown>;
-        return writer.extension(Extension.Map, () => {
-          writer.array(map.size);
-          for (const entry of map) this.#pair(entry);
-        });
+      case Kind.Object: {
+        const entries = Object.entries(value);
+        writer.map(entries.length);
+        for (const [key, value] of entries) {
+          writer.plain(key);
+          writer.plain(this.#plain(value));
+        }
+        return;
       }
-      case Kind.Set: {
-        const set = value as Set<unknown>;
-        return writer.extension(Extension.Set, () => {
-          writer.array(set.size);
-          set.forEach(this.#value);
-        });
-      }
+      case Kind.Map:
+        return writer.extension(Extension.Map, Array.from(value as Map<unknown, unknown>, (entry) => entry.map(this.#plain)));
+      case Kind.Set:
+        return writer.extension(Extension.Set, Array.from(value as Set<unknown>, this.#plain));
       case Kind.Error:
-        return writer.extension(Extension.Error, () => this.#error(value as Error));
+        return this.#error(value as Error);
       case Kind.View:
         return this.#view(value as ArrayBufferView);
       default:
@@ -91,69 +74,33 @@ class Encoding {
     }
   }
 
-  #properties(object: Record<string, unknown>): void {
-    const keys = Object.keys(object);
-    this.#writer.map(keys.length);
-    for (const key of keys) {
-      this.#writer.string(key);
-      this.#value(object[key]);
-    }
-  }
-
-  #pair([key, value]: [unknown, unknown]): void {
-    this.#writer.array(2);
-    this.#value(key);
-    this.#value(value);
-  }
-
   #array(array: unknown[]): void {
     const writer = this.#writer;
     const keys = Object.keys(array);
-    const last = array.length - 1;
-    if (keys.length === array.length && (last < 0 || keys[last] === String(last))) {
-      writer.array(array.length);
-      array.forEach(this.#value);
+    const { length } = array;
+    if (keys.length === length && (!length || keys[length - 1] === String(length - 1))) {
+      writer.array(length);
+      for (const item of array) writer.plain(this.#plain(item));
       return;
     }
-    writer.extension(Extension.SparseArray, () => {
-      writer.map(2);
-      writer.string("length");
-      writer.number(array.length);
-      writer.string("entries");
-      writer.array(keys.length);
-      for (const key of keys) {
-        const index = Number(key);
-        const isIndex = String(index) === key && index >= 0 && index <= last;
-        this.#pair([isIndex ? index : key, array[key as unknown as number]]);
-      }
+    const entries = keys.map((key) => {
+      const index = Number(key);
+      const isIndex = String(index) === key && index >= 0 && index < length;
+      return [isIndex ? index : key, this.#plain(array[key as unknown as number])];
     });
+    writer.extension(Extension.SparseArray, { length, entries });
   }
 
   #error(error: Error): void {
-    const writer = this.#writer;
     const dom = tagOf(error) === "DOMException";
-    const cause = !dom && Object.hasOwn(error, "cause");
-    const message = dom || Object.hasOwn(error, "message");
-    const stack = typeof error.stack === "string";
-    writer.map(1 + Number(message) + Number(stack) + Number(cause) + Number(dom));
-    writer.string("name");
-    writer.string(String(error.name));
-    if (message) {
-      writer.string("message");
-      writer.string(String(error.message));
-    }
-    if (stack) {
-      writer.string("stack");
-      writer.string(error.stack as string);
-    }
-    if (cause) {
-      writer.string("cause");
-      this.#value(error.cause);
-    }
-    if (dom) {
-      writer.string("dom_exception");
-      writer.boolean(true);
-    }
+    const { name, message, stack, cause } = error;
+    this.#writer.extension(Extension.Error, {
+      name: String(name),
+      message: dom || Object.hasOwn(error, "message") ? String(message) : undefined,
+      stack: typeof stack === "string" ? stack : undefined,
+      cause: !dom && Object.hasOwn(error, "cause") ? this.#plain(cause) : undefined,
+      dom_exception: dom || undefined,
+    });
   }
 
   /**
@@ -161,43 +108,36 @@ class Encoding {
    * ends where such a buffer ends goes on doing so.
    */
   #view(view: ArrayBufferView): void {
-    const writer = this.#writer;
     const { byteOffset, byteLength } = view;
     const buffer = view.buffer as ArrayBuffer;
     const tag = tagOf(view);
-    const whole = this.#places.has(buffer) || buffer.resizable;
-    const bytes = () => writer.binary(new Uint8Array(buffer, byteOffset, byteLength));
-    if (tag === "Uint8Array" && !whole) return bytes();
     const isData = tag === "DataView";
-    writer.extension(isData ? Extension.DataView : Extension.TypedArray, () => {
-      if (isData && !whole) return bytes();
-      const follows = whole && buffer.resizable && byteOffset + byteLength === buffer.byteLength;
-      writer.array((isData ? 0 : 1) + (whole ? (follows ? 2 : 3) : 1));
-      if (!isData) writer.string(tag);
-      if (!whole) return bytes();
-      this.#value(buffer);
-      writer.number(byteOffset);
-      if (!follows) writer.number((view as Uint8Array).length ?? byteLength);
-    });
+    let body: Plain[] = [new Uint8Array(buffer, byteOffset, byteLength)];
+    if (this.#places.has(buffer) || buffer.resizable) {
+      body = [this.#plain(buffer), byteOffset];
+      const follows = buffer.resizable && byteOffset + byteLength === buffer.byteLength;
+      if (!follows) body.push((view as Uint8Array).length ?? byteLength);
+    } else if (tag === "Uint8Array") {
+      return this.#writer.plain(body[0]!);
+    } else if (isData) {
+      return this.#writer.extension(Extension.DataView, body[0]!);
+    }
+    this.#writer.extension(isData ? Extension.DataView : Extension.TypedArray, isData ? body : [tag, ...body]);
   }
 }
 
-function writePrimitive(writer: Writer, value: unknown): void {
+/** A value that is no object. */
+function primitive(value: unknown): Plain {
   switch (typeof value) {
     case "undefined":
-      return writer.extension(Extension.undefined, () => writer.nil());
-    case "boolean":
-      return writer.boolean(value);
-    case "number":
-      return writer.number(value);
-    case "string":
-      return writer.string(value);
+      return (writer) => writer.extension(Extension.undefined, null);
     case "bigint":
-      return writer.extension(Extension.BigInt, () => writer.string(String(value)));
-    case "object":
-      return writer.nil();
-    default:
+      return (writer) => writer.extension(Extension.BigInt, String(value));
+    case "symbol":
+    case "function":
       throw new DOMException(`a ${typeof value} cannot be cloned`, "DataCloneError");
+    default:
+      return value as Plain;
   }
 }
 

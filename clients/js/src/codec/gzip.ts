@@ -19,7 +19,7 @@ export function compress(encoded: Encoded, from: number | false): Encoded {
     const gzip = await pipe(bytes, new CompressionStream("gzip"), Infinity);
     if (gzip.length > size * WORTHWHILE) return;
     const writer = new Writer();
-    writer.extension(GZIP, () => writer.binary(gzip));
+    writer.extension(GZIP, gzip);
     compressed.bytes = writer.finish().bytes;
   };
   const compressed = { bytes, size, ready: pack() };

@@ -1,45 +1,67 @@
 /**
- * The types whose values hold no other values: from the body of their extension. Types that a realm lacks (`DOMPoint` in
- * a worker of some browsers) throw there, as the native deserialization fails.
+ * The types whose values hold no other values: the body of their extension, and the value of a body. Types that a realm
+ * lacks (`DOMPoint` in a worker of some browsers) throw there, as the native deserialization fails.
  */
-import { Extension } from "./extension.js";
-import { bitmapOf } from "./pixels.js";
+import { codeOf, Extension, NAMES } from "./extension.js";
+import { tagOf } from "./kind.js";
+import { bitmapOf, pixelsOf } from "./pixels.js";
+import type { Plain, Writer } from "./writer.js";
 
-type Body = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- each reviver knows its own body
+type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- each type knows its own values and bodies
 
-const global = globalThis as Record<string, Body>;
+/** The body of a value, if there is a value to send, and the value of a body; `type` is its constructor. */
+type Leaf = [body: ((value: Any, type: Any) => Plain) | undefined, revive: (body: Any, type: Any) => unknown];
+
+const realm = globalThis as Any;
+
+/**
+ * Writes a value that holds no other values.
+ *
+ * @throws DataCloneError when it cannot travel.
+ */
+export function writeLeaf(writer: Writer, value: object): void {
+  const tag = tagOf(value);
+  // A boxed bigint has the tag of its primitive.
+  const name = tag === "BigInt" ? "BigIntObject" : tag;
+  let reason = "";
+  try {
+    const body = Object.hasOwn(LEAVES, name) && LEAVES[name]![0];
+    if (body) return writer.extension(codeOf(name), body(value, realm[tag]));
+  } catch (error) {
+    reason = `: ${(error as Error).message}`;
+  }
+  throw new DOMException(`a ${tag} cannot be sent${reason}`, "DataCloneError");
+}
 
 /** The value of an extension. */
-export function reviveLeaf(code: number, body: Body): unknown {
-  const revive = REVIVERS[code];
-  if (!revive) throw new TypeError(`extension ${code} is unknown`);
-  return revive(body);
+export function reviveLeaf(code: number, body: unknown): unknown {
+  const name = NAMES[code - 1]!;
+  return LEAVES[name]![1](body, realm[name]);
 }
 
 /** A view of the kind on the buffer of its own bytes, or on one that several share. */
-function view(type: Body, [source, offset, length]: [Uint8Array | ArrayBuffer, number?, number?]): unknown {
-  const buffer = source instanceof Uint8Array ? source.buffer : source;
-  return new type(buffer, offset ?? 0, length ?? undefined);
+const view = (type: Any, [source, offset, length]: [Uint8Array | ArrayBuffer, number?, number?]): unknown =>
+  new type(source instanceof Uint8Array ? source.buffer : source, offset ?? 0, length ?? undefined);
+
+/** The constructor of a kind of typed array, and of nothing else. */
+function typedArray(kind: string): Any {
+  const type = /^(Ui|I|Fl|BigI|BigUi)[nt|oat]+\d+(Clamped)?Array$/.test(kind) && realm[kind];
+  if (!type) throw new TypeError("unknown kind of typed array");
+  return type;
 }
 
 /** A buffer; one that can be resized says how far. */
 function buffer(body: Uint8Array | [Uint8Array, number]): ArrayBuffer {
   if (body instanceof Uint8Array) return body.buffer as ArrayBuffer;
   const [bytes, maxByteLength] = body;
-  const resizable = new (ArrayBuffer as Body)(bytes.length, { maxByteLength });
+  const resizable = new (ArrayBuffer as Any)(bytes.length, { maxByteLength });
   new Uint8Array(resizable).set(bytes);
   return resizable;
 }
 
-function text(bytes: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 2) text += String.fromCharCode(bytes[i]! | (bytes[i + 1]! << 8));
-  return text;
-}
+const bytesOf = (blob: Blob) => (writer: Writer) => writer.blob(blob);
 
-function file({ name, type, last_modified, bytes }: Body): File {
-  return new File([bytes], name, { type, ...(last_modified !== null && { lastModified: last_modified }) });
-}
+const file = (file: File): Plain => ({ name: file.name, type: file.type, last_modified: file.lastModified, bytes: bytesOf(file) });
 
 /** Only a `DataTransfer` makes a `FileList`. */
 function fileList(files: File[]): FileList {
@@ -48,41 +70,68 @@ function fileList(files: File[]): FileList {
   return transfer.files;
 }
 
-const geometry = (name: string) => (numbers: number[]) => new global[name](...numbers);
-const matrix = (name: string) => (numbers: number[]) => new global[name](numbers);
-const point = ([x, y, z, w]: number[]) => ({ x, y, z, w });
+const boxed: Leaf = [(value, type) => type.prototype.valueOf.call(value), Object];
+const make = (numbers: number[], type: Any): unknown => new type(...numbers);
+const coordinates = ({ x, y, z, w }: DOMPointReadOnly): number[] => [x, y, z, w];
+const point: Leaf = [coordinates, make];
+const rect: Leaf = [({ x, y, width, height }: DOMRectReadOnly) => [x, y, width, height], make];
+const matrix: Leaf = [
+  (m: DOMMatrixReadOnly) => (m.is2D ? [m.a, m.b, m.c, m.d, m.e, m.f] : [...m.toFloat64Array()]),
+  (numbers, type) => new type(numbers),
+];
 
-const REVIVERS: Record<number, (body: Body) => unknown> = {
-  [Extension.undefined]: () => undefined,
-  [Extension.Date]: (time) => new Date(time ?? NaN),
-  [Extension.BigInt]: (digits) => BigInt(digits),
-  [Extension.RegExp]: ([source, flags]) => new RegExp(source, flags),
-  [Extension.Boolean]: Object,
-  [Extension.Number]: Object,
-  [Extension.String]: Object,
-  [Extension.BigIntObject]: (digits) => Object(BigInt(digits)),
-  [Extension.ArrayBuffer]: buffer,
-  [Extension.TypedArray]: ([kind, ...rest]) => view(typedArray(kind), rest as [Uint8Array]),
-  [Extension.DataView]: (body) => view(DataView, body instanceof Uint8Array ? [body] : body),
-  [Extension.Blob]: ({ type, bytes }) => new Blob([bytes], { type }),
-  [Extension.File]: file,
-  [Extension.FileList]: fileList,
-  [Extension.ImageData]: ({ width, height, color_space, bytes }) =>
-    new ImageData(new Uint8ClampedArray(bytes.buffer), width, height, { colorSpace: color_space ?? "srgb" }),
-  [Extension.ImageBitmap]: bitmapOf,
-  [Extension.DOMPoint]: geometry("DOMPoint"),
-  [Extension.DOMPointReadOnly]: geometry("DOMPointReadOnly"),
-  [Extension.DOMRect]: geometry("DOMRect"),
-  [Extension.DOMRectReadOnly]: geometry("DOMRectReadOnly"),
-  [Extension.DOMQuad]: (points) => new DOMQuad(...points.map(point)),
-  [Extension.DOMMatrix]: matrix("DOMMatrix"),
-  [Extension.DOMMatrixReadOnly]: matrix("DOMMatrixReadOnly"),
-  [Extension.Utf16String]: text,
+const LEAVES: Record<string, Leaf> = {
+  undefined: [undefined, () => undefined],
+  Date: [
+    (date: Date) => (Number.isNaN(date.getTime()) ? null : (writer) => writer.float(date.getTime())),
+    (time) => new Date(time ?? NaN),
+  ],
+  BigInt: [undefined, BigInt],
+  RegExp: [({ source, flags }: RegExp) => [source, flags], ([source, flags]) => new RegExp(source, flags)],
+  Boolean: boxed,
+  Number: boxed,
+  String: boxed,
+  BigIntObject: [(value, type) => String(type.prototype.valueOf.call(value)), (digits) => Object(BigInt(digits))],
+  ArrayBuffer: [(it) => (it.resizable ? [new Uint8Array(it), it.maxByteLength] : new Uint8Array(it)), buffer],
+  TypedArray: [undefined, ([kind, ...rest]) => view(typedArray(kind), rest as [Uint8Array])],
+  DataView: [undefined, (body) => view(DataView, body instanceof Uint8Array ? [body] : body)],
+  Blob: [(blob: Blob) => ({ type: blob.type, bytes: bytesOf(blob) }), ({ type, bytes }) => new Blob([bytes], { type })],
+  File: [
+    file,
+    ({ name, type, last_modified, bytes }) =>
+      new File([bytes], name, { type, ...(last_modified !== null && { lastModified: last_modified }) }),
+  ],
+  FileList: [
+    (files: FileList) => Array.from(files, (each) => (writer: Writer) => writer.extension(Extension.File, file(each))),
+    fileList,
+  ],
+  ImageData: [
+    ({ width, height, colorSpace, data }: ImageData) => ({
+      width,
+      height,
+      color_space: colorSpace ?? "srgb",
+      bytes: new Uint8Array(data.buffer),
+    }),
+    ({ width, height, color_space, bytes }) =>
+      new ImageData(new Uint8ClampedArray(bytes.buffer), width, height, { colorSpace: color_space ?? "srgb" }),
+  ],
+  ImageBitmap: [pixelsOf, bitmapOf],
+  DOMPoint: point,
+  DOMPointReadOnly: point,
+  DOMRect: rect,
+  DOMRectReadOnly: rect,
+  DOMQuad: [
+    ({ p1, p2, p3, p4 }: DOMQuad) => [p1, p2, p3, p4].map(coordinates),
+    (points: number[][]) => new DOMQuad(...points.map(([x, y, z, w]) => ({ x, y, z, w }) as DOMPointInit)),
+  ],
+  DOMMatrix: matrix,
+  DOMMatrixReadOnly: matrix,
+  Utf16String: [
+    undefined,
+    (bytes: Uint8Array) => {
+      let text = "";
+      for (let i = 0; i < bytes.length; i += 2) text += String.fromCharCode(bytes[i]! | (bytes[i + 1]! << 8));
+      return text;
+    },
+  ],
 };
-
-/** The constructor of a kind of typed array, and of nothing else. */
-function typedArray(kind: string): Body {
-  const type = /^(Ui|I|Fl|BigI|BigUi)[nt|oat]+\d+(Clamped)?Array$/.test(kind) && global[kind];
-  if (!type) throw new TypeError("unknown kind of typed array");
-  return type;
-}

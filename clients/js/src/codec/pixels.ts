@@ -1,10 +1,6 @@
 /** The pixels of an `ImageBitmap`, there and back without waiting: by a canvas that nobody sees. */
 
-interface Pixels {
-  width: number;
-  height: number;
-  bytes: Uint8Array<ArrayBuffer>;
-}
+type Pixels = { width: number; height: number; bytes: Uint8Array<ArrayBuffer> };
 
 function canvas(width: number, height: number): [OffscreenCanvas, OffscreenCanvasRenderingContext2D] {
   const canvas = new OffscreenCanvas(width, height);

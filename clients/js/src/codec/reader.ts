@@ -9,11 +9,13 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Shorter strings are cheaper without a `TextDecoder`. */
 const SHORT_TEXT_BYTES = 24;
 
-/** What a byte begins. */
-type Head =
-  | { kind: "value"; value: unknown }
-  | { kind: "string" | "binary" | "array" | "map"; length: number }
-  | { kind: "extension"; length: number; code: number };
+type Kind = "value" | "string" | "binary" | "array" | "map" | "extension";
+
+/** What a byte begins: a value that ends there, or something of a length; of an extension its code, too. */
+type Head = [kind: Kind, length: any, code: number]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
+
+/** How a number of 8, 16, 32 or 64 bits is read; without a sign first. */
+const NUMBERS = ["getUint8", "getUint16", "getUint32", "getBigUint64", "getInt8", "getInt16", "getInt32", "getBigInt64"] as const;
 
 /** A container that may be referred to before its contents are read. */
 type Shell = unknown;
@@ -35,20 +37,20 @@ export class Reader {
 
   /** Reads the next value. */
   value(): unknown {
-    const head = this.#head();
-    switch (head.kind) {
+    const [kind, length, code] = this.#head();
+    switch (kind) {
       case "value":
-        return head.value;
+        return length;
       case "string":
-        return this.#string(head.length);
+        return this.#string(length);
       case "binary":
-        return this.#slice(head.length);
+        return this.#slice(length);
       case "array":
-        return this.#fillArray([], head.length);
+        return this.#fillArray([], length);
       case "map":
-        return this.#fillMap({}, head.length);
+        return this.#fillMap({}, length);
       default:
-        return this.#extension(head.code, head.length);
+        return this.#extension(code, length);
     }
   }
 
@@ -56,95 +58,53 @@ export class Reader {
   skip(): Uint8Array {
     const start = this.#at;
     for (let values = 1; values > 0; values--) {
-      const head = this.#head();
-      if (head.kind === "value") continue;
-      if (head.kind === "array") values += head.length;
-      else if (head.kind === "map") values += head.length * 2;
-      else this.#take(head.length);
+      const [kind, length] = this.#head();
+      if (kind === "array") values += length;
+      else if (kind === "map") values += length * 2;
+      else if (kind !== "value") this.#take(length);
     }
     return this.#bytes.subarray(start, this.#at);
   }
 
   /** Reads the head of an array or a map, and returns its length. */
-  container(kind: "array" | "map"): number {
-    const head = this.#head();
-    if (head.kind !== kind) throw new TypeError(`expected ${kind}, found ${head.kind}`);
-    return head.length;
+  container(expected: "array" | "map"): number {
+    const [kind, length] = this.#head();
+    if (kind !== expected) throw new TypeError(`expected ${expected}, found ${kind}`);
+    return length;
   }
 
   /** What kind of value is next. */
-  peek(): Head["kind"] {
+  peek(): Kind {
     const at = this.#at;
-    const { kind } = this.#head();
+    const [kind] = this.#head();
     this.#at = at;
     return kind;
   }
 
   #head(): Head {
-    const type = this.#view.getUint8(this.#take(1));
-    if (type < 0x80) return { kind: "value", value: type };
-    if (type < 0x90) return { kind: "map", length: type & 0x0f };
-    if (type < 0xa0) return { kind: "array", length: type & 0x0f };
-    if (type < 0xc0) return { kind: "string", length: type & 0x1f };
-    if (type >= 0xe0) return { kind: "value", value: type - 0x100 };
-    switch (type) {
-      case 0xc0:
-        return { kind: "value", value: null };
-      case 0xc2:
-      case 0xc3:
-        return { kind: "value", value: type === 0xc3 };
-      case 0xc4:
-      case 0xc5:
-      case 0xc6:
-        return { kind: "binary", length: this.#unsigned(type - 0xc4) };
-      case 0xc7:
-      case 0xc8:
-      case 0xc9:
-        return this.#extensionHead(this.#unsigned(type - 0xc7));
-      case 0xca:
-        return { kind: "value", value: this.#view.getFloat32(this.#take(4)) };
-      case 0xcb:
-        return { kind: "value", value: this.#view.getFloat64(this.#take(8)) };
-      case 0xcc:
-      case 0xcd:
-      case 0xce:
-        return { kind: "value", value: this.#unsigned(type - 0xcc) };
-      case 0xcf:
-        return { kind: "value", value: Number(this.#view.getBigUint64(this.#take(8))) };
-      case 0xd0:
-        return { kind: "value", value: this.#view.getInt8(this.#take(1)) };
-      case 0xd1:
-        return { kind: "value", value: this.#view.getInt16(this.#take(2)) };
-      case 0xd2:
-        return { kind: "value", value: this.#view.getInt32(this.#take(4)) };
-      case 0xd3:
-        return { kind: "value", value: Number(this.#view.getBigInt64(this.#take(8))) };
-      case 0xd9:
-      case 0xda:
-      case 0xdb:
-        return { kind: "string", length: this.#unsigned(type - 0xd9) };
-      case 0xdc:
-      case 0xdd:
-        return { kind: "array", length: this.#unsigned(type - 0xdb) };
-      case 0xde:
-      case 0xdf:
-        return { kind: "map", length: this.#unsigned(type - 0xdd) };
-      case 0xc1:
-        throw new TypeError("not MessagePack");
-      default:
-        return this.#extensionHead(1 << (type - 0xd4));
-    }
+    const type = this.#bytes[this.#take(1)]!;
+    if (type < 0x80) return ["value", type, 0];
+    if (type < 0x90) return ["map", type & 0x0f, 0];
+    if (type < 0xa0) return ["array", type & 0x0f, 0];
+    if (type < 0xc0) return ["string", type & 0x1f, 0];
+    if (type === 0xc0) return ["value", null, 0];
+    if (type === 0xc1) throw new TypeError("not MessagePack");
+    if (type < 0xc4) return ["value", type === 0xc3, 0];
+    if (type < 0xc7) return ["binary", this.#number(type - 0xc4), 0];
+    if (type < 0xca) return ["extension", this.#number(type - 0xc7), this.#number(4)];
+    if (type === 0xca) return ["value", this.#view.getFloat32(this.#take(4)), 0];
+    if (type === 0xcb) return ["value", this.#view.getFloat64(this.#take(8)), 0];
+    if (type < 0xd4) return ["value", this.#number(type - 0xcc), 0];
+    if (type < 0xd9) return ["extension", 1 << (type - 0xd4), this.#number(4)];
+    if (type < 0xdc) return ["string", this.#number(type - 0xd9), 0];
+    if (type < 0xde) return ["array", this.#number(type - 0xdb), 0];
+    if (type < 0xe0) return ["map", this.#number(type - 0xdd), 0];
+    return ["value", type - 0x100, 0];
   }
 
-  #extensionHead(length: number): Head {
-    return { kind: "extension", length, code: this.#view.getInt8(this.#take(1)) };
-  }
-
-  /** A number of 1, 2 or 4 bytes. */
-  #unsigned(width: number): number {
-    const at = this.#take(1 << width);
-    if (width === 0) return this.#view.getUint8(at);
-    return width === 1 ? this.#view.getUint16(at) : this.#view.getUint32(at);
+  /** A number, of the place in the list. */
+  #number(place: number): number {
+    return Number(this.#view[NUMBERS[place]!](this.#take(1 << (place & 3))));
   }
 
   #take(length: number): number {
@@ -161,16 +121,13 @@ export class Reader {
 
   #string(length: number): string {
     const at = this.#take(length);
-    if (length <= SHORT_TEXT_BYTES) {
-      let text = "";
-      for (let i = at; i < this.#at; i++) {
-        const byte = this.#bytes[i]!;
-        if (byte >= 0x80) return decoder.decode(this.#bytes.subarray(at, this.#at));
-        text += String.fromCharCode(byte);
-      }
-      return text;
+    let text = "";
+    for (let i = at; i < this.#at; i++) {
+      const byte = this.#bytes[i]!;
+      if (length > SHORT_TEXT_BYTES || byte >= 0x80) return decoder.decode(this.#bytes.subarray(at, this.#at));
+      text += String.fromCharCode(byte);
     }
-    return decoder.decode(this.#bytes.subarray(at, this.#at));
+    return text;
   }
 
   #fillArray(array: unknown[], length: number): unknown[] {
@@ -211,8 +168,7 @@ export class Reader {
       case Extension.Reference:
         return this.#reference(this.value() as number);
       default:
-        if (code < 1 || code > Extension.Utf16String) return this.#slice(length);
-        return reviveLeaf(code, this.value());
+        return code < 1 || code > Extension.Utf16String ? this.#slice(length) : reviveLeaf(code, this.value());
     }
   }
 
@@ -304,19 +260,19 @@ export class Reader {
   /** An empty container, or a value without any; `unfilled` learns how to fill it. The place moves behind the value. */
   #shell(unfilled: (() => void)[]): Shell {
     const start = this.#at;
-    const head = this.#head();
+    const [kind, length, code] = this.#head();
     const contents = this.#at;
     let shell: Shell;
     let fill: () => void;
-    if (head.kind === "array") {
+    if (kind === "array") {
       const array: unknown[] = (shell = []) as unknown[];
-      fill = () => this.#fillArray(array, head.length);
-    } else if (head.kind === "map") {
+      fill = () => this.#fillArray(array, length);
+    } else if (kind === "map") {
       const object: object = (shell = {}) as object;
-      fill = () => this.#fillMap(object, head.length);
-    } else if (head.kind === "extension" && CONTAINERS.has(head.code)) {
-      shell = this.#extensionShell(head.code);
-      fill = () => this.#fillExtension(head.code, shell);
+      fill = () => this.#fillMap(object, length);
+    } else if (CONTAINERS.includes(code)) {
+      shell = this.#extensionShell(code);
+      fill = () => this.#fillExtension(code, shell);
     } else {
       this.#at = start;
       return this.value();
@@ -337,7 +293,7 @@ export class Reader {
   }
 }
 
-const CONTAINERS = new Set<number>([Extension.Map, Extension.Set, Extension.SparseArray, Extension.Error]);
+const CONTAINERS: readonly number[] = [Extension.Map, Extension.Set, Extension.SparseArray, Extension.Error];
 
 const ERRORS = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError } as Record<string, ErrorConstructor>;
 

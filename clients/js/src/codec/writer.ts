@@ -23,50 +23,36 @@ export interface Encoded {
   readonly ready: Promise<void> | undefined;
 }
 
+/** What MessagePack has itself; a function writes anything else. Fields that are undefined are left out. */
+export type Plain =
+  | null
+  | boolean
+  | number
+  | string
+  | Uint8Array
+  | readonly Plain[]
+  | { readonly [name: string]: Plain | undefined }
+  | ((writer: Writer) => void);
+
 export class Writer {
   #bytes = new Uint8Array(128);
   #view = new DataView(this.#bytes.buffer);
   #at = 0;
   #holes: Hole[] = [];
 
-  nil(): void {
-    this.#byte(0xc0);
-  }
-
-  boolean(value: boolean): void {
-    this.#byte(value ? 0xc3 : 0xc2);
-  }
-
-  number(value: number): void {
-    if (!Number.isSafeInteger(value) || Object.is(value, -0)) this.float(value);
-    else if (value >= 0) this.#unsigned(value);
-    else this.#negative(value);
+  plain(value: Plain): void {
+    if (value === null) this.#byte(0xc0);
+    else if (typeof value === "function") value(this);
+    else if (typeof value === "string") this.#string(value);
+    else if (typeof value === "number") this.#number(value);
+    else if (typeof value === "boolean") this.#byte(value ? 0xc3 : 0xc2);
+    else if (value instanceof Uint8Array) this.#head(0xc4, value.length).raw(value);
+    else if (Array.isArray(value)) this.array(value.length, value);
+    else this.#object(Object.entries(value).filter(([, field]) => field !== undefined) as [string, Plain][]);
   }
 
   float(value: number): void {
-    const at = this.#reserve(9);
-    this.#bytes[at] = 0xcb;
-    this.#view.setFloat64(at + 1, value);
-  }
-
-  /** A string; one that UTF-8 cannot hold as `Utf16String`. */
-  string(text: string): void {
-    if (LONE_SURROGATE.test(text)) {
-      this.extension(Extension.Utf16String, () => {
-        this.binary(Uint8Array.from({ length: text.length * 2 }, (_, i) => text.charCodeAt(i >> 1) >> ((i & 1) * 8)));
-      });
-      return;
-    }
-    const length = utf8Length(text);
-    if (length < 32) this.#byte(0xa0 | length);
-    else this.#head(0xd9, length);
-    const at = this.#reserve(length);
-    encoder.encodeInto(text, this.#bytes.subarray(at));
-  }
-
-  binary(bytes: Uint8Array): void {
-    this.#head(0xc4, bytes.length);
-    this.raw(bytes);
+    this.#fixed(0xcb, "setFloat64", 8, value);
   }
 
   /** The bytes of a Blob, which are filled in later: its length is known now. */
@@ -75,20 +61,23 @@ export class Writer {
     this.#holes.push({ at: this.#reserve(blob.size), blob });
   }
 
-  array(length: number): void {
+  /** An array of so many items, with all of them or with those that follow. */
+  array(length: number, items: readonly Plain[] = []): void {
     if (length < 16) this.#byte(0x90 | length);
     else this.#head(0xdb, length);
+    for (const item of items) this.plain(item);
   }
 
+  /** A map of so many entries, which follow. */
   map(size: number): void {
     if (size < 16) this.#byte(0x80 | size);
     else this.#head(0xdd, size);
   }
 
-  /** An extension with what `body` writes. */
-  extension(code: number, body: () => void): void {
+  /** An extension, and what is in it. */
+  extension(code: number, body: Plain): void {
     const start = this.#reserve(EXTENSION_ROOM);
-    body();
+    this.plain(body);
     const end = this.#at;
     const length = end - start - EXTENSION_ROOM;
     this.#at = start;
@@ -118,54 +107,53 @@ export class Writer {
     return { bytes, size, ready: Promise.all(holes.map(fill)).then(() => {}) };
   }
 
-  #unsigned(value: number): void {
-    if (value < 0x80) this.#byte(value);
-    else if (value < 0x1_0000_0000) this.#head(0xcc, value);
-    else this.#long(0xcf, value);
-  }
-
-  #negative(value: number): void {
-    if (value >= -0x20) {
-      this.#byte(value & 0xff);
-    } else if (value >= -0x80) {
-      this.#byte(0xd0);
-      this.#byte(value & 0xff);
-    } else if (value >= -0x8000) {
-      const at = this.#reserve(3);
-      this.#bytes[at] = 0xd1;
-      this.#view.setInt16(at + 1, value);
-    } else if (value >= -0x8000_0000) {
-      const at = this.#reserve(5);
-      this.#bytes[at] = 0xd2;
-      this.#view.setInt32(at + 1, value);
-    } else {
-      this.#long(0xd3, value);
+  #object(entries: [string, Plain][]): void {
+    this.map(entries.length);
+    for (const [name, value] of entries) {
+      this.#string(name);
+      this.plain(value);
     }
   }
 
-  #long(type: number, value: number): void {
-    const at = this.#reserve(9);
-    this.#bytes[at] = type;
-    this.#view.setBigInt64(at + 1, BigInt(value));
+  #number(value: number): void {
+    if (!Number.isSafeInteger(value) || Object.is(value, -0)) this.float(value);
+    else if (value >= -0x20 && value < 0x80) this.#byte(value & 0xff);
+    else if (value < -0x8000_0000) this.#fixed(0xd3, "setBigInt64", 8, BigInt(value));
+    else if (value < -0x8000) this.#fixed(0xd2, "setInt32", 4, value);
+    else if (value < -0x80) this.#fixed(0xd1, "setInt16", 2, value);
+    else if (value < 0) this.#fixed(0xd0, "setInt8", 1, value);
+    else if (value < 0x1_0000_0000) this.#head(0xcc, value);
+    else this.#fixed(0xcf, "setBigInt64", 8, BigInt(value));
+  }
+
+  /** A string; one that UTF-8 cannot hold as `Utf16String`. */
+  #string(text: string): void {
+    if (LONE_SURROGATE.test(text)) {
+      const byte = (i: number): number => text.charCodeAt(i >> 1) >> ((i & 1) * 8);
+      return this.extension(Extension.Utf16String, Uint8Array.from({ length: text.length * 2 }, (_, i) => byte(i)));
+    }
+    const length = utf8Length(text);
+    if (length < 32) this.#byte(0xa0 | length);
+    else this.#head(0xd9, length);
+    const at = this.#reserve(length);
+    encoder.encodeInto(text, this.#bytes.subarray(at));
   }
 
   /**
    * A type and a number of 1, 2 or 4 bytes, whatever it takes; `type` is that of 1 byte, the others follow it. Strings and
    * containers begin where they do in the table of types, so an array or map of 16 has no form of 1 byte.
    */
-  #head(type: number, value: number): void {
-    if (value < 0x100 && type !== 0xdb && type !== 0xdd) {
-      this.#byte(type);
-      this.#byte(value);
-    } else if (value < 0x1_0000) {
-      const at = this.#reserve(3);
-      this.#bytes[at] = type + 1;
-      this.#view.setUint16(at + 1, value);
-    } else {
-      const at = this.#reserve(5);
-      this.#bytes[at] = type + 2;
-      this.#view.setUint32(at + 1, value);
-    }
+  #head(type: number, value: number): this {
+    if (value < 0x100 && type !== 0xdb && type !== 0xdd) this.#fixed(type, "setUint8", 1, value);
+    else if (value < 0x1_0000) this.#fixed(type + 1, "setUint16", 2, value);
+    else this.#fixed(type + 2, "setUint32", 4, value);
+    return this;
+  }
+
+  #fixed<M extends Setter>(type: number, set: M, width: number, value: Parameters<DataView[M]>[1]): void {
+    const at = this.#reserve(1 + width);
+    this.#bytes[at] = type;
+    (this.#view[set] as (at: number, value: unknown) => void)(at + 1, value);
   }
 
   #byte(value: number): void {
@@ -185,6 +173,8 @@ export class Writer {
     return at;
   }
 }
+
+type Setter = "setInt8" | "setUint8" | "setInt16" | "setUint16" | "setInt32" | "setUint32" | "setBigInt64" | "setFloat64";
 
 function utf8Length(text: string): number {
   let length = text.length;
