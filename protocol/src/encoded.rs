@@ -392,7 +392,8 @@ mod tests {
             (GZIP_OF_BINARY, Payload::binary(Bytes::from_static(b"a\nb"))),
             (GZIP_OF_ARRAY, Payload::from_json("[\"a\"]").unwrap()),
         ] {
-            let head = [0xc7, gzip.len() as u8 + 2, 31, 0xc4, gzip.len() as u8];
+            let length = u8::try_from(gzip.len()).unwrap();
+            let head = [0xc7, length + 2, 31, 0xc4, length];
             let came = [&head[..], gzip].concat();
             let payload = Payload::from_msgpack(came.clone()).unwrap();
             let compressed = encoded(payload.checked_gzip(100).unwrap(), None);

@@ -161,11 +161,11 @@ impl Payload {
         self.bytes.len()
     }
 
-    /// About how much memory the value takes once somebody has asked for it: what bounds have to count. A few bytes of
-    /// gzip can be a large value.
+    /// About how much memory the value takes in whatever form is asked for: what bounds have to count. A few bytes of gzip
+    /// can be a large value.
     pub fn weight_bytes(&self) -> usize {
         match self.kind {
-            PayloadKind::Gzip => self.bytes.len() + gzip::claimed_bytes(&self.bytes),
+            PayloadKind::Gzip => self.bytes.len().max(gzip::claimed_bytes(&self.bytes)),
             _ => self.bytes.len(),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use widecast_tests::broker::Answer;
 use widecast_tests::heard::{binary, plain_numbers};
 use widecast_tests::message_pack;
+use widecast_tests::settings::DEFAULT;
 use widecast_tests::socket::Bare;
 use widecast_tests::{Broker, Join, Published, Settings, Subscriber, Transport};
 
@@ -57,6 +58,29 @@ async fn whatever_is_posted_may_be_compressed() -> Result<()> {
         .body(message_pack::gzip(batch.to_string().as_bytes())?);
     assert_eq!(Answer::read(batch.send().await?).await?.status, 200);
     assert_eq!(subscriber.data(2).await?, [json!(1), json!(2)]);
+    let commands = json!([{ "type": "publish", "channel": "news", "data": 3 }]);
+    let commands = broker
+        .http()
+        .post(format!("{}/v1/poll?session=new&timeout=0", broker.base()))
+        .header("content-encoding", "gzip")
+        .body(message_pack::gzip(commands.to_string().as_bytes())?);
+    assert_eq!(Answer::read(commands.send().await?).await?.status, 200);
+    assert_eq!(subscriber.data(1).await?, [json!(3)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_history_is_not_larger_for_being_compressed() -> Result<()> {
+    let broker = Broker::with(Settings::new().history(DEFAULT, 100, 1 << 20)).await?;
+    let text = json!("x".repeat(200_000));
+    for _ in 0..10 {
+        broker.publisher().publish_compressed("news", &text).await?;
+    }
+    let page = broker.get(&["channels", "news", "messages"], &[]).await?;
+    let messages = page["messages"].as_array().context("a page")?;
+    // Five of them fit into a mebibyte.
+    assert_eq!(messages.len(), 5);
+    assert!(messages.iter().all(|message| message["data"] == text));
     Ok(())
 }
 
