@@ -1,18 +1,17 @@
-/** Large messages in Chromium: compressed between machines and for the tabs that share a session. */
-import type { Browser } from "playwright-core";
+/** Large messages in browsers: compressed between machines and for the tabs that share a session. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import WebSocket from "ws";
 import { Connection } from "../../src/connection.js";
 import { type Broker, startBroker } from "../broker.js";
-import { startBrowser } from "./browser.js";
+import { type EngineBrowser, startEngine } from "./engine.js";
 import { type Machine, posts, startMachine } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 let broker: Broker;
-let browser: Browser;
+let browser: EngineBrowser;
 let site: Site;
 beforeAll(async () => {
-  [broker, browser, site] = await Promise.all([startBroker(), startBrowser(), startSite()]);
+  [broker, browser, site] = await Promise.all([startBroker(), startEngine(), startSite()]);
 });
 afterAll(async () => {
   await browser.close();
