@@ -26,7 +26,6 @@ export const BUNDLES = {
   "widecast.iife.js": {
     entryPoints: [here("../src/script.ts")],
     format: "iife",
-    globalName: "Widecast",
     define: { "import.meta.url": '""' },
   },
   "bridge.js": { entryPoints: [here("../src/bridge.ts")], format: "iife" },

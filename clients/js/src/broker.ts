@@ -1,17 +1,20 @@
 /** Which broker is meant, and the one connection to it that the channels of this context share. */
 import { Connection, type ConnectionOptions } from "./connection.js";
 
-/** Where the script came from: known only while it is loaded. */
-const SCRIPT = import.meta.url || (globalThis.document?.currentScript as HTMLScriptElement | null)?.src || "";
+/** Where the script came from: known only while it is loaded, in a classic worker by a stack alone. */
+const SCRIPT = import.meta.url || (globalThis.document?.currentScript as HTMLScriptElement | null)?.src || new Error().stack || "";
+
+/** The broker that has served the script, if it was one. */
+export const SERVED = /https?:[^\s()]*?\/(?=client\/widecast[\w.]*js\b)/.exec(SCRIPT)?.[0];
 
 const connections = new Map<string, Connection>();
 
 /** The broker's address: by default the server that the script came from, if it was a broker, else that of the page. */
 export function brokerAddress(broker: string | URL | undefined): URL {
-  const served = /^(.*\/)client\/widecast[\w.]*js([?#].*)?$/.exec(SCRIPT)?.[1];
-  const { location } = globalThis as { location?: Location };
-  const page = location && /^http/.test(location.protocol) ? location.href : undefined;
-  const url = new URL(broker ?? served ?? new URL("/", page ?? SCRIPT), page);
+  const { location, origin } = globalThis as { location?: Location; origin?: string };
+  // The address of a worker or frame that was made of a text says nothing, but its origin may.
+  const page = [location?.href, origin].find((each) => /^http/.test(each!));
+  const url = new URL(broker ?? SERVED ?? new URL("/", page ?? SCRIPT), page);
   url.protocol = url.protocol.replace(/^ws/, "http");
   if (!url.pathname.endsWith("/")) url.pathname += "/";
   url.search = url.hash = "";

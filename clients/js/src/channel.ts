@@ -2,14 +2,14 @@
  * A BroadcastChannel (https://html.spec.whatwg.org/multipage/web-messaging.html#broadcasting-to-other-browsing-contexts) that
  * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
  */
-import { brokerAddress, connectionTo } from "./broker.js";
+import { brokerAddress, connectionTo, SERVED } from "./broker.js";
 import { encode, inflate, Reader } from "./codec/index.js";
 import type { Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
 import { Handlers } from "./handlers.js";
 import { Heard } from "./heard.js";
-import { type Local, openLocal } from "./local.js";
+import { type Local, NATIVE, openLocal } from "./local.js";
 import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
 import type { ChannelListener } from "./subscription.js";
@@ -64,11 +64,15 @@ const isNetworkName = (name: string): boolean =>
 const heardHere = new Heard();
 
 export class WidecastChannel extends EventTarget {
+  /** The browser's own BroadcastChannel, if it has one, for where this class has taken its place. */
+  static readonly native = NATIVE;
   readonly #name: string;
   readonly #handlers = new Handlers(this);
   readonly #heard = new Heard();
   readonly #connection: Connection | undefined;
   readonly #local: Local | undefined;
+  /** The broker's address, unless it is a guess. */
+  readonly #broker: string | undefined;
   readonly #wantsPast: boolean;
   readonly #ready: Promise<void>;
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
@@ -76,20 +80,23 @@ export class WidecastChannel extends EventTarget {
   /** What has come is being told until then: inflating takes its time. */
   #turn: Promise<void> | undefined;
 
-  constructor(name: string, options: ChannelOptions = {}) {
+  constructor(name: string, options: ChannelOptions | null = {}) {
     super();
     if (!arguments.length) throw new TypeError("WidecastChannel needs a name");
     this.#name = `${name}`;
     this.#ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.#ready.catch(() => {});
-    const { broker, order, cursor, history } = options;
+    const { broker, order, cursor, history, presence } = options ?? {};
     this.#wantsPast = !!(cursor || history);
     const isConnection = broker instanceof EventTarget;
     const url = isConnection ? broker.broker : addressOrNone(broker);
+    this.#broker = broker || SERVED ? url?.href : undefined;
     if (order !== "broker") {
-      this.#local = openLocal(`widecast ${url ?? ""} ${this.#name}`, {
-        message: ([id, event, data], origin) => {
-          heardHere.again(this.#local!.name + id);
+      this.#local = openLocal(`widecast channel ${this.#name}`, {
+        message: ([id, event, data, broker], origin) => {
+          // Who only guesses its broker hears all, and is heard by all.
+          if (broker && this.#broker && broker !== this.#broker) return;
+          heardHere.again(`${this.#broker} ${id}`);
           if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
         },
         error: (origin) => this.#dispatch("messageerror", { origin }),
@@ -99,11 +106,11 @@ export class WidecastChannel extends EventTarget {
       this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
       return;
     }
-    const presence = options.presence === undefined || options.presence === false ? undefined : encode(options.presence).bytes;
+    const member = presence === undefined || presence === false ? undefined : encode(presence).bytes;
     this.#connection = isConnection ? broker : connectionTo(url);
     // Who is present is a tab, not a browser.
-    if (presence) this.#connection = this.#connection.unshared();
-    this.#connection.join(this.#name, this.#listener, { presence, history, cursor });
+    if (member) this.#connection = this.#connection.unshared();
+    this.#connection.join(this.#name, this.#listener, { presence: member, history, cursor });
   }
 
   get name(): string {
@@ -185,7 +192,7 @@ export class WidecastChannel extends EventTarget {
   }
 
   get [Symbol.toStringTag](): string {
-    return "WidecastChannel";
+    return "BroadcastChannel";
   }
 
   #post(message: unknown, event: string | undefined): Promise<Receipt> {
@@ -196,8 +203,13 @@ export class WidecastChannel extends EventTarget {
     const id = randomName(16);
     // It comes back from the broker, which does not know who of those that share a connection has sent it.
     this.#heard.again(id);
-    if (this.#local) heardHere.again(this.#local.name + id);
-    this.#local?.post([id, event, copy]);
+    try {
+      this.#local?.post([id, event, copy, this.#broker]);
+      if (this.#local) heardHere.again(`${this.#broker} ${id}`);
+    } catch (error) {
+      // Node sends no Blob to several others. They hear it from the broker.
+      if (!this.#connection) throw error;
+    }
     if (!this.#connection) return this.#ready as Promise<never>;
     return this.#connection.publish(this.#name, { id, event, encoded });
   }
@@ -233,7 +245,7 @@ export class WidecastChannel extends EventTarget {
 
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
-    return !!this.#local && !this.#wantsPast && heardHere.has(this.#local.name + id);
+    return !!this.#local && !this.#wantsPast && heardHere.has(`${this.#broker} ${id}`);
   }
 
   /** Tells the bytes of a value, inflated, or none when they are corrupt: at once, or when all before it has been told. */
@@ -269,6 +281,12 @@ export class WidecastChannel extends EventTarget {
   }
 }
 
+// As the platform's interfaces are: https://webidl.spec.whatwg.org/#es-interfaces.
+Object.defineProperty(WidecastChannel, "name", { value: "BroadcastChannel" });
+for (const member of ["name", "onmessage", "onmessageerror", "postMessage", "close"]) {
+  Object.defineProperty(WidecastChannel.prototype, member, { enumerable: true });
+}
+
 /** The value as it is now, in the form that structured clone gives it: getters are called once, prototypes are gone. */
 function snapshot(value: unknown): unknown {
   const isPlain = typeof value !== "object" || value === null;
@@ -284,6 +302,8 @@ function member({ id, data }: MemberFrame): Member {
 }
 
 function addressOrNone(broker: string | URL | undefined): URL | undefined {
+  // A frame that was taken out of its page has hardly anything left, and nobody hears it.
+  if (globalThis.closed) return undefined;
   try {
     return brokerAddress(broker);
   } catch (error) {

@@ -3,8 +3,8 @@
  * native ones. Where there is none, the channels of this context still hear each other.
  */
 
-/** What travels between the channels of a browser. */
-export type LocalMessage = [id: string, event: string | undefined, data: unknown];
+/** What travels between the channels of a browser; the broker is that of the sender, if it is sure of it. */
+export type LocalMessage = [id: string, event: string | undefined, data: unknown, broker: string | undefined];
 
 export interface LocalListener {
   message(message: LocalMessage, origin: string): void;
@@ -24,22 +24,22 @@ export function openLocal(name: string, listener: LocalListener): Local {
   return NATIVE ? new NativeLocal(name, listener) : new ContextLocal(name, listener);
 }
 
-class NativeLocal implements Local {
+class NativeLocal implements Local, EventListenerObject {
   #channel!: BroadcastChannel;
-  readonly #stop = new AbortController();
 
   constructor(
     readonly name: string,
     readonly listener: LocalListener,
   ) {
     this.#open();
-    // A message for a page in the back/forward cache would throw it out. What it misses there it resumes from the broker.
-    const cache = (type: string, handle: () => void): void =>
-      globalThis.addEventListener?.(type, (event) => (event as PageTransitionEvent).persisted && handle(), {
-        signal: this.#stop.signal,
-      });
-    cache("pagehide", () => this.#channel.close());
-    cache("pageshow", () => this.#open());
+    for (const type of CACHING) globalThis.addEventListener?.(type, this);
+  }
+
+  /** A message for a page in the back/forward cache would throw it out. What it misses there it resumes from the broker. */
+  handleEvent(event: Event): void {
+    if (!(event as PageTransitionEvent).persisted) return;
+    if (event.type === "pagehide") this.#channel.close();
+    else this.#open();
   }
 
   post(message: LocalMessage): void {
@@ -47,7 +47,7 @@ class NativeLocal implements Local {
   }
 
   close(): void {
-    this.#stop.abort();
+    for (const type of CACHING) globalThis.removeEventListener?.(type, this);
     this.#channel.close();
   }
 
@@ -58,8 +58,12 @@ class NativeLocal implements Local {
   }
 }
 
-/** Kept, since a page may put ours in its place. */
-export const NATIVE = globalThis.BroadcastChannel;
+const CACHING = ["pagehide", "pageshow"];
+
+const present = globalThis.BroadcastChannel as typeof BroadcastChannel & { native?: typeof BroadcastChannel };
+
+/** Kept, since a page may put ours in its place; another copy of this script may have done so already. */
+export const NATIVE = present && "native" in present ? present.native! : present;
 
 class ContextLocal implements Local {
   static readonly #channels = new Map<string, Set<ContextLocal>>();
@@ -74,12 +78,12 @@ class ContextLocal implements Local {
     channels.set(name, this.#peers.add(this));
   }
 
-  post([id, event, data]: LocalMessage): void {
+  post([id, event, data, broker]: LocalMessage): void {
     for (const peer of this.#peers) {
       if (peer === this) continue;
       const copy = structuredClone(data);
       setTimeout(() => {
-        if (this.#peers.has(peer)) peer.listener.message([id, event, copy], globalThis.origin ?? "");
+        if (this.#peers.has(peer)) peer.listener.message([id, event, copy, broker], globalThis.origin ?? "");
       });
     }
   }

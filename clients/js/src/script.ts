@@ -1,8 +1,9 @@
 /** The classic script: the global `Widecast`, and the page's own BroadcastChannel if its tag says so. */
-import { WidecastChannel } from "./channel.js";
+import * as Widecast from "./index.js";
 
-export * from "./index.js";
+/** Also where this text is run inside of a function. */
+Object.assign(globalThis, { Widecast });
 
 if (globalThis.document?.currentScript?.hasAttribute("data-replace-broadcast-channel")) {
-  Object.defineProperty(globalThis, "BroadcastChannel", { value: WidecastChannel, writable: true, configurable: true });
+  Object.defineProperty(globalThis, "BroadcastChannel", { value: Widecast.WidecastChannel, writable: true, configurable: true });
 }

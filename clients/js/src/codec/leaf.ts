@@ -12,7 +12,8 @@ type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- eac
 /** The body of a value, if there is a value to send, and the value of a body; `type` is its constructor. */
 type Leaf = [body: ((value: Any, type: Any) => Plain) | undefined, revive: (body: Any, type: Any) => unknown];
 
-const realm = globalThis as Any;
+/** As it was at the start: a page may delete or replace what is in it, values are still of the browser's own types. */
+const realm: Any = Object.fromEntries(NAMES.map((name) => [name, (globalThis as Any)[name]]));
 
 /**
  * Writes a value that holds no other values.
@@ -45,7 +46,7 @@ const view = (type: Any, [source, offset, length]: [Uint8Array | ArrayBuffer, nu
 
 /** The constructor of a kind of typed array, and of nothing else. */
 function typedArray(kind: string): Any {
-  const type = /^(Ui|I|Fl|BigI|BigUi)[nt|oat]+\d+(Clamped)?Array$/.test(kind) && realm[kind];
+  const type = /^(Ui|I|Fl|BigI|BigUi)[nt|oat]+\d+(Clamped)?Array$/.test(kind) && (globalThis as Any)[kind];
   if (!type) throw new TypeError("unknown kind of typed array");
   return type;
 }
@@ -95,10 +96,10 @@ const LEAVES: Record<string, Leaf> = {
   ArrayBuffer: [(it) => (it.resizable ? [new Uint8Array(it), it.maxByteLength] : new Uint8Array(it)), buffer],
   TypedArray: [undefined, ([kind, ...rest]) => view(typedArray(kind), rest as [Uint8Array])],
   DataView: [undefined, (body) => view(DataView, body instanceof Uint8Array ? [body] : body)],
-  Blob: [(blob: Blob) => ({ type: blob.type, bytes: bytesOf(blob) }), ({ type, bytes }) => new Blob([bytes], { type })],
+  Blob: [(blob: Blob) => ({ type: blob.type, bytes: bytesOf(blob) }), ({ type, bytes }, Blob) => new Blob([bytes], { type })],
   File: [
     file,
-    ({ name, type, last_modified, bytes }) =>
+    ({ name, type, last_modified, bytes }, File) =>
       new File([bytes], name, { type, ...(last_modified !== null && { lastModified: last_modified }) }),
   ],
   FileList: [

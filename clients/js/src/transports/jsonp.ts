@@ -13,7 +13,8 @@ const MESSAGE_BYTES = 5120;
 export const jsonp: TransportType = {
   name: "jsonp",
   isLastResort: true,
-  available: () => !!globalThis.document,
+  // A script says nothing of who asks for it: that the broker refuses opaque origins is not to be got around.
+  available: () => !!globalThis.document && origin !== "null",
   open(target, listener) {
     const frames: typeof listener.frames = (frames) => {
       for (const { limits } of frames) if (limits) limits.message_bytes = Math.min(limits.message_bytes, MESSAGE_BYTES);
