@@ -74,11 +74,13 @@ async function freeze(tab: Page): Promise<() => Promise<void>> {
   };
 }
 
-describe.each(TRANSPORTS)("over %s", (transport) => {
-  const transports = [transport];
+const WAYS = [...TRANSPORTS.map((transport) => ({ transport, bridge: false })), { transport: "websocket", bridge: true }];
+
+describe.each(WAYS)("over $transport, through the bridge: $bridge", ({ transport, bridge }) => {
+  const way = { transports: [transport], bridge };
 
   test("a page comes back from the back/forward cache without loss", async () => {
-    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open({ transports })]);
+    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open(way)]);
     for (let round = 0; round < 2; round++) {
       const first = round * 15;
       await far.post("far", 5, { first });
@@ -96,7 +98,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
   });
 
   test("a page that was frozen resumes without loss", async () => {
-    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open({ transports, ...PATIENT })]);
+    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open({ ...way, ...PATIENT })]);
     const thaw = await freeze(tab);
     expect(await machine.status()).toMatchObject({ state: "idle" });
     await far.post("far", 10);
@@ -106,7 +108,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
   });
 
   test("when the network is back the connection is, at once", async () => {
-    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open({ transports, ...PATIENT })]);
+    const [{ machine: far }, { machine, tab }] = await Promise.all([open(), open({ ...way, ...PATIENT })]);
     await tab.setOfflineMode(true);
     await far.post("far", 5);
     await machine.post("one", 5);
