@@ -35,7 +35,7 @@ find("form").addEventListener("submit", (event) => {
 find("dismiss").addEventListener("click", () => (find("alarm").hidden = true));
 
 // Somebody has to tell the time: of all tabs of this browser the one that gets the lock, unless another browser does it.
-navigator.locks.request("demos:time", () => new Promise(() => {
+navigator.locks?.request("demos:time", () => new Promise(() => {
   setInterval(() => {
     if (Date.now() - heardAt > 900) publish("time", String(Date.now())).catch(() => {}); // no network: the next second
   }, 1000);
