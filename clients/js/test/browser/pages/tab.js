@@ -25,6 +25,12 @@ self.events = (key) => channels[key].events;
 self.publish = (key, data) => channels[key].channel.publish(data);
 self.members = async (key) => (await channels[key].channel.presence()).map(({ data }) => data);
 
+/** Does nothing but wait, soon. */
+self.hang = (milliseconds) =>
+  void setTimeout(() => {
+    for (const end = Date.now() + milliseconds; Date.now() < end; );
+  });
+
 /** Posts `who 0`, `who 1`, … so many a second for so many milliseconds; resolves to how many, when the broker has them all. */
 self.posting = (key, who, rate, duration) => {
   const begin = Date.now();
