@@ -74,6 +74,11 @@ export class WidecastChannel extends EventTarget {
   /** The broker's address, unless it is a guess. */
   readonly #broker: string | undefined;
   readonly #wantsPast: boolean;
+  /**
+   * After messages were missed in the browser, those that come are left to the broker, behind the missed ones: these here. Until
+   * it has brought them all, or cannot be reached.
+   */
+  #late: Set<string> | undefined;
   readonly #ready: Promise<void>;
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #closed = false;
@@ -96,10 +101,14 @@ export class WidecastChannel extends EventTarget {
         message: ([id, event, data, broker], origin) => {
           // Who only guesses its broker hears all, and is heard by all.
           if (broker && this.#broker && broker !== this.#broker) return;
+          if (this.#late) return void this.#late.add(id);
           heardHere.again(`${this.#broker} ${id}`);
           if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
         },
         error: (origin) => this.#dispatch("messageerror", { origin }),
+        missed: () => {
+          if (this.#connection && this.#connection.state !== "closed") this.#late = new Set();
+        },
       });
     }
     if (!url || !isNetworkName(this.#name)) {
@@ -245,6 +254,10 @@ export class WidecastChannel extends EventTarget {
 
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
+    if (this.#late?.delete(id)) {
+      if (!this.#late.size) this.#late = undefined;
+      return false;
+    }
     return !!this.#local && !this.#wantsPast && heardHere.has(`${this.#broker} ${id}`);
   }
 
@@ -277,6 +290,7 @@ export class WidecastChannel extends EventTarget {
 
   #status(reason: string): void {
     const { state, transport } = this.#connection ?? { state: "closed", transport: undefined };
+    if (/closed|waiting/.test(state)) this.#late = undefined;
     if (!this.#closed) this.dispatchEvent(new CustomEvent("status", { detail: { state, transport, reason } }));
   }
 }

@@ -10,6 +10,8 @@ export interface LocalListener {
   message(message: LocalMessage, origin: string): void;
   /** The message could not be read here. */
   error(origin: string): void;
+  /** Messages have been missed here. */
+  missed(): void;
 }
 
 export interface Local {
@@ -39,7 +41,10 @@ class NativeLocal implements Local, EventListenerObject {
   handleEvent(event: Event): void {
     if (!(event as PageTransitionEvent).persisted) return;
     if (event.type === "pagehide") this.#channel.close();
-    else this.#open();
+    else {
+      this.#open();
+      this.listener.missed();
+    }
   }
 
   post(message: LocalMessage): void {

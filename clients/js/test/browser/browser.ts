@@ -9,8 +9,11 @@ export const FLAGS = [
   "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc",
 ];
 
+/** What Playwright would turn off. */
+const KEPT = ["--disable-back-forward-cache"];
+
 export function startBrowser(flags: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags], headless: true });
+  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags], headless: true, ignoreDefaultArgs: KEPT });
 }
 
 /** Opens a page; what goes wrong in it goes wrong here. */

@@ -2,12 +2,14 @@
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
+import { BareContext, type BarePage } from "./bare.js";
 import { openPage, startBrowser } from "./browser.js";
 import { type Site, startSite } from "./site.js";
 
 let broker: Broker;
 let site: Site;
 let browser: Browser;
+const bare: BareContext[] = [];
 beforeAll(async () => {
   // A history long enough for the slowest machine to come back in time.
   const settings = {
@@ -24,22 +26,41 @@ afterAll(async () => {
   await broker?.kill();
 });
 afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
+  for (const context of [...browser.contexts(), ...bare.splice(0)]) await context.close();
   await sessions(0);
 });
+
+/** What both kinds of pages can do. */
+type Tab = Pick<BarePage, "evaluate">;
 
 /** Opens a tab that is connected. In a browser the first is the leader. */
 async function tab(context: BrowserContext, options: object = {}): Promise<Page> {
   const page = await openPage(context, `http://localhost:${site.port}/tab.html`);
+  await start(page as Tab, options);
+  return page;
+}
+
+async function start(page: Tab, options: object): Promise<void> {
   await page.evaluate(([url, options]) => self.start(url, options), [broker.url, options] as const);
   await until("the tab is connected", async () => (await page.evaluate(() => self.line()))[0] === "open");
-  return page;
 }
 
 async function tabs(count: number, options: object = {}): Promise<Page[]> {
   const context = await browser.newContext();
   const pages = [];
   for (let i = 0; i < count; i++) pages.push(await tab(context, options));
+  return pages;
+}
+
+async function bareTabs(count: number, options: object): Promise<BarePage[]> {
+  const context = await BareContext.open(browser);
+  bare.push(context);
+  const pages = [];
+  for (let i = 0; i < count; i++) {
+    const page = await context.newPage(`http://localhost:${site.port}/tab.html`);
+    await start(page, options);
+    pages.push(page);
+  }
   return pages;
 }
 
@@ -64,14 +85,14 @@ async function until(what: string, isSo: () => Promise<boolean>, patience = 30_0
 }
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-const join = (page: Page, name: string, options: object = {}, key = name) =>
+const join = (page: Tab, name: string, options: object = {}, key = name) =>
   page.evaluate(([name, options, key]) => self.join(name, options, key), [name, options, key] as const);
-const messages = (page: Page, key: string) => page.evaluate((key) => self.messages(key), key);
-const events = (page: Page, key: string) => page.evaluate((key) => self.events(key), key);
+const messages = (page: Tab, key: string) => page.evaluate((key) => self.messages(key), key);
+const events = (page: Tab, key: string) => page.evaluate((key) => self.events(key), key);
 const publish = (page: Page, key: string, data: unknown) => page.evaluate(([key, data]) => self.publish(key, data), [key, data] as const);
 
 /** Waits until so many were heard, and a copy too many would have been. */
-async function heard(page: Page, key: string, count: number): Promise<string[]> {
+async function heard(page: Tab, key: string, count: number): Promise<string[]> {
   await until(`${count} messages are heard`, async () => (await page.evaluate((key) => self.messages(key).length, key)) >= count).catch(() => {});
   await pause(300);
   return messages(page, key);
@@ -180,62 +201,63 @@ const ENDS: Record<string, (page: Page) => Promise<unknown>> = {
 };
 
 /** Ways of the leader to be absent for a while. */
-const ABSENCES: Record<string, (page: Page) => Promise<unknown>> = {
+const ABSENCES: Record<string, (page: BarePage) => Promise<unknown>> = {
   frozen: async (page) => {
-    const session = await page.context().newCDPSession(page);
-    await session.send("Page.setWebLifecycleState", { state: "frozen" });
+    await page.send("Page.setWebLifecycleState", { state: "frozen" });
     await pause(2500);
-    await session.send("Page.setWebLifecycleState", { state: "active" });
+    await page.send("Page.setWebLifecycleState", { state: "active" });
   },
-  hung: (page) => page.evaluate(() => self.hang(4000)),
+  "in the back/forward cache": async (page) => {
+    await page.goto(`http://localhost:${site.port}/`);
+    await pause(2500);
+    await page.back();
+  },
+  hung: async (page) => {
+    await page.evaluate(() => self.hang(4000));
+    await pause(3500);
+  },
 };
 
 interface Storm {
-  tabs: number;
   /** Of each tab, a second. */
   rate: number;
   duration: number;
   order: "local" | "broker";
-  options?: object;
-  /** What happens to the first tab in the middle, and whether it is gone then. */
-  event?: (leader: Page) => Promise<unknown>;
+  /** What happens to the first tab in the middle. */
+  event?: () => Promise<unknown>;
+  /** Whether it is gone then. */
   isEnd?: boolean;
   /** How many sessions begin because of it. */
   others?: number;
 }
 
 /** All tabs post, something happens to the leader, and what everybody has heard is held against what the broker has. */
-async function storm({ tabs: count, rate, duration, order, options, event, isEnd = false, others = 1 }: Storm): Promise<void> {
+async function storm(pages: Tab[], { rate, duration, order, event, isEnd = false, others = 1 }: Storm): Promise<void> {
   const name = `storm ${Math.random()}`;
-  const pages = await tabs(count, options);
   await Promise.all(pages.map((page) => join(page, name, { order })));
   await sessions(1);
-  const posting = pages.map((page, who) => {
-    const posted = page.evaluate(([...call]) => self.posting(...call), [name, `${who}`, rate, duration] as [string, string, number, number]);
-    return who === 0 && isEnd ? posted.catch(() => undefined) : posted;
-  });
+  const begin = (page: Tab, who: number) =>
+    page.evaluate(([...call]) => self.post(...call), [name, `${who}`, rate, duration] as [string, string, number, number]);
+  await Promise.all(pages.map(begin));
   const opened = await figure("widecast_sessions_opened_total");
   await pause(duration / 2);
-  await event?.(pages[0]!);
-  const posted = await Promise.all(posting);
+  await event?.();
+  const listeners = [...pages.keys()].slice(isEnd ? 1 : 0);
+  const posted = await Promise.all(listeners.map((who) => pages[who]!.evaluate(() => self.posted())));
   const truth = await past(name);
-  posted.forEach((count, who) => {
-    const sent = of(truth, who);
-    expect(sent, `what the broker has of ${who}`).toEqual(numbered(who, count ?? sent.length));
-  });
-  const listeners = pages.map((page, who) => ({ page, who })).slice(isEnd ? 1 : 0);
-  for (const { page, who } of listeners) {
+  listeners.forEach((who, index) => expect(of(truth, who), `what the broker has of ${who}`).toEqual(numbered(who, posted[index]!)));
+  if (isEnd) expect(of(truth, 0)).toEqual(numbered(0, of(truth, 0).length));
+  for (const who of listeners) {
     const expected = truth.filter((message) => !message.startsWith(`${who} `));
-    const found = await heard(page, name, expected.length);
+    const found = await heard(pages[who]!, name, expected.length);
     if (order === "broker") expect(found, `what ${who} has heard`).toEqual(expected);
-    for (const from of posted.keys()) {
-      const whole = of(expected, from);
-      const part = of(found, from);
+    for (const from of pages.keys()) {
+      const [whole, part] = [of(expected, from), of(found, from)];
       // What the one that is gone has said last was heard here, but may not have reached the broker.
-      const extra = order === "local" && posted[from] === undefined ? Math.max(0, part.length - whole.length) : 0;
+      const extra = order === "local" && isEnd && from === 0 ? Math.max(0, part.length - whole.length) : 0;
       expect(part, `what ${who} has heard of ${from}`).toEqual(from === who ? [] : numbered(from, whole.length + extra));
     }
-    expect(await events(page, name)).toEqual([]);
+    expect(await events(pages[who]!, name)).toEqual([]);
   }
   await sessions(1);
   if (event) expect(await figure("widecast_sessions_opened_total")).toBeGreaterThanOrEqual(opened + others);
@@ -253,22 +275,24 @@ async function past(name: string): Promise<string[]> {
 
 describe.each(["local", "broker"] as const)("in %s order", (order) => {
   test.each(Object.keys(ENDS))("nothing is lost or doubled when the leader is %s", async (end) => {
-    await storm({ tabs: 4, rate: 30, duration: 4000, order, event: ENDS[end]!, isEnd: true });
+    const pages = await tabs(4);
+    await storm(pages as Tab[], { rate: 30, duration: 4000, order, event: () => ENDS[end]!(pages[0]!), isEnd: true });
   });
 
   test.each(Object.keys(ABSENCES))("nothing is lost or doubled when the leader is %s for a while", async (absence) => {
-    // One takes the place of a frozen leader; in that of one that hangs, which keeps its lock, each has to help itself.
+    const pages = await bareTabs(3, { replyTimeout: 1500 });
+    // One takes the place of a leader that has left; in that of one that hangs, which keeps its lock, each has to help itself.
     const others = absence === "hung" ? 2 : 1;
-    const options = { replyTimeout: 1500 };
-    await storm({ tabs: 3, rate: 30, duration: 8000, order, event: ABSENCES[absence]!, options, others });
+    await storm(pages, { rate: 30, duration: 8000, order, event: () => ABSENCES[absence]!(pages[0]!), others });
   });
 
   test("ten tabs post 50 messages a second each for 20 seconds", { timeout: 180_000 }, async () => {
-    await storm({ tabs: 10, rate: 50, duration: 20_000, order });
+    await storm((await tabs(10)) as Tab[], { rate: 50, duration: 20_000, order });
   });
 
   test("ten tabs do so while their leader crashes", { timeout: 180_000 }, async () => {
-    await storm({ tabs: 10, rate: 50, duration: 20_000, order, event: ENDS["crashed"]!, isEnd: true });
+    const pages = await tabs(10);
+    await storm(pages as Tab[], { rate: 50, duration: 20_000, order, event: () => ENDS["crashed"]!(pages[0]!), isEnd: true });
   });
 });
 
@@ -284,6 +308,7 @@ declare global {
     publish(key: string, data: unknown): Promise<{ offset: number }>;
     members(key: string): Promise<unknown[]>;
     hang(milliseconds: number): void;
-    posting(key: string, who: string, rate: number, duration: number): Promise<number>;
+    post(key: string, who: string, rate: number, duration: number): void;
+    posted(): Promise<number>;
   }
 }

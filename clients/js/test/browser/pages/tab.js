@@ -31,19 +31,20 @@ self.hang = (milliseconds) =>
     for (const end = Date.now() + milliseconds; Date.now() < end; );
   });
 
-/** Posts `who 0`, `who 1`, … so many a second for so many milliseconds; resolves to how many, when the broker has them all. */
-self.posting = (key, who, rate, duration) => {
+/** Posts `who 0`, `who 1`, … so many a second for so many milliseconds. */
+self.post = (key, who, rate, duration) => {
   const begin = Date.now();
   const receipts = [];
-  return new Promise((resolve) => {
+  const ended = new Promise((resolve) => {
     const timer = setInterval(() => {
       const due = Math.floor((Math.min(Date.now() - begin, duration) * rate) / 1000);
       while (receipts.length < due) receipts.push(channels[key].channel.publish(`${who} ${receipts.length}`));
       if (Date.now() - begin < duration) return;
       clearInterval(timer);
-      Promise.all(receipts).then(() => resolve(receipts.length));
+      resolve();
     }, 10);
   });
+  self.posted = () => ended.then(() => Promise.all(receipts)).then(() => receipts.length);
 };
 
 if (typeof WorkerGlobalScope !== "undefined") {
