@@ -343,6 +343,7 @@ export class Connection extends EventTarget {
 
   #changed(reason: string): void {
     if (this.state === "closed") {
+      this.#line.close(reason);
       const error = closed(reason);
       this.#outbox.abandon(error);
       for (const { reject } of this.#requests.values()) reject(error);

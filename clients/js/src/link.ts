@@ -72,7 +72,7 @@ export class Link implements Line {
   }
 
   close(reason: string): void {
-    this.#end("closed", reason);
+    if (this.state !== "closed") this.#end("closed", reason);
   }
 
   send(commands: Uint8Array<ArrayBuffer>[]): void {

@@ -3,35 +3,31 @@
  * serves the others over native BroadcastChannels; when it goes, in whatever way, the browser gives the lock to the next. To
  * the others that is a reconnect like any other.
  *
- * A follower is known by a lock of its own, which the leader waits for: it gets it when the follower is gone.
+ * A follower holds a lock, too, of the name of the channel between both: the leader gets it when the follower is gone.
  */
 import { Hub } from "./hub.js";
 import type { Line, LineListener, LineState } from "./line.js";
 import { NATIVE } from "./local.js";
 import { randomName } from "./random.js";
-import { type News, Remote } from "./remote.js";
+import { type News, type Order, serve } from "./remote.js";
 import type { TransportName } from "./transports/index.js";
-
-/** On the channel that all have: a follower's greeting, or, by null, that of a new leader. */
-type Greeting = [wire: string, life: string] | null;
 
 export class TabLine implements Line {
   readonly #name: string;
   readonly #replyTimeout: number;
   readonly #dial: (listener: LineListener) => Line;
   readonly #listener: LineListener;
-  #state: LineState = "idle";
-  #transport: TransportName | undefined;
-  /** Ends when the locks are to be given up. */
-  #stop = new AbortController();
-  #life = "";
-  #bus: BroadcastChannel | undefined;
-  /** To the leader. */
+  /** How the line is: our own, or the leader's as it has said. */
+  #view: Pick<Line, "state" | "transport"> = at("idle");
+  /** Ends candidacy and leadership. */
+  #stop!: AbortController;
+  /** What all have in common: followers say the names of their wires, and a new leader an empty one. */
+  #bus!: BroadcastChannel;
+  /** To the leader, and what ends it. */
   #wire: BroadcastChannel | undefined;
+  #unwire: () => void = () => {};
   /** The connection, if it is our own: as the leader, or alone because the leader does not answer. */
   #hub: Hub | undefined;
-  #leads = false;
-  readonly #remotes = new Map<string, Remote>();
   /** How often the leader's line was opened for us, and how many posts it was sent. */
   #opens = 0;
   #sent = 0;
@@ -42,15 +38,7 @@ export class TabLine implements Line {
     this.#name = name;
     this.#replyTimeout = replyTimeout;
     this.#dial = dial;
-    this.#listener = {
-      opened: (welcome) => listener.opened(welcome),
-      frame: (frame) => listener.frame(frame),
-      changed: (reason) => {
-        listener.changed(reason);
-        // Not before the others have heard of it.
-        if (this.state === "closed") queueMicrotask(() => this.#leave("closed"));
-      },
-    };
+    this.#listener = listener;
   }
 
   static get isAvailable(): boolean {
@@ -58,28 +46,24 @@ export class TabLine implements Line {
   }
 
   get state(): LineState {
-    return this.#hub?.line.state ?? this.#state;
+    return this.#view.state;
   }
 
   get transport(): TransportName | undefined {
-    return this.#hub ? this.#hub.line.transport : this.#transport;
+    return this.#view.transport;
   }
 
   open(): void {
-    if (this.#hub) return this.#hub.line.open();
-    if (this.state !== "idle") return;
-    const { signal } = (this.#stop = new AbortController());
-    this.#life = randomName(16);
-    this.#state = "connecting";
-    this.#bus = new NATIVE(this.#name);
-    this.#bus.onmessage = ({ data }: MessageEvent<Greeting>) => {
-      if (this.#leads) data && this.#welcome(...data);
-      else if (!data) this.#greet();
-    };
-    const refused = (): void => void (signal.aborted || this.#connect());
-    hold(this.#name, signal, () => this.#lead()).catch(refused);
-    hold(this.#life, signal, () => this.#hub || this.#greet()).catch(refused);
-    this.#listener.changed("");
+    if (this.state !== "idle") return this.#hub?.line.open();
+    const bus = (this.#bus = new NATIVE(this.#name));
+    bus.onmessage = ({ data }) => data || this.#greet();
+    this.#stop = this.#hold(this.#name, () => {
+      this.#unwire();
+      this.#connect();
+      bus.onmessage = ({ data }: MessageEvent<string>) => data && this.#welcome(data);
+      bus.postMessage("");
+    });
+    this.#greet();
   }
 
   suspend(): void {
@@ -93,7 +77,7 @@ export class TabLine implements Line {
   send(commands: Uint8Array<ArrayBuffer>[]): void {
     if (this.#hub) return this.#hub.send(this.#listener, commands);
     this.#sent++;
-    this.#wire!.postMessage([this.#opens, Date.now(), commands]);
+    this.#wire!.postMessage([this.#opens, Date.now(), commands] satisfies Order);
     this.#await();
   }
 
@@ -106,42 +90,34 @@ export class TabLine implements Line {
   #connect(): void {
     if (this.#hub) return;
     this.#hub = new Hub(this.#dial);
+    this.#view = this.#hub.line;
     this.#hub.line.open();
     this.#hub.add(this.#listener);
   }
 
-  #lead(): void {
-    this.#leads = true;
-    this.#unwire();
-    this.#connect();
-    this.#bus!.postMessage(null);
-  }
-
-  /** The leader has a new follower, or one that begins anew. */
-  #welcome(wire: string, life: string): void {
-    const known = this.#remotes.get(life);
-    known?.close();
-    this.#remotes.set(life, new Remote(this.#hub!, wire, this.#replyTimeout));
-    if (known) return;
-    const gone = (): void => {
-      this.#remotes.get(life)?.close();
-      this.#remotes.delete(life);
-    };
-    navigator.locks.request(life, { signal: this.#stop.signal }, gone).catch(() => {});
+  /** Serves a new follower until it is gone, or this is no longer the leader. */
+  #welcome(wire: string): void {
+    const done = serve(this.#hub!, wire, this.#replyTimeout);
+    navigator.locks.request(wire, { signal: this.#stop.signal }, done).catch(done);
   }
 
   /** Becomes a follower, or that of a new leader. */
   #greet(): void {
     this.#unwire();
     const name = randomName(16);
-    this.#wire = new NATIVE(name);
-    this.#wire.onmessage = ({ data }: MessageEvent<News>) => this.#hear(data);
+    const wire = (this.#wire = new NATIVE(name));
+    wire.onmessage = ({ data }: MessageEvent<News>) => this.#hear(data);
+    const held = this.#hold(name, () => this.#bus.postMessage(name));
+    this.#unwire = () => {
+      this.#rest();
+      wire.close();
+      held.abort();
+      this.#wire = undefined;
+    };
     this.#opens = this.#sent = 0;
-    this.#bus!.postMessage([name, this.#life]);
     if (this.#hub) return;
-    this.#state = "connecting";
-    this.#transport = undefined;
-    this.#listener.changed("another tab connects");
+    this.#view = at("connecting");
+    this.#listener.changed("");
     this.#await();
   }
 
@@ -153,8 +129,7 @@ export class TabLine implements Line {
       this.#hub = undefined;
     }
     if (taken === this.#sent) this.#rest();
-    this.#state = state;
-    this.#transport = transport;
+    this.#view = at(state, transport);
     for (const [kind, value] of events) {
       if (kind === "opened") this.#opens++;
       this.#listener[kind](value as never);
@@ -174,36 +149,33 @@ export class TabLine implements Line {
     this.#timer = undefined;
   }
 
-  #unwire(): void {
-    this.#rest();
-    this.#wire?.close();
-    this.#wire = undefined;
+  /** Holds a lock from when it is given until it is aborted. Where there are none, everybody is alone. */
+  #hold(name: string, got: () => void): AbortController {
+    const stop = new AbortController();
+    const { signal } = stop;
+    const given = (): Promise<unknown> | undefined => {
+      if (signal.aborted) return;
+      got();
+      return new Promise((resolve) => signal.addEventListener("abort", resolve));
+    };
+    // What it throws at once is caught, too.
+    const asked = (async () => navigator.locks.request(name, { signal }, given))();
+    asked.catch(() => signal.aborted || this.#connect());
+    return stop;
   }
 
   #end(state: LineState, reason: string): void {
-    this.#leave(state);
-    this.#listener.changed(reason);
-  }
-
-  #leave(state: LineState): void {
-    this.#state = state;
-    this.#transport = undefined;
-    this.#stop.abort();
-    this.#leads = false;
+    const before = this.state;
+    this.#view = at(state);
+    this.#stop?.abort();
     this.#unwire();
     this.#bus?.close();
-    for (const remote of this.#remotes.values()) remote.close();
-    this.#remotes.clear();
     this.#hub?.close();
     this.#hub = undefined;
+    if (state !== before) this.#listener.changed(reason);
   }
 }
 
-/** Keeps a lock from when it is ours until the signal. */
-async function hold(name: string, signal: AbortSignal, got: () => void): Promise<void> {
-  await navigator.locks.request(name, { signal }, () => {
-    if (signal.aborted) return;
-    got();
-    return new Promise((resolve) => signal.addEventListener("abort", resolve));
-  });
+function at(state: LineState, transport?: TransportName): Pick<Line, "state" | "transport"> {
+  return { state, transport };
 }
