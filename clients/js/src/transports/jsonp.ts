@@ -1,7 +1,7 @@
 import { fromJson } from "../codec/index.js";
 import { randomName } from "../random.js";
-import { openPolls } from "./poll.js";
-import { CommandPost } from "./post.js";
+import { type Courier, OneWay } from "./one_way.js";
+import { readPolls } from "./poll.js";
 import { address, type Target, type TransportType } from "./transport.js";
 
 /** How many bytes of commands go into one URL: 7680 characters of base64, where 8000 in all get through everywhere. */
@@ -20,13 +20,11 @@ export const jsonp: TransportType = {
       for (const { limits } of frames) if (limits) limits.message_bytes = Math.min(limits.message_bytes, MESSAGE_BYTES);
       listener.frames(frames);
     };
-    const transport = openPolls(
-      { ...listener, frames },
-      (end) => new CommandPost(target, end, (target, path, commands) => load(target, path, { msgpack: base64url(commands) }), BYTES_IN_URL),
-      async (parameters) => fromJson(await load(target, "v1/poll", parameters)),
-    );
+    const courier: Courier = (target, path, commands) => load(target, path, { msgpack: base64url(commands) });
+    const way = new OneWay(target, { ...listener, frames }, courier, BYTES_IN_URL);
+    void readPolls(way, async (parameters) => fromJson(await load(target, "v1/poll", parameters)));
     // A URL leaves at once, or it is held up: a script does not tell.
-    return { ...transport, busy: false };
+    return { busy: false, send: (commands) => way.send(commands), close: () => way.close() };
   },
 };
 

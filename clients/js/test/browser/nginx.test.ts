@@ -37,8 +37,8 @@ afterEach(async () => {
   for (const { page } of opened.splice(0)) await page.context().close();
 });
 
-async function joined(url: string, channel: string, options: object = {}): Promise<Machine> {
-  const machine = await startMachine(browser, site, url, { minDelay: 50, maxDelay: 200, ...options });
+async function joined(url: string, channel: string, options: object = {}, pages: { port: number } = site): Promise<Machine> {
+  const machine = await startMachine(browser, pages, url, { minDelay: 50, maxDelay: 200, ...options });
   opened.push(machine);
   await machine.join(channel);
   return machine;
@@ -69,6 +69,33 @@ test.each<[string, () => Http | Promise<Http>, TransportName, number]>([
     expect(await one.heard(100)).toEqual(posts("other", 100));
     expect(await other.heard(100)).toEqual(posts("one", 100));
     expect(await one.status()).toMatchObject({ transport, gaps: 0 });
+  } finally {
+    await own.close();
+  }
+});
+
+test.each(["sse", "poll"])("what is too large for nginx holds up nothing else over %s", async (transport) => {
+  // Both the pages and the broker: the page of another origin is not told what nginx answers.
+  const own = await Nginx.start(
+    (port) => `server {
+      listen 127.0.0.1:${port};
+      client_max_body_size 64k;
+      location / { proxy_pass http://127.0.0.1:${site.port}; }
+      location /v1/ { proxy_pass ${broker.url}; }
+    }`,
+  );
+  try {
+    const channel = `large ${transport}`;
+    const [one, other] = await Promise.all([
+      joined(`http://localhost:${own.port}`, channel, { transports: [transport], compress: false }, own),
+      joined(broker.url, channel),
+    ]);
+    await one.post("one", 1, { padding: 100_000 });
+    // In one go, and too large only together.
+    await one.post("one", 50, { first: 1, padding: 3000 });
+    expect(await other.heard(50)).toEqual(posts("one", 51).slice(1));
+    expect(await one.status()).toMatchObject({ state: "open", queued: 0 });
+    expect((await one.states()).filter(({ state }) => state === "waiting")).toEqual([]);
   } finally {
     await own.close();
   }
