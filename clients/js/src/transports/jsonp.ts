@@ -22,7 +22,14 @@ export const jsonp: TransportType = {
     };
     const courier: Courier = (target, path, commands) => load(target, path, { msgpack: base64url(commands) });
     const way = new OneWay(target, { ...listener, frames }, courier, BYTES_IN_URL);
-    void readPolls(way, async (parameters) => fromJson(await load(target, "v1/poll", parameters)));
+    void readPolls(way, async (parameters) => {
+      // A script that waits for its answer would keep the page from being loaded.
+      if (document.readyState !== "complete") {
+        parameters["timeout"] = "0";
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      }
+      return fromJson(await load(target, "v1/poll", parameters));
+    });
     // A URL leaves at once, or it is held up: a script does not tell.
     return { busy: false, send: (commands) => way.send(commands), close: () => way.close() };
   },

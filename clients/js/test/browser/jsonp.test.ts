@@ -1,8 +1,9 @@
 /** Pages that can load nothing but scripts, as a Content-Security-Policy has it. */
-import type { Browser } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { WidecastChannel } from "../../src/channel.js";
 import { type Broker, startBroker } from "../broker.js";
-import { openPage, startBrowser } from "./browser.js";
+import { openPage } from "./browser.js";
+import { type EngineBrowser, startEngine } from "./engine.js";
 import { type Machine, machineOf, posts, startMachine } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
@@ -10,9 +11,9 @@ const SCRIPTS_ONLY = encodeURIComponent(JSON.stringify({ "content-security-polic
 
 let broker: Broker;
 let site: Site;
-let browser: Browser;
+let browser: EngineBrowser;
 beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startBrowser()]);
+  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
 });
 afterAll(async () => {
   await browser?.close();
@@ -41,6 +42,14 @@ test("where the page's policy allows nothing else, messages go by scripts, of wh
   // The poll that waits, and nothing else.
   const left = await one.page.evaluate(() => [document.querySelectorAll("script[src*=callback]").length, Object.keys(self).filter((name) => name.startsWith("widecast_")).length]);
   expect(left).toEqual([1, 1]);
+});
+
+test("scripts that wait for messages do not keep a page from being loaded", async () => {
+  // Waits for the page's load event, which comes after a second by itself, and after 25 behind a poll.
+  const began = Date.now();
+  const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/early.html?broker=${encodeURIComponent(broker.url)}`);
+  expect(Date.now() - began).toBeLessThan(15_000);
+  await page.evaluate(() => (self as never as { channel: WidecastChannel }).channel.ready);
 });
 
 test("a message that fits into no URL is refused, on this transport only", async () => {

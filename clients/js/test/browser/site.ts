@@ -22,6 +22,7 @@ export async function startSite(): Promise<Site> {
     const { pathname: path, searchParams } = new URL(request.url!, "http://site");
     const file = path.startsWith("/client/") ? CLIENT + path.slice(8) : PAGES + path.slice(1);
     if (path === "/favicon.ico") return void response.writeHead(204).end();
+    if (path === "/slow") return void setTimeout(() => response.writeHead(204).end(), 1000);
     try {
       const body = path === "/" ? "<!doctype html><meta charset=utf-8><title>page</title>" : await readFile(file);
       const type = path === "/" ? TYPES["html"] : TYPES[/\w+$/.exec(path)![0]];
