@@ -14,6 +14,8 @@ const ASSETS: &[StaticAsset] = &[
     static_asset!("client", "widecast.js.map"),
     static_asset!("client", "widecast.iife.js"),
     static_asset!("client", "widecast.iife.js.map"),
+    static_asset!("client", "widecast.legacy.js"),
+    static_asset!("client", "widecast.legacy.js.map"),
     static_asset!("client", "bridge.js"),
     static_asset!("client", "bridge.js.map"),
 ];

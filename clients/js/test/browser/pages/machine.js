@@ -26,7 +26,7 @@ self.machine = {
   },
   async join(name, options) {
     channel = new WidecastChannel(name, { ...options, broker });
-    channel.onmessage = ({ data }) => heard.push(data.padding === undefined ? data : `${data.from} ${data.number}`);
+    channel.onmessage = ({ data }) => heard.push(data?.padding === undefined ? data : `${data.from} ${data.number}`);
     channel.addEventListener("gap", () => gaps++);
     await channel.ready;
   },
