@@ -1,12 +1,14 @@
 import { defineConfig } from "vitest/config";
 
-const inBrowsers = { testTimeout: 60_000, hookTimeout: 30_000, expect: { poll: { timeout: 20_000 } }, fileParallelism: false };
+const inBrowsers = { testTimeout: 60_000, hookTimeout: 60_000, expect: { poll: { timeout: 20_000 } } };
 
 /** Those of `test/browser` that run in every engine; the others need what only Chromium's driver can do. */
 const ANY_ENGINE = ["semantics", "network", "reconnect", "bridge", "gzip", "jsonp", "legacy"];
 
 export default defineConfig({
   test: {
+    // What runs in browsers waits more than it works.
+    maxWorkers: 2,
     projects: [
       { test: { name: "node", include: ["test/*.test.ts"] } },
       { test: { name: "browser", include: ["test/browser/*.test.ts"], ...inBrowsers } },

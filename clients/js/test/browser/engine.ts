@@ -27,8 +27,8 @@ export interface EnginePage {
   context(): EngineContext;
 }
 
-export async function startEngine(): Promise<EngineBrowser> {
-  return ENGINE === "firefox" ? startFirefox() : startBrowser();
+export async function startEngine(engine = ENGINE): Promise<EngineBrowser> {
+  return engine === "firefox" ? startFirefox() : startBrowser();
 }
 
 const PREFERENCES = {

@@ -60,5 +60,11 @@ export const posts = (from: string, count: number): string[] => Array.from({ len
 declare global {
   interface Window {
     machine: MachinePage;
+    /** Compares what comes with all values that this engine has, or that all have, from now on. */
+    compare(inAllEngines?: boolean): Promise<void>;
+    /** What was different. */
+    failures(): Promise<string[]>;
+    /** Sends all values; returns how many. */
+    sendAll(inAllEngines?: boolean): Promise<number>;
   }
 }

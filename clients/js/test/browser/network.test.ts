@@ -68,11 +68,3 @@ test("one tag makes the broker's the BroadcastChannel of a page", async () => {
   await one.evaluate(() => new BroadcastChannel("tag").postMessage("to another machine"));
   expect(await two.evaluate(() => (self as never as { next: unknown }).next)).toEqual(["to another machine", `http://localhost:${site.port}`]);
 });
-
-declare global {
-  interface Window {
-    compare(): Promise<void>;
-    sendAll(): Promise<number>;
-    failures(): Promise<string[]>;
-  }
-}

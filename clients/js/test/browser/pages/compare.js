@@ -2,12 +2,13 @@
 import { same, values } from "/clones.js";
 
 const open = () => new Widecast.WidecastChannel("values", { broker: self.machine.broker() });
-const all = async () => Object.entries(await values()).flatMap(([name, group]) => group.map((value, i) => [`${name}[${i}]`, value]));
+const all = async (inAllEngines) =>
+  Object.entries(await values(inAllEngines)).flatMap(([name, group]) => group.map((value, i) => [`${name}[${i}]`, value]));
 
 let channel;
 let compared;
-self.compare = async () => {
-  const expected = await all();
+self.compare = async (inAllEngines = false) => {
+  const expected = await all(inAllEngines);
   const failures = [];
   channel = open();
   let done;
@@ -31,9 +32,9 @@ self.failures = async () => {
   return failures;
 };
 
-self.sendAll = async () => {
+self.sendAll = async (inAllEngines = false) => {
   const sender = open();
-  const list = await all();
+  const list = await all(inAllEngines);
   await Promise.all(list.map(([, value]) => sender.publish(value)));
   sender.close();
   return list.length;
