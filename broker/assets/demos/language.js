@@ -20,7 +20,8 @@
 
   function speak(language) {
     const short = /^zh/i.test(language) ? "zh" : "en";
-    root.lang = short === "zh" ? "zh-Hans" : "en";
+    const tag = short === "zh" ? "zh-Hans" : "en";
+    if (root.lang !== tag) root.lang = tag;
     for (const attribute of ATTRIBUTES) {
       for (const element of document.querySelectorAll(`[data-zh-${attribute}]`)) {
         if (!element.hasAttribute(`data-en-${attribute}`)) element.setAttribute(`data-en-${attribute}`, element.getAttribute(attribute));

@@ -90,7 +90,6 @@ pub(super) async fn demo(
         // The tag is asked for each time: what is shown is what this broker has.
         ("Cache-Control", "no-cache"),
         (CONTENT_SECURITY_POLICY.as_str(), policy.as_str()),
-        ("Referrer-Policy", "no-referrer"),
     ];
     Ok(asset.answer(&request, &headers))
 }
