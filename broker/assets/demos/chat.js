@@ -61,20 +61,21 @@ find("leave").addEventListener("click", () => {
 const isHere = (name) => [...here.values()].includes(name);
 
 // From here on: how it looks. What people write goes into the page as text, never as HTML.
-function append(template, name) {
+function append(template, name, fill = () => {}) {
   const line = find(template).content.firstElementChild.cloneNode(true);
   line.querySelector("b").textContent = name;
   line.style.setProperty("--hue", hueOf(name));
+  fill(line);
   find("log").append(line);
   find("log").scrollTop = find("log").scrollHeight;
-  return line;
 }
 
 function showMessage({ name: from, text, at }) {
-  const line = append("message", from);
-  line.classList.toggle("own", from === name);
-  line.querySelector("time").textContent = at.toTimeString().slice(0, 5);
-  line.querySelector(".text").textContent = text;
+  append("message", from, (line) => {
+    line.classList.toggle("own", from === name);
+    line.querySelector("time").textContent = at.toTimeString().slice(0, 5);
+    line.querySelector(".text").textContent = text;
+  });
 }
 
 function list() {
@@ -92,4 +93,4 @@ function turn(to, from) {
   from.hidden = true;
 }
 
-const hueOf = (name) => [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7);
+const hueOf = (name) => ([...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 360, 7) * 137) % 360;

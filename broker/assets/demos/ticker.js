@@ -1,6 +1,6 @@
-// The columns of the ticker: price, way up or down, and how long each quote took over each transport.
-import { now, openExchange } from "./exchange.js";
-import { transports } from "./transports.js";
+// The ticker: all columns, in one tab of this browser.
+import { column } from "./column.js";
+import { openExchange } from "./exchange.js";
 
 const find = (id) => document.getElementById(id);
 let running = new AbortController();
@@ -9,67 +9,6 @@ function start() {
   running = new AbortController();
   const quoted = openExchange(running.signal, (isHere) => (find("exchange").dataset.here = isHere));
   for (const element of document.querySelectorAll("[data-transport]")) column(element, quoted, running.signal);
-}
-
-function column(element, quoted, signal) {
-  const part = (name) => element.querySelector(`.${name}`);
-  element.querySelector("div")?.remove();
-  element.append(find("column").content.cloneNode(true));
-  const prices = [];
-  const latencies = [];
-  let count = 0;
-
-  function heard(text) {
-    const quote = JSON.parse(text);
-    quoted(quote);
-    const way = Math.sign(quote.price - (prices.at(-1) ?? quote.price));
-    keep(prices, quote.price, 60);
-    keep(latencies, now() - quote.at, 200);
-    part("price").textContent = quote.price.toFixed(2);
-    part("arrow").textContent = ["▼", "•", "▲"][way + 1];
-    part("arrow").dataset.way = way;
-    part("line").setAttribute("points", polyline(prices));
-    part("last").textContent = latencies.at(-1).toFixed(1);
-    part("median").textContent = quantile(latencies, 0.5).toFixed(1);
-    part("p95").textContent = quantile(latencies, 0.95).toFixed(1);
-    part("quotes").textContent = ++count;
-  }
-
-  // Each column can be paused: it then gives its connection back.
-  let playing;
-  const play = () => keepRunning(transports[element.dataset.transport], heard, (playing = new AbortController()).signal);
-  part("pause").addEventListener("click", ({ currentTarget: button }) => {
-    const pause = button.getAttribute("aria-pressed") === "false";
-    button.setAttribute("aria-pressed", pause);
-    if (pause) playing.abort();
-    else play();
-  });
-  signal.addEventListener("abort", () => playing.abort());
-  play();
-}
-
-/** Runs a transport, and again a second after each end. */
-async function keepRunning(transport, heard, signal) {
-  const place = {}; // where to resume
-  while (!signal.aborted) {
-    await transport(heard, signal, place).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-  }
-}
-
-function keep(list, item, most) {
-  list.push(item);
-  if (list.length > most) list.shift();
-}
-
-function quantile(list, share) {
-  return list.toSorted((a, b) => a - b)[Math.floor(share * (list.length - 1))];
-}
-
-function polyline(prices) {
-  const low = Math.min(...prices);
-  const height = Math.max(...prices) - low || 1;
-  return prices.map((price, i) => `${i * 2},${(38 - (36 * (price - low)) / height).toFixed(1)}`).join(" ");
 }
 
 // A browser opens at most six HTTP/1.1 connections to a host, and four of the columns hold one each: only one tab of this

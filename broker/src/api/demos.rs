@@ -31,6 +31,7 @@ const ASSETS: &[StaticAsset] = &[
     static_asset!("demos", "canvas.js"),
     static_asset!("demos", "ticker.html"),
     static_asset!("demos", "ticker.js"),
+    static_asset!("demos", "column.js"),
     static_asset!("demos", "transports.js"),
     static_asset!("demos", "exchange.js"),
     static_asset!("demos", "upload.html"),
