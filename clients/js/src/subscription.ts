@@ -44,7 +44,9 @@ export class Subscription {
   /** The answer to a subscription, or what a gap says. */
   begin({ cursor, recovered, type }: Frame): void {
     const resumed = type === "gap" || !!this.cursor;
-    this.cursor = cursor;
+    const [epoch, offset] = cursor!.split("-");
+    // What came while it was asked for is sent again, and was heard.
+    if (this.#isAhead(epoch, Number(offset))) this.cursor = cursor;
     this.history = undefined;
     if (!this.joined && type === "subscribed") {
       this.joined = true;
@@ -55,8 +57,7 @@ export class Subscription {
 
   /** A message; one that was heard before the connection was lost is not heard again. */
   message(frame: Frame): void {
-    const [epoch, offset] = this.cursor?.split("-") ?? [];
-    if (epoch === frame.epoch && frame.offset! <= Number(offset)) return;
+    if (!this.#isAhead(frame.epoch, frame.offset!)) return;
     frame.cursor = this.cursor = `${frame.epoch}-${frame.offset}`;
     this.#each((listener) => listener.message(frame));
   }
@@ -72,6 +73,11 @@ export class Subscription {
 
   status(reason: string): void {
     this.#each((listener) => listener.status(reason));
+  }
+
+  #isAhead(epoch: string | undefined, offset: number): boolean {
+    const [present, heard] = this.cursor?.split("-") ?? [];
+    return epoch !== present || offset > Number(heard);
   }
 
   /** Those who come while it is told are not told. */
