@@ -90,7 +90,7 @@ export class Link implements Line {
   #order(): number[] {
     const all = [...this.#types.keys()];
     if (this.#types[this.#favourite]?.isLastResort) return all;
-    return [this.#favourite, ...all.filter((index) => index !== this.#favourite)];
+    return all.sort((a, b) => Number(b === this.#favourite) - Number(a === this.#favourite));
   }
 
   /** Tries one transport after the other. */
