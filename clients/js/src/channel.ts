@@ -13,6 +13,7 @@ import { type Local, NATIVE, openLocal } from "./local.js";
 import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
 import type { ChannelListener } from "./subscription.js";
+import type { UploadOptions } from "./upload.js";
 
 export interface ChannelOptions {
   /** The broker's address, or a connection to it; by default the server that the script came from. */
@@ -167,6 +168,19 @@ export class WidecastChannel extends EventTarget {
   /** The same, for who wants to know when and where the broker has put it, or names its event. */
   async publish(message: unknown, { event }: { event?: string } = {}): Promise<Receipt> {
     return this.#post(message, event);
+  }
+
+  /**
+   * Publishes a Blob, a File, a FormData (as an object) or any other value by a request of its own, which tells how far it is.
+   * Others hear it when it has arrived whole, those of this browser, too; it keeps no order with what is posted meanwhile.
+   */
+  async upload(body: unknown, options: UploadOptions = {}): Promise<Receipt> {
+    if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+    if (!this.#connection) return this.#ready as Promise<never>;
+    const id = randomName(16);
+    // The broker sends it to all; here it was heard.
+    this.#heard.again(id);
+    return this.#connection.upload(this.#name, id, body, options);
   }
 
   /** Past messages, oldest first. */

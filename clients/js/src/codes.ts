@@ -5,7 +5,7 @@
 export type Code = BrokerCode | ClientCode | (string & {});
 
 /** What the client itself gives as a reason. */
-export type ClientCode = "closed" | "disconnected" | "local_only";
+export type ClientCode = "closed" | "disconnected" | "local_only" | "timeout";
 
 export type BrokerCode =
   | "invalid_request"

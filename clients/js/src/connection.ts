@@ -2,6 +2,7 @@
  * A connection to a broker, shared by all channels of this context: joins their channels, sends their posts, and does both
  * again after every reconnect, whatever the transport is then.
  */
+import { Authentication, type TokenSource } from "./authentication.js";
 import { bridged } from "./bridged.js";
 import { compress, type Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
@@ -9,23 +10,25 @@ import { command, type Frame } from "./frames.js";
 import { COMMAND_IDS } from "./hub.js";
 import type { Line, LineListener, LineState } from "./line.js";
 import { Link, type LinkOptions } from "./link.js";
-import { Outbox, type OutboxOptions, type Receipt } from "./outbox.js";
+import { Outbox, WINDOW, type OutboxOptions, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
 import { type ChannelListener, Subscription, type Wish } from "./subscription.js";
 import { TabLine } from "./tab_line.js";
-import { type Platform, TRANSPORTS, type TransportName } from "./transports/index.js";
-
-/** A token, or what fetches one each time it is needed. */
-export type TokenSource = string | (() => string | Promise<string>);
+import { address, type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
+import { encodeUpload, upload, type UploadOptions } from "./upload.js";
 
 export interface ConnectionOptions extends Partial<LinkOptions>, Partial<OutboxOptions>, Platform {
   /** The transports to use, the one to prefer first. */
   transports?: TransportName[];
   /** Reach the broker through a frame of its `/bridge.html`: for a page that may not connect to it, but may frame it. */
   bridge?: boolean;
-  /** Proves to the broker who this is. */
+  /** A token that proves to the broker who this is, or what fetches one each time it is needed. */
   token?: TokenSource;
+  /** How long a message may wait for others to be sent together with it, in milliseconds; 0: what is posted in one go. */
+  batchDelay?: number;
+  /** So many bytes of messages do not wait any longer. */
+  batchBytes?: number;
   /** How long to stay connected when no channel is open, in milliseconds. */
   idleTimeout?: number;
   /**
@@ -48,6 +51,8 @@ const DEFAULTS = {
   upgradeDelay: 30_000,
   queueMessages: 10_000,
   queueBytes: 64 * 1024 * 1024,
+  batchDelay: 0,
+  batchBytes: 65_536,
   idleTimeout: 5000,
   share: true,
   compress: 4096 as number | false,
@@ -62,8 +67,10 @@ interface Request {
 
 export class Connection extends EventTarget {
   readonly #options: ConnectionOptions & typeof DEFAULTS;
+  readonly #target: Target;
   readonly #line: Line;
   readonly #outbox: Outbox;
+  readonly #authentication: Authentication;
   readonly #subscriptions = new Map<string, Subscription>();
   readonly #requests = new Map<number, Request>();
   /** The subscriptions that were asked for on this connection and not answered yet. */
@@ -72,6 +79,9 @@ export class Connection extends EventTarget {
   /** Ids begin at random, and so do not meet those of other tabs on a shared connection. */
   #lastCommand = Math.floor(Math.random() * 2 ** 31) * COMMAND_IDS;
   #flushing = false;
+  #batchTimer: ReturnType<typeof setTimeout> | undefined;
+  /** How many bytes were posted since something was sent. */
+  #batchedBytes = 0;
   /** The largest message that the broker takes, as it has said. */
   messageBytes = Infinity;
   /** What keeps the connection open besides its channels. */
@@ -94,7 +104,7 @@ export class Connection extends EventTarget {
     const known = TRANSPORTS.slice(globalThis.DecompressionStream ? 0 : 1);
     const names = this.#options.transports ?? known.map((type) => type.name);
     const types = names.flatMap((name) => TRANSPORTS.filter((type) => type.name === name && type.available(platform)));
-    const target = { base: broker, sender: randomName(32), platform };
+    const target = (this.#target = { base: broker, sender: randomName(32), platform });
     const dial = (listener: LineListener): Line => new Link(bridge ? types.map(bridged) : types, target, this.#options, listener);
     const listener: LineListener = {
       opened: (welcome) => this.#opened(welcome),
@@ -104,6 +114,15 @@ export class Connection extends EventTarget {
     const { replyTimeout, scope = "" } = this.#options;
     const name = ["widecast", broker, names, !!bridge, scope].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, listener) : dial(listener);
+    this.#authentication = new Authentication(this.#options, {
+      nextCommand: () => ++this.#lastCommand,
+      send: (commands) => this.#send(commands),
+      admitted: () => this.#takeUp(),
+      denied: (error, reason) => {
+        this.#report(String(error));
+        if (reason) this.dispatchEvent(new CustomEvent("auth_required", { detail: { reason } }));
+      },
+    });
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
     this.#stopWatching = watchPage({
       woken: () => this.#line.check(),
@@ -146,13 +165,14 @@ export class Connection extends EventTarget {
     this.#line.close("closed by the page");
   }
 
-  /** Proves who this is, anew or for the first time; without a token with the one of the options. */
+  /** Proves who this is, anew or for the first time, and tries again what was refused; by the present token if none is given. */
   async authenticate(token: TokenSource | undefined = this.#options.token): Promise<void> {
-    if (token === undefined) throw new WidecastError("unauthorized", "there is no token");
     this.#options.token = token;
-    const text = typeof token === "function" ? await token() : token;
-    await this.request({ type: "authenticate", token: text });
-    if (this.state === "open") this.#takeUp();
+    if (this.state === "closed") throw closed();
+    const proved = this.#authentication.proved();
+    if (this.state === "open") void this.#authentication.prove();
+    else this.#line.open();
+    return proved;
   }
 
   /** Lets a listener hear a channel. */
@@ -163,7 +183,7 @@ export class Connection extends EventTarget {
     this.#subscriptions.set(channel, subscription);
     subscription.listeners.add(listener);
     const ask = subscription.wish(wish) || isNew;
-    if (ask && this.state === "open") this.#send([this.#subscribe(subscription)]);
+    if (ask && this.#isAdmitted) this.#send([this.#subscribe(subscription)]);
     else if (subscription.joined) queueMicrotask(() => listener.joined());
     this.#wake();
   }
@@ -172,7 +192,7 @@ export class Connection extends EventTarget {
     const subscription = this.#subscriptions.get(channel);
     if (!subscription?.listeners.delete(listener) || subscription.listeners.size) return;
     this.#subscriptions.delete(channel);
-    if (this.state === "open") this.#send([command({ type: "unsubscribe", channel })]);
+    if (this.#isAdmitted) this.#send([command({ type: "unsubscribe", channel })]);
     this.#rest();
   }
 
@@ -188,21 +208,43 @@ export class Connection extends EventTarget {
   /** Publishes a message as soon as the broker can be reached. */
   publish(channel: string, message: { id: string; event?: string | undefined; encoded: Encoded }): Promise<Receipt> {
     return new Promise((resolve, reject) => {
-      if (this.state === "closed") return reject(closed("the connection is closed"));
+      if (this.state === "closed") return reject(closed());
       const encoded = compress(message.encoded, this.#options.compress);
+      this.#batchedBytes += encoded.size;
       this.#outbox.add({ channel, event: message.event, id: message.id, encoded, resolve, reject });
       this.#wake();
     });
   }
 
+  /** Publishes a message by a request of its own, at once. */
+  async upload(channel: string, id: string, body: unknown, options: UploadOptions): Promise<Receipt> {
+    // What is too large is not even copied, if that can be seen.
+    this.#checkSize((body as Blob | null)?.size as number);
+    const encoded = compress(encodeUpload(body), this.#options.compress);
+    this.#checkSize(encoded.size);
+    await encoded.ready;
+    const { event } = options;
+    const parameters = { message_id: id, ...(event !== undefined && { event }) };
+    const url = address(this.#target, `channels/${encodeURIComponent(channel)}/messages`, parameters);
+    const token = await this.#authentication.token();
+    const headers = { "content-type": "application/msgpack", ...(token && { authorization: `Bearer ${token}` }) };
+    return upload({ url, headers, body: encoded.bytes, fetch: this.#target.platform.fetch! }, options);
+  }
+
+  /** @throws WidecastError when a message of so many bytes cannot go. */
+  #checkSize(bytes: number): void {
+    if (!(bytes > this.messageBytes)) return;
+    throw new WidecastError("message_too_large", `the message has ${bytes} bytes, ${this.transport} carries ${this.messageBytes}`);
+  }
+
   /** Sends a command and waits for its answer, over reconnects. */
   request(fields: Parameters<typeof command>[0]): Promise<Frame> {
     return new Promise((resolve, reject) => {
-      if (this.state === "closed") return reject(closed("the connection is closed"));
+      if (this.state === "closed") return reject(closed());
       const id = ++this.#lastCommand;
       const request = { bytes: command({ ...fields, id }), resolve, reject };
       this.#requests.set(id, request);
-      if (this.state === "open") this.#send([request.bytes]);
+      if (this.#isAdmitted) this.#send([request.bytes]);
       this.#wake();
     });
   }
@@ -235,9 +277,12 @@ export class Connection extends EventTarget {
 
   #opened({ limits }: Frame): void {
     this.messageBytes = limits?.message_bytes ?? Infinity;
-    const { token } = this.#options;
-    if (token === undefined) this.#takeUp();
-    else this.authenticate(token).catch((error: unknown) => (this.#report(String(error)), this.#takeUp()));
+    this.#authentication.end();
+    void this.#authentication.prove();
+  }
+
+  get #isAdmitted(): boolean {
+    return this.#authentication.isAdmitted;
   }
 
   /** Takes everything up where the last connection left it. */
@@ -260,8 +305,13 @@ export class Connection extends EventTarget {
     if (commands.length) this.#line.send(commands);
   }
 
-  /** What is posted in one go is sent in one. */
+  /** What is posted in one go is sent in one, or what is posted within `batchDelay`. */
   #flushSoon(): void {
+    const { batchDelay, batchBytes } = this.#options;
+    if (batchDelay && this.#batchedBytes < batchBytes && this.#outbox.size < WINDOW) {
+      this.#batchTimer ??= setTimeout(() => this.#flush(), batchDelay);
+      return;
+    }
     if (this.#flushing) return;
     this.#flushing = true;
     queueMicrotask(() => {
@@ -271,16 +321,19 @@ export class Connection extends EventTarget {
   }
 
   #flush(): void {
-    if (this.state !== "open") return;
+    clearTimeout(this.#batchTimer);
+    this.#batchTimer = undefined;
+    this.#batchedBytes = 0;
+    if (!this.#isAdmitted) return;
     const commands = [];
     for (let post; (post = this.#outbox.next(++this.#lastCommand)); ) {
       const id = this.#lastCommand;
       const { channel, event, encoded } = post;
-      if (encoded.size > this.messageBytes) {
-        const text = `the message has ${encoded.size} bytes, ${this.transport} carries ${this.messageBytes}`;
-        this.#outbox.take(id)?.reject(new WidecastError("message_too_large", text));
-      } else {
+      try {
+        this.#checkSize(encoded.size);
         commands.push(command({ type: "publish", id, channel, event, message_id: post.id, data: encoded.bytes }));
+      } catch (error) {
+        this.#outbox.take(id)!.reject(error);
       }
     }
     this.#send(commands);
@@ -298,7 +351,7 @@ export class Connection extends EventTarget {
       case "gap":
         return subscription?.begin(frame);
       case "auth_required":
-        return void this.authenticate().catch((error: unknown) => this.#report(`${frame.reason}: ${String(error)}`));
+        return this.#authentication.require(frame.reason!);
       case "unsubscribed":
         if (frame.code) subscription?.refuse(new WidecastError(frame.code, `the broker has ended the subscription`));
         return;
@@ -309,18 +362,19 @@ export class Connection extends EventTarget {
   }
 
   #answered(id: number, frame: Frame): void {
+    const error = frame.type === "error" ? new WidecastError(frame.code!, frame.message!, frame.retryable) : undefined;
+    if (id === this.#authentication.command) return this.#authentication.settle(error, frame.retryable, frame.expires_at);
     const joining = this.#joining.get(id);
     const request = this.#requests.get(id);
     this.#joining.delete(id);
     this.#requests.delete(id);
-    if (frame.type !== "error") {
+    if (!error) {
       joining?.begin(frame);
       request?.resolve(frame);
       this.#outbox.take(id)?.resolve({ offset: frame.offset!, epoch: frame.epoch! });
-    } else if (frame.retryable) {
+    } else if (frame.retryable || !this.#isAdmitted) {
       this.#again(id, joining, request);
     } else {
-      const error = new WidecastError(frame.code!, frame.message!);
       joining?.refuse(error);
       request?.reject(error);
       this.#outbox.take(id)?.reject(error);
@@ -334,7 +388,7 @@ export class Connection extends EventTarget {
     this.#outbox.hold(id);
     setTimeout(() => {
       this.#outbox.resume();
-      if (this.state !== "open") return;
+      if (!this.#isAdmitted) return;
       if (joining) this.#send([this.#subscribe(joining)]);
       if (request) this.#send([request.bytes]);
       this.#flush();
@@ -349,7 +403,9 @@ export class Connection extends EventTarget {
       for (const { reject } of this.#requests.values()) reject(error);
       for (const subscription of this.#subscriptions.values()) subscription.refuse(error);
       this.#requests.clear();
+      this.#authentication.end(error);
     }
+    if (this.state !== "open") this.#authentication.end();
     this.#report(reason);
   }
 
@@ -360,6 +416,6 @@ export class Connection extends EventTarget {
   }
 }
 
-function closed(reason: string): WidecastError {
+function closed(reason = "the connection is closed"): WidecastError {
   return new WidecastError("closed", reason);
 }

@@ -33,6 +33,8 @@ export interface Frame {
   offset?: number;
   epoch?: string;
   timestamp?: number;
+  /** In seconds since 1970. */
+  expires_at?: number;
   data?: Uint8Array;
   member?: MemberFrame;
   members?: MemberFrame[];

@@ -35,7 +35,7 @@ export interface OutboxOptions {
 }
 
 /** How many posts may be out without an answer. */
-const WINDOW = 256;
+export const WINDOW = 256;
 
 export class Outbox {
   readonly #options: OutboxOptions;

@@ -5,6 +5,7 @@ import { stream } from "./stream.js";
 import type { TransportType } from "./transport.js";
 import { websocket } from "./websocket.js";
 
+export { address } from "./transport.js";
 export type { Platform, Target, Transport, TransportName, TransportType } from "./transport.js";
 
 /** Every transport, the best first. */
