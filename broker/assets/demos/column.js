@@ -5,7 +5,7 @@ import { transports } from "./transports.js";
 export function column(element, quoted, signal) {
   const part = (name) => element.querySelector(`.${name}`);
   element.querySelector("div")?.remove();
-  element.append(find("column").content.cloneNode(true));
+  element.append(document.getElementById("column").content.cloneNode(true));
   const prices = [];
   const latencies = [];
   let count = 0;

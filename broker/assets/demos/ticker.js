@@ -25,9 +25,10 @@ async function take(steal) {
       start();
       return new Promise(() => {}); // until the page is closed, or another tab takes it
     });
-  } catch {
+  } catch (error) {
     clearTimeout(late);
     if (mine.signal.aborted) return;
+    if (error.name !== "AbortError") throw error;
     running.abort();
     take(false);
   }
