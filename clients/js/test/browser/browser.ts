@@ -9,11 +9,8 @@ export const FLAGS = [
   "--disable-component-update", "--disable-sync", "--js-flags=--expose-gc",
 ];
 
-/** What Playwright would turn off. */
-const KEPT = ["--disable-back-forward-cache"];
-
 export function startBrowser(flags: string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags], headless: true, ignoreDefaultArgs: KEPT });
+  return chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...flags], headless: true });
 }
 
 /** Opens a page; what goes wrong in it goes wrong here. */

@@ -1,0 +1,293 @@
+/** The hub between several tabs and one session, with a line of paper. */
+import { describe, expect, test } from "vitest";
+import { command, type Frame, readFrames } from "../src/frames.js";
+import { COMMAND_IDS, Hub } from "../src/hub.js";
+import type { Line, LineListener, LineState } from "../src/line.js";
+
+/** The way to the broker: what was sent, and what the broker says. */
+class PaperLine implements Line {
+  state: LineState = "connecting";
+  transport = "websocket" as const;
+  sent: Frame[] = [];
+  open(): void {}
+  suspend(): void {}
+  close(): void {}
+  check(): void {}
+  send(commands: Uint8Array<ArrayBuffer>[]): void {
+    this.sent.push(...commands.flatMap(readFrames));
+  }
+  /** What was sent since this was asked last. */
+  take(): Frame[] {
+    return this.sent.splice(0);
+  }
+}
+
+let tabs = 0;
+
+class Tab implements LineListener {
+  readonly first = ++tabs * COMMAND_IDS;
+  heard: Frame[] = [];
+  opens = 0;
+  #last = this.first;
+
+  constructor(readonly hub: Hub) {
+    hub.add(this);
+  }
+
+  opened(): void {
+    this.opens++;
+  }
+  changed(): void {}
+  frame(frame: Frame): void {
+    this.heard.push(frame);
+  }
+
+  /** Sends a command; returns its id. */
+  send(fields: Parameters<typeof command>[0]): number {
+    const id = ++this.#last;
+    this.hub.send(this, [command({ ...fields, id })]);
+    return id;
+  }
+  subscribe(fields: Parameters<typeof command>[0] = {}): number {
+    return this.send({ type: "subscribe", channel: "news", ...fields });
+  }
+  unsubscribe(): void {
+    this.hub.send(this, [command({ type: "unsubscribe", channel: "news" })]);
+  }
+  /** The offsets of the messages, and the cursors of answers and gaps, since this was asked last. */
+  take(): (number | string)[] {
+    return this.heard.splice(0).map(({ type, offset, cursor }) => (type === "message" ? offset! : `${type} ${cursor}`));
+  }
+}
+
+function setUp(count: number): { line: PaperLine; hub: Hub; all: Tab[] } {
+  const line = new PaperLine();
+  const hub = new Hub(() => line);
+  line.state = "open";
+  hub.opened({ type: "welcome" });
+  return { line, hub, all: Array.from({ length: count }, () => new Tab(hub)) };
+}
+
+const message = (offset: number, epoch = "e"): Frame => ({ type: "message", channel: "news", epoch, offset });
+const subscribed = (id: number, cursor: string, recovered = true): Frame => ({ type: "subscribed", id, channel: "news", cursor, recovered });
+const refused = (id: number): Frame => ({ type: "error", id, code: "internal", message: "", retryable: true });
+
+/** A tab that has joined the channel, alone, with messages up to an offset. */
+function joined(line: PaperLine, hub: Hub, tab: Tab, offset: number): void {
+  hub.frame(subscribed(tab.subscribe(), "e-0"));
+  for (let i = 1; i <= offset; i++) hub.frame(message(i));
+  tab.take();
+  line.take();
+}
+
+describe("joining", () => {
+  test("the first subscription goes to the broker, who asks for nothing older later is answered here", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    const id = one.subscribe({ cursor: "e-3", history: 2 });
+    expect(line.take()).toEqual([{ type: "subscribe", channel: "news", cursor: "e-3", history: 2, id }]);
+    hub.frame(subscribed(id, "e-3"));
+    hub.frame(message(4));
+    two.subscribe();
+    hub.frame(message(5));
+    expect(one.take()).toEqual(["subscribed e-3", 4, 5]);
+    expect(two.take()).toEqual(["subscribed e-4", 5]);
+    expect(line.take()).toEqual([]);
+  });
+
+  test("a second subscription waits while the first is on its way", () => {
+    const { line, hub, all } = setUp(3);
+    const [one, two, three] = all as [Tab, Tab, Tab];
+    const id = one.subscribe();
+    two.subscribe();
+    three.subscribe({ cursor: "e-7" });
+    expect(line.take().length).toBe(1);
+    hub.frame(subscribed(id, "e-9"));
+    expect([one.take(), two.take()]).toEqual([["subscribed e-9"], ["subscribed e-9"]]);
+    const [asked] = line.take();
+    expect(asked).toMatchObject({ cursor: "e-7" });
+    hub.frame(subscribed(asked!.id!, "e-7"));
+    for (const offset of [8, 9, 10]) hub.frame(message(offset));
+    expect([one.take(), two.take(), three.take()]).toEqual([[10], [10], ["subscribed e-7", 8, 9, 10]]);
+  });
+
+  test("when the first is refused the next one asks for itself", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    const id = one.subscribe();
+    const next = two.subscribe();
+    line.take();
+    hub.frame(refused(id));
+    expect(line.take()).toMatchObject([{ type: "subscribe", id: next }]);
+    expect(one.heard).toEqual([refused(id)]);
+    hub.frame(subscribed(next, "e-0"));
+    hub.frame(message(1));
+    expect([one.take().length, two.take()]).toEqual([1, ["subscribed e-0", 1]]);
+  });
+});
+
+describe("the past", () => {
+  test("is heard by who asks for it only, with what comes meanwhile", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    const id = two.subscribe({ cursor: "e-2" });
+    expect(line.take()).toMatchObject([{ type: "subscribe", cursor: "e-2" }]);
+    hub.frame(message(6));
+    hub.frame(subscribed(id, "e-2"));
+    for (let offset = 3; offset <= 7; offset++) hub.frame(message(offset));
+    expect(one.take()).toEqual([6, 7]);
+    expect(two.take()).toEqual(["subscribed e-2", 3, 4, 5, 6, 7]);
+  });
+
+  test("is heard as far back as the history goes", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    const id = two.subscribe({ history: 3 });
+    expect(line.take()).toMatchObject([{ history: 3 }]);
+    hub.frame(subscribed(id, "e-2"));
+    for (let offset = 3; offset <= 6; offset++) hub.frame(message(offset));
+    expect([one.take(), two.take()]).toEqual([[6], ["subscribed e-2", 3, 4, 5, 6]]);
+  });
+
+  test("of one tab does not end what another still has to hear", () => {
+    const { line, hub, all } = setUp(3);
+    const [one, two, three] = all as [Tab, Tab, Tab];
+    joined(line, hub, one, 9);
+    const id = two.subscribe({ cursor: "e-2" });
+    three.subscribe({ cursor: "e-5" });
+    line.take();
+    hub.frame(subscribed(id, "e-2"));
+    // The session is at 2 again, and comes past 5 by itself.
+    expect(line.take()).toEqual([]);
+    for (let offset = 3; offset <= 10; offset++) hub.frame(message(offset));
+    expect(one.take()).toEqual([10]);
+    expect(two.take()).toEqual(["subscribed e-2", 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(three.take()).toEqual(["subscribed e-5", 6, 7, 8, 9, 10]);
+  });
+
+  test("is not needed by a tab that is ahead of the session", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 3);
+    two.subscribe({ cursor: "e-5" });
+    for (let offset = 4; offset <= 6; offset++) hub.frame(message(offset));
+    expect(line.take()).toEqual([]);
+    expect([one.take(), two.take()]).toEqual([[4, 5, 6], ["subscribed e-5", 6]]);
+  });
+
+  test("that is lost puts no hole into what others hear", () => {
+    const { line, hub, all } = setUp(3);
+    const [one, two, three] = all as [Tab, Tab, Tab];
+    joined(line, hub, one, 5);
+    const id = two.subscribe({ cursor: "old-1" });
+    line.take();
+    // 6 and 7 were published while the session had left the channel to join it anew.
+    hub.frame(subscribed(id, "e-7", false));
+    expect([one.opens, two.opens, three.opens]).toEqual([2, 1, 1]);
+    expect(two.heard).toMatchObject([{ recovered: false }]);
+    const again = one.subscribe({ cursor: "e-5" });
+    expect(line.take()).toMatchObject([{ cursor: "e-5" }]);
+    hub.frame(message(8));
+    hub.frame(subscribed(again, "e-5"));
+    for (let offset = 6; offset <= 9; offset++) hub.frame(message(offset));
+    expect(one.take()).toEqual(["subscribed e-5", 6, 7, 8, 9]);
+    expect(two.take()).toEqual(["subscribed e-7", 8, 9]);
+  });
+
+  test("that is lost does not concern others who have heard everything", () => {
+    const { hub, line, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    hub.frame(subscribed(two.subscribe({ cursor: "old-1" }), "e-5", false));
+    hub.frame(message(6));
+    expect([one.opens, one.take(), two.take()]).toEqual([1, [6], ["subscribed e-5", 6]]);
+  });
+
+  test("that is refused costs the others nothing", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    const id = two.subscribe({ cursor: "e-1" });
+    line.take();
+    hub.frame(refused(id));
+    expect([one.opens, two.opens, two.heard]).toEqual([2, 1, [refused(id)]]);
+    const again = one.subscribe({ cursor: "e-5" });
+    hub.frame(subscribed(again, "e-5"));
+    hub.frame(message(6));
+    expect(one.take()).toEqual(["subscribed e-5", 6]);
+  });
+});
+
+describe("leaving", () => {
+  test("the channel is left by the last", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 1);
+    two.subscribe();
+    one.unsubscribe();
+    hub.frame(message(2));
+    expect([line.take(), one.take(), two.take()]).toEqual([[], [], ["subscribed e-1", 2]]);
+    hub.remove(two);
+    expect(line.take()).toEqual([{ type: "unsubscribe", channel: "news" }]);
+  });
+
+  test("while the channel is being joined, and coming back, is in order", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    const id = one.subscribe();
+    two.subscribe();
+    one.unsubscribe();
+    two.unsubscribe();
+    line.take();
+    hub.frame(subscribed(id, "e-4"));
+    expect(line.take()).toEqual([{ type: "unsubscribe", channel: "news" }]);
+    const again = two.subscribe();
+    expect(line.take()).toMatchObject([{ type: "subscribe", id: again }]);
+    hub.frame(subscribed(again, "e-6"));
+    hub.frame(message(7));
+    expect([one.take(), two.take()]).toEqual([[], ["subscribed e-6", 7]]);
+  });
+});
+
+test("answers go to who asked, what concerns the session to all", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  const ids = [one.send({ type: "publish", channel: "news", data: new Uint8Array([1]) }), two.send({ type: "history", channel: "news" })];
+  expect(line.take()).toMatchObject([{ type: "publish", id: ids[0] }, { type: "history", id: ids[1] }]);
+  for (const id of ids) hub.frame({ type: "published", id });
+  hub.frame({ type: "auth_required", reason: "" });
+  hub.frame({ type: "pong", id: 0 });
+  expect(one.heard).toEqual([{ type: "published", id: ids[0] }, { type: "auth_required", reason: "" }]);
+  expect(two.heard).toEqual([{ type: "published", id: ids[1] }, { type: "auth_required", reason: "" }]);
+});
+
+test("a gap is told to those who have not heard what is missing, and a new epoch begins for all", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  joined(line, hub, one, 3);
+  two.subscribe({ cursor: "e-6" });
+  hub.frame({ type: "gap", channel: "news", cursor: "e-5", recovered: false });
+  hub.frame(message(6));
+  hub.frame(message(1, "f"));
+  expect(one.take()).toEqual(["gap e-5", 6, 1]);
+  expect(two.take()).toEqual(["subscribed e-6", 1]);
+});
+
+test("a new session begins with nothing of the old one", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  joined(line, hub, one, 3);
+  line.state = "waiting";
+  one.send({ type: "publish", channel: "news", data: new Uint8Array([1]) });
+  expect(line.take()).toEqual([]);
+  line.state = "open";
+  hub.opened({ type: "welcome" });
+  expect([one.opens, two.opens]).toEqual([2, 2]);
+  const id = two.subscribe({ cursor: "e-1" });
+  expect(line.take()).toMatchObject([{ type: "subscribe", id, cursor: "e-1" }]);
+  hub.frame(subscribed(id, "e-1"));
+  hub.frame(message(2));
+  expect([one.take(), two.take()]).toEqual([[], ["subscribed e-1", 2]]);
+});
