@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { decode as peerDecode, encode as peerEncode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { encode, fromJson, Reader } from "../src/codec/index.js";
-import { codeOf, NAMES } from "../src/codec/extension.js";
+import { codeOf, NAMES } from "../src/codec/leaf.js";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const decode = (bytes: Uint8Array) => {

@@ -2,7 +2,7 @@
  * JSON frames as MessagePack, so that values have one reader. The tagged objects are those of the broker's
  * `protocol/src/value/mod.rs`; what only looks like one is an ordinary object.
  */
-import { codeOf } from "./extension.js";
+import { codeOf } from "./leaf.js";
 import { type Plain, Writer } from "./writer.js";
 
 /** The MessagePack of a parsed JSON text. */

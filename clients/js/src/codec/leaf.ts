@@ -2,7 +2,7 @@
  * The types whose values hold no other values: the body of their extension, and the value of a body. Types that a realm
  * lacks (`DOMPoint` in a worker of some browsers) throw there, as the native deserialization fails.
  */
-import { codeOf, Extension, NAMES } from "./extension.js";
+import { Extension } from "./extension.js";
 import { tagOf } from "./kind.js";
 import { bitmapOf, pixelsOf } from "./pixels.js";
 import type { Plain, Writer } from "./writer.js";
@@ -10,10 +10,7 @@ import type { Plain, Writer } from "./writer.js";
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- each type knows its own values and bodies
 
 /** The body of a value, if there is a value to send, and the value of a body; `type` is its constructor. */
-type Leaf = [body: ((value: Any, type: Any) => Plain) | undefined, revive: (body: Any, type: Any) => unknown];
-
-/** As it was at the start: a page may delete or replace what is in it, values are still of the browser's own types. */
-const realm: Any = Object.fromEntries(NAMES.map((name) => [name, (globalThis as Any)[name]]));
+type Leaf = [body?: ((value: Any, type: Any) => Plain) | undefined, revive?: (body: Any, type: Any) => unknown];
 
 /**
  * Writes a value that holds no other values.
@@ -26,7 +23,7 @@ export function writeLeaf(writer: Writer, value: object): void {
   const name = tag === "BigInt" ? "BigIntObject" : tag;
   let reason = "";
   try {
-    const body = Object.hasOwn(LEAVES, name) && LEAVES[name]![0];
+    const body = Object.hasOwn(TYPES, name) && TYPES[name]![0];
     if (body) return writer.extension(codeOf(name), body(value, realm[tag]));
   } catch (error) {
     reason = `: ${(error as Error).message}`;
@@ -37,7 +34,7 @@ export function writeLeaf(writer: Writer, value: object): void {
 /** The value of an extension. */
 export function reviveLeaf(code: number, body: unknown): unknown {
   const name = NAMES[code - 1]!;
-  return LEAVES[name]![1](body, realm[name]);
+  return TYPES[name]![1]!(body, realm[name]);
 }
 
 /** A view of the kind on the buffer of its own bytes, or on one that several share. */
@@ -81,7 +78,12 @@ const matrix: Leaf = [
   (numbers, type) => new type(numbers),
 ];
 
-const LEAVES: Record<string, Leaf> = {
+/**
+ * The MessagePack extensions for what structured clone knows and JSON does not, in the order of their codes, which begin with
+ * 1: the broker's table in `protocol/src/value/types.rs`, against which a test holds this one. Those that are only named are
+ * read and written where the values are that they hold.
+ */
+const TYPES: Record<string, Leaf> = {
   undefined: [undefined, () => undefined],
   Date: [
     (date: Date) => (Number.isNaN(date.getTime()) ? null : (writer) => writer.float(date.getTime())),
@@ -89,10 +91,16 @@ const LEAVES: Record<string, Leaf> = {
   ],
   BigInt: [undefined, BigInt],
   RegExp: [({ source, flags }: RegExp) => [source, flags], ([source, flags]) => new RegExp(source, flags)],
+  Map: [],
+  Set: [],
+  Error: [],
   Boolean: boxed,
   Number: boxed,
   String: boxed,
   BigIntObject: [(value, type) => String(type.prototype.valueOf.call(value)), (digits) => Object(BigInt(digits))],
+  SparseArray: [],
+  Graph: [],
+  Reference: [],
   ArrayBuffer: [(it) => (it.resizable ? [new Uint8Array(it), it.maxByteLength] : new Uint8Array(it)), buffer],
   TypedArray: [undefined, ([kind, ...rest]) => view(typedArray(kind), rest as [Uint8Array])],
   DataView: [undefined, (body) => view(DataView, body instanceof Uint8Array ? [body] : body)],
@@ -136,3 +144,11 @@ const LEAVES: Record<string, Leaf> = {
     },
   ],
 };
+
+export const NAMES = Object.keys(TYPES);
+
+/** The code of a name; 0 for none. */
+export const codeOf = (name: string): number => NAMES.indexOf(name) + 1;
+
+/** As it was at the start: a page may delete or replace what is in it, values are still of the browser's own types. */
+const realm: Any = Object.fromEntries(NAMES.map((name) => [name, (globalThis as Any)[name]]));
