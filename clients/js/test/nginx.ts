@@ -8,8 +8,8 @@ import { tmpdir, userInfo } from "node:os";
 /** Debian's is not in everybody's PATH. */
 const BINARY = process.env["NGINX"] ?? "/usr/sbin/nginx";
 
-/** What the inside of nginx's `http` block is when it listens on a port. */
-export type Http = (port: number) => string;
+/** What the inside of nginx's `http` block is when it listens on a port; files that it needs go into the directory. */
+export type Http = (port: number, directory: string) => string | Promise<string>;
 
 /** Passes everything on to the broker, with nginx's defaults but for what `location` says. */
 export const passTo = (broker: string, location = ""): Http => (port) => `
@@ -54,7 +54,7 @@ export class Nginx {
 
   static async start(http: Http): Promise<Nginx> {
     const nginx = new Nginx(await mkdtemp(`${tmpdir()}/widecast-nginx-`), await freePort());
-    await writeFile(`${nginx.directory}/nginx.conf`, config(http(nginx.port)));
+    await writeFile(`${nginx.directory}/nginx.conf`, config(await http(nginx.port, nginx.directory)));
     await nginx.start();
     return nginx;
   }
