@@ -23,10 +23,11 @@ const TARGET = { base: new URL("http://broker/"), sender: "", platform: {} } as 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function start(names: TransportName[], options: Partial<LinkOptions> = {}) {
+function start(names: TransportName[], options: Partial<LinkOptions> = {}, reasons: string[] = []) {
   const opened: Opened[] = [];
   const types = names.map((name): TransportType => ({
     name,
+    isLastResort: name === "jsonp",
     available: () => true,
     open(_, listener) {
       const one: Opened = {
@@ -38,7 +39,7 @@ function start(names: TransportName[], options: Partial<LinkOptions> = {}) {
     },
   }));
   const frames: Frame[] = [];
-  const link = new Link(types, TARGET, { ...OPTIONS, ...options }, { opened() {}, frame: (frame) => void frames.push(frame), changed() {} });
+  const link = new Link(types, TARGET, { ...OPTIONS, ...options }, { opened() {}, frame: (frame) => void frames.push(frame), changed: (reason) => void reasons.push(reason) });
   link.open();
   return { link, opened, names: () => opened.map(({ name }) => name), last: () => opened.at(-1)! };
 }
@@ -93,6 +94,23 @@ test("the transport that worked is the first one next time", () => {
   last().closed("cut");
   vi.advanceTimersByTime(1000);
   expect(names()).toEqual(["websocket", "sse", "sse"]);
+});
+
+test("the last resort is not, although it worked", () => {
+  const { names, last } = start(["websocket", "jsonp"]);
+  last().closed("refused");
+  last().welcome();
+  last().closed("cut");
+  vi.advanceTimersByTime(1000);
+  expect(names()).toEqual(["websocket", "jsonp", "websocket"]);
+});
+
+test("when nothing gets through, the reason is that of each", () => {
+  const reasons: string[] = [];
+  const { last } = start(["websocket", "poll"], {}, reasons);
+  last().closed("refused");
+  last().closed("no answer");
+  expect(reasons.at(-1)).toBe("no transport gets through to http://broker/: websocket: refused; poll: no answer;");
 });
 
 test("a better transport is tried more and more rarely, and taken when it is there", () => {
