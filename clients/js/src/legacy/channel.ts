@@ -36,7 +36,7 @@ export function setUp(channel: any, name: string, link: Connection): void {
   };
 
   channel.name = name;
-  channel.onmessage = channel.onstatus = channel.ongap = null;
+  channel.onmessage = null;
   channel.addEventListener = (type: string, handler: Handler) => {
     channel.removeEventListener(type, handler);
     handlers.push({ type: type, handler: handler });

@@ -164,7 +164,8 @@ function isNeeded(link: Connection): boolean {
 
 function open(link: Connection): void {
   clearTimeout(link.timer);
-  var names = link.options.transports.filter((name) => name in TRANSPORTS);
+  // A script says nothing of who asks for it: that the broker refuses opaque origins is not to be got around.
+  var names = link.options.transports.filter((name) => name in TRANSPORTS && (name !== "jsonp" || window.origin !== "null"));
   // Scripts are for where nothing else gets through, also when they were the last that did.
   if (link.favourite && link.favourite !== "jsonp") names = [link.favourite].concat(names.filter((name) => name !== link.favourite));
   to(link, "connecting", "");

@@ -64,7 +64,7 @@ function openStream(address: Address, listener: Listener): Transport {
       if (frame && frame.type === "welcome") courier.open(frame["session"]);
       listener.frames(frame ? [frame] : []);
     }
-    if (at > STREAM_LENGTH) listener.closed("the stream became long", 0);
+    if (at > STREAM_LENGTH) listener.closed("renewed", 0);
   };
   var done: Done = (error) => listener.closed(error || "the stream ended");
   var abort = requestText("GET", address("v1/stream", { session: "new" }), done, undefined, progress);

@@ -57,7 +57,7 @@ async function startFirefox(): Promise<EngineBrowser> {
 }
 
 /** What Firefox says of networks that fail, as if it were an error of the page. */
-const NETWORK = /^(Firefox can’t establish a connection|The connection to .* was interrupted|Cross-Origin .* did not succeed)/;
+const NETWORK = /^(Firefox can’t establish a connection|The connection to .* was interrupted|Cross-Origin .* did not succeed|Cross-Origin Request Blocked|Content-Security-Policy: The page’s settings blocked)/;
 
 function firefoxContext(own: FirefoxContext, closed: () => void): EngineContext {
   const context: EngineContext = {

@@ -198,6 +198,22 @@ test("what cannot be sent, or is too much, is refused at once", async () => {
   expect(errors).toEqual([...Array<string>(6).fill("DataCloneError"), "", "QuotaExceededError", "InvalidStateError"]);
 });
 
+test("a page without an origin of its own does not go by scripts", async () => {
+  const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/`);
+  const reason = await page.evaluate((url) => {
+    const script = `new Widecast.WidecastChannel("a").onstatus = function (event) {
+      if (event.detail.state !== "connecting") parent.postMessage(event.detail.state + " " + event.detail.reason, "*");
+    };`;
+    const frame = document.createElement("iframe");
+    frame.sandbox.add("allow-scripts");
+    frame.srcdoc = `<script src="${url}/client/widecast.legacy.js"></script><script>${script}</script>`;
+    const told = new Promise<string>((resolve) => addEventListener("message", ({ data }) => resolve(data as string)));
+    document.body.append(frame);
+    return told;
+  }, broker.url);
+  expect(reason).toMatch(/^waiting no transport gets through: stream: .*; poll: .*;$/);
+});
+
 test("an image ping is heard as a text", async () => {
   const [one, modern] = await Promise.all([old(broker.url), whole()]);
   await one.page.evaluate(() => (self.machine as never as OldPage).ping("news", "clicked é&="));
