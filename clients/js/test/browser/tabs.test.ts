@@ -1,6 +1,8 @@
 /** The tabs of a browser share one connection. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { type Broker, startBroker } from "../broker.js";
+import { Proxy } from "../proxy.js";
+import { openPage } from "./browser.js";
 import { type EngineBrowser, type EnginePage, startEngine } from "./engine.js";
 import { type Site, startSite } from "./site.js";
 import { events, figure, heard, join, openTabs, publish, sessions, SETTINGS, storm, until } from "./tabs.js";
@@ -118,4 +120,36 @@ test("a tab that closes its last channel keeps the others' subscriptions", async
 
 test.each(["local", "broker"] as const)("what tabs post all of them hear once, in %s order", async (order) => {
   await storm(broker, await tabs(4), { rate: 30, duration: 3000, order });
+});
+
+test("more tabs than a browser has connections for a server hear each other over event streams", async () => {
+  await storm(broker, await tabs(8, { transports: ["sse"] }), { rate: 10, duration: 3000, order: "broker" });
+});
+
+test("nothing is lost or doubled when their connection is cut", async () => {
+  const proxy = await Proxy.start(broker.url);
+  try {
+    const place = { site, broker: { ...broker, url: proxy.url } };
+    const all = await openTabs(await browser.newContext(), place, 3, { minDelay: 50, maxDelay: 200 });
+    const event = async (): Promise<void> => proxy.cut();
+    await storm(broker, all, { rate: 30, duration: 3000, order: "broker", event });
+  } finally {
+    proxy.close();
+  }
+});
+
+test("a tab that needs the connection no longer leaves it to the others", async () => {
+  const context = await browser.newContext();
+  const idle = await openPage(context, `http://localhost:${site.port}/tab.html`);
+  await idle.evaluate((broker) => self.begin(broker), broker.url);
+  const [other] = (await openTabs(context, { site, broker })) as [EnginePage];
+  await join(other, "news");
+  const opened = await figure(broker, "widecast_sessions_opened_total");
+  await idle.evaluate(() => self.leave("brief"));
+  await until("the other connects", async () => (await figure(broker, "widecast_sessions_opened_total")) > opened);
+  await sessions(broker, 1);
+  await broker.publish("news", "heard");
+  expect(await heard(other, "news", 1)).toEqual(["heard"]);
+  const names = await idle.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name!));
+  expect(names.filter((name) => name.startsWith("widecast "))).toHaveLength(1);
 });

@@ -126,6 +126,7 @@ declare global {
   /** What tab.js offers. */
   interface Window {
     start(url: string, options: object): void;
+    begin(broker: string): Promise<void>;
     line(): [state: string, transport: string];
     join(name: string, options: object, key: string): Promise<void>;
     leave(key: string): void;

@@ -4,7 +4,12 @@ let connection;
 const channels = {};
 
 self.start = (url, options = {}) => void (connection = connect(url, options));
-self.stop = () => connection.close();
+/** Opens a channel whose connection ends with it. */
+self.begin = async (broker) => {
+  const channel = new WidecastChannel("brief", { broker });
+  channels.brief = { channel };
+  await channel.ready;
+};
 self.line = () => [connection.state, connection.transport];
 
 /** Opens a channel, and waits until it hears everything. */
