@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 const inBrowsers = { testTimeout: 60_000, hookTimeout: 60_000, expect: { poll: { timeout: 20_000 } } };
 
 /** Those of `test/browser` that run in every engine; the others need what only Chromium's driver can do. */
-const ANY_ENGINE = ["semantics", "network", "reconnect", "bridge", "gzip", "jsonp", "legacy", "tabs"];
+const ANY_ENGINE = ["semantics", "replaced", "network", "reconnect", "bridge", "gzip", "jsonp", "legacy", "tabs"];
 
 export default defineConfig({
   test: {

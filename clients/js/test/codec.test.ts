@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { decode as peerDecode, encode as peerEncode } from "@msgpack/msgpack";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { encode, fromJson, Reader } from "../src/codec/index.js";
 import { codeOf, NAMES } from "../src/codec/leaf.js";
 
@@ -228,6 +228,17 @@ describe("structured clone", () => {
     expect([name, type, lastModified, await copy.blobs[1].text()]).toEqual(["a.txt", "text/plain", 5, "abc"]);
     expect(copy.after).toBe(1);
     expect(encode(1).ready).toBeUndefined();
+  });
+
+  test("a page that has taken Blob away still gets one", async () => {
+    const { bytes, ready } = encode(new Blob(["abc"]));
+    await ready;
+    vi.stubGlobal("Blob", undefined);
+    try {
+      expect(await (decode(bytes) as Blob).text()).toBe("abc");
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   test("what cannot travel is a DataCloneError", () => {
