@@ -145,6 +145,14 @@ test.each<[string, Record<string, Manner>, string]>([
   expect(await one.heard(5)).toEqual(posts("modern", 5));
 });
 
+test("a stream that became long is renewed without a loss", async () => {
+  const [one, modern] = await Promise.all([old(broker.url, { transports: ["stream"] }), whole()]);
+  await modern.post("modern", 60, { padding: 50_000, every: 20 });
+  expect(await one.heard(60)).toEqual(posts("modern", 60));
+  expect(await one.status()).toMatchObject({ gaps: 0, transport: "stream" });
+  expect((await one.states()).map(({ reason }) => reason)).toContain("renewed");
+});
+
 test("a connection that falls silent is given up, and taken up again without loss", async () => {
   await broker.kill();
   broker = await startBroker({ settings: { WIDECAST_HEARTBEAT_INTERVAL_MS: "500" } });
