@@ -219,7 +219,7 @@ export class Connection extends EventTarget {
   /** Publishes a message by a request of its own, at once. */
   async upload(channel: string, id: string, body: unknown, options: UploadOptions): Promise<Receipt> {
     // What is too large is not even copied, if that can be seen.
-    this.#checkSize((body as Blob | null)?.size as number);
+    if (body instanceof Blob) this.#checkSize(body.size);
     const encoded = compress(encodeUpload(body), this.#options.compress);
     this.#checkSize(encoded.size);
     await encoded.ready;

@@ -78,6 +78,8 @@ test("what is too large is not sent, or refused by the broker", async () => {
   const large = new Blob(["x".repeat(1_000_001)]);
   await expect(one.upload(large)).rejects.toMatchObject({ name: "WidecastError", code: "message_too_large", message: /broker takes 1000000/ });
   await expect(one.upload({ large })).rejects.toMatchObject({ code: "message_too_large" });
+  // Only a Blob's size is its bytes.
+  await expect(one.upload({ size: 1_000_001 })).resolves.toMatchObject({ offset: 1 });
   // Before it has met the broker, a client does not know.
   const early = new WidecastChannel("early", { broker: machine(broker.url, { WebSocket: undefined, transports: ["websocket"] }) });
   opened.push(early);
