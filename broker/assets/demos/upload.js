@@ -5,7 +5,6 @@ import { Transfer } from "./transfer.js";
 const PART = 256 * 1024;
 const MOST = 16 * 1024 * 1024; // the demos' channels remember more than that: a slow receiver resumes and misses nothing
 const channel = new WidecastChannel("demos:files");
-const own = new Set();
 
 async function send(file) {
   const id = `${Date.now()}-${Math.random()}`;
@@ -13,13 +12,12 @@ async function send(file) {
   const transfer = new Transfer(file, "sending", () => stop.abort());
   const { name, type, size } = file;
   if (size > MOST) return transfer.end("large");
-  own.add(id);
   const count = Math.ceil(size / PART) || 1;
   try {
     for (let index = 0; index < count; index++) {
       const part = file.slice(index * PART, (index + 1) * PART);
       const onprogress = ({ loaded, total }) => transfer.progress((index + loaded / total) / count);
-      await upload({ id, index, count, name, type, size, part }, { onprogress, signal: stop.signal });
+      await channel.upload({ id, index, count, name, type, size, part }, { onprogress, signal: stop.signal });
     }
     transfer.end("sent", file);
   } catch {
@@ -28,26 +26,10 @@ async function send(file) {
   }
 }
 
-// A form with a file in it is a message like any other; XMLHttpRequest tells how much of it has left.
-function upload(fields, { onprogress, signal }) {
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) form.append(name, value);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/channels/demos:files/messages");
-    request.upload.onprogress = onprogress;
-    request.onload = () => (request.status === 200 ? resolve() : reject(new Error(request.responseText)));
-    request.onerror = request.onabort = reject;
-    signal.onabort = () => request.abort();
-    request.send(form);
-  });
-}
-
 // Files on their way to here: id → transfer and parts. The parts of a sender come in their order.
 const coming = new Map();
 channel.onmessage = ({ data: { id, index, count, name, type, size, part, cancelled } }) => {
-  if (own.has(id)) return;
-  if (Number(index) === 0) coming.set(id, { transfer: new Transfer({ name, size }, "receiving"), parts: [] });
+  if (index === 0) coming.set(id, { transfer: new Transfer({ name, size }, "receiving"), parts: [] });
   if (!coming.has(id)) return; // came in the middle of it
   const { transfer, parts } = coming.get(id);
   if (!cancelled) transfer.progress(parts.push(part) / count);

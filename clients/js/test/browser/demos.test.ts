@@ -237,6 +237,7 @@ describe("files", () => {
   const state = (page: Page, name: string): Promise<string[]> =>
     page.locator(".transfer", { hasText: name }).evaluateAll((all) => all.map((line) => (line as HTMLElement).dataset["state"]!));
   const opened = async (): Promise<[Page, Page]> => {
+    await subscribers("demos:files", 0); // those of the test before have left
     const pages = await Promise.all([open("upload.html"), open("upload.html", { locale: "zh-CN" })]);
     for (const page of pages) await page.locator("#status[data-state=open]").waitFor();
     await subscribers("demos:files", 2);
