@@ -9,7 +9,7 @@ use super::static_asset::{StaticAsset, static_asset};
 use crate::http::Problem;
 
 /// Every file that is served.
-const ASSETS: &[StaticAsset] = &[
+static ASSETS: [StaticAsset; 8] = [
     static_asset!("client", "widecast.js"),
     static_asset!("client", "widecast.js.map"),
     static_asset!("client", "widecast.iife.js"),
@@ -31,7 +31,7 @@ pub(super) async fn client_asset(
     request: HttpRequest,
     file: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let asset = StaticAsset::find(ASSETS, &file, &request)?;
+    let asset = StaticAsset::find(&ASSETS, &file, &request)?;
     Ok(asset.answer(&request, &HEADERS))
 }
 
@@ -39,13 +39,15 @@ pub(super) async fn client_asset(
 mod tests {
     use super::*;
     use crate::api::testing::{Broker, header};
-    use actix_web::http::header::IF_NONE_MATCH;
+    use actix_web::http::header::{ACCEPT_ENCODING, IF_NONE_MATCH};
     use actix_web::test::{TestRequest, read_body};
+    use flate2::read::GzDecoder;
+    use std::io::Read;
 
     #[actix_web::test]
     async fn the_client_is_served_as_it_was_built() {
         let broker = Broker::new();
-        for asset in ASSETS {
+        for asset in &ASSETS {
             let path = format!("/client/{}", asset.name);
             let response = broker.call(TestRequest::get().uri(&path)).await;
             assert_eq!(response.status(), 200);
@@ -61,6 +63,38 @@ mod tests {
             assert_eq!(response.status(), 304);
             assert_eq!(header(&response, "etag"), tag);
             assert!(read_body(response).await.is_empty());
+        }
+    }
+
+    #[actix_web::test]
+    async fn who_takes_gzip_gets_it() {
+        let broker = Broker::new();
+        let get = |accepted: &'static str| {
+            TestRequest::get()
+                .uri("/client/widecast.js")
+                .insert_header((ACCEPT_ENCODING, accepted))
+        };
+        let asset = &ASSETS[0];
+        for accepted in ["gzip", "gzip, deflate, br, zstd", "br;q=1.0, gzip;q=0.5"] {
+            let response = broker.call(get(accepted)).await;
+            assert_eq!(header(&response, "content-encoding"), "gzip", "{accepted}");
+            assert!(header(&response, "vary").contains("Accept-Encoding"));
+            let tag = header(&response, "etag").to_owned();
+            let body = read_body(response).await;
+            assert!(body.len() < asset.bytes.len() / 2);
+            let mut plain = Vec::new();
+            GzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+            assert_eq!(plain, asset.bytes);
+            let again = get(accepted).insert_header((IF_NONE_MATCH, tag));
+            assert_eq!(broker.call(again).await.status(), 304);
+        }
+        for accepted in ["identity", "br", "gzip;q=0", ""] {
+            let response = broker.call(get(accepted)).await;
+            assert!(
+                !response.headers().contains_key("content-encoding"),
+                "{accepted}"
+            );
+            assert_eq!(read_body(response).await, asset.bytes, "{accepted}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::http::Problem;
 use crate::session::Services;
 
 /// Every file that is served.
-const ASSETS: &[StaticAsset] = &[
+static ASSETS: [StaticAsset; 28] = [
     static_asset!("demos", "index.html"),
     static_asset!("demos", "index.js"),
     static_asset!("demos", "chat.html"),
@@ -85,7 +85,7 @@ pub(super) async fn demo(
     _: Served,
 ) -> Result<HttpResponse, Problem> {
     let name = if file.is_empty() { "index.html" } else { &file };
-    let asset = StaticAsset::find(ASSETS, name, &request)?;
+    let asset = StaticAsset::find(&ASSETS, name, &request)?;
     let policy = policy(name, &request);
     let headers = [
         // The tag is asked for each time: what is shown is what this broker has.
@@ -142,7 +142,7 @@ mod tests {
     #[actix_web::test]
     async fn every_file_is_served_with_a_policy_and_a_tag() {
         let broker = Broker::new();
-        for asset in ASSETS {
+        for asset in &ASSETS {
             let path = format!("/demos/{}", asset.name);
             let response = broker.call(get(&path)).await;
             assert_eq!(response.status(), 200);

@@ -1,15 +1,20 @@
 //! Files that are part of the binary: the browser client and the demos.
 //!
 //! Their names do not change with the version, so every answer has a tag by which a browser asks later whether its copy is
-//! still the same.
+//! still the same. Whoever takes gzip gets it: a file is compressed once, when it is first asked for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
+use std::sync::OnceLock;
 
 use actix_web::http::header::{
-    ETAG, EntityTag, Header, IF_NONE_MATCH, IfNoneMatch, X_CONTENT_TYPE_OPTIONS,
+    AcceptEncoding, CONTENT_ENCODING, ETAG, Encoding, EntityTag, Header, IF_NONE_MATCH,
+    IfNoneMatch, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::bufread::GzEncoder;
 
 use crate::http::Problem;
 
@@ -17,6 +22,7 @@ use crate::http::Problem;
 pub(super) struct StaticAsset {
     pub(super) name: &'static str,
     pub(super) bytes: &'static [u8],
+    pub(super) gzip: OnceLock<Bytes>,
 }
 
 /// The file of a folder of `broker/assets/`.
@@ -25,6 +31,7 @@ macro_rules! static_asset {
         $crate::api::static_asset::StaticAsset {
             name: $name,
             bytes: include_bytes!(concat!("../../assets/", $folder, "/", $name)),
+            gzip: std::sync::OnceLock::new(),
         }
     };
 }
@@ -50,7 +57,8 @@ impl StaticAsset {
         request: &HttpRequest,
         headers: &[(&'static str, &str)],
     ) -> HttpResponse {
-        let tag = self.tag();
+        let gzip = accepts_gzip(request).then(|| self.gzip()).flatten();
+        let tag = self.tag(if gzip.is_some() { "-gzip" } else { "" });
         let is_known = knows(request, &tag);
         let mut response = if is_known {
             HttpResponse::NotModified()
@@ -58,6 +66,7 @@ impl StaticAsset {
             HttpResponse::Ok()
         };
         response.insert_header((ETAG, tag));
+        response.append_header((VARY, "Accept-Encoding"));
         response.insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));
         for &header in headers {
             response.insert_header(header);
@@ -65,8 +74,13 @@ impl StaticAsset {
         if is_known {
             return response.finish();
         }
-        let body = Bytes::from_static(self.bytes);
-        response.content_type(self.content_type()).body(body)
+        response.content_type(self.content_type());
+        match gzip {
+            Some(gzip) => response
+                .insert_header((CONTENT_ENCODING, "gzip"))
+                .body(gzip.clone()),
+            None => response.body(Bytes::from_static(self.bytes)),
+        }
     }
 
     pub(super) fn content_type(&self) -> &'static str {
@@ -80,11 +94,31 @@ impl StaticAsset {
         }
     }
 
-    fn tag(&self) -> EntityTag {
+    /// The same in fewer bytes; none if it could not be compressed.
+    fn gzip(&self) -> Option<&Bytes> {
+        let gzip = self.gzip.get_or_init(|| {
+            let mut gzip = Vec::new();
+            match GzEncoder::new(self.bytes, Compression::best()).read_to_end(&mut gzip) {
+                Ok(_) => gzip.into(),
+                Err(_) => Bytes::new(),
+            }
+        });
+        (!gzip.is_empty()).then_some(gzip)
+    }
+
+    /// Of the file in one of its forms: a strong tag is for the very same bytes (RFC 9110, section 8.8.3).
+    fn tag(&self, form: &str) -> EntityTag {
         let mut hasher = DefaultHasher::new();
         self.bytes.hash(&mut hasher);
-        EntityTag::new_strong(format!("{:016x}", hasher.finish()))
+        EntityTag::new_strong(format!("{:016x}{form}", hasher.finish()))
     }
+}
+
+/// Whether the client would rather have gzip ([RFC 9110, section 12.5.3](https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3)).
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let forms = [Encoding::gzip(), Encoding::identity()];
+    let accepted = AcceptEncoding::parse(request).ok();
+    accepted.and_then(|accepted| accepted.negotiate(forms.iter())) == Some(Encoding::gzip())
 }
 
 /// Whether the client has the very same file already.
