@@ -82,7 +82,7 @@ export class Connection extends EventTarget {
   #batchTimer: ReturnType<typeof setTimeout> | undefined;
   /** How many bytes were posted since something was sent. */
   #batchedBytes = 0;
-  /** The largest message that the broker takes, as it has said. */
+  /** The largest message that the broker takes, as it has said. @internal */
   messageBytes = Infinity;
   /** What keeps the connection open besides its channels. */
   #held = false;
@@ -144,14 +144,14 @@ export class Connection extends EventTarget {
     return this.#outbox.size;
   }
 
-  /** Keeps the connection open although no channel needs it. */
+  /** Keeps the connection open although no channel needs it. @internal */
   hold(): this {
     this.#held = true;
     this.#wake();
     return this;
   }
 
-  /** One that is not shared with other tabs, with the same options: to be present in, which each tab is by itself. */
+  /** One that is not shared with other tabs, with the same options: to be present in, which each tab is by itself. @internal */
   unshared(): Connection {
     if (!(this.#line instanceof TabLine)) return this;
     if (!this.#own || this.#own.state === "closed") this.#own = new Connection(this.broker, { ...this.#options, share: false });
@@ -175,7 +175,7 @@ export class Connection extends EventTarget {
     return proved;
   }
 
-  /** Lets a listener hear a channel. */
+  /** Lets a listener hear a channel. @internal */
   join(channel: string, listener: ChannelListener, wish: Wish): void {
     let subscription = this.#subscriptions.get(channel);
     const isNew = !subscription;
@@ -188,6 +188,7 @@ export class Connection extends EventTarget {
     this.#wake();
   }
 
+  /** @internal */
   leave(channel: string, listener: ChannelListener): void {
     const subscription = this.#subscriptions.get(channel);
     if (!subscription?.listeners.delete(listener) || subscription.listeners.size) return;
@@ -200,12 +201,14 @@ export class Connection extends EventTarget {
    * Makes sure that a message can wait.
    *
    * @throws QuotaExceededError when too many do.
+   *
+   * @internal
    */
   checkRoom(encoded: Encoded): void {
     this.#outbox.check(encoded.size);
   }
 
-  /** Publishes a message as soon as the broker can be reached. */
+  /** Publishes a message as soon as the broker can be reached. @internal */
   publish(channel: string, message: { id: string; event?: string | undefined; encoded: Encoded }): Promise<Receipt> {
     return new Promise((resolve, reject) => {
       if (this.state === "closed") return reject(closed());
@@ -216,7 +219,7 @@ export class Connection extends EventTarget {
     });
   }
 
-  /** Publishes a message by a request of its own, at once. */
+  /** Publishes a message by a request of its own, at once. @internal */
   async upload(channel: string, id: string, body: unknown, options: UploadOptions): Promise<Receipt> {
     // What is too large is not even copied, if that can be seen.
     if (body instanceof Blob) this.#checkSize(body.size);
@@ -237,7 +240,7 @@ export class Connection extends EventTarget {
     throw new WidecastError("message_too_large", `the message has ${bytes} bytes, ${this.transport} carries ${this.messageBytes}`);
   }
 
-  /** Sends a command and waits for its answer, over reconnects. */
+  /** Sends a command and waits for its answer, over reconnects. @internal */
   request(fields: Parameters<typeof command>[0]): Promise<Frame> {
     return new Promise((resolve, reject) => {
       if (this.state === "closed") return reject(closed());
