@@ -44,7 +44,7 @@ static ASSETS: [StaticAsset; 28] = [
 ];
 
 /// What a page may load and do: nothing from elsewhere, no inline scripts or styles.
-const POLICY: &str = "default-src 'self'; img-src 'self' blob:; media-src blob:; object-src 'none'; base-uri 'none'; \
+const POLICY: &str = "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; \
     form-action 'none'";
 
 /// The page in the frame of the demo of the bridge: it may connect to nobody, but frame the bridge.
@@ -69,14 +69,13 @@ impl FromRequest for Served {
     }
 }
 
-/// `GET /`: to the demos, for whoever types the address of a new broker into a browser.
-pub(super) async fn start(_: Served) -> HttpResponse {
-    see("/demos/")
-}
-
-/// `GET /demos`: the pages name each other relative to the folder.
-pub(super) async fn demos_folder(_: Served) -> HttpResponse {
-    see("/demos/")
+/// `GET /`, for whoever types the address of a new broker into a browser, and `GET /demos`: the pages name each other
+/// relative to the folder.
+pub(super) async fn to_demos(_: Served) -> HttpResponse {
+    HttpResponse::Found()
+        .insert_header((LOCATION, "/demos/"))
+        .insert_header(("Cache-Control", "no-store"))
+        .finish()
 }
 
 pub(super) async fn demo(
@@ -93,13 +92,6 @@ pub(super) async fn demo(
         (CONTENT_SECURITY_POLICY.as_str(), policy.as_str()),
     ];
     Ok(asset.answer(&request, &headers))
-}
-
-fn see(path: &'static str) -> HttpResponse {
-    HttpResponse::Found()
-        .insert_header((LOCATION, path))
-        .insert_header(("Cache-Control", "no-store"))
-        .finish()
 }
 
 fn policy(name: &str, request: &HttpRequest) -> String {

@@ -7,7 +7,7 @@ use super::bridge::bridge;
 use super::channel::channel;
 use super::channels::channels;
 use super::client_assets::client_asset;
-use super::demos::{demo, demos_folder, start};
+use super::demos::{demo, to_demos};
 use super::history::history;
 use super::image_ping::publish_by_image;
 use super::presence::presence;
@@ -40,9 +40,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
     Endpoint::at("/client/{file}")
         .get(client_asset)
         .mount(config);
-    Endpoint::at("/demos").get(demos_folder).mount(config);
+    Endpoint::at("/demos").get(to_demos).mount(config);
     Endpoint::at("/demos/{file:[^/]*}").get(demo).mount(config);
-    Endpoint::at("/").get(start).mount(config);
+    Endpoint::at("/").get(to_demos).mount(config);
     Endpoint::at("/bridge.html").get(bridge).mount(config);
     config.default_service(web::to(not_found));
 }
