@@ -90,6 +90,8 @@ export class Hub implements LineListener {
 
   frame(frame: Frame): void {
     const { id, channel } = frame;
+    // Who is asked who it is joins all its channels anew.
+    if (frame.type === "auth_required") this.#streams.clear();
     const joined = this.#joining.get(id!);
     const stream = this.#streams.get(channel!);
     if (joined) joined(frame);

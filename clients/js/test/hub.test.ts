@@ -291,3 +291,16 @@ test("a new session begins with nothing of the old one", () => {
   hub.frame(message(2));
   expect([one.take(), two.take()]).toEqual([[], ["subscribed e-1", 2]]);
 });
+
+test("when the broker asks who it is, all are told, and channels are joined anew at the broker", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  joined(line, hub, one, 2);
+  hub.frame({ type: "auth_required", reason: "expired" });
+  expect(all.map((tab) => tab.heard.splice(0).map(({ type }) => type))).toEqual([["auth_required"], ["auth_required"]]);
+  const id = one.subscribe({ cursor: "e-2" });
+  expect(line.take()).toEqual([{ type: "subscribe", channel: "news", cursor: "e-2", id }]);
+  hub.frame(subscribed(id, "e-2"));
+  hub.frame(message(3));
+  expect([one.take(), two.take()]).toEqual([["subscribed e-2", 3], []]);
+});
