@@ -83,7 +83,8 @@ impl Page {
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         let host = host(request.request());
-        let Some(header) = request.headers().get(header::ORIGIN) else {
+        let origin = request.headers().get(header::ORIGIN);
+        let Some(header) = origin.filter(|_| !is_visit(request)) else {
             check_name(&services.config.server, host, request.path())?;
             return Ok(None);
         };
@@ -141,6 +142,13 @@ impl Page {
             HeaderValue::from_static(EXPOSED),
         );
     }
+}
+
+/// Whether somebody goes to a page, or frames it, which reads nothing for the page that leads there. Most browsers send no origin then;
+/// Firefox does, and `null` from pages with a `Referrer-Policy`.
+fn is_visit(request: &ServiceRequest) -> bool {
+    let mode = request.headers().get("sec-fetch-mode");
+    request.method() == Method::GET && mode.is_some_and(|mode| mode == "navigate")
 }
 
 /// Refuses who does not say from which page and calls the broker by a name that may be a foreign page's own.
@@ -291,6 +299,20 @@ mod tests {
         let request = get("/channels/news", "other.example")
             .insert_header(("origin", "https://push.example"));
         assert_eq!(proxied.call(request).await.status(), 200);
+    }
+
+    #[actix_web::test]
+    async fn whoever_visits_a_page_needs_no_origin() {
+        let broker = Broker::new();
+        let visit = |request: TestRequest, mode: &'static str| {
+            let request = request.insert_header(("origin", "null"));
+            request.insert_header(("sec-fetch-mode", mode))
+        };
+        let bridge = || TestRequest::get().uri("/bridge.html");
+        assert_eq!(broker.call(visit(bridge(), "navigate")).await.status(), 200);
+        assert_eq!(broker.call(visit(bridge(), "cors")).await.status(), 403);
+        let form = TestRequest::post().uri("/channels/news/messages");
+        assert_eq!(broker.call(visit(form, "navigate")).await.status(), 403);
     }
 
     #[actix_web::test]
