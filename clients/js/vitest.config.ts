@@ -10,7 +10,7 @@ export default defineConfig({
     // What runs in browsers waits more than it works.
     maxWorkers: 2,
     projects: [
-      { test: { name: "node", include: ["test/*.test.ts"] } },
+      { test: { name: "node", include: ["test/*.test.ts"], testTimeout: 30_000, hookTimeout: 30_000 } },
       { test: { name: "browser", include: ["test/browser/*.test.ts"], ...inBrowsers } },
       { test: { name: "firefox", include: ANY_ENGINE.map((name) => `test/browser/${name}.test.ts`), env: { ENGINE: "firefox" }, ...inBrowsers } },
     ],
