@@ -1,29 +1,18 @@
 /** The bridge at work, in any browser. */
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { type Broker, startBroker } from "../broker.js";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { startBroker } from "../broker.js";
 import { Proxy } from "../proxy.js";
 import { confined, frames, hears, listen, OPTIONS, post, subscribers } from "./bridged.js";
-import { type EngineBrowser, type EngineContext, startEngine } from "./engine.js";
+import type { EngineContext } from "./engine.js";
 import { type Machine, machineOf, startMachine, TRANSPORTS } from "./machine.js";
-import { type Site, startSite } from "./site.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
-let broker: Broker;
-let site: Site;
-let browser: EngineBrowser;
 let context: EngineContext;
 const opened: { close(): void }[] = [];
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
+setStage();
 beforeEach(async () => void (context = await browser.newContext()));
 afterEach(async () => {
   opened.splice(0).forEach((each) => each.close());
-  for (const context of browser.contexts()) await context.close();
 });
 
 test.each(TRANSPORTS)("all kinds of values travel through the bridge over %s", async (transport) => {

@@ -1,28 +1,14 @@
 /** Pages that can load nothing but scripts, as a Content-Security-Policy has it. */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import type { WidecastChannel } from "../../src/channel.js";
-import { type Broker, startBroker } from "../broker.js";
+import { startBroker } from "../broker.js";
 import { openPage } from "./browser.js";
-import { type EngineBrowser, startEngine } from "./engine.js";
 import { type Machine, machineOf, posts, startMachine } from "./machine.js";
-import { type Site, startSite } from "./site.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
 const SCRIPTS_ONLY = encodeURIComponent(JSON.stringify({ "content-security-policy": "connect-src 'none'" }));
 
-let broker: Broker;
-let site: Site;
-let browser: EngineBrowser;
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+setStage();
 
 async function restricted(broker: string, options: object = {}): Promise<Machine> {
   const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/machine.html?headers=${SCRIPTS_ONLY}`);

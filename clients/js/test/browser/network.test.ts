@@ -1,25 +1,11 @@
 /** Two browsers, as two machines have them: everything goes through the broker. */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Broker, startBroker } from "../broker.js";
+import { expect, test } from "vitest";
 import { openPage } from "./browser.js";
-import { type EngineBrowser, type EngineContext, startEngine } from "./engine.js";
+import type { EngineBrowser, EngineContext } from "./engine.js";
 import { posts, startMachine, TRANSPORTS } from "./machine.js";
-import { type Site, startSite } from "./site.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
-let broker: Broker;
-let site: Site;
-let browser: EngineBrowser;
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+setStage();
 
 const machine = (options: object = {}, where: EngineBrowser | EngineContext = browser) => startMachine(where, site, broker.url, options);
 

@@ -1,24 +1,10 @@
 /** The semantics of BroadcastChannel in a browser, once of the native object and once of ours. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Broker, startBroker } from "../broker.js";
+import { describe, expect, test } from "vitest";
 import { openPage } from "./browser.js";
-import { type EngineBrowser, type EnginePage, startEngine } from "./engine.js";
-import { type Site, startSite } from "./site.js";
+import type { EnginePage } from "./engine.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
-let broker: Broker;
-let site: Site;
-let browser: EngineBrowser;
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startEngine()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+setStage();
 
 /** Where a test runs, as a script that puts the BroadcastChannel to test at `self.Channel`. */
 const KINDS = ["native", "ours", "ours without a broker", "the script"] as const;

@@ -1,27 +1,14 @@
 /** The tabs of a browser share one connection. */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Broker, startBroker } from "../broker.js";
+import { afterEach, expect, test } from "vitest";
 import { Proxy } from "../proxy.js";
 import { openPage } from "./browser.js";
-import { type EngineBrowser, type EnginePage, startEngine } from "./engine.js";
-import { type Site, startSite } from "./site.js";
+import type { EnginePage } from "./engine.js";
+import { broker, browser, setStage, site } from "./stage.js";
 import { events, figure, heard, join, openTabs, publish, sessions, SETTINGS, storm, until } from "./tabs.js";
 
-let broker: Broker;
-let site: Site;
-let browser: EngineBrowser;
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker({ settings: SETTINGS }), startSite(), startEngine()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  await sessions(broker, 0);
-});
+// Runs after what the stage does, which comes later: the last hook is the first to run.
+afterEach(() => sessions(broker, 0));
+setStage({ settings: SETTINGS });
 
 /** The tabs of a browser. */
 const tabs = async (count: number, options: object = {}): Promise<EnginePage[]> =>
