@@ -8,8 +8,11 @@ source.onerror = () => (find("status").dataset.state = source.readyState === Eve
 
 // A message that was published with ?event=NAME is an event of this name.
 let heardAt = 0;
+let told = "";
+let patience = 0;
 source.addEventListener("time", (event) => {
   heardAt = Date.now();
+  if (event.data !== told) patience = 1500 + 2000 * Math.random(); // somebody else tells it
   find("clock").textContent = new Date(Number(event.data)).toTimeString().slice(0, 8);
   wire(event);
 });
@@ -35,9 +38,13 @@ find("form").addEventListener("submit", (event) => {
 find("dismiss").addEventListener("click", () => (find("alarm").hidden = true));
 
 // Somebody has to tell the time: of all tabs of this browser the one that gets the lock, unless another browser does it.
+// When two do, both stop, and who has less patience goes on.
 navigator.locks?.request("demos:time", () => new Promise(() => {
   setInterval(() => {
-    if (Date.now() - heardAt > 900) publish("time", String(Date.now())).catch(() => {}); // no network: the next second
+    if (Date.now() - heardAt < patience) return;
+    patience = 500;
+    told = String(Date.now());
+    publish("time", told).catch(() => {}); // no network: the next second
   }, 1000);
 }));
 
