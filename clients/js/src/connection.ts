@@ -76,8 +76,9 @@ export class Connection extends EventTarget {
   /** The subscriptions that were asked for on this connection and not answered yet. */
   readonly #joining = new Map<number, Subscription>();
   readonly #stopWatching: () => void;
-  /** Ids begin at random, and so do not meet those of other tabs on a shared connection. */
-  #lastCommand = Math.floor(Math.random() * 2 ** 31) * COMMAND_IDS;
+  /** Ids are from a range at random, in which none of another tab on a shared connection is; they never leave it. */
+  readonly #firstCommand = Math.ceil(Math.random() * 2 ** 30) * COMMAND_IDS;
+  #lastCommand = 0;
   #flushing = false;
   #batchTimer: ReturnType<typeof setTimeout> | undefined;
   /** How many bytes were posted since something was sent. */
@@ -115,7 +116,7 @@ export class Connection extends EventTarget {
     const name = ["widecast", broker, names, !!bridge, scope].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, listener) : dial(listener);
     this.#authentication = new Authentication(this.#options, {
-      nextCommand: () => ++this.#lastCommand,
+      nextCommand: () => this.#nextCommand(),
       send: (commands) => this.#send(commands),
       admitted: () => this.#takeUp(),
       denied: (error, reason) => {
@@ -244,7 +245,7 @@ export class Connection extends EventTarget {
   request(fields: Parameters<typeof command>[0]): Promise<Frame> {
     return new Promise((resolve, reject) => {
       if (this.state === "closed") return reject(closed());
-      const id = ++this.#lastCommand;
+      const id = this.#nextCommand();
       const request = { bytes: command({ ...fields, id }), resolve, reject };
       this.#requests.set(id, request);
       if (this.#isAdmitted) this.#send([request.bytes]);
@@ -298,10 +299,15 @@ export class Connection extends EventTarget {
   }
 
   #subscribe(subscription: Subscription): Uint8Array<ArrayBuffer> {
-    const id = ++this.#lastCommand;
+    const id = this.#nextCommand();
     this.#joining.set(id, subscription);
     const { channel, cursor, presence, history } = subscription;
     return command({ type: "subscribe", id, channel, cursor, presence, history });
+  }
+
+  #nextCommand(): number {
+    this.#lastCommand = (this.#lastCommand + 1) % COMMAND_IDS;
+    return this.#firstCommand + this.#lastCommand;
   }
 
   #send(commands: Uint8Array<ArrayBuffer>[]): void {
@@ -329,8 +335,7 @@ export class Connection extends EventTarget {
     this.#batchedBytes = 0;
     if (!this.#isAdmitted) return;
     const commands = [];
-    for (let post; (post = this.#outbox.next(++this.#lastCommand)); ) {
-      const id = this.#lastCommand;
+    for (let id, post; (post = this.#outbox.next((id = this.#nextCommand()))); ) {
       const { channel, event, encoded } = post;
       try {
         this.#checkSize(encoded.size);

@@ -15,13 +15,11 @@ export interface LocalListener {
 }
 
 export interface Local {
-  /** Channels of the same name hear each other. */
-  readonly name: string;
   post(message: LocalMessage): void;
   close(): void;
 }
 
-/** Joins the channel of that name. */
+/** Joins the channel of that name: those of the same name hear each other. */
 export function openLocal(name: string, listener: LocalListener): Local {
   return NATIVE ? new NativeLocal(name, listener) : new ContextLocal(name, listener);
 }
@@ -75,7 +73,7 @@ class ContextLocal implements Local {
   readonly #peers: Set<ContextLocal>;
 
   constructor(
-    readonly name: string,
+    name: string,
     readonly listener: LocalListener,
   ) {
     const channels = ContextLocal.#channels;
