@@ -199,9 +199,21 @@ mod tests {
     #[test]
     fn it_is_recognised_in_json_too() {
         let came = compressed(b"\xa5hello");
-        let json = Payload::from_json(came.to_json()).unwrap();
-        assert_eq!(json.kind(), PayloadKind::Json);
-        assert_eq!(json.checked_gzip(6), came.checked_gzip(6));
+        let json = String::from_utf8(came.to_json().to_vec()).unwrap();
+        for spelling in [
+            json.clone(),
+            json.replacen('{', " {\t", 1),
+            json.replacen('$', "\\u0024", 1),
+            json.replacen("ext", "\\u0065xt", 1),
+        ] {
+            let payload = Payload::from_json(spelling.clone()).unwrap();
+            assert_eq!(payload.kind(), PayloadKind::Json);
+            assert_eq!(
+                payload.checked_gzip(6),
+                came.clone().checked_gzip(6),
+                "{spelling}"
+            );
+        }
     }
 
     #[test]

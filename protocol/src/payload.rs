@@ -252,6 +252,14 @@ impl Payload {
 
 /// Whether a JSON value begins as an extension does that is shown with its code.
 fn json_is_extension(json: &[u8]) -> bool {
+    // Most values are told by how they begin, without a look at the rest.
+    let mut begin = json.iter().filter(|byte| !byte.is_ascii_whitespace());
+    let may_be = begin.next() == Some(&b'{')
+        && begin.next() == Some(&b'"')
+        && matches!(begin.next(), Some(b'$' | b'\\'));
+    if !may_be {
+        return false;
+    }
     let Ok(text) = utf8(json) else {
         return false;
     };
