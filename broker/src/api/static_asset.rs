@@ -22,7 +22,28 @@ use crate::http::Problem;
 pub(super) struct StaticAsset {
     pub(super) name: &'static str,
     pub(super) bytes: &'static [u8],
-    pub(super) gzip: OnceLock<Bytes>,
+    pub(super) forms: OnceLock<Forms>,
+}
+
+/// What is made of a file when it is first asked for.
+pub(super) struct Forms {
+    /// What its bytes are known by.
+    hash: u64,
+    /// The same in fewer bytes; none if it could not be compressed.
+    gzip: Option<Bytes>,
+}
+
+impl Forms {
+    fn of(bytes: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        bytes.hash(&mut hasher);
+        let mut gzip = Vec::new();
+        let compressed = GzEncoder::new(bytes, Compression::best()).read_to_end(&mut gzip);
+        Self {
+            hash: hasher.finish(),
+            gzip: compressed.is_ok().then(|| gzip.into()),
+        }
+    }
 }
 
 /// The file of a folder of `broker/assets/`.
@@ -31,7 +52,7 @@ macro_rules! static_asset {
         $crate::api::static_asset::StaticAsset {
             name: $name,
             bytes: include_bytes!(concat!("../../assets/", $folder, "/", $name)),
-            gzip: std::sync::OnceLock::new(),
+            forms: std::sync::OnceLock::new(),
         }
     };
 }
@@ -57,8 +78,11 @@ impl StaticAsset {
         request: &HttpRequest,
         headers: &[(&'static str, &str)],
     ) -> HttpResponse {
-        let gzip = accepts_gzip(request).then(|| self.gzip()).flatten();
-        let tag = self.tag(if gzip.is_some() { "-gzip" } else { "" });
+        let forms = self.forms.get_or_init(|| Forms::of(self.bytes));
+        let gzip = forms.gzip.as_ref().filter(|_| accepts_gzip(request));
+        // A strong tag is for the very same bytes (RFC 9110, section 8.8.3).
+        let form = if gzip.is_some() { "-gzip" } else { "" };
+        let tag = EntityTag::new_strong(format!("{:016x}{form}", forms.hash));
         let is_known = knows(request, &tag);
         let mut response = if is_known {
             HttpResponse::NotModified()
@@ -92,25 +116,6 @@ impl StaticAsset {
             Some("map") => "application/json",
             _ => "application/octet-stream",
         }
-    }
-
-    /// The same in fewer bytes; none if it could not be compressed.
-    fn gzip(&self) -> Option<&Bytes> {
-        let gzip = self.gzip.get_or_init(|| {
-            let mut gzip = Vec::new();
-            match GzEncoder::new(self.bytes, Compression::best()).read_to_end(&mut gzip) {
-                Ok(_) => gzip.into(),
-                Err(_) => Bytes::new(),
-            }
-        });
-        (!gzip.is_empty()).then_some(gzip)
-    }
-
-    /// Of the file in one of its forms: a strong tag is for the very same bytes (RFC 9110, section 8.8.3).
-    fn tag(&self, form: &str) -> EntityTag {
-        let mut hasher = DefaultHasher::new();
-        self.bytes.hash(&mut hasher);
-        EntityTag::new_strong(format!("{:016x}{form}", hasher.finish()))
     }
 }
 
