@@ -61,15 +61,8 @@ fn without_port(authority: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::origin::tests::settings;
     use super::*;
-
-    fn settings(listen: &str, allowed: Vec<AllowedOrigin>) -> ServerSettings {
-        ServerSettings {
-            listen: vec![listen.parse().unwrap()],
-            allowed_origins: allowed,
-            ..ServerSettings::default()
-        }
-    }
 
     fn listed() -> Vec<AllowedOrigin> {
         vec![

@@ -44,10 +44,10 @@ fn authority(origin: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn settings(listen: &str, allowed: Vec<AllowedOrigin>) -> ServerSettings {
+    pub(in crate::auth) fn settings(listen: &str, allowed: Vec<AllowedOrigin>) -> ServerSettings {
         ServerSettings {
             listen: vec![listen.parse().unwrap()],
             allowed_origins: allowed,
