@@ -1,8 +1,6 @@
 /** Large messages, which travel compressed. */
-import { EventSource } from "eventsource";
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import WebSocket from "ws";
 import { compress, encode, inflate, Writer } from "../src/codec/index.js";
 import { Connection, type ConnectionOptions } from "../src/connection.js";
 import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
@@ -11,27 +9,17 @@ import type { ChannelListener } from "../src/subscription.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
+import { endAll, openChannel, openMachine, untilTheEnd } from "./machines.js";
 
 let broker: Broker;
-const opened: { close(): void }[] = [];
 beforeAll(async () => void (broker = await startBroker()));
 afterAll(() => broker.kill());
-afterEach(() => (opened.splice(0).forEach((each) => each.close()), vi.unstubAllGlobals()));
+afterEach(() => (endAll(), vi.unstubAllGlobals()));
 
-/** A connection as another machine would have. */
-function machine(options: ConnectionOptions = {}): Connection {
-  const platform = { WebSocket: WebSocket as never, EventSource: EventSource as never };
-  const connection = new Connection(new URL(`${broker.url}/`), { ...platform, share: false, ...options });
-  // Delivery inside of a browser is among those who name the broker alike.
-  Object.defineProperty(connection, "broker", { value: new URL(`http://machine-${opened.push(connection)}.example`) });
-  return connection;
-}
+const machine = (options: ConnectionOptions = {}): Connection => openMachine(broker.url, { share: false, ...options });
 
-function channel(name: string, options: ConnectionOptions = {}, more: ChannelOptions = {}): WidecastChannel {
-  const channel = new WidecastChannel(name, { broker: machine(options), ...more });
-  opened.push(channel);
-  return channel;
-}
+const channel = (name: string, options: ConnectionOptions = {}, more: ChannelOptions = {}): WidecastChannel =>
+  openChannel(name, machine(options), more);
 
 let names = 0;
 const fresh = () => `gzip-${process.pid}-${++names}`;
@@ -135,7 +123,7 @@ describe("what has come", () => {
     const { join } = connection;
     connection.join = (channel, listener, wish) => join.call(connection, channel, (tell = listener), wish);
     const told = new WidecastChannel(fresh(), { broker: connection });
-    opened.push(told);
+    untilTheEnd(told);
     await told.ready;
     return { channel: told, ear: new Ear(told, "message", "messageerror", "gap", "join", "leave"), tell };
   }

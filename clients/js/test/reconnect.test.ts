@@ -1,33 +1,26 @@
 /** Bad networks between the client and a real broker. */
-import { EventSource } from "eventsource";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import WebSocket from "ws";
 import { WidecastChannel } from "../src/channel.js";
 import { Connection, type ConnectionOptions } from "../src/connection.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
+import { endAll, openMachine } from "./machines.js";
 import { Proxy } from "./proxy.js";
 
 let broker: Broker;
 let proxy: Proxy;
-const opened: { close(): void }[] = [];
 beforeEach(async () => {
   broker = await startBroker({ settings: { WIDECAST_SHUTDOWN_RECONNECT_WINDOW_MS: "200" } });
   proxy = await Proxy.start(broker.url);
 });
 afterEach(async () => {
-  opened.splice(0).forEach((each) => each.close());
+  endAll();
   proxy.close();
   await broker.kill();
 });
 
-function machine(url: string, options: ConnectionOptions = {}): Connection {
-  const platform = { WebSocket: WebSocket as never, EventSource: EventSource as never };
-  const connection = new Connection(new URL(`${url}/`), { ...platform, minDelay: 50, maxDelay: 200, ...options });
-  Object.defineProperty(connection, "broker", { value: new URL(`http://machine-${opened.push(connection)}.example`) });
-  return connection;
-}
+const machine = (url: string, options: ConnectionOptions = {}): Connection => openMachine(url, { minDelay: 50, maxDelay: 200, ...options });
 
 const channel = (url: string, options: ConnectionOptions = {}) => new WidecastChannel("news", { broker: machine(url, options) });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);

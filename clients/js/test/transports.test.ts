@@ -1,34 +1,22 @@
 /** Each transport against a real broker, from Node. */
-import { EventSource } from "eventsource";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import WebSocket from "ws";
 import { Connection, type ConnectionOptions } from "../src/connection.js";
 import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
+import { endAll, openChannel, openMachine, untilTheEnd } from "./machines.js";
 
 let broker: Broker;
-const opened: { close(): void }[] = [];
 beforeAll(async () => void (broker = await startBroker({ settings: { WIDECAST_SHUTDOWN_RECONNECT_WINDOW_MS: "100" } })));
 afterAll(() => broker.kill());
-afterEach(() => opened.splice(0).forEach((each) => each.close()));
+afterEach(endAll);
 
-/** A connection as another machine would have. */
-function machine(options: ConnectionOptions = {}): Connection {
-  const platform = { WebSocket: WebSocket as never, EventSource: EventSource as never };
-  const connection = new Connection(new URL(`${broker.url}/`), { ...platform, minDelay: 50, ...options });
-  // Delivery inside of a browser is among those who name the broker alike.
-  Object.defineProperty(connection, "broker", { value: new URL(`http://machine-${opened.push(connection)}.example`) });
-  return connection;
-}
+const machine = (options: ConnectionOptions = {}): Connection => openMachine(broker.url, { minDelay: 50, ...options });
 
 /** A channel of a machine of its own: nothing of it is heard but through the broker. */
-function channel(name: string, options: ConnectionOptions = {}, more: ChannelOptions = {}): WidecastChannel {
-  const channel = new WidecastChannel(name, { broker: machine(options), ...more });
-  opened.push(channel);
-  return channel;
-}
+const channel = (name: string, options: ConnectionOptions = {}, more: ChannelOptions = {}): WidecastChannel =>
+  openChannel(name, machine(options), more);
 
 let names = 0;
 const fresh = () => `test-${process.pid}-${++names}`;
@@ -119,7 +107,7 @@ test("everybody hears the broker's one order who asks for it", async () => {
   const name = fresh();
   const options = { broker: broker.url, order: "broker" } as const;
   const [one, two] = [new WidecastChannel(name, options), new WidecastChannel(name, options)];
-  opened.push(one, two);
+  [one, two].forEach(untilTheEnd);
   const far = channel(name);
   await Promise.all([one.ready, two.ready, far.ready]);
   const ears = [one, two, far].map((each) => new Ear(each));

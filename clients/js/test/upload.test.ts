@@ -3,24 +3,19 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import WebSocket from "ws";
 import { WidecastChannel } from "../src/channel.js";
 import { Connection, type ConnectionOptions } from "../src/connection.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
+import { endAll, openMachine, untilTheEnd } from "./machines.js";
 
 let broker: Broker;
-const opened: { close(): void }[] = [];
 beforeAll(async () => void (broker = await startBroker({ settings: { WIDECAST_LIMITS_MESSAGE_BYTES: "1000000" } })));
 afterAll(() => broker.kill());
-afterEach(() => opened.splice(0).forEach((each) => each.close()));
+afterEach(endAll);
 
 let names = 0;
-function machine(url = broker.url, options: ConnectionOptions = {}): Connection {
-  const connection = new Connection(new URL(`${url}/`), { WebSocket: WebSocket as never, ...options });
-  Object.defineProperty(connection, "broker", { value: new URL(`http://machine-${opened.push(connection)}.example`) });
-  return connection;
-}
+const machine = (url = broker.url, options: ConnectionOptions = {}): Connection => openMachine(url, options);
 
 /** Two channels of two machines, and a second one of the first machine. */
 async function three(): Promise<[one: WidecastChannel, beside: WidecastChannel, other: WidecastChannel]> {
@@ -34,7 +29,7 @@ async function three(): Promise<[one: WidecastChannel, beside: WidecastChannel, 
 /** An HTTP server that is no broker. */
 async function server(listener: Parameters<typeof createServer>[1]): Promise<string> {
   const server: Server = createServer(listener!).listen(0, "127.0.0.1");
-  opened.push({ close: () => (server.closeAllConnections(), server.close()) });
+  untilTheEnd({ close: () => (server.closeAllConnections(), server.close()) });
   await once(server, "listening");
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
@@ -82,7 +77,7 @@ test("what is too large is not sent, or refused by the broker", async () => {
   await expect(one.upload({ size: 1_000_001 })).resolves.toMatchObject({ offset: 1 });
   // Before it has met the broker, a client does not know.
   const early = new WidecastChannel("early", { broker: machine(broker.url, { WebSocket: undefined, transports: ["websocket"] }) });
-  opened.push(early);
+  untilTheEnd(early);
   await expect(early.upload(large)).rejects.toMatchObject({ code: "message_too_large", retryable: false, message: /limits.message_bytes/ });
   await expect(early.upload("x", { event: "a\nb" })).rejects.toMatchObject({ code: "bad_event_name" });
 });

@@ -1,23 +1,11 @@
 /** Large messages in browsers: compressed between machines and for the tabs that share a session. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import WebSocket from "ws";
 import { Connection } from "../../src/connection.js";
-import { type Broker, startBroker } from "../broker.js";
-import { type EngineBrowser, startEngine } from "./engine.js";
 import { type Machine, posts, startMachine } from "./machine.js";
-import { type Site, startSite } from "./site.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
-let broker: Broker;
-let browser: EngineBrowser;
-let site: Site;
-beforeAll(async () => {
-  [broker, browser, site] = await Promise.all([startBroker(), startEngine(), startSite()]);
-});
-afterAll(async () => {
-  await browser.close();
-  site.close();
-  await broker.kill();
-});
+setStage();
 
 const COUNT = 20;
 
