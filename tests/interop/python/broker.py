@@ -7,7 +7,10 @@ import pathlib
 import re
 import subprocess
 import threading
+import unittest
 from urllib.parse import quote
+
+from websockets.sync.client import connect
 
 BUILT = pathlib.Path(__file__).resolve().parents[3] / "target/debug/widecast"
 PATIENCE_SECONDS = 20
@@ -58,3 +61,17 @@ class Broker:
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {body}")
         return json.loads(body)
+
+
+class BrokerTest(unittest.TestCase):
+    """Tests that have a broker each."""
+
+    def setUp(self):
+        self.broker = Broker()
+        self.addCleanup(self.broker.stop)
+
+    def socket(self, path, **options):
+        url = f"ws://{self.broker.host}:{self.broker.port}{path}"
+        socket = connect(url, open_timeout=PATIENCE_SECONDS, **options)
+        self.addCleanup(socket.close)
+        return socket

@@ -5,9 +5,7 @@ import json
 import struct
 import unittest
 
-from websockets.sync.client import connect
-
-from broker import PATIENCE_SECONDS, Broker
+from broker import PATIENCE_SECONDS, BrokerTest
 
 TEXT = "spam and eggs\n" * 5000
 
@@ -19,17 +17,7 @@ def compressed_value(msgpack):
     return b"\xc8" + struct.pack(">Hb", len(bin16), 31) + bin16
 
 
-class Compression(unittest.TestCase):
-    def setUp(self):
-        self.broker = Broker()
-        self.addCleanup(self.broker.stop)
-
-    def socket(self, path, **options):
-        url = f"ws://{self.broker.host}:{self.broker.port}{path}"
-        socket = connect(url, open_timeout=PATIENCE_SECONDS, **options)
-        self.addCleanup(socket.close)
-        return socket
-
+class Compression(BrokerTest):
     def test_a_compressed_body(self):
         socket = self.socket("/channels/news/ws")
         body = gzip.compress(json.dumps({"text": TEXT}).encode())

@@ -3,22 +3,10 @@
 import json
 import unittest
 
-from websockets.sync.client import connect
-
-from broker import PATIENCE_SECONDS, Broker
+from broker import PATIENCE_SECONDS, BrokerTest
 
 
-class Transports(unittest.TestCase):
-    def setUp(self):
-        self.broker = Broker()
-        self.addCleanup(self.broker.stop)
-
-    def socket(self, path, **options):
-        url = f"ws://{self.broker.host}:{self.broker.port}{path}"
-        socket = connect(url, open_timeout=PATIENCE_SECONDS, **options)
-        self.addCleanup(socket.close)
-        return socket
-
+class Transports(BrokerTest):
     def test_a_plain_websocket(self):
         one, other = self.socket("/channels/news/ws"), self.socket("/channels/news/ws")
         self.broker.publish("news", {"hello": 1})
