@@ -1,5 +1,6 @@
 """A real broker for the tests of this folder."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -42,25 +43,23 @@ class Broker:
         self._process.kill()
         self._process.wait()
 
-    def get(self, path, headers=None):
-        """The answer to a GET, its body not read yet."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
-        connection.request("GET", path, headers=headers or {})
-        return connection.getresponse()
-
     def publish(self, channel, data):
         return self.post(channel, json.dumps(data), {"content-type": "application/json"})
 
     def post(self, channel, body, headers):
         """Publishes a body as it is."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
         path = f"/channels/{quote(channel, safe='')}/messages"
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        body = answer.read()
+        with contextlib.closing(self.connection()) as connection:
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{answer.status}: {body}")
         return json.loads(body)
+
+    def connection(self):
+        """A connection for HTTP, to be closed."""
+        return http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
 
 
 class BrokerTest(unittest.TestCase):
@@ -72,6 +71,10 @@ class BrokerTest(unittest.TestCase):
 
     def socket(self, path, **options):
         url = f"ws://{self.broker.host}:{self.broker.port}{path}"
-        socket = connect(url, open_timeout=PATIENCE_SECONDS, **options)
-        self.addCleanup(socket.close)
-        return socket
+        return self.enterContext(connect(url, open_timeout=PATIENCE_SECONDS, **options))
+
+    def get(self, path, headers=None):
+        """The answer to a GET, its body not read yet."""
+        connection = self.enterContext(contextlib.closing(self.broker.connection()))
+        connection.request("GET", path, headers=headers or {})
+        return self.enterContext(connection.getresponse())

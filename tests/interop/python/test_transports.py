@@ -30,7 +30,7 @@ class Transports(BrokerTest):
         self.assertEqual(json.loads(socket.recv(PATIENCE_SECONDS))["data"], [1])
 
     def test_an_event_stream(self):
-        answer = self.broker.get("/channels/news/sse", {"accept": "text/event-stream"})
+        answer = self.get("/channels/news/sse", {"accept": "text/event-stream"})
         self.assertEqual(answer.headers.get_content_type(), "text/event-stream")
         self.broker.publish("news", "two\nlines")
         data = []
@@ -41,7 +41,7 @@ class Transports(BrokerTest):
         self.assertEqual(data, ["two", "lines"])
 
     def test_a_stream_of_lines(self):
-        answer = self.broker.get("/channels/news/stream")
+        answer = self.get("/channels/news/stream")
         for number in range(3):
             self.broker.publish("news", [number])
             line = b"\n"
@@ -50,10 +50,10 @@ class Transports(BrokerTest):
             self.assertEqual(json.loads(line)["data"], [number])
 
     def test_a_poll(self):
-        cursor = json.load(self.broker.get("/channels/news/poll"))["cursor"]
+        cursor = json.load(self.get("/channels/news/poll"))["cursor"]
         for number in range(3):
             self.broker.publish("news", [number])
-            answer = json.load(self.broker.get(f"/channels/news/poll?cursor={cursor}"))
+            answer = json.load(self.get(f"/channels/news/poll?cursor={cursor}"))
             self.assertEqual([message["data"] for message in answer["messages"]], [[number]])
             cursor = answer["cursor"]
 
