@@ -24,7 +24,8 @@ test *arguments:
 
 # One fuzz target, until it finds something
 fuzz target:
-    cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }}
+    mkdir -p protocol/fuzz/corpus/{{ target }}
+    cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }}
 
 # The benchmarks beside the kernel's floor
 bench *arguments:

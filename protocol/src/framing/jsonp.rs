@@ -77,8 +77,8 @@ fn quoted(json: &[u8]) -> Vec<u8> {
     for &byte in json {
         match byte {
             b'"' | b'\\' => out.extend([b'\\', byte]),
-            // Between tokens, where a blank means the same.
-            b'\n' | b'\r' => out.push(b' '),
+            // Line breaks and tabs between tokens, where a blank means the same: no string has them as they are.
+            0..=0x1F => out.push(b' '),
             _ => out.push(byte),
         }
     }
@@ -124,7 +124,7 @@ mod tests {
         let script =
             |json: &str| String::from_utf8_lossy(&callback.call(json.as_bytes())).into_owned();
         insta::assert_snapshot!(script("{\"__proto__\":1,\"__proto__\":\"\\\"\u{2028}\"}"), @r#"/**/f(JSON.parse("{\"__proto__\":1,\"__proto__\":\"\\\"\u2028\"}"));"#);
-        insta::assert_snapshot!(script("{\"__\\u0070roto__\":\n1}"), @r#"/**/f(JSON.parse("{\"__\\u0070roto__\": 1}"));"#);
+        insta::assert_snapshot!(script("{\"__\\u0070roto__\":\n\t\r1}"), @r#"/**/f(JSON.parse("{\"__\\u0070roto__\":   1}"));"#);
     }
 
     #[test]
