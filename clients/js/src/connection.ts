@@ -3,12 +3,13 @@
  * again after every reconnect, whatever the transport is then.
  */
 import { Authentication, type TokenSource } from "./authentication.js";
+import { Backoff, type BackoffOptions } from "./backoff.js";
 import { bridged } from "./bridged.js";
 import { compress, type Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
 import { COMMAND_IDS } from "./hub.js";
-import type { Line, LineListener, LineState } from "./line.js";
+import type { Dial, Line, LineListener, LineState } from "./line.js";
 import { Link, type LinkOptions } from "./link.js";
 import { Outbox, WINDOW, type OutboxOptions, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
@@ -18,7 +19,7 @@ import { TabLine } from "./tab_line.js";
 import { address, type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
 import { encodeUpload, upload, type UploadOptions } from "./upload.js";
 
-export interface ConnectionOptions extends Partial<LinkOptions>, Partial<OutboxOptions>, Platform {
+export interface ConnectionOptions extends Partial<LinkOptions>, Partial<BackoffOptions>, Partial<OutboxOptions>, Platform {
   /** The transports to use, the one to prefer first. */
   transports?: TransportName[];
   /** Reach the broker through a frame of its `/bridge.html`: for a page that may not connect to it, but may frame it. */
@@ -106,7 +107,9 @@ export class Connection extends EventTarget {
     const names = this.#options.transports ?? known.map((type) => type.name);
     const types = names.flatMap((name) => TRANSPORTS.filter((type) => type.name === name && type.available(platform)));
     const target = (this.#target = { base: broker, sender: randomName(32), platform });
-    const dial = (listener: LineListener): Line => new Link(bridge ? types.map(bridged) : types, target, this.#options, listener);
+    // Has the same waits whether this tab leads, follows, or leads again.
+    const backoff = new Backoff(this.#options);
+    const dial: Dial = (listener, due) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, due);
     const listener: LineListener = {
       opened: (welcome) => this.#opened(welcome),
       frame: (frame) => this.#frame(frame),

@@ -4,7 +4,7 @@
  * one that asks for the past. The session is then moved back, and only who has not heard a message yet is told it again.
  */
 import { command, type Frame, readFrames } from "./frames.js";
-import type { Line, LineListener } from "./line.js";
+import type { Dial, Line, LineListener } from "./line.js";
 
 /** The ids of a connection's commands are so many in a row, by which an answer finds its way. */
 export const COMMAND_IDS = 2 ** 22;
@@ -35,15 +35,20 @@ export class Hub implements LineListener {
   readonly #streams = new Map<string, Stream>();
   /** What to do with the answers to a `subscribe`. */
   readonly #joining = new Map<number, (answer: Frame) => void>();
-  #welcome!: Frame;
+  #welcome: Frame | undefined;
 
-  constructor(dial: (listener: LineListener) => Line) {
-    this.line = dial(this);
+  constructor(dial: Dial, due: () => void) {
+    this.line = dial(this, due);
+  }
+
+  /** Whether the line has ever been open. */
+  get hasOpened(): boolean {
+    return !!this.#welcome;
   }
 
   add(client: LineListener): void {
     this.#clients.set(client, 0);
-    if (this.line.state === "open") client.opened(this.#welcome);
+    if (this.line.state === "open") client.opened(this.#welcome!);
     else client.changed("");
   }
 

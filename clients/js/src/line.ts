@@ -21,6 +21,9 @@ export interface Line {
   check(): void;
 }
 
+/** Makes a line. `due`: what to do, instead of `open`, when the wait for the next attempt is over. */
+export type Dial = (listener: LineListener, due?: () => void) => Line;
+
 export interface LineListener {
   /** A session has begun; nothing of an older one holds. */
   opened(welcome: Frame): void;

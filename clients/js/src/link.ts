@@ -2,12 +2,12 @@
  * One open transport at a time, kept open: takes the best that gets through, the next when it does not, and comes back to the
  * better one later. Knows nothing of channels: who uses it takes everything up again whenever `opened` is called.
  */
-import { Backoff, type BackoffOptions } from "./backoff.js";
+import type { Backoff } from "./backoff.js";
 import { command, type Frame } from "./frames.js";
 import type { Line, LineListener, LineState } from "./line.js";
 import type { Target, Transport, TransportName, TransportType } from "./transports/index.js";
 
-export interface LinkOptions extends BackoffOptions {
+export interface LinkOptions {
   /** How long a transport may take to bring the broker's welcome. */
   connectTimeout: number;
   /** How long the broker may be silent after it was asked something. */
@@ -29,8 +29,9 @@ export class Link implements Line {
   readonly #types: readonly TransportType[];
   readonly #target: Target;
   readonly #options: LinkOptions;
-  readonly #listener: LineListener;
   readonly #backoff: Backoff;
+  readonly #listener: LineListener;
+  readonly #due: () => void;
   #carrier: Carrier | undefined;
   #trial: Carrier | undefined;
   #trialTimer: Timer;
@@ -47,12 +48,21 @@ export class Link implements Line {
   /** What a goodbye said of coming back: after how long, or not at all. */
   #advice: number | "never" | undefined;
 
-  constructor(types: readonly TransportType[], target: Target, options: LinkOptions, listener: LineListener) {
+  /** `due`: what to do when the wait for the next attempt is over. */
+  constructor(
+    types: readonly TransportType[],
+    target: Target,
+    options: LinkOptions,
+    backoff: Backoff,
+    listener: LineListener,
+    due = () => this.open(),
+  ) {
     this.#types = types;
     this.#target = target;
     this.#options = options;
+    this.#backoff = backoff;
     this.#listener = listener;
-    this.#backoff = new Backoff(options);
+    this.#due = due;
     this.#upgradeDelay = options.upgradeDelay;
   }
 
@@ -215,7 +225,7 @@ export class Link implements Line {
 
   #wait(reason: string, delay = this.#backoff.next()): void {
     if (delay === undefined) return this.#end("closed", reason);
-    this.#waitTimer = setTimeout(() => this.open(), delay);
+    this.#waitTimer = setTimeout(this.#due, delay);
     this.#to("waiting", reason);
   }
 

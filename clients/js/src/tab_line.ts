@@ -6,7 +6,7 @@
  * A follower holds a lock, too, of the name of the channel between both: the leader gets it when the follower is gone.
  */
 import { Hub } from "./hub.js";
-import type { Line, LineListener, LineState } from "./line.js";
+import type { Dial, Line, LineListener, LineState } from "./line.js";
 import { NATIVE } from "./local.js";
 import { randomName } from "./random.js";
 import { type News, type Order, serve } from "./remote.js";
@@ -15,7 +15,7 @@ import type { TransportName } from "./transports/index.js";
 export class TabLine implements Line {
   readonly #name: string;
   readonly #replyTimeout: number;
-  readonly #dial: (listener: LineListener) => Line;
+  readonly #dial: Dial;
   readonly #listener: LineListener;
   /** How the line is: our own, or the leader's as it has said. */
   #view: Pick<Line, "state" | "transport"> = at("idle");
@@ -34,7 +34,7 @@ export class TabLine implements Line {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** Tabs with lines of the same name share what the leader's `dial` makes. */
-  constructor(name: string, replyTimeout: number, dial: (listener: LineListener) => Line, listener: LineListener) {
+  constructor(name: string, replyTimeout: number, dial: Dial, listener: LineListener) {
     this.#name = name;
     this.#replyTimeout = replyTimeout;
     this.#dial = dial;
@@ -54,16 +54,8 @@ export class TabLine implements Line {
   }
 
   open(): void {
-    if (this.state !== "idle") return this.#hub?.line.open();
-    const bus = (this.#bus = new NATIVE(this.#name));
-    bus.onmessage = ({ data }) => data || this.#greet();
-    this.#stop = this.#hold(this.#name, () => {
-      this.#unwire();
-      this.#connect();
-      bus.onmessage = ({ data }: MessageEvent<string>) => data && this.#welcome(data);
-      bus.postMessage("");
-    });
-    this.#greet();
+    if (this.state === "idle") this.#stand();
+    else this.#hub?.line.open();
   }
 
   suspend(): void {
@@ -86,10 +78,36 @@ export class TabLine implements Line {
     else if (this.#wire) this.send([]);
   }
 
+  /** Stands for leader, and follows until it is. */
+  #stand(): void {
+    const bus = (this.#bus = new NATIVE(this.#name));
+    bus.onmessage = ({ data }) => data || this.#greet();
+    this.#stop = this.#hold(this.#name, () => {
+      this.#unwire();
+      this.#connect();
+      bus.onmessage = ({ data }: MessageEvent<string>) => data && this.#welcome(data);
+      bus.postMessage("");
+    });
+    this.#greet();
+  }
+
+  /**
+   * Tries the connection again. A leader that has not got through yet stands back for the next tab, if there is one: what keeps
+   * it from the broker may concern it alone, as the policy of its page does.
+   */
+  async #retry(): Promise<void> {
+    const { line, hasOpened } = this.#hub!;
+    // Who has a wire is alone: the leader hangs.
+    const { pending } = hasOpened || this.#wire ? {} : await navigator.locks.query();
+    if (line.state !== "waiting" || !pending?.some(({ name }) => name === this.#name)) return line.open();
+    this.#end("waiting", "");
+    this.#stand();
+  }
+
   /** Has the connection of its own from now on. */
   #connect(): void {
     if (this.#hub) return;
-    this.#hub = new Hub(this.#dial);
+    this.#hub = new Hub(this.#dial, () => void this.#retry());
     this.#view = this.#hub.line;
     this.#hub.line.open();
     this.#hub.add(this.#listener);

@@ -62,7 +62,7 @@ class Tab implements LineListener {
 
 function setUp(count: number): { line: PaperLine; hub: Hub; all: Tab[] } {
   const line = new PaperLine();
-  const hub = new Hub(() => line);
+  const hub = new Hub(() => line, () => {});
   line.state = "open";
   hub.opened({ type: "welcome" });
   return { line, hub, all: Array.from({ length: count }, () => new Tab(hub)) };

@@ -1,6 +1,6 @@
 /** When a connection is tried, asked, given up and bettered: by a clock of our own, over transports of our own. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { Backoff } from "../src/backoff.js";
+import { Backoff, type BackoffOptions } from "../src/backoff.js";
 import type { Frame } from "../src/frames.js";
 import { Link, type LinkOptions } from "../src/link.js";
 import type { Target, TransportName, TransportType } from "../src/transports/index.js";
@@ -14,7 +14,7 @@ interface Opened extends Listener {
   welcome(): void;
 }
 
-const OPTIONS: LinkOptions = {
+const OPTIONS: LinkOptions & BackoffOptions = {
   minDelay: 1000, maxDelay: 30_000, maxAttempts: Infinity, connectTimeout: 4000, replyTimeout: 8000, upgradeDelay: 30_000,
 };
 const HEARTBEAT = 25_000;
@@ -23,7 +23,7 @@ const TARGET = { base: new URL("http://broker/"), sender: "", platform: {} } as 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-function start(names: TransportName[], options: Partial<LinkOptions> = {}, reasons: string[] = []) {
+function start(names: TransportName[], options: Partial<typeof OPTIONS> = {}, reasons: string[] = []) {
   const opened: Opened[] = [];
   const types = names.map((name): TransportType => ({
     name,
@@ -39,7 +39,8 @@ function start(names: TransportName[], options: Partial<LinkOptions> = {}, reaso
     },
   }));
   const frames: Frame[] = [];
-  const link = new Link(types, TARGET, { ...OPTIONS, ...options }, { opened() {}, frame: (frame) => void frames.push(frame), changed: (reason) => void reasons.push(reason) });
+  const all = { ...OPTIONS, ...options };
+  const link = new Link(types, TARGET, all, new Backoff(all), { opened() {}, frame: (frame) => void frames.push(frame), changed: (reason) => void reasons.push(reason) });
   link.open();
   return { link, opened, names: () => opened.map(({ name }) => name), last: () => opened.at(-1)! };
 }

@@ -37,6 +37,27 @@ test("a tab that does not share has a session of its own", async () => {
   await sessions(broker, 6);
 });
 
+test("a tab that cannot reach the broker leaves the connection to one that can, and hears through it", async () => {
+  const context = await browser.newContext();
+  const headers = JSON.stringify({ "content-security-policy": "default-src 'self'" });
+  const confined = async (): Promise<EnginePage> => {
+    const page = await openPage(context, `http://localhost:${site.port}/tab.html?headers=${encodeURIComponent(headers)}`);
+    await page.evaluate((url) => self.start(url, {}), broker.url);
+    return page;
+  };
+  // The first is the leader, the second the next.
+  const [one, two] = [await confined(), await confined()];
+  const joining = Promise.all([join(one, "news"), join(two, "news")]);
+  await until("the leader has failed", async () => (await one.evaluate(() => self.line()))[0] === "waiting");
+  const free = await another(one);
+  await join(free, "news");
+  await joining;
+  await sessions(broker, 1);
+  const [far] = await tabs(1);
+  await join(far!, "news");
+  for (const page of [one, two, free, far!]) await publish(page, "news", "x");
+  for (const page of [one, two, free, far!]) expect(await heard(page, "news", 3)).toEqual(["x", "x", "x"]);
+});
 
 test("workers share it, too", async () => {
   const [one] = await tabs(1);
