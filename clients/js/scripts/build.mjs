@@ -17,7 +17,7 @@ const INTERNAL = [
   ..."newest places place asking isGone waiting client line isAvailable".split(" "), // tabs
   ..."encoded command post rewind abandon resume take again".split(" "), // posts
   ..."isLastResort available platform base busy failed index check suspend reset".split(" "), // transports
-  ..."extension plain skip peek raw container".split(" "), // codec
+  ..."extension plain skip raw float blob finish".split(" "), // codec
 ];
 
 /** What every bundle has. */

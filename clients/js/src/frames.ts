@@ -2,7 +2,7 @@
  * The frames of the envelope protocol: commands to the broker, and what it says. Payloads stay bytes: a value that cannot be
  * read concerns its channel only, and each listener has a copy of its own.
  */
-import { type Plain, Reader, Writer } from "./codec/index.js";
+import { type Plain, raw, Reader, write } from "./codec/index.js";
 
 /** A member of a channel, its data unread. */
 export interface MemberFrame {
@@ -46,47 +46,22 @@ export interface Frame {
 /** The bytes of a command; fields that are undefined are left out, bytes are MessagePack already. */
 export function command(fields: Record<string, string | number | boolean | Uint8Array | undefined>): Uint8Array<ArrayBuffer> {
   const plain = Object.entries(fields).map(([name, value]) => [name, value instanceof Uint8Array ? raw(value) : value]);
-  return bytesOf(Object.fromEntries(plain) as Plain);
+  return write(Object.fromEntries(plain) as Plain).bytes;
 }
 
 /** Several commands as one. */
 export function together(commands: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
-  return commands.length === 1 ? commands[0]! : bytesOf(commands.map(raw));
-}
-
-const raw = (bytes: Uint8Array) => (writer: Writer) => writer.raw(bytes);
-
-function bytesOf(plain: Plain): Uint8Array<ArrayBuffer> {
-  const writer = new Writer();
-  writer.plain(plain);
-  return writer.finish().bytes;
+  return commands.length === 1 ? commands[0]! : write(commands.map(raw)).bytes;
 }
 
 /** Reads a frame or an array of frames. */
 export function readFrames(bytes: Uint8Array): Frame[] {
-  const reader = new Reader(bytes);
-  return reader.peek() === "array" ? readList(reader) : [readMap(reader)];
+  return [read(bytes)].flat() as Frame[];
 }
 
 /** Reads the frames of an answer to a poll. */
 export function readPoll(bytes: Uint8Array): { session: string; frames: Frame[]; cursor: string } {
-  return readMap(new Reader(bytes)) as never;
+  return read(bytes) as never;
 }
 
-function readList(reader: Reader): Frame[] {
-  return Array.from({ length: reader.container("array") }, () => readMap(reader));
-}
-
-const LISTS = /^(members|messages|results|frames)$/;
-
-function readMap(reader: Reader): Frame {
-  const frame: Record<string, unknown> = {};
-  for (let fields = reader.container("map"); fields > 0; fields--) {
-    const name = reader.value() as string;
-    if (name === "data") frame[name] = reader.skip();
-    else if (name === "member") frame[name] = readMap(reader);
-    else if (LISTS.test(name)) frame[name] = readList(reader);
-    else frame[name] = reader.value();
-  }
-  return frame as unknown as Frame;
-}
+const read = (bytes: Uint8Array): unknown => new Reader(bytes, "data").value();

@@ -6,10 +6,8 @@ import { codeOf, NAMES } from "../src/codec/leaf.js";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const decode = (bytes: Uint8Array) => {
-  const reader = new Reader(bytes);
-  const value = reader.value();
-  expect(reader.atEnd).toBe(true);
-  return value;
+  expect(new Reader(bytes).skip()).toHaveLength(bytes.length);
+  return new Reader(bytes).value();
 };
 const clone = <T>(value: T): T => decode(encode(value).bytes) as T;
 

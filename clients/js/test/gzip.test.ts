@@ -1,7 +1,7 @@
 /** Large messages, which travel compressed. */
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { compress, encode, inflate, Writer } from "../src/codec/index.js";
+import { compress, encode, extension, inflate, write } from "../src/codec/index.js";
 import { Connection, type ConnectionOptions } from "../src/connection.js";
 import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
 import type { Frame } from "../src/frames.js";
@@ -37,11 +37,7 @@ async function wire(name: string): Promise<Uint8Array[]> {
 }
 
 /** A compressed value with this gzip. */
-function compressed(gzip: Uint8Array): Uint8Array {
-  const writer = new Writer();
-  writer.extension(31, gzip);
-  return writer.finish().bytes;
-}
+const compressed = (gzip: Uint8Array): Uint8Array => write(extension(31, gzip)).bytes;
 
 describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", (name) => {
   test("a large message is heard as it was, in its order, and kept compressed", async () => {

@@ -3,7 +3,7 @@
  * (https://compression.spec.whatwg.org/). The broker passes them on as they are to clients like this one.
  */
 import { Reader } from "./reader.js";
-import { type Encoded, Writer } from "./writer.js";
+import { type Encoded, extension, write } from "./writer.js";
 
 /** No type of values, hence not in their table: it stands for a whole message. */
 const GZIP = 31;
@@ -18,9 +18,7 @@ export function compress(encoded: Encoded, from: number | false): Encoded {
     await encoded.ready;
     const gzip = await pipe(bytes, new CompressionStream("gzip"), Infinity);
     if (gzip.length > size * WORTHWHILE) return;
-    const writer = new Writer();
-    writer.extension(GZIP, gzip);
-    compressed.bytes = writer.finish().bytes;
+    compressed.bytes = write(extension(GZIP, gzip)).bytes;
   };
   const compressed = { bytes, size, ready: pack() };
   return compressed;

@@ -2,4 +2,4 @@ export { encode } from "./encode.js";
 export { compress, inflate } from "./gzip.js";
 export { fromJson } from "./json.js";
 export { Reader } from "./reader.js";
-export { type Encoded, type Plain, Writer } from "./writer.js";
+export { type Encoded, extension, type Plain, raw, write } from "./writer.js";

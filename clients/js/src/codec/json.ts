@@ -3,13 +3,11 @@
  * `protocol/src/value/mod.rs`; what only looks like one is an ordinary object.
  */
 import { codeOf } from "./leaf.js";
-import { type Plain, Writer } from "./writer.js";
+import { extension, type Plain, raw, write } from "./writer.js";
 
 /** The MessagePack of a parsed JSON text. */
 export function fromJson(json: unknown): Uint8Array<ArrayBuffer> {
-  const writer = new Writer();
-  writer.plain(plain(json));
-  return writer.finish().bytes;
+  return write(plain(json)).bytes;
 }
 
 function plain(json: unknown): Plain {
@@ -26,20 +24,17 @@ function tagged(json: object): Plain | undefined {
   if (shape === "$type,code,value") {
     // A code is a signed byte.
     if ($type !== "ext" || !Number.isInteger(code) || code !== (code << 24) >> 24 || !isBase64(value)) return undefined;
-    return (writer) => writer.extension(code, () => writer.raw(base64(value)));
+    return extension(code, raw(base64(value)));
   }
   if (shape !== "$type,value") return undefined;
   if ($type === "binary" && isBase64(value)) return base64(value);
   if ($type === "number" && /^(NaN|-?Infinity)$/.test(value)) return Number(value);
   if ($type === "object" && isObject(value)) return fields(value);
   if ($type === "map" && Array.isArray(value) && value.every((pair) => Array.isArray(pair) && pair.length === 2)) {
-    return (writer) => {
-      writer.map(value.length);
-      for (const part of value.flat(1)) writer.plain(plain(part));
-    };
+    return (writer) => writer.map(value.map((pair) => pair.map(plain)));
   }
   const known = codeOf($type);
-  return known ? (writer) => writer.extension(known, plain(value)) : undefined;
+  return known ? extension(known, plain(value)) : undefined;
 }
 
 function isObject(value: unknown): value is object {

@@ -13,11 +13,11 @@ export const enum Kind {
 }
 
 /** The name that an object goes by: that of its interface, after it has been cloned. */
-export function tagOf(value: object): string {
+export function tagOf(value: unknown): string {
   return Object.prototype.toString.call(value).slice(8, -1);
 }
 
-export function kindOf(value: object): Kind {
+export function kindOf(value: unknown): Kind {
   if (Array.isArray(value)) return Kind.Array;
   if (ArrayBuffer.isView(value)) return Kind.View;
   return KINDS[tagOf(value)] ?? Kind.Leaf;
@@ -32,18 +32,18 @@ const KINDS: Record<string, Kind> = {
   DOMException: Kind.Error,
 };
 
-/** The values that an object holds. */
-export function contents(value: object): unknown[] {
+/** The values that a value holds. */
+export function contents(value: unknown): unknown[] {
   switch (kindOf(value)) {
     case Kind.Object:
     case Kind.Array:
-      return Object.values(value);
+      return Object.values(value as object);
     case Kind.Map:
       return [...(value as Map<unknown, unknown>)].flat();
     case Kind.Set:
       return [...(value as Set<unknown>)];
     case Kind.Error:
-      return Object.hasOwn(value, "cause") ? [(value as Error).cause] : [];
+      return Object.hasOwn(value as Error, "cause") ? [(value as Error).cause] : [];
     case Kind.View:
       return [(value as ArrayBufferView).buffer];
     default:

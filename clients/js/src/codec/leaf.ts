@@ -5,7 +5,7 @@
 import { Extension } from "./extension.js";
 import { tagOf } from "./kind.js";
 import { bitmapOf, pixelsOf } from "./pixels.js";
-import type { Plain, Writer } from "./writer.js";
+import { extension, type Plain, type Writer } from "./writer.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- each type knows its own values and bodies
 
@@ -13,18 +13,18 @@ type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- eac
 type Leaf = [body?: ((value: Any, type: Any) => Plain) | undefined, revive?: (body: Any, type: Any) => unknown];
 
 /**
- * Writes a value that holds no other values.
+ * A value that holds no other values.
  *
  * @throws DataCloneError when it cannot travel.
  */
-export function writeLeaf(writer: Writer, value: object): void {
+export function leaf(value: object): Plain {
   const tag = tagOf(value);
   // A boxed bigint has the tag of its primitive.
   const name = tag === "BigInt" ? "BigIntObject" : tag;
   let reason = "";
   try {
     const body = Object.hasOwn(TYPES, name) && TYPES[name]![0];
-    if (body) return writer.extension(codeOf(name), body(value, realm[tag]));
+    if (body) return extension(codeOf(name), body(value, realm[tag]));
   } catch (error) {
     reason = `: ${(error as Error).message}`;
   }
@@ -111,7 +111,7 @@ const TYPES: Record<string, Leaf> = {
       new File([bytes], name, { type, ...(last_modified !== null && { lastModified: last_modified }) }),
   ],
   FileList: [
-    (files: FileList) => Array.from(files, (each) => (writer: Writer) => writer.extension(Extension.File, file(each))),
+    (files: FileList) => Array.from(files, (each) => extension(Extension.File, file(each))),
     fileList,
   ],
   ImageData: [

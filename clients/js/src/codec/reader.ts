@@ -9,35 +9,41 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Shorter strings are cheaper without a `TextDecoder`. */
 const SHORT_TEXT_BYTES = 24;
 
-type Kind = "value" | "string" | "binary" | "array" | "map" | "extension";
+/** What a byte begins: a value that ends there, something of a length, or an extension of this code. */
+type Kind = "value" | "string" | "binary" | Container;
 
-/** What a byte begins: a value that ends there, or something of a length; of an extension its code, too. */
-type Head = [kind: Kind, length: any, code: number]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
+/** What may hold other values; an extension by its code. */
+type Container = "array" | "map" | number;
 
-/** How a number of 8, 16, 32 or 64 bits is read; without a sign first. */
-const NUMBERS = ["getUint8", "getUint16", "getUint32", "getBigUint64", "getInt8", "getInt16", "getInt32", "getBigInt64"] as const;
+type Head = [kind: Kind, length: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
+
+/** How a number is read, in the order of the types, from 0xca on; each row those of 8, 16, 32 and 64 bits. */
+const NUMBERS = [
+  "", "", "getFloat32", "getFloat64",
+  "getUint8", "getUint16", "getUint32", "getBigUint64",
+  "getInt8", "getInt16", "getInt32", "getBigInt64",
+] as ("getFloat64" | "getBigInt64")[];
 
 /** A container that may be referred to before its contents are read. */
-type Shell = unknown;
+type Shell = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- its kind is known where it is filled
 
 export class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
+  readonly #raw: string | undefined;
   #at = 0;
   #shells: Shell[] | undefined;
 
-  constructor(bytes: Uint8Array) {
+  /** The value of a field of the name `raw` is left as it is: bytes. */
+  constructor(bytes: Uint8Array, raw?: string) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  get atEnd(): boolean {
-    return this.#at >= this.#bytes.length;
+    this.#raw = raw;
   }
 
   /** Reads the next value. */
   value(): unknown {
-    const [kind, length, code] = this.#head();
+    const [kind, length] = this.#head();
     switch (kind) {
       case "value":
         return length;
@@ -45,13 +51,11 @@ export class Reader {
         return this.#string(length);
       case "binary":
         return this.#slice(length);
-      case "array":
-        return this.#fillArray([], length);
-      case "map":
-        return this.#fillMap({}, length);
-      default:
-        return this.#extension(code, length);
     }
+    const end = this.#at + length;
+    const value = this.#fill(kind, length, this.#shell(kind));
+    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`extension ${kind} has another length than its body`);
+    return value;
   }
 
   /** Passes over the next value and returns its bytes. */
@@ -66,40 +70,27 @@ export class Reader {
     return this.#bytes.subarray(start, this.#at);
   }
 
-  /** Reads the head of an array or a map, and returns its length. */
-  container(expected: "array" | "map"): number {
-    const [kind, length] = this.#head();
-    if (kind !== expected) throw new TypeError(`expected ${expected}, found ${kind}`);
-    return length;
-  }
-
-  /** What kind of value is next. */
-  peek(): Kind {
-    const at = this.#at;
-    const [kind] = this.#head();
-    this.#at = at;
-    return kind;
-  }
-
   #head(): Head {
     const type = this.#bytes[this.#take(1)]!;
-    if (type < 0x80) return ["value", type, 0];
-    if (type < 0x90) return ["map", type & 0x0f, 0];
-    if (type < 0xa0) return ["array", type & 0x0f, 0];
-    if (type < 0xc0) return ["string", type & 0x1f, 0];
-    if (type === 0xc0) return ["value", null, 0];
+    if (type < 0x80) return ["value", type];
+    if (type < 0x90) return ["map", type & 0x0f];
+    if (type < 0xa0) return ["array", type & 0x0f];
+    if (type < 0xc0) return ["string", type & 0x1f];
+    if (type === 0xc0) return ["value", null];
     if (type === 0xc1) throw new TypeError("not MessagePack");
-    if (type < 0xc4) return ["value", type === 0xc3, 0];
-    if (type < 0xc7) return ["binary", this.#number(type - 0xc4), 0];
-    if (type < 0xca) return ["extension", this.#number(type - 0xc7), this.#number(4)];
-    if (type === 0xca) return ["value", this.#view.getFloat32(this.#take(4)), 0];
-    if (type === 0xcb) return ["value", this.#view.getFloat64(this.#take(8)), 0];
-    if (type < 0xd4) return ["value", this.#number(type - 0xcc), 0];
-    if (type < 0xd9) return ["extension", 1 << (type - 0xd4), this.#number(4)];
-    if (type < 0xdc) return ["string", this.#number(type - 0xd9), 0];
-    if (type < 0xde) return ["array", this.#number(type - 0xdb), 0];
-    if (type < 0xe0) return ["map", this.#number(type - 0xdd), 0];
-    return ["value", type - 0x100, 0];
+    if (type < 0xc4) return ["value", type === 0xc3];
+    if (type < 0xc7) return ["binary", this.#number(type - 0xc0)];
+    if (type < 0xca) return this.#extension(this.#number(type - 0xc3));
+    if (type < 0xd4) return ["value", this.#number(type - 0xc8)];
+    if (type < 0xd9) return this.#extension(1 << (type - 0xd4));
+    if (type < 0xdc) return ["string", this.#number(type - 0xd5)];
+    if (type < 0xde) return ["array", this.#number(type - 0xd7)];
+    if (type < 0xe0) return ["map", this.#number(type - 0xd9)];
+    return ["value", type - 0x100];
+  }
+
+  #extension(length: number): Head {
+    return [this.#number(8), length];
   }
 
   /** A number, of the place in the list. */
@@ -130,107 +121,72 @@ export class Reader {
     return text;
   }
 
-  #fillArray(array: unknown[], length: number): unknown[] {
-    for (let i = 0; i < length; i++) array.push(this.value());
-    return array;
-  }
-
-  /** An object; a map with a key that is no string, which only other languages send, is a `Map`. */
-  #fillMap(object: object, size: number): unknown {
-    for (let i = 0; i < size; i++) {
-      const key = this.value();
-      if (typeof key !== "string") {
-        const map = new Map<unknown, unknown>(Object.entries(object)).set(key, this.value());
-        while (++i < size) map.set(this.value(), this.value());
-        return map;
-      }
-      define(object, key, this.value());
-    }
-    return object;
-  }
-
-  #extension(code: number, length: number): unknown {
-    const end = this.#at + length;
-    const value = this.#extensionBody(code, length);
-    if (this.#at !== end) throw new TypeError(`extension ${code} has another length than its body`);
-    return value;
-  }
-
-  #extensionBody(code: number, length: number): unknown {
-    switch (code) {
-      case Extension.Map:
-      case Extension.Set:
+  /** The empty container of a kind, if it is one; the place is left where it was. */
+  #shell(kind: Kind): Shell {
+    switch (kind) {
+      case "map":
+        return {};
+      case "array":
       case Extension.SparseArray:
+        return [];
+      case Extension.Map:
+        return new Map();
+      case Extension.Set:
+        return new Set();
       case Extension.Error:
-        return this.#fillExtension(code, this.#extensionShell(code));
+        return this.#error();
+    }
+  }
+
+  /** Reads what is in a container, or else the whole extension. */
+  #fill(kind: Container, length: number, shell: Shell): unknown {
+    switch (kind) {
+      case "map":
+        return this.#fillMap(shell, length);
+      case "array":
+        while (length-- > 0) shell.push(this.value());
+        return shell;
       case Extension.Graph:
         return this.#graph();
       case Extension.Reference:
         return this.#reference(this.value() as number);
       default:
-        return code < 1 || code > Extension.Utf16String ? this.#slice(length) : reviveLeaf(code, this.value());
+        if (kind < 1 || kind > Extension.Utf16String) return this.#slice(length);
     }
-  }
-
-  /** The empty container of an extension; the place is left where it was. */
-  #extensionShell(code: number): Shell {
-    if (code === Extension.Map) return new Map();
-    if (code === Extension.Set) return new Set();
-    if (code === Extension.SparseArray) return [];
-    const at = this.#at;
-    let name: unknown;
-    let domException = false;
-    let message: unknown = "";
-    for (let fields = this.container("map"); fields > 0; fields--) {
-      const field = this.value();
-      if (field === "name") name = this.value();
-      else if (field === "message" && this.peek() === "string") message = this.value();
-      else if (field === "dom_exception") domException = this.value() === true;
-      else this.skip();
-    }
-    this.#at = at;
-    if (domException) return new DOMException(String(message), String(name));
-    return new (errorType(name))();
-  }
-
-  #fillExtension(code: number, shell: Shell): Shell {
-    if (code === Extension.Map) {
-      for (let entries = this.container("array"); entries > 0; entries--) {
-        this.container("array");
-        (shell as Map<unknown, unknown>).set(this.value(), this.value());
-      }
-    } else if (code === Extension.Set) {
-      for (let values = this.container("array"); values > 0; values--) (shell as Set<unknown>).add(this.value());
-    } else if (code === Extension.SparseArray) {
-      this.#fillSparseArray(shell as unknown[]);
-    } else {
-      this.#fillError(shell as Error);
-    }
+    const body = this.value() as any; // eslint-disable-line @typescript-eslint/no-explicit-any -- what is wrong throws
+    if (kind === Extension.Map) for (const [key, value] of body) shell.set(key, value);
+    else if (kind === Extension.Set) for (const value of body) shell.add(value);
+    else if (kind === Extension.SparseArray) {
+      shell.length = body.length;
+      for (const [key, value] of body.entries) define(shell, key, value);
+    } else if (kind === Extension.Error) describe(shell, body);
+    else return reviveLeaf(kind, body);
     return shell;
   }
 
-  #fillSparseArray(array: unknown[]): void {
-    for (let fields = this.container("map"); fields > 0; fields--) {
-      if (this.value() === "length") {
-        array.length = this.value() as number;
-        continue;
+  /** An object; a map with a key that is no string, which only other languages send, is a `Map`. */
+  #fillMap(object: object, size: number): unknown {
+    while (size-- > 0) {
+      const key = this.value();
+      if (typeof key !== "string") {
+        const map = new Map<unknown, unknown>(Object.entries(object)).set(key, this.value());
+        while (size-- > 0) map.set(this.value(), this.value());
+        return map;
       }
-      for (let entries = this.container("array"); entries > 0; entries--) {
-        this.container("array");
-        define(array, String(this.value()), this.value());
-      }
+      define(object, key, key === this.#raw ? this.skip() : this.value());
     }
+    return object;
   }
 
-  #fillError(error: Error): void {
-    // Those of the engine that reads it say nothing of where it was thrown.
-    if (!(error instanceof globalThis.DOMException)) hide(error, "stack", undefined);
-    for (let fields = this.container("map"); fields > 0; fields--) {
-      const field = this.value() as string;
-      const value = this.value();
-      const own = field === "message" || field === "stack" || field === "cause";
-      if (own && !(error instanceof globalThis.DOMException)) hide(error, field, value);
-    }
+  /** An error without its fields. */
+  #error(): Error {
+    const start = this.#at;
+    const { name, message, dom_exception } = this.#fields();
+    const read = (at: number | undefined): unknown => at && this.#valueAt(at);
+    const type = String(read(name));
+    const error = read(dom_exception) === true ? new DOMException(String(read(message) ?? ""), type) : new (errorType(type))();
+    this.#at = start;
+    return error;
   }
 
   /** Values that are shared or contain themselves: all containers first, then what is in them. */
@@ -238,48 +194,28 @@ export class Reader {
     const outer = this.#shells;
     const shells: Shell[] = (this.#shells = []);
     const unfilled: (() => void)[] = [];
-    let root: number | undefined;
-    for (let fields = this.container("map"); fields > 0; fields--) {
-      if (this.value() === "root") {
-        root = this.#at;
-        this.skip();
-        continue;
-      }
-      for (let values = this.container("array"); values > 0; values--) shells.push(this.#shell(unfilled));
-    }
+    const { root, values } = this.#fields();
     const end = this.#at;
+    if (!root || !values) throw new TypeError("a graph has no root");
+    this.#at = values;
+    for (let left = this.#container("array"); left > 0; left--) shells.push(this.#member(unfilled));
     for (const fill of unfilled) fill();
-    if (root === undefined) throw new TypeError("a graph has no root");
-    this.#at = root;
-    const value = this.value();
+    const value = this.#valueAt(root);
     this.#at = end;
     this.#shells = outer;
     return value;
   }
 
   /** An empty container, or a value without any; `unfilled` learns how to fill it. The place moves behind the value. */
-  #shell(unfilled: (() => void)[]): Shell {
+  #member(unfilled: (() => void)[]): Shell {
     const start = this.#at;
-    const [kind, length, code] = this.#head();
+    const [kind, length] = this.#head();
     const contents = this.#at;
-    let shell: Shell;
-    let fill: () => void;
-    if (kind === "array") {
-      const array: unknown[] = (shell = []) as unknown[];
-      fill = () => this.#fillArray(array, length);
-    } else if (kind === "map") {
-      const object: object = (shell = {}) as object;
-      fill = () => this.#fillMap(object, length);
-    } else if (CONTAINERS.includes(code)) {
-      shell = this.#extensionShell(code);
-      fill = () => this.#fillExtension(code, shell);
-    } else {
-      this.#at = start;
-      return this.value();
-    }
+    const shell = this.#shell(kind);
+    if (!shell) return this.#valueAt(start);
     unfilled.push(() => {
       this.#at = contents;
-      fill();
+      this.#fill(kind as Container, length, shell);
     });
     this.#at = start;
     this.skip();
@@ -291,15 +227,32 @@ export class Reader {
     if (!shells || !(index in shells)) throw new TypeError("a reference points outside of its graph");
     return shells[index];
   }
-}
 
-const CONTAINERS: readonly number[] = [Extension.Map, Extension.Set, Extension.SparseArray, Extension.Error];
+  /** Where the fields of the next map are; the place moves behind it. */
+  #fields(): Record<string, number> {
+    const places: Record<string, number> = {};
+    for (let left = this.#container("map"); left > 0; left--) {
+      places[this.value() as string] = this.#at;
+      this.skip();
+    }
+    return places;
+  }
+
+  #container(expected: Kind): number {
+    const [kind, length] = this.#head();
+    if (kind !== expected) throw new TypeError(`expected ${expected}, found ${kind}`);
+    return length;
+  }
+
+  #valueAt(place: number): unknown {
+    this.#at = place;
+    return this.value();
+  }
+}
 
 const ERRORS = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError } as Record<string, ErrorConstructor>;
 
-function errorType(name: unknown): ErrorConstructor {
-  return (Object.hasOwn(ERRORS, name as string) && ERRORS[name as string]) || Error;
-}
+const errorType = (name: string): ErrorConstructor => (Object.hasOwn(ERRORS, name) && ERRORS[name]) || Error;
 
 /** Sets a property of its own, whatever the prototype says of the name (`__proto__`). */
 function define(object: object, key: string, value: unknown): void {
@@ -310,8 +263,12 @@ function define(object: object, key: string, value: unknown): void {
   }
 }
 
-/** Sets or removes a property as errors have them: not enumerable. */
-function hide(error: Error, key: string, value: unknown): void {
-  if (value === undefined && key === "stack") delete error.stack;
-  else Object.defineProperty(error, key, { value, writable: true, configurable: true });
+/** Gives an error its fields as errors have them: not enumerable. Those of a `DOMException` are its own. */
+function describe(error: Error, fields: Record<string, unknown>): void {
+  if (error instanceof DOMException) return;
+  // That of the engine that reads it says nothing of where it was thrown.
+  delete error.stack;
+  for (const key of ["message", "stack", "cause"]) {
+    if (Object.hasOwn(fields, key)) Object.defineProperty(error, key, { value: fields[key], writable: true, configurable: true });
+  }
 }

@@ -8,6 +8,8 @@ const encoder = new TextEncoder();
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 /** Room for the longest header of an extension: type, length, code. */
 const EXTENSION_ROOM = 6;
+/** How an integer of 8, 16, 32 or 64 bits is written, with or without a sign. */
+const SETTERS = ["setInt8", "setInt16", "setInt32", "setBigInt64"] as const;
 
 /** Bytes that are still to be read from a Blob, and where they go. */
 interface Hole {
@@ -20,7 +22,7 @@ export interface Encoded {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** How many bytes the value has, also when `bytes` are compressed. */
   readonly size: number;
-  readonly ready: Promise<void> | undefined;
+  readonly ready: Promise<unknown> | undefined;
 }
 
 /** What MessagePack has itself; a function writes anything else. Fields that are undefined are left out. */
@@ -34,6 +36,25 @@ export type Plain =
   | { readonly [name: string]: Plain | undefined }
   | ((writer: Writer) => void);
 
+/** The bytes of a value. */
+export function write(value: Plain): Encoded {
+  const writer = new Writer();
+  writer.plain(value);
+  return writer.finish();
+}
+
+/** An extension, and what is in it. */
+export const extension =
+  (code: number, body: Plain): Plain =>
+  (writer) =>
+    writer.extension(code, body);
+
+/** Bytes that are MessagePack already. */
+export const raw =
+  (bytes: Uint8Array): Plain =>
+  (writer) =>
+    writer.raw(bytes);
+
 export class Writer {
   #bytes = new Uint8Array(128);
   #view = new DataView(this.#bytes.buffer);
@@ -46,35 +67,35 @@ export class Writer {
     else if (typeof value === "string") this.#string(value);
     else if (typeof value === "number") this.#number(value);
     else if (typeof value === "boolean") this.#byte(value ? 0xc3 : 0xc2);
-    else if (value instanceof Uint8Array) this.#head(0xc4, value.length).raw(value);
-    else if (Array.isArray(value)) this.array(value.length, value);
-    else this.#object(Object.entries(value).filter(([, field]) => field !== undefined) as [string, Plain][]);
+    else if (value instanceof Uint8Array) {
+      this.#sized(0xc4, value.length);
+      this.raw(value);
+    } else if (Array.isArray(value)) {
+      this.#container(0x90, 0xdb, value.length);
+      for (const item of value) this.plain(item);
+    } else this.map(Object.entries(value).filter(([, field]) => field !== undefined) as [string, Plain][]);
   }
 
   float(value: number): void {
-    this.#fixed(0xcb, "setFloat64", 8, value);
+    const at = this.#reserve(9);
+    this.#bytes[at] = 0xcb;
+    this.#view.setFloat64(at + 1, value);
   }
 
   /** The bytes of a Blob, which are filled in later: its length is known now. */
   blob(blob: Blob): void {
-    this.#head(0xc4, blob.size);
+    this.#sized(0xc4, blob.size);
     this.#holes.push({ at: this.#reserve(blob.size), blob });
   }
 
-  /** An array of so many items, with all of them or with those that follow. */
-  array(length: number, items: readonly Plain[] = []): void {
-    if (length < 16) this.#byte(0x90 | length);
-    else this.#head(0xdb, length);
-    for (const item of items) this.plain(item);
+  map(entries: [Plain, Plain][]): void {
+    this.#container(0x80, 0xdd, entries.length);
+    for (const [key, value] of entries) {
+      this.plain(key);
+      this.plain(value);
+    }
   }
 
-  /** A map of so many entries, which follow. */
-  map(size: number): void {
-    if (size < 16) this.#byte(0x80 | size);
-    else this.#head(0xdd, size);
-  }
-
-  /** An extension, and what is in it. */
   extension(code: number, body: Plain): void {
     const start = this.#reserve(EXTENSION_ROOM);
     this.plain(body);
@@ -83,15 +104,14 @@ export class Writer {
     this.#at = start;
     const fixed = [1, 2, 4, 8, 16].indexOf(length);
     if (fixed >= 0) this.#byte(0xd4 + fixed);
-    else this.#head(0xc7, length);
-    this.#byte(code & 0xff);
+    else this.#sized(0xc7, length);
+    this.#byte(code);
     const shift = start + EXTENSION_ROOM - this.#at;
     this.#bytes.copyWithin(this.#at, start + EXTENSION_ROOM, end);
     for (const hole of this.#holes) if (hole.at > start) hole.at -= shift;
     this.#at += length;
   }
 
-  /** Bytes that are MessagePack already. */
   raw(bytes: Uint8Array): void {
     const at = this.#reserve(bytes.length);
     this.#bytes.set(bytes, at);
@@ -100,30 +120,15 @@ export class Writer {
   /** What was written. */
   finish(): Encoded {
     const bytes = this.#bytes.slice(0, this.#at);
-    const holes = this.#holes;
-    const size = this.#at;
-    if (!holes.length) return { bytes, size, ready: undefined };
-    const fill = async ({ at, blob }: Hole) => bytes.set(new Uint8Array(await blob.arrayBuffer()), at);
-    return { bytes, size, ready: Promise.all(holes.map(fill)).then(() => {}) };
-  }
-
-  #object(entries: [string, Plain][]): void {
-    this.map(entries.length);
-    for (const [name, value] of entries) {
-      this.#string(name);
-      this.plain(value);
-    }
+    const fill = async ({ at, blob }: Hole): Promise<void> => bytes.set(new Uint8Array(await blob.arrayBuffer()), at);
+    return { bytes, size: this.#at, ready: this.#holes.length ? Promise.all(this.#holes.map(fill)) : undefined };
   }
 
   #number(value: number): void {
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) this.float(value);
-    else if (value >= -0x20 && value < 0x80) this.#byte(value & 0xff);
-    else if (value < -0x8000_0000) this.#fixed(0xd3, "setBigInt64", 8, BigInt(value));
-    else if (value < -0x8000) this.#fixed(0xd2, "setInt32", 4, value);
-    else if (value < -0x80) this.#fixed(0xd1, "setInt16", 2, value);
-    else if (value < 0) this.#fixed(0xd0, "setInt8", 1, value);
-    else if (value < 0x1_0000_0000) this.#head(0xcc, value);
-    else this.#fixed(0xcf, "setBigInt64", 8, BigInt(value));
+    else if (value >= -0x20 && value < 0x80) this.#byte(value);
+    else if (value < 0) this.#sized(0xd0, value, -2 * value - 1);
+    else this.#sized(0xcc, value);
   }
 
   /** A string; one that UTF-8 cannot hold as `Utf16String`. */
@@ -134,26 +139,23 @@ export class Writer {
     }
     const length = utf8Length(text);
     if (length < 32) this.#byte(0xa0 | length);
-    else this.#head(0xd9, length);
+    else this.#sized(0xd9, length);
     const at = this.#reserve(length);
     encoder.encodeInto(text, this.#bytes.subarray(at));
   }
 
-  /**
-   * A type and a number of 1, 2 or 4 bytes, whatever it takes; `type` is that of 1 byte, the others follow it. Strings and
-   * containers begin where they do in the table of types, so an array or map of 16 has no form of 1 byte.
-   */
-  #head(type: number, value: number): this {
-    if (value < 0x100 && type !== 0xdb && type !== 0xdd) this.#fixed(type, "setUint8", 1, value);
-    else if (value < 0x1_0000) this.#fixed(type + 1, "setUint16", 2, value);
-    else this.#fixed(type + 2, "setUint32", 4, value);
-    return this;
+  /** The head of an array or a map: short, or from the type of the others, of which there is none of 1 byte. */
+  #container(short: number, type: number, length: number): void {
+    if (length < 16) this.#byte(short | length);
+    else this.#sized(type, length, length | 0x100);
   }
 
-  #fixed<M extends Setter>(type: number, set: M, width: number, value: Parameters<DataView[M]>[1]): void {
-    const at = this.#reserve(1 + width);
-    this.#bytes[at] = type;
-    (this.#view[set] as (at: number, value: unknown) => void)(at + 1, value);
+  /** A type and an integer of as many bytes as its `size` takes; `type` is that of 1 byte, those of 2, 4 and 8 follow it. */
+  #sized(type: number, value: number, size = value): void {
+    const place = size < 0x100 ? 0 : size < 0x1_0000 ? 1 : size < 0x1_0000_0000 ? 2 : 3;
+    const at = this.#reserve(1 + (1 << place));
+    this.#bytes[at] = type + place;
+    this.#view[SETTERS[place]!](at + 1, (place < 3 ? value : BigInt(value)) as never);
   }
 
   #byte(value: number): void {
@@ -173,8 +175,6 @@ export class Writer {
     return at;
   }
 }
-
-type Setter = "setInt8" | "setUint8" | "setInt16" | "setUint16" | "setInt32" | "setUint32" | "setBigInt64" | "setFloat64";
 
 function utf8Length(text: string): number {
   let length = text.length;
