@@ -90,6 +90,8 @@ export class Connection extends EventTarget {
   #held = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #own: Connection | undefined;
+  /** Whether the page is in the back/forward cache, or frozen: what it posts as it goes waits until it is back. */
+  #isCached = false;
 
   constructor(
     readonly broker: URL,
@@ -130,7 +132,11 @@ export class Connection extends EventTarget {
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
     this.#stopWatching = watchPage({
       woken: () => this.#line.check(),
-      cached: (isCached) => (isCached ? this.#line.suspend() : this.#wake()),
+      cached: (isCached) => {
+        this.#isCached = isCached;
+        if (isCached) this.#line.suspend();
+        else this.#wake();
+      },
     });
   }
 
@@ -259,6 +265,7 @@ export class Connection extends EventTarget {
   /** Connects, if it is not connected. */
   #wake(): void {
     clearTimeout(this.#idleTimer);
+    if (this.#isCached) return;
     if (this.state === "idle" && this.#isNeeded()) this.#line.open();
     else this.#rest();
   }

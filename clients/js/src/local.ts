@@ -25,7 +25,8 @@ export function openLocal(name: string, listener: LocalListener): Local {
 }
 
 class NativeLocal implements Local, EventListenerObject {
-  #channel!: BroadcastChannel;
+  /** None while the page is in the back/forward cache, or on its way. */
+  #channel: BroadcastChannel | undefined;
 
   constructor(
     readonly name: string,
@@ -38,26 +39,31 @@ class NativeLocal implements Local, EventListenerObject {
   /** A message for a page in the back/forward cache would throw it out. What it misses there it resumes from the broker. */
   handleEvent(event: Event): void {
     if (!(event as PageTransitionEvent).persisted) return;
-    if (event.type === "pagehide") this.#channel.close();
-    else {
+    if (event.type === "pagehide") {
+      this.#channel?.close();
+      this.#channel = undefined;
+    } else {
       this.#open();
       this.listener.missed();
     }
   }
 
   post(message: LocalMessage): void {
-    this.#channel.postMessage(message);
+    const channel = this.#channel ?? new NATIVE(this.name);
+    channel.postMessage(message);
+    // What a page says as it goes is heard, too.
+    if (!this.#channel) channel.close();
   }
 
   close(): void {
     for (const type of CACHING) globalThis.removeEventListener?.(type, this);
-    this.#channel.close();
+    this.#channel?.close();
   }
 
   #open(): void {
-    this.#channel = new NATIVE(this.name);
-    this.#channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.listener.message(data, origin);
-    this.#channel.onmessageerror = ({ origin }) => this.listener.error(origin);
+    const channel = (this.#channel = new NATIVE(this.name));
+    channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.listener.message(data, origin);
+    channel.onmessageerror = ({ origin }) => this.listener.error(origin);
   }
 }
 

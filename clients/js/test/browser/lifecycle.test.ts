@@ -132,6 +132,22 @@ test("a page that is shown again connects at once", async () => {
   await machine.until({ state: "open" }, 5000);
 });
 
+test("what a page posts as it goes is heard at once in its browser, and elsewhere when it is back", async () => {
+  const context = await profile();
+  const { machine, tab } = await open({}, context);
+  const { machine: near } = await open({}, context);
+  const { machine: far } = await open();
+  await tab.evaluate(() => addEventListener("pagehide", () => void self.machine.post("goodbye", 1)));
+  await leave(tab);
+  expect(await near.heard(1)).toEqual(posts("goodbye", 1));
+  await tab.goBack();
+  expect(await far.heard(1)).toEqual(posts("goodbye", 1));
+  // The page was kept, and nobody hears it twice.
+  await far.post("far", 1);
+  expect(await machine.heard(1)).toEqual(posts("far", 1));
+  expect(await near.heard(2)).toEqual([...posts("goodbye", 1), ...posts("far", 1)]);
+});
+
 test.each<[string, (tab: Page) => Promise<() => Promise<unknown>>]>([
   ["is in the back/forward cache", async (tab) => (await leave(tab), () => tab.goBack())],
   ["is frozen", freeze],
