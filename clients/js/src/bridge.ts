@@ -4,8 +4,9 @@
  */
 import type { BridgeAnswer, BridgeRequest } from "./bridged.js";
 import type { Frame } from "./frames.js";
-import { TRANSPORTS, type Transport } from "./transports/index.js";
+import { TRANSPORTS, type Target, type Transport, type TransportName } from "./transports/index.js";
 import type { Listener } from "./transports/transport.js";
+import { directly } from "./upload.js";
 
 /** How often the page is told that what it has given is still on its way. */
 const INTERVAL = 1000;
@@ -18,8 +19,20 @@ addEventListener("message", ({ data, origin, source, ports: [port] }: MessageEve
   else console.warn(`a port from a page of ${origin} was not taken: this bridge is for the page of ${PARENT} around it`);
 });
 
-function serve(port: MessagePort, [name, sender]: BridgeRequest): void {
+function serve(port: MessagePort, [what, sender, parcel]: BridgeRequest): void {
   const tell = (answer: BridgeAnswer): void => port.postMessage(answer);
+  const platform = { WebSocket, EventSource, fetch: fetch.bind(globalThis) };
+  const target = { base: new URL("./", location.href), sender, platform };
+  // Removed or loaded again. When it crashes instead, the heartbeat tells.
+  addEventListener("pagehide", () => tell("the frame of the bridge is gone"));
+  // From now on it is the broker that takes its time.
+  tell([]);
+  if (parcel) directly(parcel, target, new AbortController().signal, (...progress) => tell(progress)).then(tell, (error) => tell(String(error)));
+  else carry(port, what as TransportName, target, tell);
+}
+
+/** Relays a transport. */
+function carry(port: MessagePort, name: TransportName, target: Target, tell: (answer: BridgeAnswer) => void): void {
   const heard: Frame[] = [];
   const pass = (): void => tell(heard.splice(0));
   const listener: Listener = {
@@ -32,13 +45,7 @@ function serve(port: MessagePort, [name, sender]: BridgeRequest): void {
       tell(reason);
     },
   };
-  const platform = { WebSocket, EventSource, fetch: fetch.bind(globalThis) };
-  const target = { base: new URL("./", location.href), sender, platform };
   port.onmessage = ({ data }: MessageEvent<Uint8Array<ArrayBuffer>[]>) => transport.send(data);
-  // Removed or loaded again. When it crashes instead, the heartbeat tells.
-  addEventListener("pagehide", () => tell("the frame of the bridge is gone"));
-  // From now on it is the transport that takes its time.
-  tell([]);
   let transport: Transport;
   try {
     transport = TRANSPORTS.find((type) => type.name === name)!.open(target, listener);

@@ -16,8 +16,8 @@ import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
 import { type ChannelListener, Subscription, type Wish } from "./subscription.js";
 import { TabLine } from "./tab_line.js";
-import { address, type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
-import { encodeUpload, upload, type UploadOptions } from "./upload.js";
+import { type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
+import { byBridge, directly, encodeUpload, upload, type UploadOptions } from "./upload.js";
 
 export interface ConnectionOptions extends Partial<LinkOptions>, Partial<BackoffOptions>, Partial<OutboxOptions>, Platform {
   /** The transports to use, the one to prefer first. */
@@ -238,10 +238,8 @@ export class Connection extends EventTarget {
     await encoded.ready;
     const { event } = options;
     const parameters = { message_id: id, ...(event !== undefined && { event }) };
-    const url = address(this.#target, `channels/${encodeURIComponent(channel)}/messages`, parameters);
-    const token = await this.#authentication.token();
-    const headers = { "content-type": "application/msgpack", ...(token && { authorization: `Bearer ${token}` }) };
-    return upload({ url, headers, body: encoded.bytes, fetch: this.#target.platform.fetch! }, options);
+    const parcel = { channel, parameters, token: await this.#authentication.token(), body: encoded.bytes };
+    return upload(parcel, this.#target, this.#options.bridge ? byBridge : directly, options);
   }
 
   /** @throws WidecastError when a message of so many bytes cannot go. */

@@ -70,6 +70,37 @@ test("closing the connection removes the frame, and ends the session", async () 
   await expect.poll(() => subscribers(broker)).toBe(0);
 });
 
+test("an upload goes through a frame of its own, and tells how much of it has left", async () => {
+  const [one, two] = await Promise.all([confined(context, site, "localhost"), confined(context, site, "127.0.0.1")]);
+  await Promise.all([listen(one, broker.url), listen(two, broker.url)]);
+  const told = await one.evaluate(async () => {
+    const told: unknown[] = [];
+    const onprogress = (event: ProgressEvent): unknown => told.push([event instanceof ProgressEvent, event.loaded <= event.total]);
+    const receipt = await self.listening.channel.upload(new Blob([crypto.getRandomValues(new Uint8Array(65_536))]), { onprogress });
+    return [[...new Set(told.map(String))], typeof receipt.offset];
+  });
+  expect(told).toEqual([["true,true"], "number"]);
+  expect(await frames(one)).toBe(1);
+  await expect.poll(() => two.evaluate(() => self.listening.heard.map(({ data }) => (data as Blob).size)), { timeout: 20_000 }).toEqual([65_536]);
+});
+
+test("an upload through a frame is given up, and one that the broker refuses says why", async () => {
+  const page = await confined(context, site);
+  await listen(page, broker.url);
+  const failures = await page.evaluate(async () => {
+    const { channel } = self.listening;
+    const failure = (error: Error & { code?: string }): unknown => [error.name, error.code];
+    const stop = new AbortController();
+    const given = channel.upload("never heard", { signal: stop.signal }).catch(failure);
+    stop.abort();
+    const late = channel.upload("too late", { timeout: 0.001 }).catch(failure);
+    const refused = channel.upload("x", { event: "not a\nname" }).catch(failure);
+    return Promise.all([given, late, refused]);
+  });
+  expect(failures).toEqual([["AbortError", DOMException.ABORT_ERR], ["WidecastError", "timeout"], ["WidecastError", "bad_event_name"]]);
+  expect(await frames(page)).toBe(1);
+});
+
 test("nothing is lost, doubled or out of order when the frame's connection is cut", async () => {
   const proxy = await Proxy.start(broker.url);
   opened.push(proxy);
