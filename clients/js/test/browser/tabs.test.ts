@@ -1,5 +1,6 @@
 /** The tabs of a browser share one connection. */
 import { afterEach, expect, test } from "vitest";
+import { startBroker } from "../broker.js";
 import { Proxy } from "../proxy.js";
 import { openPage } from "./browser.js";
 import type { EnginePage } from "./engine.js";
@@ -57,6 +58,23 @@ test("a tab that cannot reach the broker leaves the connection to one that can, 
   await join(far!, "news");
   for (const page of [one, two, free, far!]) await publish(page, "news", "x");
   for (const page of [one, two, free, far!]) expect(await heard(page, "news", 3)).toEqual(["x", "x", "x"]);
+});
+
+test("tabs that were opened while the broker was down share one session when it is there", async () => {
+  const gone = await startBroker();
+  await gone.kill();
+  const context = await browser.newContext();
+  const options = { minDelay: 100, maxDelay: 400 };
+  const all = await Promise.all([1, 2, 3].map(() => openPage(context, `http://localhost:${site.port}/tab.html`)));
+  for (const page of all) await page.evaluate(([url, options]) => self.start(url, options), [gone.url, options] as const);
+  const joining = Promise.all(all.map((page) => join(page, "news")));
+  for (const page of all) await until("it waits", async () => (await page.evaluate(() => self.line()))[0] === "waiting");
+  const own = await startBroker({ port: gone.port, settings: SETTINGS });
+  await joining;
+  await sessions(own, 1);
+  for (const page of all) await publish(page, "news", "x");
+  for (const page of all) expect(await heard(page, "news", 2)).toEqual(["x", "x"]);
+  await own.kill();
 });
 
 test("workers share it, too", async () => {
