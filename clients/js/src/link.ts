@@ -31,7 +31,7 @@ export class Link implements Line {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
   readonly #listener: LineListener;
-  readonly #due: () => void;
+  readonly #retry: () => void;
   #carrier: Carrier | undefined;
   #trial: Carrier | undefined;
   #trialTimer: Timer;
@@ -48,21 +48,21 @@ export class Link implements Line {
   /** What a goodbye said of coming back: after how long, or not at all. */
   #advice: number | "never" | undefined;
 
-  /** `due`: what to do when the wait for the next attempt is over. */
+  /** `retry`: what to do when the wait for the next attempt is over. */
   constructor(
     types: readonly TransportType[],
     target: Target,
     options: LinkOptions,
     backoff: Backoff,
     listener: LineListener,
-    due = () => this.open(),
+    retry = () => this.open(),
   ) {
     this.#types = types;
     this.#target = target;
     this.#options = options;
     this.#backoff = backoff;
     this.#listener = listener;
-    this.#due = due;
+    this.#retry = retry;
     this.#upgradeDelay = options.upgradeDelay;
   }
 
@@ -71,10 +71,10 @@ export class Link implements Line {
   }
 
   open(): void {
-    if (this.state !== "idle" && this.state !== "waiting") return;
+    if (!/idle|waiting/.test(this.state)) return;
     clearTimeout(this.#waitTimer);
     this.#to("connecting", "");
-    this.#try(this.#order(), 0);
+    this.#try(this.#order(), (reasons) => this.#wait(`no transport gets through to ${this.#target.base}:${reasons}`));
   }
 
   suspend(): void {
@@ -103,28 +103,20 @@ export class Link implements Line {
     return all.sort((a, b) => Number(b === this.#favourite) - Number(a === this.#favourite));
   }
 
-  /** Tries one transport after the other. */
-  #try(order: number[], place: number, reasons = ""): void {
-    const index = order[place];
-    if (index === undefined) return this.#wait(`no transport gets through to ${this.#target.base}:${reasons}`);
-    this.#dial(
-      index,
-      (welcome) => this.#adopt(welcome),
-      (reason) => this.#try(order, place + 1, `${reasons} ${this.#types[index]!.name}: ${reason};`),
-    );
-  }
-
-  #dial(index: number, welcomed: (welcome: Frame) => void, failed: (reason: string) => void): void {
+  /** Tries these transports, one after the other; `failed` hears why none gets through. */
+  #try([index, ...rest]: number[], failed: (reasons: string) => void, reasons = ""): void {
+    if (index === undefined) return failed(reasons);
+    const type = this.#types[index]!;
     const fail = (reason: string): void => {
       this.#endTrial();
-      failed(reason);
+      this.#try(rest, failed, `${reasons} ${type.name}: ${reason};`);
     };
     const carrier = { index } as Carrier;
     this.#trial = carrier;
     this.#trialTimer = setTimeout(() => fail("no welcome in time"), this.#options.connectTimeout);
     const frames = (frames: Frame[]): void => {
       for (const frame of frames) {
-        if (this.#trial === carrier && frame.type === "welcome") welcomed(frame);
+        if (this.#trial === carrier && frame.type === "welcome") this.#adopt(frame);
         else if (this.#carrier === carrier) this.#heard(frame);
         else if (frame.type === "goodbye") this.#advise(frame);
       }
@@ -135,7 +127,7 @@ export class Link implements Line {
       else if (this.#carrier === carrier) this.#lost(reason);
     };
     try {
-      carrier.transport = this.#types[index]!.open(this.#target, { frames, closed });
+      carrier.transport = type.open(this.#target, { frames, closed });
     } catch (error) {
       // As a constructor that the page's Content-Security-Policy forbids: without waiting, but not before we return.
       clearTimeout(this.#trialTimer);
@@ -161,30 +153,24 @@ export class Link implements Line {
     this.#heardAt = Date.now();
     this.#heartbeat = welcome.heartbeat_ms ?? this.#heartbeat;
     clearTimeout(this.#upgradeTimer);
-    if (this.#favourite > 0) this.#upgradeTimer = setTimeout(() => this.#upgrade(0), this.#upgradeDelay);
+    if (this.#favourite > 0) this.#upgradeLater();
     else this.#upgradeDelay = this.#options.upgradeDelay;
     this.#watch();
     this.#to("open", "");
     this.#listener.opened(welcome);
   }
 
-  /** Tries the better transports while the present one goes on. */
-  #upgrade(index: number): void {
-    if (this.state !== "open") return;
-    if (index >= this.#favourite) {
-      this.#upgradeDelay = Math.min(this.#upgradeDelay * 2, LONGEST_UPGRADE_DELAY);
-      this.#upgradeTimer = setTimeout(() => this.#upgrade(0), this.#upgradeDelay);
-      return;
-    }
-    this.#dial(
-      index,
-      (welcome) => this.#adopt(welcome),
-      () => this.#upgrade(index + 1),
-    );
+  /** Tries the better transports after a while; the present one goes on. */
+  #upgradeLater(): void {
+    this.#upgradeTimer = setTimeout(() => {
+      this.#try([...this.#types.keys()].slice(0, this.#favourite), () => {
+        this.#upgradeDelay = Math.min(this.#upgradeDelay * 2, LONGEST_UPGRADE_DELAY);
+        this.#upgradeLater();
+      });
+    }, this.#upgradeDelay);
   }
 
   #heard(frame: Frame): void {
-    this.#heardAt = Date.now();
     this.#askedAt = undefined;
     if (frame.type === "goodbye") this.#advise(frame);
     else this.#listener.frame(frame);
@@ -194,26 +180,28 @@ export class Link implements Line {
     this.#advice = reconnect ? (reconnect_after_ms ?? 0) : "never";
   }
 
+  /** When the silence has lasted too long. */
+  #due(): number {
+    if (this.#askedAt === undefined) return this.#heardAt + this.#heartbeat;
+    return Math.max(this.#askedAt, this.#heardAt) + this.#options.replyTimeout;
+  }
+
   /** Looks after the silence: asks when it lasts as long as a heartbeat, and gives up when nothing is answered. */
   #watch(): void {
     clearTimeout(this.#lifeTimer);
-    const { replyTimeout } = this.#options;
-    const asked = this.#askedAt;
-    const due = asked === undefined ? this.#heardAt + this.#heartbeat : Math.max(asked, this.#heardAt) + replyTimeout;
     this.#lifeTimer = setTimeout(() => {
-      if (!this.#carrier) return;
       const now = Date.now();
-      if (this.#askedAt === undefined) {
-        if (now - this.#heardAt >= this.#heartbeat) this.check();
-      } else if (this.#carrier.transport.busy) {
+      if (now >= this.#due()) {
+        if (this.#askedAt === undefined) return this.check();
+        if (!this.#carrier!.transport.busy) {
+          // What brought the welcome and then nothing more is held up on the way: the next transport may not be.
+          this.#favourite = (this.#favourite + 1) % this.#types.length;
+          return this.#lost("the broker does not answer");
+        }
         this.#askedAt = now;
-      } else if (now - Math.max(this.#askedAt, this.#heardAt) >= replyTimeout) {
-        // What brought the welcome and then nothing more is held up on the way: the next transport may not be.
-        this.#favourite = (this.#favourite + 1) % this.#types.length;
-        return this.#lost("the broker does not answer");
       }
       this.#watch();
-    }, due - Date.now());
+    }, this.#due() - Date.now());
   }
 
   #lost(reason: string): void {
@@ -225,7 +213,7 @@ export class Link implements Line {
 
   #wait(reason: string, delay = this.#backoff.next()): void {
     if (delay === undefined) return this.#end("closed", reason);
-    this.#waitTimer = setTimeout(this.#due, delay);
+    this.#waitTimer = setTimeout(this.#retry, delay);
     this.#to("waiting", reason);
   }
 
