@@ -19,8 +19,7 @@ export interface Post {
   reject(error: unknown): void;
 }
 
-interface Entry {
-  post: Post;
+interface Entry extends Post {
   /** Its asynchronous parts are there. */
   ready: boolean;
   /** The command that carries it on the present connection. */
@@ -69,7 +68,7 @@ export class Outbox {
 
   add(post: Post): void {
     const { ready } = post.encoded;
-    const entry: Entry = { post, ready: !ready, command: undefined };
+    const entry: Entry = { ...post, ready: !ready, command: undefined };
     this.#entries.push(entry);
     this.#bytes += post.encoded.size;
     ready?.then(
@@ -89,7 +88,7 @@ export class Outbox {
     const entry = this.#entries[index];
     if (!entry?.ready || index >= WINDOW) return undefined;
     entry.command = command;
-    return entry.post;
+    return entry;
   }
 
   /** Another connection: what was not answered is sent again. */
@@ -119,7 +118,7 @@ export class Outbox {
   /** Nothing will be sent any more. */
   abandon(error: WidecastError): void {
     this.#bytes = 0;
-    for (const { post } of this.#entries.splice(0)) post.reject(error);
+    for (const entry of this.#entries.splice(0)) entry.reject(error);
   }
 
   #find(command: number): Entry | undefined {
@@ -130,9 +129,9 @@ export class Outbox {
     const index = this.#entries.indexOf(entry);
     if (index < 0) return undefined;
     this.#entries.splice(index, 1);
-    this.#bytes -= entry.post.encoded.size;
+    this.#bytes -= entry.encoded.size;
     // It may have stood before others that are ready.
     this.#grown();
-    return entry.post;
+    return entry;
   }
 }
