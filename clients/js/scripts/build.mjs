@@ -12,9 +12,9 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
  * for it.
  */
 const INTERNAL = [
-  ..."isAdmitted nextCommand admitted denied proved prove settle options".split(" "), // authentication
-  ..."messageBytes checkRoom unshared hold leave joined refuse refused begin wish woken cached listener listeners".split(" "), // connection
-  ..."newest places place asking isGone waiting client line isAvailable".split(" "), // tabs
+  ..."isAdmitted nextCommand admitted denied proved prove require settle".split(" "), // authentication
+  ..."messageBytes checkRoom unshared hold leave joined refuse refused begin wish gap missed handler woken cached listener listeners".split(" "), // connection
+  ..."newest places place asking isGone waiting client line isAvailable asks restart hasOpened".split(" "), // tabs
   ..."encoded command post rewind abandon resume take again".split(" "), // posts
   ..."isLastResort available platform base busy failed index check suspend reset".split(" "), // transports
   ..."extension plain skip raw float blob finish".split(" "), // codec

@@ -30,6 +30,8 @@ const RENEWAL = 0.85;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
 export class Authentication {
+  readonly #options: AuthenticationOptions;
+  readonly #session: Session;
   /** Whether commands may go. */
   isAdmitted = false;
   /** The command with the proof, from when its token is looked for until it is answered. */
@@ -39,13 +41,13 @@ export class Authentication {
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #waiting: ((error: unknown) => void)[] = [];
 
-  constructor(
-    readonly options: AuthenticationOptions,
-    readonly session: Session,
-  ) {}
+  constructor(options: AuthenticationOptions, session: Session) {
+    this.#options = options;
+    this.#session = session;
+  }
 
   async token(): Promise<Token> {
-    const { token } = this.options;
+    const { token } = this.#options;
     return typeof token === "function" ? token() : token;
   }
 
@@ -71,7 +73,7 @@ export class Authentication {
 
   async prove(): Promise<void> {
     clearTimeout(this.#timer);
-    const id = (this.command = this.session.nextCommand());
+    const id = (this.command = this.#session.nextCommand());
     let token: Token;
     let error: unknown;
     try {
@@ -81,7 +83,7 @@ export class Authentication {
     }
     // Another attempt has begun, or the session has ended.
     if (id !== this.command) return;
-    if (token !== undefined) return this.session.send([command({ type: "authenticate", id, token })]);
+    if (token !== undefined) return this.#session.send([command({ type: "authenticate", id, token })]);
     const isMissed = this.#required || this.#waiting.length;
     this.settle(error ?? (isMissed && new WidecastError("unauthorized", "there is no token")), !!error);
   }
@@ -91,18 +93,18 @@ export class Authentication {
     this.command = undefined;
     const isNews = !this.isAdmitted || this.#waiting.length;
     this.#tell(error);
-    const { token, maxDelay } = this.options;
+    const { token, maxDelay } = this.#options;
     const life = again ? Math.random() * maxDelay : Math.max((expiresAt * 1000 - Date.now()) * RENEWAL, maxDelay);
     if (again || (expiresAt && typeof token === "function")) {
       this.#timer = setTimeout(() => void this.prove(), Math.min(life, LONGEST_TIMER));
     }
     if (error) {
-      this.session.denied(error, again ? undefined : this.#required);
+      this.#session.denied(error, again ? undefined : this.#required);
       // A broker may do without a proof; if it does not, it says so.
       if (again || this.#required || this.isAdmitted) return;
     }
     this.isAdmitted = true;
-    if (isNews) this.session.admitted();
+    if (isNews) this.#session.admitted();
   }
 
   #tell(error: unknown): void {

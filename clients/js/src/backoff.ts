@@ -13,18 +13,20 @@ export interface BackoffOptions {
  * come back together.
  */
 export class Backoff {
+  readonly #options: BackoffOptions;
+  readonly #random: () => number;
   #attempts = 0;
 
-  constructor(
-    readonly options: BackoffOptions,
-    readonly random: () => number = Math.random,
-  ) {}
+  constructor(options: BackoffOptions, random = Math.random) {
+    this.#options = options;
+    this.#random = random;
+  }
 
   /** The wait before the next attempt; none when there have been enough. */
   next(): number | undefined {
-    const { minDelay, maxDelay, maxAttempts } = this.options;
+    const { minDelay, maxDelay, maxAttempts } = this.#options;
     if (this.#attempts >= maxAttempts) return undefined;
-    return this.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+    return this.#random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
   }
 
   /** An attempt has succeeded. */

@@ -4,13 +4,13 @@ import type { Code } from "./codes.js";
 export class WidecastError extends Error {
   override readonly name = "WidecastError";
 
-  constructor(
-    /** One of the broker's codes, or one of the client's own. */
-    readonly code: Code,
-    message: string,
-    /** Whether the same can succeed later, without being changed. */
-    readonly retryable = false,
-  ) {
+  /** One of the broker's codes, or one of the client's own. */
+  declare readonly code: Code;
+  /** Whether the same can succeed later, without being changed. */
+  declare readonly retryable: boolean;
+
+  constructor(code: Code, message: string, retryable = false) {
     super(message);
+    Object.assign(this, { code, retryable });
   }
 }

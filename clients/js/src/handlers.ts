@@ -4,36 +4,28 @@
  */
 export class Handlers {
   readonly #target: EventTarget;
-  readonly #set = new Map<string, { handler: object; call: (event: Event) => void }>();
+  readonly #entries = new Map<string, EventListenerObject & { handler: unknown }>();
 
   constructor(target: EventTarget) {
     this.#target = target;
   }
 
   get(type: string): unknown {
-    return this.#set.get(type)?.handler ?? null;
+    return this.#entries.get(type)?.handler ?? null;
   }
 
   set(type: string, handler: unknown): void {
-    const present = this.#set.get(type);
-    const isObject = typeof handler === "function" || (typeof handler === "object" && handler !== null);
-    if (!isObject) {
-      if (present) this.#target.removeEventListener(type, present.call);
-      this.#set.delete(type);
-      return;
-    }
-    if (present) {
-      present.handler = handler as object;
-      return;
-    }
-    const entry = {
-      handler: handler as object,
-      call: (event: Event): void => {
-        if (typeof entry.handler !== "function") return;
-        if ((entry.handler as (event: Event) => unknown).call(this.#target, event) === false) event.preventDefault();
+    const target = this.#target;
+    const entry = this.#entries.get(type) ?? {
+      handler,
+      handleEvent(event) {
+        if (typeof this.handler === "function" && this.handler.call(target, event) === false) event.preventDefault();
       },
     };
-    this.#set.set(type, entry);
-    this.#target.addEventListener(type, entry.call);
+    this.#entries.set(type, entry);
+    const isObject = Object(handler) === handler;
+    entry.handler = isObject ? handler : null;
+    if (isObject) target.addEventListener(type, entry);
+    else target.removeEventListener(type, entry);
   }
 }

@@ -25,13 +25,14 @@ export function openLocal(name: string, listener: LocalListener): Local {
 }
 
 class NativeLocal implements Local, EventListenerObject {
+  readonly #name: string;
+  readonly #listener: LocalListener;
   /** None while the page is in the back/forward cache, or on its way. */
   #channel: BroadcastChannel | undefined;
 
-  constructor(
-    readonly name: string,
-    readonly listener: LocalListener,
-  ) {
+  constructor(name: string, listener: LocalListener) {
+    this.#name = name;
+    this.#listener = listener;
     this.#open();
     for (const type of CACHING) globalThis.addEventListener?.(type, this);
   }
@@ -44,12 +45,12 @@ class NativeLocal implements Local, EventListenerObject {
       this.#channel = undefined;
     } else {
       this.#open();
-      this.listener.missed();
+      this.#listener.missed();
     }
   }
 
   post(message: LocalMessage): void {
-    const channel = this.#channel ?? new NATIVE(this.name);
+    const channel = this.#channel ?? new NATIVE(this.#name);
     channel.postMessage(message);
     // What a page says as it goes is heard, too.
     if (!this.#channel) channel.close();
@@ -61,9 +62,9 @@ class NativeLocal implements Local, EventListenerObject {
   }
 
   #open(): void {
-    const channel = (this.#channel = new NATIVE(this.name));
-    channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.listener.message(data, origin);
-    channel.onmessageerror = ({ origin }) => this.listener.error(origin);
+    const channel = (this.#channel = new NATIVE(this.#name));
+    channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.#listener.message(data, origin);
+    channel.onmessageerror = ({ origin }) => this.#listener.error(origin);
   }
 }
 
@@ -77,22 +78,21 @@ export const NATIVE = present && "native" in present ? present.native! : present
 class ContextLocal implements Local {
   static readonly #channels = new Map<string, Set<ContextLocal>>();
   readonly #peers: Set<ContextLocal>;
+  readonly #listener: LocalListener;
 
-  constructor(
-    name: string,
-    readonly listener: LocalListener,
-  ) {
+  constructor(name: string, listener: LocalListener) {
+    this.#listener = listener;
     const channels = ContextLocal.#channels;
     this.#peers = channels.get(name) ?? new Set();
     channels.set(name, this.#peers.add(this));
   }
 
-  post([id, event, data, broker]: LocalMessage): void {
+  post(message: LocalMessage): void {
     for (const peer of this.#peers) {
       if (peer === this) continue;
-      const copy = structuredClone(data);
+      const copy = structuredClone(message);
       setTimeout(() => {
-        if (this.#peers.has(peer)) peer.listener.message([id, event, copy, broker], globalThis.origin ?? "");
+        if (this.#peers.has(peer)) peer.#listener.message(copy, globalThis.origin ?? "");
       });
     }
   }

@@ -12,13 +12,16 @@ export function watchPage(listener: PageListener): () => void {
   const on = (target: EventTarget | undefined, type: string, handle: (event: Event) => void): void =>
     target?.addEventListener?.(type, handle, { signal: stop.signal });
   const woken = (): void => listener.woken();
+  // A page that is frozen is kept, too; one that is hidden, or shown for the first time, says that it is not.
+  const cached = (isCached: boolean) => (event: Event) =>
+    (event as Partial<PageTransitionEvent>).persisted !== false && listener.cached(isCached);
   const { document } = globalThis as { document?: Document };
   on(globalThis, "online", woken);
   on(globalThis, "offline", woken);
-  on(document, "freeze", () => listener.cached(true));
-  on(document, "resume", () => listener.cached(false));
+  on(document, "freeze", cached(true));
+  on(document, "resume", cached(false));
   on(document, "visibilitychange", () => document!.visibilityState === "visible" && woken());
-  on(globalThis, "pagehide", (event) => (event as PageTransitionEvent).persisted && listener.cached(true));
-  on(globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && listener.cached(false));
+  on(globalThis, "pagehide", cached(true));
+  on(globalThis, "pageshow", cached(false));
   return () => stop.abort();
 }
