@@ -2,6 +2,7 @@
  * Compressed values: extension 31 around the gzip of a value's MessagePack, where `CompressionStream` exists
  * (https://compression.spec.whatwg.org/). The broker passes them on as they are to clients like this one.
  */
+import { concat } from "./concat.js";
 import { Reader } from "./reader.js";
 import { type Encoded, extension, write } from "./writer.js";
 
@@ -44,7 +45,5 @@ async function pipe(bytes: Uint8Array<ArrayBuffer>, through: CompressionStream, 
   };
   // By Response and by hand: it takes several times as long to ask the browser for a Blob.
   await new Response(bytes).body!.pipeThrough(through).pipeTo(new WritableStream({ write }));
-  const all = new Uint8Array(size);
-  for (const part of parts.reverse()) all.set(part, (size -= part.length));
-  return all;
+  return concat(parts);
 }

@@ -1,3 +1,4 @@
+export { concat } from "./concat.js";
 export { encode } from "./encode.js";
 export { compress, inflate } from "./gzip.js";
 export { fromJson } from "./json.js";

@@ -19,9 +19,11 @@ export class OneWay implements Transport {
   readonly #courier: Courier;
   #bytesAtOnce: number;
   readonly #abort = new AbortController();
+  /** Aborted when it has ended. */
+  readonly signal = this.#abort.signal;
   readonly #queue: Uint8Array<ArrayBuffer>[] = [];
   #session: string | undefined;
-  #posting = false;
+  busy = false;
 
   constructor(target: Target, listener: Listener, courier = post, bytesAtOnce = BYTES_AT_ONCE) {
     this.#target = target;
@@ -30,13 +32,15 @@ export class OneWay implements Transport {
     this.#bytesAtOnce = bytesAtOnce;
   }
 
-  get busy(): boolean {
-    return this.#posting;
-  }
-
-  /** Aborted when it has ended. */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
+  /** Asks for what leads back. */
+  async get(path: string, parameters: Record<string, string>): Promise<Response> {
+    const answer = await this.#target.platform.fetch!(address(this.#target, path, parameters), {
+      headers: { accept: "application/msgpack" },
+      cache: "no-store",
+      signal: this.signal,
+    });
+    if (!answer.ok) throw new Error(`GET was answered ${answer.status}`);
+    return answer;
   }
 
   send(commands: Uint8Array<ArrayBuffer>[]): void {
@@ -65,8 +69,8 @@ export class OneWay implements Transport {
 
   /** One request at a time, so that commands keep their order. */
   async #post(): Promise<void> {
-    if (this.#posting || !this.#session) return;
-    this.#posting = true;
+    if (this.busy || !this.#session) return;
+    this.busy = true;
     try {
       while (this.#queue.length && !this.signal.aborted) {
         const commands = takeSome(this.#queue, this.#bytesAtOnce);
@@ -76,7 +80,7 @@ export class OneWay implements Transport {
     } catch (error) {
       this.end(error);
     } finally {
-      this.#posting = false;
+      this.busy = false;
     }
   }
 

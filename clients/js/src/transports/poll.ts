@@ -1,6 +1,6 @@
 import { readPoll } from "../frames.js";
 import { OneWay } from "./one_way.js";
-import { address, type TransportType } from "./transport.js";
+import type { TransportType } from "./transport.js";
 
 /** Long-polling: each answer says how far the frames go, and the next poll that they arrived. */
 export const poll: TransportType = {
@@ -8,15 +8,7 @@ export const poll: TransportType = {
   available: (platform) => !!platform.fetch,
   open(target, listener) {
     const way = new OneWay(target, listener);
-    void readPolls(way, async (parameters) => {
-      const answer = await target.platform.fetch!(address(target, "v1/poll", parameters), {
-        headers: { accept: "application/msgpack" },
-        cache: "no-store",
-        signal: way.signal,
-      });
-      if (!answer.ok) throw new Error(`the poll was answered ${answer.status}`);
-      return new Uint8Array(await answer.arrayBuffer());
-    });
+    void readPolls(way, async (parameters) => new Uint8Array(await (await way.get("v1/poll", parameters)).arrayBuffer()));
     return way;
   },
 };
