@@ -27,23 +27,36 @@ class Encoding {
 
   constructor(root: unknown) {
     this.#places = shared(root);
-    const values = Array.from(this.#places.keys(), (value) => this.#object(value as object));
+    const values = Array.from(this.#places.keys(), this.#object);
     this.root = this.#plain(root);
     if (values.length) this.root = extension(Extension.Graph, { root: this.root, values });
   }
 
   #plain = (value: unknown): Plain => {
-    if (!isObject(value)) return primitive(value);
-    const place = this.#places.get(value);
-    return place === undefined ? this.#object(value) : extension(Extension.Reference, place);
+    switch (typeof value) {
+      case "undefined":
+        return extension(Extension.undefined, null);
+      case "bigint":
+        return extension(Extension.BigInt, String(value));
+      case "symbol":
+      case "function":
+        return leaf(value);
+      case "object": {
+        const place = this.#places.get(value);
+        if (place !== undefined) return extension(Extension.Reference, place);
+        return value && this.#object(value);
+      }
+      default:
+        return value as Plain;
+    }
   };
 
-  #object(value: object): Plain {
+  #object = (value: unknown): Plain => {
     switch (kindOf(value)) {
       case Kind.Array:
         return this.#array(value as unknown[]);
       case Kind.Object:
-        return (writer) => writer.map(Object.entries(value).map(([key, part]) => [key, this.#plain(part)]));
+        return (writer) => writer.map(Object.entries(value as object).map(([key, part]) => [key, this.#plain(part)]));
       case Kind.Map:
         return extension(Extension.Map, Array.from(value as Map<unknown, unknown>, (entry) => entry.map(this.#plain)));
       case Kind.Set:
@@ -55,7 +68,7 @@ class Encoding {
       default:
         return leaf(value);
     }
-  }
+  };
 
   #array(array: unknown[]): Plain {
     const keys = Object.keys(array);
@@ -89,37 +102,18 @@ class Encoding {
     const { byteOffset, byteLength } = view;
     const buffer = view.buffer as ArrayBuffer;
     const tag = tagOf(view);
-    const isData = tag === "DataView";
-    let body: Plain[] = [new Uint8Array(buffer, byteOffset, byteLength)];
+    let body: Plain = new Uint8Array(buffer, byteOffset, byteLength);
     if (this.#places.has(buffer) || buffer.resizable) {
-      body = [this.#plain(buffer), byteOffset];
       const follows = buffer.resizable && byteOffset + byteLength === buffer.byteLength;
-      if (!follows) body.push((view as Uint8Array).length ?? byteLength);
+      body = [this.#plain(buffer), byteOffset, ...(follows ? [] : [(view as Uint8Array).length ?? byteLength])];
     } else if (tag === "Uint8Array") {
-      return body[0]!;
-    } else if (isData) {
-      return extension(Extension.DataView, body[0]!);
+      return body;
     }
-    return extension(isData ? Extension.DataView : Extension.TypedArray, isData ? body : [tag, ...body]);
+    return tag === "DataView" ? extension(Extension.DataView, body) : extension(Extension.TypedArray, [tag, body].flat());
   }
 }
 
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
-
-/** A value that is no object. */
-function primitive(value: unknown): Plain {
-  switch (typeof value) {
-    case "undefined":
-      return extension(Extension.undefined, null);
-    case "bigint":
-      return extension(Extension.BigInt, String(value));
-    case "symbol":
-    case "function":
-      throw new DOMException(`a ${typeof value} cannot be cloned`, "DataCloneError");
-    default:
-      return value as Plain;
-  }
-}
 
 /**
  * What has to be a value of a graph: what is met twice, and every so many levels whatever is there, so that no value is

@@ -4,7 +4,7 @@
  */
 import { Extension } from "./extension.js";
 import { tagOf } from "./kind.js";
-import { bitmapOf, pixelsOf } from "./pixels.js";
+import { bitmapOf, imageDataOf, pixelsOf } from "./pixels.js";
 import { extension, type Plain, type Writer } from "./writer.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- each type knows its own values and bodies
@@ -17,7 +17,7 @@ type Leaf = [body?: ((value: Any, type: Any) => Plain) | undefined, revive?: (bo
  *
  * @throws DataCloneError when it cannot travel.
  */
-export function leaf(value: object): Plain {
+export function leaf(value: unknown): Plain {
   const tag = tagOf(value);
   // A boxed bigint has the tag of its primitive.
   const name = tag === "BigInt" ? "BigIntObject" : tag;
@@ -43,8 +43,8 @@ const view = (type: Any, [source, offset, length]: [Uint8Array | ArrayBuffer, nu
 
 /** The constructor of a kind of typed array, and of nothing else. */
 function typedArray(kind: string): Any {
-  const type = /^(Ui|I|Fl|BigI|BigUi)[nt|oat]+\d+(Clamped)?Array$/.test(kind) && (globalThis as Any)[kind];
-  if (!type) throw new TypeError("unknown kind of typed array");
+  const type = /^(Big)?(Ui|I|Fl)[noat]+\d+(Clamped)?Array$/.test(kind) && (globalThis as Any)[kind];
+  if (!type) throw new TypeError("no such typed array");
   return type;
 }
 
@@ -121,8 +121,7 @@ const TYPES: Record<string, Leaf> = {
       color_space: colorSpace ?? "srgb",
       bytes: new Uint8Array(data.buffer),
     }),
-    ({ width, height, color_space, bytes }) =>
-      new ImageData(new Uint8ClampedArray(bytes.buffer), width, height, { colorSpace: color_space ?? "srgb" }),
+    imageDataOf,
   ],
   ImageBitmap: [pixelsOf, bitmapOf],
   DOMPoint: point,

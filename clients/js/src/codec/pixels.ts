@@ -1,11 +1,11 @@
 /** The pixels of an `ImageBitmap`, there and back without waiting: by a canvas that nobody sees. */
 
-type Pixels = { width: number; height: number; bytes: Uint8Array<ArrayBuffer> };
+type Pixels = { width: number; height: number; color_space?: PredefinedColorSpace | null; bytes: Uint8Array<ArrayBuffer> };
 
 function canvas(width: number, height: number): [OffscreenCanvas, OffscreenCanvasRenderingContext2D] {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
-  if (!context) throw new TypeError("there is no canvas to draw on");
+  if (!context) throw new TypeError("there is no canvas");
   return [canvas, context];
 }
 
@@ -17,8 +17,11 @@ export function pixelsOf(bitmap: ImageBitmap): Pixels {
   return { width, height, bytes: new Uint8Array(context.getImageData(0, 0, width, height).data.buffer) };
 }
 
-export function bitmapOf({ width, height, bytes }: Pixels): ImageBitmap {
-  const [surface, context] = canvas(width, height);
-  context.putImageData(new ImageData(new Uint8ClampedArray(bytes.buffer), width, height), 0, 0);
+export const imageDataOf = ({ width, height, color_space, bytes }: Pixels): ImageData =>
+  new ImageData(new Uint8ClampedArray(bytes.buffer), width, height, { colorSpace: color_space ?? "srgb" });
+
+export function bitmapOf(pixels: Pixels): ImageBitmap {
+  const [surface, context] = canvas(pixels.width, pixels.height);
+  context.putImageData(imageDataOf(pixels), 0, 0);
   return surface.transferToImageBitmap();
 }

@@ -3,6 +3,7 @@
  * what it passes on; what is wrong all the same throws.
  */
 import { Extension } from "./extension.js";
+import { tagOf } from "./kind.js";
 import { reviveLeaf } from "./leaf.js";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -54,7 +55,7 @@ export class Reader {
     }
     const end = this.#at + length;
     const value = this.#fill(kind, length, this.#shell(kind));
-    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`extension ${kind} has another length than its body`);
+    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`extension ${kind} has another length`);
     return value;
   }
 
@@ -101,7 +102,7 @@ export class Reader {
   #take(length: number): number {
     const at = this.#at;
     this.#at += length;
-    if (this.#at > this.#bytes.length) throw new RangeError("the value ends too early");
+    if (this.#at > this.#bytes.length) throw new RangeError("the value is cut short");
     return at;
   }
 
@@ -224,7 +225,7 @@ export class Reader {
 
   #reference(index: number): unknown {
     const shells = this.#shells;
-    if (!shells || !(index in shells)) throw new TypeError("a reference points outside of its graph");
+    if (!shells || !(index in shells)) throw new TypeError("a reference to nothing");
     return shells[index];
   }
 
@@ -250,9 +251,8 @@ export class Reader {
   }
 }
 
-const ERRORS = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError } as Record<string, ErrorConstructor>;
-
-const errorType = (name: string): ErrorConstructor => (Object.hasOwn(ERRORS, name) && ERRORS[name]) || Error;
+const errorType = (name: string): ErrorConstructor =>
+  /^(Eval|Range|Reference|Syntax|Type|URI)Error$/.test(name) ? (globalThis as never)[name] : Error;
 
 /** Sets a property of its own, whatever the prototype says of the name (`__proto__`). */
 function define(object: object, key: string, value: unknown): void {
@@ -265,7 +265,7 @@ function define(object: object, key: string, value: unknown): void {
 
 /** Gives an error its fields as errors have them: not enumerable. Those of a `DOMException` are its own. */
 function describe(error: Error, fields: Record<string, unknown>): void {
-  if (error instanceof DOMException) return;
+  if (tagOf(error) === "DOMException") return;
   // That of the engine that reads it says nothing of where it was thrown.
   delete error.stack;
   for (const key of ["message", "stack", "cause"]) {
