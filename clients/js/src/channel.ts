@@ -3,7 +3,7 @@
  * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
  */
 import { brokerAddress, connectionTo, SERVED } from "./broker.js";
-import { encode, inflate, Reader } from "./codec/index.js";
+import { encode, inflate, raw, Reader } from "./codec/index.js";
 import type { Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
@@ -116,7 +116,7 @@ export class WidecastChannel extends EventTarget {
       this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
       return;
     }
-    const member = presence === undefined || presence === false ? undefined : encode(presence).bytes;
+    const member = presence === undefined || presence === false ? undefined : raw(encode(presence).bytes);
     this.#connection = isConnection ? broker : connectionTo(url);
     // Who is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();

@@ -5,7 +5,7 @@
 import { Authentication, type TokenSource } from "./authentication.js";
 import { Backoff, type BackoffOptions } from "./backoff.js";
 import { bridged } from "./bridged.js";
-import { compress, type Encoded } from "./codec/index.js";
+import { compress, type Encoded, raw } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
 import { COMMAND_IDS } from "./hub.js";
@@ -112,14 +112,9 @@ export class Connection extends EventTarget {
     // Has the same waits whether this tab leads, follows, or leads again.
     const backoff = new Backoff(this.#options);
     const dial: Dial = (listener, due) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, due);
-    const listener: LineListener = {
-      opened: (welcome) => this.#opened(welcome),
-      frame: (frame) => this.#frame(frame),
-      changed: (reason) => this.#changed(reason),
-    };
     const { replyTimeout, scope = "" } = this.#options;
     const name = ["widecast", broker, names, !!bridge, scope].join(" ");
-    this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, listener) : dial(listener);
+    this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, this.#listener) : dial(this.#listener);
     this.#authentication = new Authentication(this.#options, {
       nextCommand: () => this.#nextCommand(),
       send: (commands) => this.#send(commands),
@@ -281,17 +276,52 @@ export class Connection extends EventTarget {
   /** Ends the connection after a while without need. */
   #rest(): void {
     clearTimeout(this.#idleTimer);
-    if (this.#isNeeded() || this.state === "closed" || this.state === "idle") return;
+    if (this.#isNeeded() || /closed|idle/.test(this.state)) return;
     this.#idleTimer = setTimeout(() => {
       if (!this.#isNeeded()) this.#line.suspend();
     }, this.#options.idleTimeout);
   }
 
-  #opened({ limits }: Frame): void {
-    this.messageBytes = limits?.message_bytes ?? Infinity;
-    this.#authentication.end();
-    void this.#authentication.prove();
-  }
+  readonly #listener: LineListener = {
+    opened: ({ limits }) => {
+      this.messageBytes = limits?.message_bytes ?? Infinity;
+      this.#authentication.end();
+      void this.#authentication.prove();
+    },
+    frame: (frame) => {
+      const subscription = frame.channel === undefined ? undefined : this.#subscriptions.get(frame.channel);
+      switch (frame.type) {
+        case "message":
+          return subscription?.message(frame);
+        case "join":
+        case "leave":
+          return subscription?.member(frame);
+        case "gap":
+          return subscription?.begin(frame);
+        case "auth_required":
+          return this.#authentication.require(frame.reason!);
+        case "unsubscribed":
+          if (frame.code) subscription?.refuse(new WidecastError(frame.code, `the broker has ended the subscription`));
+          return;
+        default:
+          if (frame.id) this.#answered(frame.id, frame);
+          else if (frame.type === "error") this.#report(`${frame.code}: ${frame.message}`);
+      }
+    },
+    changed: (reason) => {
+      if (this.state === "closed") {
+        this.#line.close(reason);
+        const error = closed(reason);
+        this.#outbox.abandon(error);
+        for (const { reject } of this.#requests.values()) reject(error);
+        for (const subscription of this.#subscriptions.values()) subscription.refuse(error);
+        this.#requests.clear();
+        this.#authentication.end(error);
+      }
+      if (this.state !== "open") this.#authentication.end();
+      this.#report(reason);
+    },
+  };
 
   get #isAdmitted(): boolean {
     return this.#authentication.isAdmitted;
@@ -347,34 +377,13 @@ export class Connection extends EventTarget {
       const { channel, event, encoded } = post;
       try {
         this.#checkSize(encoded.size);
-        commands.push(command({ type: "publish", id, channel, event, message_id: post.id, data: encoded.bytes }));
+        commands.push(command({ type: "publish", id, channel, event, message_id: post.id, data: raw(encoded.bytes) }));
       } catch (error) {
         this.#outbox.take(id)!.reject(error);
       }
     }
     this.#send(commands);
     this.#rest();
-  }
-
-  #frame(frame: Frame): void {
-    const subscription = frame.channel === undefined ? undefined : this.#subscriptions.get(frame.channel);
-    switch (frame.type) {
-      case "message":
-        return subscription?.message(frame);
-      case "join":
-      case "leave":
-        return subscription?.member(frame);
-      case "gap":
-        return subscription?.begin(frame);
-      case "auth_required":
-        return this.#authentication.require(frame.reason!);
-      case "unsubscribed":
-        if (frame.code) subscription?.refuse(new WidecastError(frame.code, `the broker has ended the subscription`));
-        return;
-      default:
-        if (frame.id) this.#answered(frame.id, frame);
-        else if (frame.type === "error") this.#report(`${frame.code}: ${frame.message}`);
-    }
   }
 
   #answered(id: number, frame: Frame): void {
@@ -409,20 +418,6 @@ export class Connection extends EventTarget {
       if (request) this.#send([request.bytes]);
       this.#flush();
     }, this.#options.minDelay);
-  }
-
-  #changed(reason: string): void {
-    if (this.state === "closed") {
-      this.#line.close(reason);
-      const error = closed(reason);
-      this.#outbox.abandon(error);
-      for (const { reject } of this.#requests.values()) reject(error);
-      for (const subscription of this.#subscriptions.values()) subscription.refuse(error);
-      this.#requests.clear();
-      this.#authentication.end(error);
-    }
-    if (this.state !== "open") this.#authentication.end();
-    this.#report(reason);
   }
 
   #report(reason: string): void {

@@ -43,11 +43,8 @@ export interface Frame {
   history?: number;
 }
 
-/** The bytes of a command; fields that are undefined are left out, bytes are MessagePack already. */
-export function command(fields: Record<string, string | number | boolean | Uint8Array | undefined>): Uint8Array<ArrayBuffer> {
-  const plain = Object.entries(fields).map(([name, value]) => [name, value instanceof Uint8Array ? raw(value) : value]);
-  return write(Object.fromEntries(plain) as Plain).bytes;
-}
+/** The bytes of a command; fields that are undefined are left out. */
+export const command = (fields: Record<string, Plain | undefined>): Uint8Array<ArrayBuffer> => write(fields).bytes;
 
 /** Several commands as one. */
 export function together(commands: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

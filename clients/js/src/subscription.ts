@@ -1,4 +1,5 @@
 /** A channel that a connection has joined, for all who listen to it in this context. */
+import type { Plain } from "./codec/index.js";
 import type { Frame } from "./frames.js";
 
 /** Who listens to a channel. */
@@ -15,8 +16,8 @@ export interface ChannelListener {
 
 /** What a listener wants of the broker besides messages. */
 export interface Wish {
-  /** Be listed as a member with this data: MessagePack. */
-  presence?: Uint8Array | undefined;
+  /** Be listed as a member with this data. */
+  presence?: Plain | undefined;
   /** How many of the newest past messages to hear first. */
   history?: number | undefined;
   /** Where to resume. */
@@ -26,7 +27,7 @@ export interface Wish {
 export class Subscription {
   readonly listeners = new Set<ChannelListener>();
   cursor: string | undefined;
-  presence: Uint8Array | undefined;
+  presence: Plain | undefined;
   history: number | undefined;
   joined = false;
 
