@@ -6,7 +6,7 @@ import { type Broker, startBroker } from "../broker.js";
 import { type Manner, Proxy } from "../proxy.js";
 import { openPage } from "./browser.js";
 import { type EngineBrowser, startEngine } from "./engine.js";
-import { type Machine, machineOf, posts, startMachine } from "./machine.js";
+import { heardUntil, type Machine, machineOf, posts, startMachine } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 /** What the pages have besides what all machines have. */
@@ -108,7 +108,10 @@ describe.each<TransportName>(["stream", "poll", "jsonp"])("over %s", (transport)
     const modern = await startMachine(browser, site, broker.url);
     await modern.join("news", { history: 100 });
     await one.until({ state: "open", gaps: 1, transport });
-    expect(await modern.heard(20)).toEqual(posts("one", 25).slice(5));
+    const after = await heardUntil(modern, "one 24");
+    // What the first broker had, but had not confirmed, comes again.
+    expect(after.length).toBeGreaterThanOrEqual(20);
+    expect(after).toEqual(posts("one", 25).slice(-after.length));
     await modern.post("modern", 5);
     expect((await one.heard(6)).slice(1)).toEqual(posts("modern", 5));
   });

@@ -57,6 +57,16 @@ export async function startMachine(where: EngineBrowser | EngineContext, site: {
 /** What a machine posts, as others hear it. */
 export const posts = (from: string, count: number): string[] => Array.from({ length: count }, (_, number) => `${from} ${number}`);
 
+/** Waits until a machine has heard a message. */
+export async function heardUntil(machine: Machine, message: string): Promise<string[]> {
+  for (let count = 1; ; count++) {
+    const heard = await machine.heard(count, 5000);
+    if (heard.includes(message)) return heard;
+    if (heard.length < count) throw new Error(`not heard: ${message}`);
+    count = heard.length;
+  }
+}
+
 declare global {
   interface Window {
     machine: MachinePage;

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { type Broker, startBroker } from "../broker.js";
 import { type Manner, Proxy } from "../proxy.js";
 import { type EngineBrowser, startEngine } from "./engine.js";
-import { type Machine, posts, startMachine, TRANSPORTS } from "./machine.js";
+import { heardUntil, type Machine, posts, startMachine, TRANSPORTS } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
 let site: Site;
@@ -65,7 +65,7 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     await Promise.all([one, two].map((each) => each.until({ state: "open", gaps: 1 })));
     await one.post("one", 1, { first: 30 });
     // Whoever came back after the other had posted has missed that, and was told.
-    const after = (await until(two, "one 30")).slice(10);
+    const after = (await heardUntil(two, "one 30")).slice(10);
     expect(after).toEqual(posts("one", 31).slice(-after.length));
   });
 
@@ -148,13 +148,3 @@ test.each<[string, Record<string, Manner>, string]>([
   expect(await one.heard(150)).toEqual(posts("other", 150));
   expect(await other.heard(150)).toEqual(posts("one", 150));
 });
-
-/** Waits until a machine has heard a message. */
-async function until(machine: Machine, message: string): Promise<string[]> {
-  for (let count = 1; ; count++) {
-    const heard = await machine.heard(count, 5000);
-    if (heard.includes(message)) return heard;
-    if (heard.length < count) throw new Error(`not heard: ${message}`);
-    count = heard.length;
-  }
-}
