@@ -1,3 +1,4 @@
+import { base64url } from "../base64url.js";
 import { fromJson } from "../codec/index.js";
 import { randomName } from "../random.js";
 import { type Courier, OneWay } from "./one_way.js";
@@ -55,8 +56,4 @@ function load(target: Target, path: string, parameters: Record<string, string>):
     script.src = address(target, path, { ...parameters, callback }).href;
     document.head.append(script);
   });
-}
-
-function base64url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replace(/[+/=]/g, (letter) => ({ "+": "-", "/": "_" })[letter] ?? "");
 }
