@@ -75,8 +75,8 @@ class Encoding {
     const { length } = array;
     if (keys.length === length && (!length || keys[length - 1] === String(length - 1))) return array.map(this.#plain);
     const entries = keys.map((key) => {
-      const index = Number(key);
-      const isIndex = String(index) === key && index >= 0 && index < length;
+      const index = Number(key) >>> 0;
+      const isIndex = String(index) === key && index < length;
       return [isIndex ? index : key, this.#plain(array[key as unknown as number])];
     });
     return extension(Extension.SparseArray, { length, entries });

@@ -136,11 +136,7 @@ const TYPES: Record<string, Leaf> = {
   DOMMatrixReadOnly: matrix,
   Utf16String: [
     undefined,
-    (bytes: Uint8Array) => {
-      let text = "";
-      for (let i = 0; i < bytes.length; i += 2) text += String.fromCharCode(bytes[i]! | (bytes[i + 1]! << 8));
-      return text;
-    },
+    (bytes: Uint8Array) => Array.from(new Uint16Array(bytes.buffer), (unit) => String.fromCharCode(unit)).join(""),
   ],
 };
 

@@ -10,13 +10,19 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Shorter strings are cheaper without a `TextDecoder`. */
 const SHORT_TEXT_BYTES = 24;
 
-/** What a byte begins: a value that ends there, something of a length, or an extension of this code. */
-type Kind = "value" | "string" | "binary" | Container;
+/** What a byte begins: a value that ends there, or something of a length. No numbers: they would make heads of many shapes. */
+const enum Kind {
+  Value = "v",
+  String = "s",
+  Binary = "b",
+  Array = "a",
+  Map = "m",
+}
 
-/** What may hold other values; an extension by its code. */
-type Container = "array" | "map" | number;
+/** What may hold other values; an extension is its code. */
+type Container = Kind.Array | Kind.Map | number;
 
-type Head = [kind: Kind, length: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
+type Head = [kind: Kind | Container, length: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
 
 /** How a number is read, in the order of the types, from 0xca on; each row those of 8, 16, 32 and 64 bits. */
 const NUMBERS = [
@@ -46,16 +52,16 @@ export class Reader {
   value(): unknown {
     const [kind, length] = this.#head();
     switch (kind) {
-      case "value":
+      case Kind.Value:
         return length;
-      case "string":
+      case Kind.String:
         return this.#string(length);
-      case "binary":
+      case Kind.Binary:
         return this.#slice(length);
     }
     const end = this.#at + length;
     const value = this.#fill(kind, length, this.#shell(kind));
-    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`extension ${kind} has another length`);
+    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`malformed extension ${kind}`);
     return value;
   }
 
@@ -64,30 +70,30 @@ export class Reader {
     const start = this.#at;
     for (let values = 1; values > 0; values--) {
       const [kind, length] = this.#head();
-      if (kind === "array") values += length;
-      else if (kind === "map") values += length * 2;
-      else if (kind !== "value") this.#take(length);
+      if (kind === Kind.Array) values += length;
+      else if (kind === Kind.Map) values += length * 2;
+      else if (kind !== Kind.Value) this.#take(length);
     }
     return this.#bytes.subarray(start, this.#at);
   }
 
   #head(): Head {
     const type = this.#bytes[this.#take(1)]!;
-    if (type < 0x80) return ["value", type];
-    if (type < 0x90) return ["map", type & 0x0f];
-    if (type < 0xa0) return ["array", type & 0x0f];
-    if (type < 0xc0) return ["string", type & 0x1f];
-    if (type === 0xc0) return ["value", null];
+    if (type < 0x80) return [Kind.Value, type];
+    if (type < 0x90) return [Kind.Map, type & 0x0f];
+    if (type < 0xa0) return [Kind.Array, type & 0x0f];
+    if (type < 0xc0) return [Kind.String, type & 0x1f];
+    if (type === 0xc0) return [Kind.Value, null];
     if (type === 0xc1) throw new TypeError("not MessagePack");
-    if (type < 0xc4) return ["value", type === 0xc3];
-    if (type < 0xc7) return ["binary", this.#number(type - 0xc0)];
+    if (type < 0xc4) return [Kind.Value, type === 0xc3];
+    if (type < 0xc7) return [Kind.Binary, this.#number(type - 0xc0)];
     if (type < 0xca) return this.#extension(this.#number(type - 0xc3));
-    if (type < 0xd4) return ["value", this.#number(type - 0xc8)];
+    if (type < 0xd4) return [Kind.Value, this.#number(type - 0xc8)];
     if (type < 0xd9) return this.#extension(1 << (type - 0xd4));
-    if (type < 0xdc) return ["string", this.#number(type - 0xd5)];
-    if (type < 0xde) return ["array", this.#number(type - 0xd7)];
-    if (type < 0xe0) return ["map", this.#number(type - 0xd9)];
-    return ["value", type - 0x100];
+    if (type < 0xdc) return [Kind.String, this.#number(type - 0xd5)];
+    if (type < 0xde) return [Kind.Array, this.#number(type - 0xd7)];
+    if (type < 0xe0) return [Kind.Map, this.#number(type - 0xd9)];
+    return [Kind.Value, type - 0x100];
   }
 
   #extension(length: number): Head {
@@ -123,11 +129,11 @@ export class Reader {
   }
 
   /** The empty container of a kind, if it is one; the place is left where it was. */
-  #shell(kind: Kind): Shell {
+  #shell(kind: Kind | Container): Shell {
     switch (kind) {
-      case "map":
+      case Kind.Map:
         return {};
-      case "array":
+      case Kind.Array:
       case Extension.SparseArray:
         return [];
       case Extension.Map:
@@ -142,9 +148,9 @@ export class Reader {
   /** Reads what is in a container, or else the whole extension. */
   #fill(kind: Container, length: number, shell: Shell): unknown {
     switch (kind) {
-      case "map":
+      case Kind.Map:
         return this.#fillMap(shell, length);
-      case "array":
+      case Kind.Array:
         while (length-- > 0) shell.push(this.value());
         return shell;
       case Extension.Graph:
@@ -197,9 +203,9 @@ export class Reader {
     const unfilled: (() => void)[] = [];
     const { root, values } = this.#fields();
     const end = this.#at;
-    if (!root || !values) throw new TypeError("a graph has no root");
+    if (!root || !values) throw new TypeError("malformed extension");
     this.#at = values;
-    for (let left = this.#container("array"); left > 0; left--) shells.push(this.#member(unfilled));
+    for (let left = this.#container(Kind.Array); left > 0; left--) shells.push(this.#member(unfilled));
     for (const fill of unfilled) fill();
     const value = this.#valueAt(root);
     this.#at = end;
@@ -225,14 +231,14 @@ export class Reader {
 
   #reference(index: number): unknown {
     const shells = this.#shells;
-    if (!shells || !(index in shells)) throw new TypeError("a reference to nothing");
+    if (!shells || !(index in shells)) throw new TypeError("a reference points nowhere");
     return shells[index];
   }
 
   /** Where the fields of the next map are; the place moves behind it. */
   #fields(): Record<string, number> {
     const places: Record<string, number> = {};
-    for (let left = this.#container("map"); left > 0; left--) {
+    for (let left = this.#container(Kind.Map); left > 0; left--) {
       places[this.value() as string] = this.#at;
       this.skip();
     }
@@ -241,7 +247,7 @@ export class Reader {
 
   #container(expected: Kind): number {
     const [kind, length] = this.#head();
-    if (kind !== expected) throw new TypeError(`expected ${expected}, found ${kind}`);
+    if (kind !== expected) throw new TypeError("malformed extension");
     return length;
   }
 

@@ -134,8 +134,8 @@ export class Writer {
   /** A string; one that UTF-8 cannot hold as `Utf16String`. */
   #string(text: string): void {
     if (LONE_SURROGATE.test(text)) {
-      const byte = (i: number): number => text.charCodeAt(i >> 1) >> ((i & 1) * 8);
-      return this.extension(Extension.Utf16String, Uint8Array.from({ length: text.length * 2 }, (_, i) => byte(i)));
+      const units = Uint16Array.from(text.split(""), (unit) => unit.charCodeAt(0));
+      return this.extension(Extension.Utf16String, new Uint8Array(units.buffer));
     }
     const length = utf8Length(text);
     if (length < 32) this.#byte(0xa0 | length);
