@@ -106,7 +106,7 @@ export class WidecastChannel extends EventTarget {
           heardHere.again(`${this.#broker} ${id}`);
           if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
         },
-        error: (origin) => this.#dispatch("messageerror", { origin }),
+        error: (origin) => this.#dispatchEvent("messageerror", { origin }),
         missed: () => {
           if (this.#connection && this.#connection.state !== "closed") this.#late = new Set();
         },
@@ -251,7 +251,7 @@ export class WidecastChannel extends EventTarget {
         try {
           value = read(bytes!);
         } catch {
-          return this.#dispatch("messageerror", init);
+          return this.#dispatchEvent("messageerror", init);
         }
         this.#dispatch(event, { ...init, data: value });
       }, data);
@@ -290,8 +290,7 @@ export class WidecastChannel extends EventTarget {
   }
 
   #dispatch(event: string | undefined, init: MessageEventInit): void {
-    const isError = event === "messageerror" && !("data" in init);
-    this.#dispatchEvent(event && (isError || !RESERVED.test(event)) ? event : "message", init);
+    this.#dispatchEvent(event && !RESERVED.test(event) ? event : "message", init);
   }
 
   #dispatchEvent(type: string, init: MessageEventInit): void {
@@ -303,8 +302,8 @@ export class WidecastChannel extends EventTarget {
   }
 
   #status(reason: string): void {
-    const { state, transport } = this.#connection ?? { state: "closed", transport: undefined };
-    if (/closed|waiting/.test(state)) this.#late = undefined;
+    const { state, transport }: Partial<Connection> = this.#connection ?? { state: "closed" };
+    if (/closed|waiting/.test(state!)) this.#late = undefined;
     if (!this.#closed) this.dispatchEvent(new CustomEvent("status", { detail: { state, transport, reason } }));
   }
 }
@@ -317,8 +316,7 @@ for (const member of ["name", "onmessage", "onmessageerror", "postMessage", "clo
 
 /** The value as it is now, in the form that structured clone gives it: getters are called once, prototypes are gone. */
 function snapshot(value: unknown): unknown {
-  const isPlain = typeof value !== "object" || value === null;
-  return isPlain || typeof structuredClone !== "function" ? value : structuredClone(value);
+  return Object(value) === value && typeof structuredClone === "function" ? structuredClone(value) : value;
 }
 
 function read(data: Uint8Array): unknown {

@@ -11,7 +11,7 @@ import { command, type Frame } from "./frames.js";
 import { COMMAND_IDS } from "./hub.js";
 import type { Dial, Line, LineListener, LineState } from "./line.js";
 import { Link, type LinkOptions } from "./link.js";
-import { Outbox, WINDOW, type OutboxOptions, type Receipt } from "./outbox.js";
+import { Outbox, WINDOW, type OutboxOptions, type Post, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
 import { type ChannelListener, Subscription, type Wish } from "./subscription.js";
@@ -214,12 +214,12 @@ export class Connection extends EventTarget {
   }
 
   /** Publishes a message as soon as the broker can be reached. @internal */
-  publish(channel: string, message: { id: string; event?: string | undefined; encoded: Encoded }): Promise<Receipt> {
+  publish(channel: string, message: Pick<Post, "id" | "event" | "encoded">): Promise<Receipt> {
     return new Promise((resolve, reject) => {
       if (this.state === "closed") return reject(closed());
       const encoded = compress(message.encoded, this.#options.compress);
       this.#batchedBytes += encoded.size;
-      this.#outbox.add({ channel, event: message.event, id: message.id, encoded, resolve, reject });
+      this.#outbox.add({ channel, ...message, encoded, resolve, reject });
       this.#wake();
     });
   }
@@ -270,7 +270,7 @@ export class Connection extends EventTarget {
   }
 
   #isNeeded(): boolean {
-    return this.#held || !!this.#subscriptions.size || !!this.#outbox.size || !!this.#requests.size;
+    return this.#held || this.#subscriptions.size + this.#outbox.size + this.#requests.size > 0;
   }
 
   /** Ends the connection after a while without need. */
@@ -289,7 +289,7 @@ export class Connection extends EventTarget {
       void this.#authentication.prove();
     },
     frame: (frame) => {
-      const subscription = frame.channel === undefined ? undefined : this.#subscriptions.get(frame.channel);
+      const subscription = this.#subscriptions.get(frame.channel!);
       switch (frame.type) {
         case "message":
           return subscription?.message(frame);

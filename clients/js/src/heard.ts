@@ -14,9 +14,9 @@ export class Heard {
 
   /** Whether this is the second time. */
   again(id: string): boolean {
-    if (this.#ids.has(id)) return true;
+    const isOld = this.#ids.has(id);
     this.#ids.add(id);
     if (this.#ids.size > REMEMBERED) this.#ids.delete(this.#ids.values().next().value!);
-    return false;
+    return isOld;
   }
 }

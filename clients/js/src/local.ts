@@ -75,16 +75,16 @@ const present = globalThis.BroadcastChannel as typeof BroadcastChannel & { nativ
 /** Kept, since a page may put ours in its place; another copy of this script may have done so already. */
 export const NATIVE = present && "native" in present ? present.native! : present;
 
+const contextLocals = new Map<string, Set<ContextLocal>>();
+
 class ContextLocal implements Local {
-  static readonly #channels = new Map<string, Set<ContextLocal>>();
   readonly #peers: Set<ContextLocal>;
   readonly #listener: LocalListener;
 
   constructor(name: string, listener: LocalListener) {
     this.#listener = listener;
-    const channels = ContextLocal.#channels;
-    this.#peers = channels.get(name) ?? new Set();
-    channels.set(name, this.#peers.add(this));
+    this.#peers = contextLocals.get(name) ?? new Set();
+    contextLocals.set(name, this.#peers.add(this));
   }
 
   post(message: LocalMessage): void {
