@@ -7,7 +7,8 @@ import { gzipSync } from "node:zlib";
 import { BUNDLES, buildInto } from "./build.mjs";
 
 const COMMITTED = fileURLToPath(new URL("../../../broker/assets/client", import.meta.url));
-const MOST_BYTES = 16_384;
+/** A kB is 1000 bytes, as for those who compare the sizes of packages. */
+const MOST_BYTES = 16_000;
 /** What has a limit of its own. */
 const MOST_BYTES_OF = { "bridge.js": 7_168, "widecast.legacy.js": 5_120 };
 
