@@ -280,15 +280,37 @@ export async function special(from, to) {
       throw new Error(`${tag(value)} was cloned`);
     }
   });
+  const thrownFor = (value) => {
+    try {
+      from.postMessage(value);
+    } catch (error) {
+      return error;
+    }
+    throw new Error("it was cloned");
+  };
   await check("a detached buffer is a DataCloneError", async () => {
     const buffer = new ArrayBuffer(1);
     structuredClone(buffer, { transfer: [buffer] });
+    equal(thrownFor(buffer).name, "DataCloneError");
+  });
+  await check("a view beyond the end of its buffer is a DataCloneError", async () => {
+    const buffer = new ArrayBuffer(16, { maxByteLength: 32 });
+    const views = [new Uint8Array(buffer, 8), new DataView(buffer, 8)];
+    buffer.resize(0);
+    for (const view of views) equal(thrownFor(view).name, "DataCloneError");
+  });
+  await check("what a getter throws is thrown", async () => {
+    const thrown = new Error("mine");
+    equal(thrownFor({ get value() { throw thrown; } }) === thrown, true);
+  });
+  await check("a type that the page has deleted is cloned as ever", async () => {
+    const { Blob } = globalThis;
+    delete globalThis.Blob;
     try {
-      from.postMessage(buffer);
-    } catch (error) {
-      return equal(error.name, "DataCloneError");
+      equal((await clone(new Blob(["x"]))) instanceof Blob, true);
+    } finally {
+      globalThis.Blob = Blob;
     }
-    throw new Error("it was cloned");
   });
   return failures;
 }
