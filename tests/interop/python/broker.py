@@ -37,11 +37,14 @@ class Broker:
         else:
             raise RuntimeError("the broker ended before it listened")
         # A full pipe would stop the broker.
-        threading.Thread(target=self._process.stderr.read, daemon=True).start()
+        self._reading = threading.Thread(target=self._process.stderr.read, daemon=True)
+        self._reading.start()
 
     def stop(self):
         self._process.kill()
         self._process.wait()
+        self._reading.join()
+        self._process.stderr.close()
 
     def publish(self, channel, data):
         return self.post(channel, json.dumps(data), {"content-type": "application/json"})
