@@ -47,13 +47,16 @@ export const BUNDLES = {
   "bridge.js": { entryPoints: [here("../src/bridge.ts")], format: "iife" },
 };
 
+/** Strict only inside of its function, since a page may put the text of a classic script before its own; as long as it was. */
+const strictInside = (text) => text.replace(/^("use strict";)(\(\(\)=>\{|\(function\(\)\{)/, "$2$1");
+
 /** Builds all bundles into a directory. */
 export async function buildInto(directory) {
   await mkdir(directory, { recursive: true });
   for (const [name, own] of Object.entries(BUNDLES)) {
     const { outputFiles } = await build({ ...OPTIONS, ...own, outfile: `${directory}/${name}`, write: false });
     const [map, text] = [".map", ""].map((end) => outputFiles.find(({ path }) => path.endsWith(name + end)).text);
-    const small = await minify(text, {
+    const small = await minify(strictInside(text), {
       // The second step makes it 3 % smaller: it gives the shortest names to what is named most.
       ecma: own.target === "es5" ? 5 : 2020,
       module: own.format === "esm",
