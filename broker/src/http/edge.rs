@@ -29,7 +29,10 @@ const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// What anybody may read who finds the broker: it tells nothing of its channels.
-const OPEN: [&str; 2] = ["/client/", "/health/"];
+const OPEN: [&str; 2] = [CLIENT, "/health/"];
+
+/// What any page may load: the script that then has to ask. A frame of an opaque origin says `null` for it.
+const CLIENT: &str = "/client/";
 
 /// What the answer to a preflight depends on.
 const PREFLIGHT_VARY: &str =
@@ -84,7 +87,8 @@ impl Page {
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         let host = host(request.request());
         let origin = request.headers().get(header::ORIGIN);
-        let Some(header) = origin.filter(|_| !is_visit(request)) else {
+        let is_asked = !is_visit(request) && !request.path().starts_with(CLIENT);
+        let Some(header) = origin.filter(|_| is_asked) else {
             check_name(&services.config.server, host, request.path())?;
             return Ok(None);
         };
@@ -227,6 +231,18 @@ mod tests {
         assert_eq!(response.status(), 403);
         assert_eq!(header(&response, "access-control-allow-origin"), "");
         insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not talk to this broker: server.allowed_origins does not list it","code":"origin_not_allowed","retryable":false}"#);
+    }
+
+    #[actix_web::test]
+    async fn any_page_may_load_the_client() {
+        for origin in ["https://evil.example", "null"] {
+            let request = TestRequest::get()
+                .uri("/client/widecast.iife.js")
+                .insert_header(("origin", origin));
+            let response = Broker::new().call(request).await;
+            assert_eq!(response.status(), 200);
+            assert_eq!(header(&response, "access-control-allow-origin"), "*");
+        }
     }
 
     #[actix_web::test]
