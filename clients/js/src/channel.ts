@@ -330,6 +330,8 @@ function member({ id, data }: MemberFrame): Member {
 function addressOrNone(broker: string | URL | undefined): URL | undefined {
   // A frame that was taken out of its page has hardly anything left, and nobody hears it.
   if (globalThis.closed) return undefined;
+  // An opaque origin is the same as no other: its channels are its own, unless it names a broker. A local file's is opaque, too.
+  if (broker === undefined && globalThis.origin === "null" && !/^file/.test(location.href)) return undefined;
   try {
     return brokerAddress(broker);
   } catch (error) {
