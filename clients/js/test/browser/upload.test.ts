@@ -1,27 +1,16 @@
 /** Uploads from a page: by XMLHttpRequest, with its progress. */
-import type { Browser, Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Broker, startBroker } from "../broker.js";
-import { openPage, startBrowser } from "./browser.js";
-import { type Site, startSite } from "./site.js";
+import type { BrowserContext, Page } from "playwright-core";
+import { expect, test } from "vitest";
+import { openPage } from "./browser.js";
+import { broker, browser, setStage, site } from "./stage.js";
 
-let broker: Broker;
-let site: Site;
-let browser: Browser;
-beforeAll(async () => {
-  [broker, site, browser] = await Promise.all([startBroker(), startSite(), startBrowser()]);
-});
-afterAll(async () => {
-  await browser?.close();
-  site?.close();
-  await broker?.kill();
-});
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-});
+setStage();
+
+/** A profile of Chromium, whose network Playwright can slow down. */
+const profile = async (): Promise<BrowserContext> => (await browser.newContext()) as BrowserContext;
 
 /** A page with a channel, and what it hears. */
-async function page(context: Awaited<ReturnType<Browser["newContext"]>>): Promise<Page> {
+async function page(context: BrowserContext): Promise<Page> {
   const page = await openPage(context, `http://localhost:${site.port}/`);
   await page.addScriptTag({ url: "/client/widecast.iife.js" });
   await page.evaluate(async (url) => {
@@ -41,8 +30,8 @@ interface Scope {
 }
 
 test("a form with a file arrives everywhere but here, once, and tells how far it is", async () => {
-  const context = await browser.newContext();
-  const [one, tab, far] = await Promise.all([page(context), page(context), page(await browser.newContext())]);
+  const context = await profile();
+  const [one, tab, far] = await Promise.all([page(context), page(context), page(await profile())]);
   // So slowly that there is progress to tell of.
   const network = await context.newCDPSession(one);
   await network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 5e5 });
@@ -76,7 +65,7 @@ test("a form with a file arrives everywhere but here, once, and tells how far it
 });
 
 test("an upload is given up, and one that is too large is not begun", async () => {
-  const one = await page(await browser.newContext());
+  const one = await page(await profile());
   const failures = await one.evaluate(async () => {
     const { channel } = self as never as Scope;
     const failure = (error: { name: string; code?: string }) => [error.name, error.code];
