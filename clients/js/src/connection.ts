@@ -111,7 +111,7 @@ export class Connection extends EventTarget {
     const target = (this.#target = { base: broker, sender: randomName(32), platform });
     // Has the same waits whether this tab leads, follows, or leads again.
     const backoff = new Backoff(this.#options);
-    const dial: Dial = (listener, due) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, due);
+    const dial: Dial = (listener, retry) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, retry);
     const { replyTimeout, scope = "" } = this.#options;
     const name = ["widecast", broker, names, !!bridge, scope].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, this.#listener) : dial(this.#listener);

@@ -37,8 +37,8 @@ export class Hub implements LineListener {
   readonly #joining = new Map<number, (answer: Frame) => void>();
   #welcome: Frame | undefined;
 
-  constructor(dial: Dial, due: () => void) {
-    this.line = dial(this, due);
+  constructor(dial: Dial, retry: () => void) {
+    this.line = dial(this, retry);
   }
 
   /** Whether the line has ever been open. */

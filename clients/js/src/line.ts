@@ -21,8 +21,8 @@ export interface Line {
   check(): void;
 }
 
-/** Makes a line. `due`: what to do, instead of `open`, when the wait for the next attempt is over. */
-export type Dial = (listener: LineListener, due?: () => void) => Line;
+/** Makes a line. `retry`: what to do, instead of `open`, when the wait for the next attempt is over. */
+export type Dial = (listener: LineListener, retry?: () => void) => Line;
 
 export interface LineListener {
   /** A session has begun; nothing of an older one holds. */
