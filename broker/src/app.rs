@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use crate::net::{self, Connections, ListenError, ListenerOptions};
 use crate::registry::{Routes, Shard};
 use crate::session::{Heart, Services, Worker};
 use crate::shutdown;
-use crate::{api, health, http, transports};
+use crate::{api, greeting, health, http, transports};
 
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,15 +36,15 @@ pub enum RunError {
     System(#[from] io::Error),
 }
 
-/// Runs the broker until it is told to stop by SIGTERM or SIGINT.
+/// Runs the broker until it is told to stop by SIGTERM or SIGINT. The settings file is only told of in the log.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn run(config: Config) -> Result<(), RunError> {
-    actix_rt::System::new().block_on(serve(config))
+pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
+    actix_rt::System::new().block_on(serve(config, settings_file))
 }
 
-async fn serve(config: Config) -> Result<(), RunError> {
+async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
     let config = Arc::new(config.with_demos());
     let metrics = Arc::new(Metrics::new());
     let connections = Connections::new(config.server.max_connections, metrics.connections.clone());
@@ -72,9 +73,7 @@ async fn serve(config: Config) -> Result<(), RunError> {
     })?;
     // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
     let signal = shutdown::signal()?;
-    for address in bound {
-        tracing::info!("listening on http://{address}");
-    }
+    greeting::greet(&config.server, settings_file, &bound);
 
     let handle = server.handle();
     let running = actix_rt::spawn(server);

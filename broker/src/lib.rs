@@ -9,6 +9,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod greeting;
 pub mod health;
 pub mod history;
 pub mod http;

@@ -27,5 +27,5 @@ fn run() -> Result<(), CliError> {
 fn serve(arguments: &ServeArguments) -> Result<(), CliError> {
     let config = arguments.load(env::vars_os())?.config;
     cli::start_logging(&config.log).map_err(|error| CliError::Start(error.into()))?;
-    Ok(app::run(config)?)
+    Ok(app::run(config, arguments.file())?)
 }

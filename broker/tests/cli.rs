@@ -67,6 +67,27 @@ fn a_bad_setting_is_status_2_and_names_file_line_and_cure() -> Result<()> {
 }
 
 #[test]
+fn everything_that_is_wrong_with_the_settings_is_told_at_once() -> Result<()> {
+    let output = widecast(&["config", "check", "--set", "limits.message_byte=1"])
+        .args(["--listen", "0.0.0.0:0", "--workers", "many"])
+        .env("WIDECAST_LISTEN", ":0")
+        .output()?;
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr)?;
+    let named = [
+        "WIDECAST_SERVER_LISTEN",
+        "limits.message_bytes",
+        "--workers",
+        "--allow-public-without-authentication",
+    ];
+    assert_eq!(text.lines().count(), named.len(), "{text}");
+    for (line, name) in text.lines().zip(named) {
+        assert!(line.starts_with("error: ") && line.contains(name), "{line}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_missing_file_is_status_2() -> Result<()> {
     let (status, line) = refusal(&run(&["--config", "/nowhere/widecast.toml"])?)?;
     assert_eq!(status, 2);

@@ -22,12 +22,13 @@ const LAYERS: [&[&str]; 8] = [
 const LEAVES: [&str; 3] = ["config", "auth", "metrics"];
 
 /// Everything that is in no layer of the rule, with what it may use besides the leaves.
-const BESIDE: [(&str, &[&str]); 5] = [
+const BESIDE: [(&str, &[&str]); 6] = [
     // Below everything that speaks HTTP: connections, detaching, TLS.
     ("net", &[]),
     // What the operator asks: parts of the top, for `app` to put together.
     ("health", &["http", "session", "registry", "engine"]),
     ("shutdown", &["session", "registry", "engine", "net"]),
+    ("greeting", &[]),
     // The command line's own clients: they talk to a broker over the network, not inside the process.
     ("cli", &["app", "net", "shutdown"]),
     ("client", &[]),

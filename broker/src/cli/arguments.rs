@@ -9,7 +9,7 @@ use widecast_protocol::{ChannelName, Cursor, EventName, IdempotencyKey};
 
 use super::broker::BrokerUrl;
 use super::error::CliError;
-use crate::config::{ConfigError, Layers, Loaded};
+use crate::config::{ConfigErrors, Layers, Loaded};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "widecast.toml";
@@ -219,14 +219,14 @@ impl ServeArguments {
     pub fn load(
         &self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Loaded, ConfigError> {
+    ) -> Result<Loaded, ConfigErrors> {
         let mut layers = Layers::new();
         if let Some(path) = self.file() {
-            layers = layers.file(path)?;
+            layers = layers.file(path);
         }
-        layers = layers.variables(variables)?;
+        layers = layers.variables(variables);
         for assignment in &self.set {
-            layers = layers.set(assignment)?;
+            layers = layers.set(assignment);
         }
         for (flag, key, value) in self.flags() {
             layers = layers.flag(flag, key, &value);
@@ -235,7 +235,7 @@ impl ServeArguments {
     }
 
     /// The file to read: the one that was named, or the default one if it is there.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub fn file(&self) -> Option<&Path> {
         let default = || Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists());
         self.config.as_deref().or_else(default)
     }

@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use thiserror::Error;
 
 use crate::app::RunError;
-use crate::config::ConfigError;
+use crate::config::ConfigErrors;
 
 /// Why the command ends.
 #[derive(Debug, Error)]
@@ -22,7 +22,7 @@ pub enum CliError {
     Arguments(String),
     /// The settings cannot be used.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     /// The broker cannot be started as it was told to.
     #[error("cannot serve")]
     Start(#[source] Box<dyn Error + Send + Sync>),
@@ -63,13 +63,16 @@ impl CliError {
         }
     }
 
-    /// Writes what there is to say, errors as one line with their causes, and gives the exit status.
+    /// Writes what there is to say, each error as one line with its causes, and gives the exit status.
     pub fn report(&self, output: &mut dyn io::Write, errors: &mut dyn io::Write) -> ExitCode {
         let status = self.exit_status();
         // When neither can be written to, the status is all that is left to tell.
         let _ = match self {
             Self::Asked(text) => write!(output, "{text}"),
             _ if status == 0 => Ok(()),
+            Self::Config(all) => all
+                .iter()
+                .try_for_each(|error| writeln!(errors, "error: {}", chain(error))),
             _ => writeln!(errors, "error: {}", chain(self)),
         };
         ExitCode::from(status)

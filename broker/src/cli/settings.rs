@@ -104,22 +104,18 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_a_file_that_says_the_same() {
-        let layers = Layers::new().set("namespace.a b.c.jsonp=true").unwrap();
-        let loaded = layers
-            .set("limits.message_bytes=17")
-            .unwrap()
-            .load()
-            .unwrap();
+        let layers = Layers::new().set("namespace.a b.c.jsonp=true");
+        let loaded = layers.set("limits.message_bytes=17").load().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shown.toml");
         fs::write(&path, shown(&loaded)).unwrap();
-        let again = Layers::new().file(&path).unwrap().load().unwrap();
+        let again = Layers::new().file(&path).load().unwrap();
         assert_eq!(again.config, loaded.config);
     }
 
     #[test]
     fn each_key_has_its_meaning_default_and_origin() {
-        let layers = Layers::new().set("heartbeat.timeout_ms=17").unwrap();
+        let layers = Layers::new().set("heartbeat.timeout_ms=17");
         let text = shown(&layers.load().unwrap());
         let start = text.find("[heartbeat]").unwrap();
         let end = text.find("[poll]").unwrap();

@@ -2,7 +2,7 @@
 //! `WIDECAST_NAMESPACE_CHAT_JSONP`. A variable is compared with the names of the known keys, so that the underscores in
 //! them mean nothing; a test keeps the names apart.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::error::ConfigError;
 use super::load::Assignment;
@@ -28,35 +28,35 @@ pub(super) fn variable_name(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_ascii_uppercase())
 }
 
-/// Picks the settings out of the environment.
+/// The setting that a variable of the environment gives, if it is for the broker's settings at all.
 ///
 /// # Errors
-/// When a variable begins with `WIDECAST_` and is no setting, or is not UTF-8.
-pub(super) fn read(
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Vec<Assignment>, ConfigError> {
-    let mut found = Vec::new();
-    for (name, value) in variables {
-        let name = name.to_string_lossy().into_owned();
-        let is_setting = name.starts_with(PREFIX)
-            && !ARGUMENTS.contains(&name.as_str())
-            && !is_service_link(&name);
-        if !is_setting {
-            continue;
-        }
-        let Some(path) = path(&name) else {
-            let names = key_names().into_iter().map(|key| variable_name(&key));
-            let names = names.chain(ARGUMENTS.map(str::to_owned));
-            let nearest = nearest(&name, names);
-            return Err(ConfigError::UnknownVariable { name, nearest });
-        };
-        let Ok(value) = value.into_string() else {
-            return Err(ConfigError::VariableNotText { name });
-        };
-        let at = Source::Variable(name);
-        found.push(Assignment::new(path, Given::Word(value), at));
+/// When its name begins with `WIDECAST_` and is no setting, or its value is not UTF-8.
+pub(super) fn read(name: &OsStr, value: OsString) -> Result<Option<Assignment>, ConfigError> {
+    let name = name.to_string_lossy().into_owned();
+    let is_setting =
+        name.starts_with(PREFIX) && !ARGUMENTS.contains(&name.as_str()) && !is_service_link(&name);
+    if !is_setting {
+        return Ok(None);
     }
-    Ok(found)
+    let Some(path) = path(&name) else {
+        let nearest = nearest_variable(&name);
+        return Err(ConfigError::UnknownVariable { name, nearest });
+    };
+    let Ok(value) = value.into_string() else {
+        return Err(ConfigError::VariableNotText { name });
+    };
+    let at = Source::Variable(name);
+    Ok(Some(Assignment::new(path, Given::Word(value), at)))
+}
+
+/// The known variable that is most like this one. It may lack the section: `WIDECAST_LISTEN` is like
+/// `WIDECAST_SERVER_LISTEN`.
+fn nearest_variable(name: &str) -> Option<String> {
+    let key = name.strip_prefix(PREFIX)?.to_ascii_lowercase();
+    let arguments = ARGUMENTS.map(|name| name.to_ascii_lowercase().replace("widecast_", ""));
+    let nearest = nearest(&key, key_names().into_iter().chain(arguments))?;
+    Some(variable_name(&nearest))
 }
 
 /// The path of the setting that a variable means.
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn read_one(name: &str, value: &str) -> Result<Vec<Assignment>, ConfigError> {
-        read([(name.into(), value.into())])
+    fn read_one(name: &str, value: &str) -> Result<Option<Assignment>, ConfigError> {
+        read(OsStr::new(name), value.into())
     }
 
     #[test]
@@ -102,28 +102,32 @@ mod tests {
     #[test]
     fn a_namespace_variable_names_its_namespace_in_lower_case() {
         let found = read_one("WIDECAST_NAMESPACE_BIG_CHAT_HISTORY_AGE_MS", "1").unwrap();
-        assert_eq!(found[0].path, ["namespace", "big_chat", "history_age_ms"]);
+        assert_eq!(
+            found.unwrap().path,
+            ["namespace", "big_chat", "history_age_ms"]
+        );
     }
 
     #[test]
     fn an_unknown_variable_is_refused_with_the_nearest_name() {
-        let error = read_one("WIDECAST_SERVER_LISEN", "").unwrap_err();
-        insta::assert_snapshot!(error, @"unknown environment variable WIDECAST_SERVER_LISEN (did you mean WIDECAST_SERVER_LISTEN?); those that begin with WIDECAST_ are settings");
+        let refusal = |name| read_one(name, "").unwrap_err();
+        insta::assert_snapshot!(refusal("WIDECAST_SERVER_LISEN"), @"unknown environment variable WIDECAST_SERVER_LISEN (did you mean WIDECAST_SERVER_LISTEN?); those that begin with WIDECAST_ are settings");
+        insta::assert_snapshot!(refusal("WIDECAST_LISTEN"), @"unknown environment variable WIDECAST_LISTEN (did you mean WIDECAST_SERVER_LISTEN?); those that begin with WIDECAST_ are settings");
+        insta::assert_snapshot!(refusal("WIDECAST_ALLOWED_ORIGINS"), @"unknown environment variable WIDECAST_ALLOWED_ORIGINS (did you mean WIDECAST_SERVER_ALLOWED_ORIGINS?); those that begin with WIDECAST_ are settings");
+        insta::assert_snapshot!(refusal("WIDECAST_MESSAGE_BYTES"), @"unknown environment variable WIDECAST_MESSAGE_BYTES (did you mean WIDECAST_LIMITS_MESSAGE_BYTES?); those that begin with WIDECAST_ are settings");
+        insta::assert_snapshot!(refusal("WIDECAST_ADDRESS_URL"), @"unknown environment variable WIDECAST_ADDRESS_URL; those that begin with WIDECAST_ are settings");
     }
 
     #[test]
     fn other_variables_are_left_alone() {
-        assert!(read_one("PATH", "/bin").unwrap().is_empty());
-        assert!(read_one("WIDECAST_CONFIG", "x.toml").unwrap().is_empty());
-        assert!(
-            read_one("WIDECAST_PORT_8080_TCP", "tcp://10.0.0.1:8080")
-                .unwrap()
-                .is_empty()
-        );
-        assert!(
-            read_one("WIDECAST_SERVICE_HOST", "10.0.0.1")
-                .unwrap()
-                .is_empty()
-        );
+        let others = [
+            ("PATH", "/bin"),
+            ("WIDECAST_CONFIG", "x.toml"),
+            ("WIDECAST_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+            ("WIDECAST_SERVICE_HOST", "10.0.0.1"),
+        ];
+        for (name, value) in others {
+            assert!(read_one(name, value).unwrap().is_none(), "{name}");
+        }
     }
 }

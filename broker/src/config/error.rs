@@ -1,14 +1,46 @@
 //! What can be wrong with the settings; every message names the key, where it was given, and the cure.
 
+use std::error::Error;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thiserror::Error;
-
 use super::source::Source;
 
+/// All that is wrong with the settings; there is at least one error.
+#[derive(Debug)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Succeeds if there are no errors.
+    ///
+    /// # Errors
+    /// When there are some: all of them.
+    pub(super) fn none_of(errors: Vec<ConfigError>) -> Result<(), Self> {
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Self(errors))
+    }
+
+    /// The errors: first those of the layers in their order, then contradictions.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+/// The messages, one a line.
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<String> = self.iter().map(ToString::to_string).collect();
+        f.write_str(&messages.join("\n"))
+    }
+}
+
+impl Error for ConfigErrors {}
+
 /// Why the settings cannot be used.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
@@ -94,6 +126,24 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+}
+
+impl ConfigError {
+    /// Whether it may be there only because one of the settings that it compares could not be read.
+    pub(super) fn follows_from(&self, errors: &[Self]) -> bool {
+        let compared = match self {
+            Self::PublicWithoutAuthentication { .. } => [
+                "server.listen",
+                "server.allow_public_without_authentication",
+            ],
+            Self::Contradiction { key, other, .. } => [*key, *other],
+            _ => return false,
+        };
+        errors.iter().any(|error| match error {
+            Self::WrongValue { key, .. } => compared.contains(&key.as_str()),
+            _ => false,
+        })
+    }
 }
 
 fn hint(nearest: Option<&str>) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use super::namespace::NamespaceSettings;
 use super::reference::{self, Entry, key_names, nearest, rule_names};
 use super::section::Section;
@@ -49,12 +49,13 @@ impl Assignment {
     }
 }
 
-/// What was given beside the defaults.
-#[derive(Debug, Clone, Default)]
+/// What was given beside the defaults, and what is wrong with it so far: everything is told at the end, together.
+#[derive(Debug, Default)]
 pub struct Layers {
     file: Vec<Assignment>,
     variables: Vec<Assignment>,
     flags: Vec<Assignment>,
+    errors: Vec<ConfigError>,
 }
 
 impl Layers {
@@ -64,24 +65,25 @@ impl Layers {
     }
 
     /// Adds the settings of a TOML file.
-    ///
-    /// # Errors
-    /// When it cannot be read, or is not TOML.
-    pub fn file(mut self, path: &Path) -> Result<Self, ConfigError> {
-        self.file.extend(file::read(path)?);
-        Ok(self)
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        match file::read(path) {
+            Ok(assignments) => self.file.extend(assignments),
+            Err(error) => self.errors.push(error),
+        }
+        self
     }
 
     /// Adds the settings among environment variables.
-    ///
-    /// # Errors
-    /// When a variable that begins with `WIDECAST_` is no setting, or is not UTF-8.
-    pub fn variables(
-        mut self,
-        variables: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<Self, ConfigError> {
-        self.variables.extend(environment::read(variables)?);
-        Ok(self)
+    #[must_use]
+    pub fn variables(mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        for (name, value) in variables {
+            match environment::read(&name, value) {
+                Ok(assignment) => self.variables.extend(assignment),
+                Err(error) => self.errors.push(error),
+            }
+        }
+        self
     }
 
     /// Adds what the flag of this name says about a key.
@@ -94,23 +96,23 @@ impl Layers {
     }
 
     /// Adds `KEY=VALUE`.
-    ///
-    /// # Errors
-    /// When there is no `=`.
-    pub fn set(self, assignment: &str) -> Result<Self, ConfigError> {
-        let (key, value) = assignment
-            .split_once('=')
-            .ok_or_else(|| ConfigError::NoAssignment {
-                given: assignment.to_owned(),
-            })?;
-        Ok(self.flag("--set", key.trim(), value.trim()))
+    #[must_use]
+    pub fn set(mut self, assignment: &str) -> Self {
+        if let Some((key, value)) = assignment.split_once('=') {
+            return self.flag("--set", key.trim(), value.trim());
+        }
+        let given = assignment.to_owned();
+        self.errors.push(ConfigError::NoAssignment { given });
+        self
     }
 
     /// Puts the layers together and checks the whole.
     ///
     /// # Errors
-    /// When a key is unknown, a value is wrong, or settings contradict each other.
-    pub fn load(self) -> Result<Loaded, ConfigError> {
+    /// When a layer could not be read, a key is unknown, a value is wrong, or settings contradict each other: all that
+    /// is wrong at once.
+    pub fn load(self) -> Result<Loaded, ConfigErrors> {
+        let mut errors = self.errors;
         let mut loaded = Loaded {
             config: Config::default(),
             sources: BTreeMap::new(),
@@ -124,10 +126,14 @@ impl Layers {
         let (named, others): (Vec<_>, Vec<_>) =
             all.partition(|assignment| assignment.named_namespace().is_some());
         for assignment in others.iter().chain(&named) {
-            loaded.apply(assignment)?;
+            errors.extend(loaded.apply(assignment).err());
         }
-        loaded.config.validate()?;
-        Ok(loaded)
+        let contradictions = loaded.config.validate().into_iter();
+        // A setting that could not be read has its default, of which nobody needs to hear.
+        let contradictions = contradictions.filter(|found| !found.follows_from(&errors));
+        let contradictions: Vec<_> = contradictions.collect();
+        errors.extend(contradictions);
+        ConfigErrors::none_of(errors).map(|()| loaded)
     }
 }
 

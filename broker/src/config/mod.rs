@@ -29,7 +29,7 @@ mod tests;
 mod value;
 
 pub use byte_count::ByteCount;
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigErrors};
 pub use heartbeat::HeartbeatSettings;
 pub use history::HistorySettings;
 pub use limits::LimitSettings;

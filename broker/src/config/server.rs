@@ -9,8 +9,8 @@ use super::value::{Bounds, Expected, Given, Setting, Word, integer, quoted};
 settings! {
     /// Where the broker listens and whom it lets in.
     pub struct ServerSettings {
-        /// The addresses to listen on. A public address needs authentication, or
-        /// `allow_public_without_authentication`.
+        /// The addresses to listen on. `localhost:8090` and `:8090` mean loopback; `0.0.0.0:8090` means every IPv4
+        /// address of the machine. A public address needs authentication, or `allow_public_without_authentication`.
         listen: Vec<SocketAddr>, "listen" = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))];
         /// How many worker threads serve connections; `"cores"` means one per core.
         workers: Workers, "workers" = Workers::PerCore;

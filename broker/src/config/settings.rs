@@ -81,32 +81,31 @@ impl Config {
         ]
     }
 
-    /// Checks what no key can check alone.
-    ///
-    /// # Errors
-    /// When the broker would be open to everybody without having been told so, or settings contradict each other.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    /// Checks what no key can check alone: gives an error for each thing that would make the broker open to everybody
+    /// without having been told so, and for settings that contradict each other.
+    pub fn validate(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
         if self.server.listen.is_empty() {
-            return Err(ConfigError::NoAddress);
+            errors.push(ConfigError::NoAddress);
         }
         if let Some(address) = self.unprotected_address() {
-            return Err(ConfigError::PublicWithoutAuthentication { address });
+            errors.push(ConfigError::PublicWithoutAuthentication { address });
         }
         if self.poll.timeout > self.poll.max_timeout {
-            return Err(ConfigError::Contradiction {
+            errors.push(ConfigError::Contradiction {
                 key: "poll.timeout_ms",
                 relation: "at most",
                 other: "poll.max_timeout_ms",
             });
         }
         if self.limits.message_bytes > self.limits.request_bytes {
-            return Err(ConfigError::Contradiction {
+            errors.push(ConfigError::Contradiction {
                 key: "limits.message_bytes",
                 relation: "at most",
                 other: "limits.request_bytes",
             });
         }
-        Ok(())
+        errors
     }
 
     fn unprotected_address(&self) -> Option<SocketAddr> {
@@ -163,6 +162,6 @@ mod tests {
 
     #[test]
     fn the_defaults_are_valid() {
-        assert!(Config::default().validate().is_ok());
+        assert!(Config::default().validate().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! A value as it was given, and how each type of setting reads it and shows itself.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -112,10 +112,16 @@ impl<T: Word> Setting for Vec<T> {
 
 impl Word for SocketAddr {
     const EXPECTED: &'static str =
-        "an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080";
+        "an IP address with a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
 
+    /// Without an address it is loopback, and not every address of the machine as with other servers: only an address
+    /// that is written out can open the broker to other machines.
     fn read(text: &str) -> Option<Self> {
-        text.parse().ok()
+        let on_loopback = |port: u16| Self::from((Ipv4Addr::LOCALHOST, port));
+        match text.rsplit_once(':') {
+            Some(("localhost" | "", port)) => port.parse().ok().map(on_loopback),
+            _ => text.parse().ok(),
+        }
     }
 
     fn text(&self) -> String {

@@ -15,6 +15,7 @@ use widecast_protocol::{Code, Origin};
 
 use super::host::host;
 use super::problem::Problem;
+use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
 use crate::session::Services;
@@ -95,6 +96,7 @@ impl Page {
         let text = header.to_str().unwrap_or_default();
         let admission = admit(&services.config.server, text, host);
         if admission == Admission::Refused {
+            refused_origins::tell_origin(text);
             let detail = format!(
                 "pages of {text} may not talk to this broker: server.allowed_origins does not list it"
             );
@@ -162,6 +164,7 @@ fn check_name(settings: &ServerSettings, host: Option<&str>, path: &str) -> Resu
     if knows_name(settings, host) || OPEN.iter().any(|open| path.starts_with(open)) {
         return Ok(());
     }
+    refused_origins::tell_name(host);
     let detail = format!(
         "the broker listens on loopback only, and does not know that it is {host}: if it is, behind a proxy, list it in server.allowed_origins, such as https://{host}"
     );

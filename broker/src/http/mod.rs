@@ -12,6 +12,7 @@ mod host;
 mod media_type;
 mod problem;
 pub mod query;
+mod refused_origins;
 
 pub use body::{BodyLimit, next_part, read_body, refuse_compressed};
 pub use caller::{Caller, sender_key};
