@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use thiserror::Error;
 
@@ -20,10 +22,16 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A cursor that the broker did not make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error(
-    "expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…"
-)]
-pub struct CursorError;
+pub enum CursorError {
+    /// It is not spelled as the broker spells cursors.
+    #[error(
+        "expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…"
+    )]
+    Malformed,
+    /// It names more channels than a cursor may.
+    #[error("expected a cursor of at most {} channels", CursorVector::MAX_CHANNELS)]
+    TooManyChannels,
+}
 
 /// The place of a reader in one channel: everything up to and including `offset` has been seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,16 +48,16 @@ impl Position {
     /// # Errors
     /// When the text is anything else.
     pub fn parse(text: &str) -> Result<Self, CursorError> {
-        let (epoch, offset) = text.split_once('-').ok_or(CursorError)?;
+        let (epoch, offset) = text.split_once('-').ok_or(CursorError::Malformed)?;
         let canonical = !offset.is_empty()
             && offset.bytes().all(|b| b.is_ascii_digit())
             && (offset == "0" || !offset.starts_with('0'));
         if !canonical {
-            return Err(CursorError);
+            return Err(CursorError::Malformed);
         }
         Ok(Self {
-            epoch: Epoch::parse(epoch).ok_or(CursorError)?,
-            offset: Offset(offset.parse().map_err(|_| CursorError)?),
+            epoch: Epoch::parse(epoch).ok_or(CursorError::Malformed)?,
+            offset: Offset(offset.parse().map_err(|_| CursorError::Malformed)?),
         })
     }
 }
@@ -63,10 +71,13 @@ impl fmt::Display for Position {
 /// The places of a reader in several channels, in the order the reader named them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CursorVector {
-    entries: Vec<(ChannelName, Position)>,
+    entries: IndexMap<ChannelName, Position>,
 }
 
 impl CursorVector {
+    /// How many channels a cursor may name: what bounds the work that one cursor can ask for.
+    pub const MAX_CHANNELS: usize = 1024;
+
     /// A vector without channels.
     pub fn new() -> Self {
         Self::default()
@@ -74,35 +85,40 @@ impl CursorVector {
 
     /// The place in one channel, if the vector has it.
     pub fn get(&self, channel: &ChannelName) -> Option<Position> {
-        let found = self.entries.iter().find(|(name, _)| name == channel);
-        found.map(|&(_, position)| position)
+        self.entries.get(channel).copied()
     }
 
     /// The place in the channel that was named first.
     pub fn first(&self) -> Option<Position> {
-        self.entries.first().map(|&(_, position)| position)
+        self.entries.first().map(|(_, &position)| position)
     }
 
     /// Sets the place in one channel.
     pub fn set(&mut self, channel: &ChannelName, position: Position) {
-        match self.entries.iter_mut().find(|(name, _)| name == channel) {
-            Some((_, old)) => *old = position,
-            None => self.entries.push((channel.clone(), position)),
+        match self.entries.get_mut(channel) {
+            Some(known) => *known = position,
+            None => {
+                self.entries.insert(channel.clone(), position);
+            }
         }
     }
 
     fn parse(text: &str) -> Result<Self, CursorError> {
         let mut vector = Self::new();
         for part in text.split(',') {
-            let (name, position) = part.split_once('=').ok_or(CursorError)?;
+            if vector.entries.len() == Self::MAX_CHANNELS {
+                return Err(CursorError::TooManyChannels);
+            }
+            let (name, position) = part.split_once('=').ok_or(CursorError::Malformed)?;
             let name = percent_decode_str(name)
                 .decode_utf8()
-                .map_err(|_| CursorError)?;
-            let name = ChannelName::parse(&name).map_err(|_| CursorError)?;
-            if vector.get(&name).is_some() {
-                return Err(CursorError);
-            }
-            vector.entries.push((name, Position::parse(position)?));
+                .map_err(|_| CursorError::Malformed)?;
+            let name = ChannelName::parse(&name).map_err(|_| CursorError::Malformed)?;
+            let position = Position::parse(position)?;
+            match vector.entries.entry(name) {
+                Entry::Vacant(entry) => entry.insert(position),
+                Entry::Occupied(_) => return Err(CursorError::Malformed),
+            };
         }
         Ok(vector)
     }
@@ -199,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cursor_of_too_many_channels_is_refused_before_its_end_is_read() {
+        let names = (0..=CursorVector::MAX_CHANNELS).map(|n| format!("c{n}=1-1"));
+        let mut parts: Vec<_> = names.collect();
+        let many = parts.join(",") + ",this is no cursor";
+        assert_eq!(Cursor::parse(&many), Err(CursorError::TooManyChannels));
+        parts.pop();
+        assert!(Cursor::parse(&parts.join(",")).is_ok());
+    }
+
+    #[test]
     fn what_the_broker_did_not_make_is_refused() {
         for bad in [
             "",
@@ -214,7 +240,7 @@ mod tests {
             "%ff=1-1",
             "1-99999999999999999999",
         ] {
-            assert_eq!(Cursor::parse(bad), Err(CursorError), "{bad}");
+            assert_eq!(Cursor::parse(bad), Err(CursorError::Malformed), "{bad}");
         }
     }
 }

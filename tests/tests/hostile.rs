@@ -295,3 +295,25 @@ async fn a_stream_takes_no_part_in_compression_or_caches() -> Result<()> {
     assert_eq!(cache, "no-store");
     Ok(())
 }
+
+/// Looked for one by one, the repetitions in such a cursor kept a worker busy for seconds.
+#[tokio::test]
+async fn a_cursor_of_too_many_channels_is_refused() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let cursor = |channels: usize| {
+        let parts: Vec<_> = (0..channels).map(|n| format!("c{n}=1-1")).collect();
+        parts.join(",")
+    };
+    for transport in [Transport::JsonWebSocket, Transport::MessagePackWebSocket] {
+        let mut session = broker.join(transport, &Join::channel("news")).await?;
+        let history = json!({ "type": "history", "channel": "c1", "since": cursor(100_000) });
+        let reply = session.envelope()?.command(history).await?;
+        assert_eq!(reply["code"], "bad_cursor", "{transport:?}: {reply}");
+    }
+    let mut socket = Bare::connect(&broker).await?;
+    let header = format!("Last-Event-ID: {}\r\n", cursor(1025));
+    socket.get("/channels/c1/poll?timeout=0", &header).await?;
+    let head = socket.until(b"\r\n\r\n").await?;
+    assert!(head.starts_with(b"HTTP/1.1 400"), "{}", head.escape_ascii());
+    broker.check_alive().await
+}

@@ -79,13 +79,6 @@ async fn poll(
 /// The present end of the channels: where a client begins that has no cursor yet.
 async fn present(worker: &Worker, channels: &[ChannelName], span: Span) -> Result<Answer, Problem> {
     let services = &worker.services;
-    let limit = services.config.limits.channels_per_session;
-    if channels.len() > limit {
-        let actual = channels.len();
-        let detail =
-            format!("{actual} channels are asked for, limits.channels_per_session allows {limit}");
-        return Err(Problem::new(Code::TooManyChannels, detail));
-    }
     let mut vector = widecast_protocol::CursorVector::new();
     let mut cursor = String::new();
     for channel in channels {

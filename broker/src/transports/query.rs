@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
+use indexmap::IndexSet;
 use widecast_protocol::framing::jsonp::Callback;
-use widecast_protocol::{ChannelName, Code, Cursor, Origin};
+use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin};
 
 use crate::http::{Problem, Query, sender_key};
-use crate::session::{Echo, Identity};
+use crate::session::{Echo, Identity, Services};
 
 use super::jsonp;
 
@@ -45,7 +46,7 @@ impl Subscription {
         let cursor_text = last_event_id(request).or_else(|| last("cursor").map(str::to_owned));
         let session = last("session").map(str::to_owned);
         Ok(Self {
-            channels: channels(&pairs)?,
+            channels: channels(&pairs, most_channels(request))?,
             // The cursor of a session of polls is a number of its own.
             cursor: match &cursor_text {
                 Some(text) if session.is_none() => Some(cursor(text)?),
@@ -100,16 +101,31 @@ impl FromRequest for Subscription {
     }
 }
 
-fn channels(pairs: &[(String, String)]) -> Result<Vec<ChannelName>, Problem> {
-    let mut channels = Vec::new();
+/// How many channels one URL may name: as many as a session may join, and a cursor can hold.
+fn most_channels(request: &HttpRequest) -> usize {
+    let services = request.app_data::<web::Data<Services>>();
+    let limit = services.map(|services| services.config.limits.channels_per_session);
+    limit.map_or(CursorVector::MAX_CHANNELS, |limit| {
+        limit.min(CursorVector::MAX_CHANNELS)
+    })
+}
+
+fn channels(pairs: &[(String, String)], most: usize) -> Result<Vec<ChannelName>, Problem> {
+    let mut channels = IndexSet::new();
     for (_, text) in pairs.iter().filter(|(key, _)| key == "channel") {
         let name = ChannelName::parse(text)
             .map_err(|error| Problem::new(Code::BadChannelName, error.to_string()))?;
-        if !channels.contains(&name) {
-            channels.push(name);
+        channels.insert(name);
+        if channels.len() > most {
+            let detail = format!(
+                "more than {most} channels are asked for: limits.channels_per_session and the cursor of a request, \
+                 which holds at most {} channels, allow no more; open several streams, or a session",
+                CursorVector::MAX_CHANNELS
+            );
+            return Err(Problem::new(Code::TooManyChannels, detail));
         }
     }
-    Ok(channels)
+    Ok(channels.into_iter().collect())
 }
 
 fn last_event_id(request: &HttpRequest) -> Option<String> {
