@@ -45,6 +45,7 @@ pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunError>
 }
 
 async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
+    shutdown::outlive_hangup()?;
     let config = Arc::new(config.with_demos());
     let metrics = Arc::new(Metrics::new());
     let connections = Connections::new(config.server.max_connections, metrics.connections.clone());

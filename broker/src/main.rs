@@ -26,6 +26,6 @@ fn run() -> Result<(), CliError> {
 
 fn serve(arguments: &ServeArguments) -> Result<(), CliError> {
     let config = arguments.load(env::vars_os())?.config;
-    cli::start_logging(&config.log).map_err(|error| CliError::Start(error.into()))?;
+    let _last_lines = cli::start_logging(&config.log).map_err(CliError::Start)?;
     Ok(app::run(config, arguments.file())?)
 }

@@ -43,6 +43,27 @@ pub fn signal() -> std::io::Result<impl Future<Output = &'static str>> {
     }
 }
 
+/// Takes SIGHUP from now on, for as long as the runtime lives: its default is to kill, and service managers and
+/// terminals send it to programs that are to read their settings anew.
+///
+/// # Errors
+/// When the signal cannot be caught.
+pub fn outlive_hangup() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())?;
+        actix_rt::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::info!(
+                    "SIGHUP: the settings are read at the start only; going on with them"
+                );
+            }
+        });
+    }
+    Ok(())
+}
+
 /// Sends the sessions of a worker away once the leave-taking has begun, in slices, each with its own time to come back.
 pub async fn send_away(worker: Worker) {
     worker.services.leave_begins().await;

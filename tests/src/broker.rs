@@ -28,6 +28,8 @@ pub enum Signal {
     Terminate,
     /// What Ctrl-C sends.
     Interrupt,
+    /// What a terminal sends when it is closed, and an administrator for new settings.
+    HangUp,
 }
 
 impl Signal {
@@ -35,6 +37,7 @@ impl Signal {
         match self {
             Self::Terminate => "TERM",
             Self::Interrupt => "INT",
+            Self::HangUp => "HUP",
         }
     }
 }

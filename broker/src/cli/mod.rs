@@ -7,6 +7,7 @@
 mod arguments;
 mod broker;
 mod error;
+mod log_writer;
 mod logging;
 mod publish;
 mod settings;
@@ -17,6 +18,7 @@ pub use arguments::{
     SubscribeArguments, Transport,
 };
 pub use error::CliError;
+pub use log_writer::LogEnd;
 pub use logging::start_logging;
 pub use publish::publish;
 pub use settings::run_config_command;
