@@ -8,15 +8,16 @@ import { minify } from "terser";
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 /**
- * What modules call among themselves, and neither a page nor the broker nor another tab ever sees: the bundles have shorter names
- * for it.
+ * The names of properties that only our modules see, and neither a page nor the broker, the bridge or another tab, which may have
+ * another version: the bundles have shorter ones. Add what you name so; `scripts/check.mjs` tells what is no longer used. Names that
+ * the platform has, too, as `open` or `state`, cannot be shortened.
  */
-const INTERNAL = [
+export const INTERNAL = [
   ..."isAdmitted nextCommand admitted denied proved prove require settle".split(" "), // authentication
-  ..."messageBytes checkRoom unshared hold leave joined refuse refused begin wish gap missed handler woken cached listener listeners".split(" "), // connection
-  ..."newest places place asking isGone waiting client line isAvailable asks restart hasOpened".split(" "), // tabs
+  ..."messageBytes checkRoom unshared hold leave joined refuse refused begin wish gap missed handler woken cached listeners".split(" "), // connection
+  ..."places place asks client line isAvailable restart hasOpened".split(" "), // tabs
   ..."encoded command post rewind abandon resume take again".split(" "), // posts
-  ..."isLastResort available platform base busy failed index check suspend reset".split(" "), // transports
+  ..."isLastResort available platform base busy frames index check suspend reset".split(" "), // transports
   ..."extension plain skip raw float blob finish".split(" "), // codec
 ];
 
@@ -50,21 +51,24 @@ export const BUNDLES = {
 /** Strict only inside of its function, since a page may put the text of a classic script before its own; as long as it was. */
 const strictInside = (text) => text.replace(/^("use strict";)(\(\(\)=>\{|\(function\(\)\{)/, "$2$1");
 
-/** Builds all bundles into a directory. */
+/** Builds all bundles into a directory; returns the names that became shorter. */
 export async function buildInto(directory) {
   await mkdir(directory, { recursive: true });
+  const shortened = new Set();
   for (const [name, own] of Object.entries(BUNDLES)) {
-    const { outputFiles } = await build({ ...OPTIONS, ...own, outfile: `${directory}/${name}`, write: false });
+    const { outputFiles, mangleCache } = await build({ ...OPTIONS, ...own, mangleCache: {}, outfile: `${directory}/${name}`, write: false });
+    for (const property of Object.keys(mangleCache)) shortened.add(property);
     const [map, text] = [".map", ""].map((end) => outputFiles.find(({ path }) => path.endsWith(name + end)).text);
     const small = await minify(strictInside(text), {
       // The second step makes it 3 % smaller: it gives the shortest names to what is named most.
       ecma: own.target === "es5" ? 5 : 2020,
       module: own.format === "esm",
-      compress: { passes: 2, inline: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true },
+      compress: { passes: 2, inline: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, lhs_constants: false },
       sourceMap: { content: map, includeSources: true, filename: name, url: `${name}.map` },
     });
     await Promise.all([writeFile(`${directory}/${name}`, small.code), writeFile(`${directory}/${name}.map`, small.map)]);
   }
+  return shortened;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { BUNDLES, buildInto } from "./build.mjs";
+import { BUNDLES, buildInto, INTERNAL } from "./build.mjs";
 
 const COMMITTED = fileURLToPath(new URL("../../../broker/assets/client", import.meta.url));
 /** A kB is 1000 bytes, as for those who compare the sizes of packages. */
@@ -14,7 +14,9 @@ const MOST_BYTES_OF = { "bridge.js": 7_168, "widecast.legacy.js": 5_120 };
 
 const built = await mkdtemp(`${tmpdir()}/widecast-client-`);
 try {
-  await buildInto(built);
+  const shortened = await buildInto(built);
+  const unused = INTERNAL.filter((name) => !shortened.has(name));
+  if (unused.length) throw new Error(`the build shortens names that the source no longer has: ${unused.join(", ")}`);
   for (const name of Object.keys(BUNDLES)) {
     // The map of a bundle names its sources from where it is: only its own text has to be the same.
     const [fresh, committed] = await Promise.all([built, COMMITTED].map((directory) => readFile(`${directory}/${name}`)));

@@ -9,7 +9,7 @@ import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
 import { Handlers } from "./handlers.js";
 import { Heard } from "./heard.js";
-import { type Local, NATIVE, openLocal } from "./local.js";
+import { Local, NATIVE } from "./local.js";
 import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
 import type { ChannelListener } from "./subscription.js";
@@ -97,8 +97,8 @@ export class WidecastChannel extends EventTarget {
     const isConnection = broker instanceof EventTarget;
     const url = isConnection ? broker.broker : addressOrNone(broker);
     this.#broker = broker || SERVED ? url?.href : undefined;
-    if (order !== "broker") {
-      this.#local = openLocal(`widecast channel ${this.#name}`, {
+    if (order !== "broker" && NATIVE) {
+      this.#local = new Local(`widecast channel ${this.#name}`, {
         message: ([id, event, data, broker], origin) => {
           // Who only guesses its broker hears all, and is heard by all.
           if (broker && this.#broker && broker !== this.#broker) return;

@@ -1,6 +1,6 @@
 /**
  * Delivery inside the browser: the native BroadcastChannel, one for each of ours, so that order, timing and cloning are the
- * native ones. Where there is none, the channels of this context still hear each other.
+ * native ones.
  */
 
 /** What travels between the channels of a browser; the broker is that of the sender, if it is sure of it. */
@@ -14,17 +14,8 @@ export interface LocalListener {
   missed(): void;
 }
 
-export interface Local {
-  post(message: LocalMessage): void;
-  close(): void;
-}
-
-/** Joins the channel of that name: those of the same name hear each other. */
-export function openLocal(name: string, listener: LocalListener): Local {
-  return NATIVE ? new NativeLocal(name, listener) : new ContextLocal(name, listener);
-}
-
-class NativeLocal implements Local, EventListenerObject {
+/** Local channels of the same name hear each other. */
+export class Local implements EventListenerObject {
   readonly #name: string;
   readonly #listener: LocalListener;
   /** None while the page is in the back/forward cache, or on its way. */
@@ -74,30 +65,3 @@ const present = globalThis.BroadcastChannel as typeof BroadcastChannel & { nativ
 
 /** Kept, since a page may put ours in its place; another copy of this script may have done so already. */
 export const NATIVE = present && "native" in present ? present.native! : present;
-
-const contextLocals = new Map<string, Set<ContextLocal>>();
-
-class ContextLocal implements Local {
-  readonly #peers: Set<ContextLocal>;
-  readonly #listener: LocalListener;
-
-  constructor(name: string, listener: LocalListener) {
-    this.#listener = listener;
-    this.#peers = contextLocals.get(name) ?? new Set();
-    contextLocals.set(name, this.#peers.add(this));
-  }
-
-  post(message: LocalMessage): void {
-    for (const peer of this.#peers) {
-      if (peer === this) continue;
-      const copy = structuredClone(message);
-      setTimeout(() => {
-        if (this.#peers.has(peer)) peer.#listener.message(copy, globalThis.origin ?? "");
-      });
-    }
-  }
-
-  close(): void {
-    this.#peers.delete(this);
-  }
-}

@@ -31,6 +31,9 @@ export function leaf(value: unknown): Plain {
   throw new DOMException(`a ${tag} cannot be sent${reason}`, "DataCloneError");
 }
 
+/** What is not as a client writes it. */
+export const malformed = (): TypeError => new TypeError("malformed value");
+
 /** The value of an extension. */
 export function reviveLeaf(code: number, body: unknown): unknown {
   const name = NAMES[code - 1]!;
@@ -43,8 +46,8 @@ const view = (type: Any, [source, offset, length]: [Uint8Array | ArrayBuffer, nu
 
 /** The constructor of a kind of typed array, and of nothing else. */
 function typedArray(kind: string): Any {
-  const type = /^(Big)?(Ui|I|Fl)[noat]+\d+(Clamped)?Array$/.test(kind) && (globalThis as Any)[kind];
-  if (!type) throw new TypeError("no such typed array");
+  const type = (globalThis as Any)[kind];
+  if (!type?.BYTES_PER_ELEMENT) throw malformed();
   return type;
 }
 

@@ -4,7 +4,7 @@
  */
 import { Extension } from "./extension.js";
 import { tagOf } from "./kind.js";
-import { reviveLeaf } from "./leaf.js";
+import { malformed, reviveLeaf } from "./leaf.js";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Shorter strings are cheaper without a `TextDecoder`. */
@@ -61,7 +61,7 @@ export class Reader {
     }
     const end = this.#at + length;
     const value = this.#fill(kind, length, this.#shell(kind));
-    if (typeof kind === "number" && this.#at !== end) throw new TypeError(`malformed extension ${kind}`);
+    if (typeof kind === "number" && this.#at !== end) throw malformed();
     return value;
   }
 
@@ -84,7 +84,7 @@ export class Reader {
     if (type < 0xa0) return [Kind.Array, type & 0x0f];
     if (type < 0xc0) return [Kind.String, type & 0x1f];
     if (type === 0xc0) return [Kind.Value, null];
-    if (type === 0xc1) throw new TypeError("not MessagePack");
+    if (type === 0xc1) throw malformed();
     if (type < 0xc4) return [Kind.Value, type === 0xc3];
     if (type < 0xc7) return [Kind.Binary, this.#number(type - 0xc0)];
     if (type < 0xca) return this.#extension(this.#number(type - 0xc3));
@@ -108,7 +108,7 @@ export class Reader {
   #take(length: number): number {
     const at = this.#at;
     this.#at += length;
-    if (this.#at > this.#bytes.length) throw new RangeError("the value is cut short");
+    if (this.#at > this.#bytes.length) throw malformed();
     return at;
   }
 
@@ -203,7 +203,7 @@ export class Reader {
     const unfilled: (() => void)[] = [];
     const { root, values } = this.#fields();
     const end = this.#at;
-    if (!root || !values) throw new TypeError("malformed extension");
+    if (!root || !values) throw malformed();
     this.#at = values;
     for (let left = this.#container(Kind.Array); left > 0; left--) shells.push(this.#member(unfilled));
     for (const fill of unfilled) fill();
@@ -231,7 +231,7 @@ export class Reader {
 
   #reference(index: number): unknown {
     const shells = this.#shells;
-    if (!shells || !(index in shells)) throw new TypeError("a reference points nowhere");
+    if (!shells || !(index in shells)) throw malformed();
     return shells[index];
   }
 
@@ -247,7 +247,7 @@ export class Reader {
 
   #container(expected: Kind): number {
     const [kind, length] = this.#head();
-    if (kind !== expected) throw new TypeError("malformed extension");
+    if (kind !== expected) throw malformed();
     return length;
   }
 

@@ -6,7 +6,7 @@ import type { TransportType } from "./transport.js";
 /** HTTP streaming: frames of MessagePack, each behind its length in 4 bytes. */
 export const stream: TransportType = {
   name: "stream",
-  available: (platform) => !!platform.fetch && typeof ReadableStream === "function",
+  available: (platform) => !!platform.fetch,
   open(target, listener) {
     const way = new OneWay(target, listener);
     read(way).catch((error: unknown) => way.end(error));
