@@ -317,3 +317,45 @@ async fn a_cursor_of_too_many_channels_is_refused() -> Result<()> {
     assert!(head.starts_with(b"HTTP/1.1 400"), "{}", head.escape_ascii());
     broker.check_alive().await
 }
+
+/// A batch that a few kilobytes of gzip could hold would ask for a million publications.
+#[tokio::test]
+async fn a_batch_of_too_many_publications_is_refused_as_a_whole() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let message = json!({ "channels": vec!["news"; 1024], "data": 1 });
+    let batch = json!({ "messages": vec![message; 10] });
+    let body = serde_json::to_vec(&batch)?;
+    let answer = broker.post("/v1/publish", "application/json", body).await?;
+    assert_eq!(answer.body["code"], "message_too_large");
+    assert_eq!(broker.end_of("news").await?.split('-').nth(1), Some("0"));
+    broker.check_alive().await
+}
+
+#[tokio::test]
+async fn others_are_served_while_a_large_batch_is_published() -> Result<()> {
+    let broker = Broker::with(Settings::new().workers(1)).await?;
+    // Of few bytes, so that the batch is read at once, and of many publications.
+    let channels: Vec<_> = (0..1000).map(|n| format!("c{n}")).collect();
+    let batch = json!({ "messages": vec![json!({ "channels": channels, "data": 1 }); 10] });
+    let publish = broker.post(
+        "/v1/publish",
+        "application/json",
+        serde_json::to_vec(&batch)?,
+    );
+    let mut publish = std::pin::pin!(publish);
+    let mut served_between = 0;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut publish => break answer?,
+            first = broker.end_of("c0") => {
+                let begun = !first?.ends_with("-0");
+                let ended = broker.end_of("c999").await?.ends_with("-10");
+                served_between += usize::from(begun && !ended);
+            }
+        }
+    };
+    assert_eq!(answer.body["results"].as_array().map(Vec::len), Some(10));
+    assert!(served_between > 0, "the batch kept its worker for itself");
+    Ok(())
+}

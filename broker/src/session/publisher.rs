@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, Origin, Payload, PayloadKind, SenderKey};
@@ -36,6 +37,8 @@ pub async fn publish(
     message: Publish,
 ) -> Result<Published, Refusal> {
     let payload_bytes = message.payload.size_bytes() as u64;
+    // A request or frame of many messages gives way to others every so often.
+    consume_budget().await;
     let admitted = Instant::now();
     let outcome = match admit(services, message).await {
         Ok(message) => hand_over(services, who, message).await,

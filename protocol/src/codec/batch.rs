@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::command::{MESSAGES, MESSAGES_LIMIT, NO_MESSAGE, publish_fields};
-use super::field::{List, PublishFields};
+use super::field::{Limit, List, PublishFields};
 use super::source::{JsonSource, MessagePackSource, Shape, Source};
 use super::{Codec, DecodeError};
 use crate::name::{ChannelName, EventName, IdempotencyKey, MessageId};
@@ -49,13 +49,27 @@ pub fn decode_batch_line(line: &Bytes) -> Result<BatchMessage, DecodeError> {
     message(fields)
 }
 
+/// How many publications one batch may ask for: each message counts once for each of its channels. A few kilobytes, compressed,
+/// could otherwise ask for ten million.
+const PUBLICATIONS_LIMIT: Limit = Limit {
+    what: "publications in one batch, counting each message once for each of its channels",
+    items: 10_000,
+};
+
 fn batch<'a, S: Source<'a>>(
     mut source: S,
 ) -> Result<Vec<Result<BatchMessage, DecodeError>>, DecodeError> {
     let mut messages = List::Absent;
+    let mut publications = 0;
+    let mut counted = |source: &mut S| {
+        let fields = publish_fields(source)?;
+        publications += fields.as_ref().map_or(1, PublishFields::channel_count);
+        PUBLICATIONS_LIMIT.check_total(publications)?;
+        Ok(fields)
+    };
     if source.shape() == Shape::Object {
         source.object(|source, key| match key {
-            "messages" => messages.read(source, MESSAGES_LIMIT, publish_fields),
+            "messages" => messages.read(source, MESSAGES_LIMIT, &mut counted),
             _ => source.scalar().map(|_| ()),
         })?;
     } else {
@@ -151,6 +165,19 @@ mod tests {
             refused("{\"messages\":[}"),
             "not JSON: expected a value at byte 13"
         );
+    }
+
+    #[test]
+    fn a_batch_of_too_many_publications_is_refused() {
+        let batch = |messages: usize, channels: usize| {
+            let channels = vec!["\"a\""; channels].join(",");
+            let message = format!("{{\"channels\":[{channels}],\"data\":1}}");
+            let json = format!("{{\"messages\":[{}]}}", vec![message; messages].join(","));
+            decode_batch(Codec::Json, &json.into())
+        };
+        assert_eq!(batch(10, 1000).unwrap().len(), 10);
+        let error = batch(11, 1000).unwrap_err();
+        insta::assert_snapshot!(format!("{}: {error}", error.code()), @"message_too_large: more than 10000 publications in one batch, counting each message once for each of its channels");
     }
 
     #[test]

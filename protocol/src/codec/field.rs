@@ -145,7 +145,12 @@ pub(super) struct Limit {
 impl Limit {
     /// Checks that there may be one more.
     pub(super) fn check(self, items: usize) -> Result<(), DecodeError> {
-        if items < self.items {
+        self.check_total(items + 1)
+    }
+
+    /// Checks that there may be so many.
+    pub(super) fn check_total(self, items: usize) -> Result<(), DecodeError> {
+        if items <= self.items {
             return Ok(());
         }
         Err(DecodeError::TooMany {
@@ -197,6 +202,14 @@ impl<'a> PublishFields<'a> {
             "idempotency_key" => self.idempotency_key.read(source),
             "message_id" => self.message_id.read(source),
             _ => source.scalar().map(|_| ()),
+        }
+    }
+
+    /// How many channels are named, good or bad.
+    pub(super) fn channel_count(&self) -> usize {
+        match &self.channels {
+            List::Items(names) => names.len(),
+            List::Absent | List::Wrong => 1,
         }
     }
 
