@@ -1,12 +1,14 @@
 //! The data of a message, in the form its publisher sent it, checked once and passed on as it is.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::codec::DecodeError;
 use crate::codec::error::utf8;
 use crate::gzip;
+use crate::value::blob;
 use crate::value::form::{self, FormField};
 use crate::value::json::{self, JsonReader, RawText, Token};
 use crate::value::msgpack::{self, Head, MessagePackReader};
@@ -19,6 +21,17 @@ use crate::value::{to_json, to_msgpack};
 pub struct Payload {
     kind: PayloadKind,
     bytes: Bytes,
+    /// Of bytes: the media type that they came with.
+    media_type: Option<Arc<str>>,
+}
+
+/// A value as a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its media type: visible ASCII and spaces.
+    pub media_type: String,
+    /// What is in it.
+    pub bytes: Bytes,
 }
 
 /// The form in which a payload is kept.
@@ -59,6 +72,15 @@ impl Payload {
         Self::new(PayloadKind::Binary, bytes)
     }
 
+    /// A byte sequence that came with a media type. One that is none is left out.
+    pub fn binary_of_type(bytes: Bytes, media_type: &str) -> Self {
+        let media_type = blob::is_media_type(media_type).then(|| Arc::from(media_type));
+        Self {
+            media_type,
+            ..Self::binary(bytes)
+        }
+    }
+
     /// The value `null`.
     pub fn null() -> Self {
         Self::new(PayloadKind::Json, Bytes::from_static(b"null"))
@@ -96,7 +118,11 @@ impl Payload {
     }
 
     fn new(kind: PayloadKind, bytes: Bytes) -> Self {
-        Self { kind, bytes }
+        Self {
+            kind,
+            bytes,
+            media_type: None,
+        }
     }
 
     /// Recognises a compressed value: extension [`gzip::EXTENSION`] with the gzip of a MessagePack value as a bin. Until
@@ -153,7 +179,10 @@ impl Payload {
     /// socket's, or that of a whole batch.
     #[must_use]
     pub fn detached(&self) -> Self {
-        Self::new(self.kind, Bytes::copy_from_slice(&self.bytes))
+        Self {
+            bytes: Bytes::copy_from_slice(&self.bytes),
+            ..self.clone()
+        }
     }
 
     /// How many bytes are kept.
@@ -166,7 +195,7 @@ impl Payload {
     pub fn weight_bytes(&self) -> usize {
         match self.kind {
             PayloadKind::Gzip => self.bytes.len().max(gzip::claimed_bytes(&self.bytes)),
-            _ => self.bytes.len(),
+            _ => self.bytes.len() + self.media_type.as_ref().map_or(0, |name| name.len()),
         }
     }
 
@@ -175,6 +204,30 @@ impl Payload {
         match self.kind {
             PayloadKind::Text => utf8(&self.bytes).ok(),
             _ => None,
+        }
+    }
+
+    /// The value as a file of its own: a string as text, bytes as what they came as, a `Blob` or `File` as what it says it
+    /// is, anything else as JSON.
+    pub fn to_document(&self) -> Document {
+        let document = |media_type: &str, bytes: Bytes| Document {
+            media_type: media_type.to_owned(),
+            bytes,
+        };
+        match self.kind {
+            PayloadKind::Gzip => self.inflated().to_document(),
+            PayloadKind::Text => document("text/plain; charset=utf-8", self.bytes.clone()),
+            PayloadKind::Binary => {
+                let media_type = self.media_type.as_deref().unwrap_or(blob::UNKNOWN_TYPE);
+                document(media_type, self.bytes.clone())
+            }
+            PayloadKind::Json | PayloadKind::MessagePack => {
+                let packed = self.to_msgpack();
+                match blob::find(&packed) {
+                    Some(found) => document(found.media_type, packed.slice_ref(found.bytes)),
+                    None => document("application/json", self.to_json()),
+                }
+            }
         }
     }
 
@@ -446,6 +499,37 @@ mod tests {
             let payload = Payload::from_msgpack(Bytes::from_static(msgpack)).unwrap();
             assert_eq!(payload.to_json(), text);
         }
+    }
+
+    #[test]
+    fn a_value_is_a_file_of_its_type() {
+        let shown = |payload: &Payload| {
+            let Document { media_type, bytes } = payload.to_document();
+            format!("{media_type} {}", bytes.escape_ascii())
+        };
+        let png = Payload::binary_of_type(Bytes::from_static(b"\x89"), "image/png");
+        assert_eq!(shown(&png), r"image/png \x89");
+        assert_eq!(shown(&png.detached()), r"image/png \x89");
+        let bytes = Bytes::from_static(b"\0");
+        let unknown = r"application/octet-stream \x00";
+        assert_eq!(shown(&Payload::binary(bytes.clone())), unknown);
+        for bad in ["", "png", "a/b\r\nx: y", "a/\u{e9}", &"a/b".repeat(100)] {
+            assert_eq!(shown(&Payload::binary_of_type(bytes.clone(), bad)), unknown);
+        }
+        assert_eq!(shown(&Payload::text("a")), "text/plain; charset=utf-8 a");
+        assert_eq!(
+            shown(&json("{\"a\":[1]}")),
+            r#"application/json {\"a\":[1]}"#
+        );
+        assert_eq!(shown(&json("null")), "application/json null");
+        let blob = r#"{"$type":"Blob","value":{"type":"text/css","bytes":{"$type":"binary","value":"AP8="}}}"#;
+        assert_eq!(shown(&json(blob)), r"text/css \x00\xff");
+        let packed = Payload::from_msgpack(json(blob).to_msgpack()).unwrap();
+        assert_eq!(shown(&packed), r"text/css \x00\xff");
+        let untyped = r#"{"$type":"File","value":{"name":"f","type":"","last_modified":null,"bytes":{"$type":"binary","value":""}}}"#;
+        assert_eq!(shown(&json(untyped)), "application/octet-stream ");
+        let no_bytes = r#"{"$type":"Blob","value":{"type":"text/css","bytes":1}}"#;
+        assert!(shown(&json(no_bytes)).starts_with("application/json {"));
     }
 
     #[test]

@@ -396,6 +396,49 @@ async fn a_sender_key_is_shown_to_nobody() -> Result<()> {
         let mut stream = Bare::connect(&broker).await?;
         stream.get(target, "").await?;
         stream.until(b"\r\n\r\n").await?;
+#[tokio::test]
+async fn a_message_is_given_as_the_file_that_it_is() -> Result<()> {
+    let broker = Broker::with(Settings::new().history(DEFAULT, 2, 1 << 20)).await?;
+    let publisher = broker.publisher();
+    publisher.publish("a/b", "gone").await?;
+    let png = b"\x89PNG".to_vec();
+    publisher
+        .publish_as("a/b", "image/png", png.clone())
+        .await?;
+    let blob = json!({ "type": "text/html", "bytes": binary(b"<script>") });
+    let blob = json!({ "$type": "Blob", "value": blob });
+    let last = publisher.publish("a/b", blob).await?;
+    let get = async |place: &str| {
+        let url = format!("{}/channels/a%2Fb/messages/{place}", broker.base());
+        broker.http().get(url).send().await
+    };
+    let image = get("2").await?;
+    assert_eq!(image.headers()["content-type"], "image/png");
+    assert_eq!(image.bytes().await?, png);
+    let page = get(&last.cursor()).await?;
+    let headers = page.headers();
+    assert_eq!(headers["content-type"], "text/html");
+    assert_eq!(
+        headers["content-security-policy"],
+        "sandbox; default-src 'none'"
+    );
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["widecast-cursor"], last.cursor());
+    assert_eq!(page.bytes().await?, "<script>");
+    for (place, status, code) in [
+        ("1", 410, "history_lost"),
+        ("0-2", 410, "history_lost"),
+        ("4", 404, "not_found"),
+        ("0", 400, "invalid_request"),
+        ("two", 400, "invalid_request"),
+    ] {
+        let answer = Answer::read(get(place).await?).await?;
+        let told = (answer.status, &answer.body["code"]);
+        assert_eq!(told, (status, &json!(code)), "{answer:?}");
+    }
+    Ok(())
+}
+
         streams.push(stream);
     }
     let cursor = broker.end_of("news").await?;

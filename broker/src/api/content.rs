@@ -1,5 +1,6 @@
 //! The body of a request as the data of a message: what it is, its `Content-Type` says.
 
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpMessage, HttpRequest, web};
 use widecast_protocol::{Code, Payload};
 
@@ -24,7 +25,14 @@ pub(super) async fn read(
         MediaType::Text => Ok(Payload::text_bytes(body)?),
         MediaType::Form => form::url_encoded(&body),
         MediaType::Multipart => form::multipart(request.headers(), body).await,
-        MediaType::Binary => Ok(Payload::binary(body)),
+        MediaType::Binary => {
+            let media_type = request.headers().get(CONTENT_TYPE);
+            let media_type = media_type.and_then(|header| header.to_str().ok());
+            Ok(Payload::binary_of_type(
+                body,
+                media_type.unwrap_or_default(),
+            ))
+        }
         MediaType::Ndjson => {
             let detail = format!(
                 "{} is for POST /v1/publish: one message has one value",

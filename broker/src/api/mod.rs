@@ -18,6 +18,7 @@ mod history;
 mod image_ping;
 mod line_reader;
 mod line_stream;
+mod message;
 mod operator;
 mod outcome;
 mod presence;

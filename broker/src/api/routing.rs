@@ -10,6 +10,7 @@ use super::client_assets::client_asset;
 use super::demos::{demo, to_demos};
 use super::history::history;
 use super::image_ping::publish_by_image;
+use super::message::message;
 use super::presence::presence;
 use super::publish::publish;
 use super::scrape::scrape;
@@ -25,6 +26,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .mount(config);
     Endpoint::at("/v1/publish")
         .post(publish_batch)
+        .mount(config);
+    Endpoint::at("/channels/{channel:[^/]*}/messages/{offset}")
+        .get(message)
         .mount(config);
     Endpoint::at("/channels/{channel:[^/]*}/publish.gif")
         .get(publish_by_image)

@@ -7,12 +7,10 @@ use serde::Deserialize;
 use widecast_protocol::{Code, SenderKey};
 
 use super::edge::verified_origin;
+use super::header::SENDER_HEADER;
 use super::problem::Problem;
 use super::query::Query;
 use crate::session::{Publisher, Services};
-
-/// The header that carries a sender key.
-const SENDER_HEADER: &str = "widecast-sender";
 
 /// The sender of a request, and the services it asks for.
 pub struct Caller {

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::{BufMut, Bytes, BytesMut};
 use widecast_protocol::{ChannelName, Code};
 
-use crate::http::{ChannelPath, Problem};
+use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Right, Services, Span, Worker, require, require_jsonp};
 
@@ -15,7 +15,7 @@ use super::jsonp;
 use super::opening::{Opening, cursor_of, open};
 use super::query::{Subscription, worker};
 use super::session_poll;
-use super::streaming::{CURSOR_HEADER, uncached};
+use super::streaming::uncached;
 
 /// `GET /channels/{channel}/poll`
 pub(super) async fn one(

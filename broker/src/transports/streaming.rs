@@ -6,12 +6,9 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, dev};
 use widecast_protocol::Code;
 
-use crate::http::Problem;
+use crate::http::{CURSOR_HEADER, Problem};
 use crate::net::{Connection, detach};
 use crate::session::{Inbound, Listed, Reader, Session, SessionActor};
-
-/// The header with the cursor at which a subscription begins.
-pub(super) const CURSOR_HEADER: &str = "Widecast-Cursor";
 
 /// What every answer of a subscription says to caches and proxies.
 pub(super) fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {

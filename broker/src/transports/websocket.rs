@@ -7,7 +7,7 @@ use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{Code, Payload};
 
 use crate::config::LimitSettings;
-use crate::http::{ChannelPath, Problem};
+use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Inbound, Reader};
 
@@ -15,7 +15,7 @@ use super::commands::inbound_of;
 use super::messages::{Message, Messages};
 use super::opening::{Opening, open};
 use super::query::{Subscription, worker};
-use super::streaming::{CURSOR_HEADER, hand_over};
+use super::streaming::hand_over;
 
 /// The subprotocols of frames; of several offered ones the client's first is taken.
 const PROTOCOLS: [(&str, Wire); 2] = [

@@ -20,6 +20,7 @@
 //! is (`to_msgpack` needs counts before contents, `to_json` has to know the keys of a map before the first), a
 //! second one writes.
 
+pub(crate) mod blob;
 pub mod form;
 pub(crate) mod json;
 pub(crate) mod msgpack;

@@ -52,6 +52,9 @@ extension_types! {
     30 "Utf16String" "bin, little-endian: a string with half a surrogate pair, which UTF-8 cannot hold"
 }
 
+/// The code of `Blob`.
+pub(crate) const BLOB: i8 = 18;
+
 /// The code of `File`.
 pub(crate) const FILE: i8 = 19;
 
@@ -77,6 +80,7 @@ mod tests {
             assert_eq!(by_code(known.code), Some(known));
             assert_eq!(by_name(known.name), Some(known));
         }
+        assert_eq!(by_name("Blob").map(|known| known.code), Some(BLOB));
         assert_eq!(by_name("File").map(|known| known.code), Some(FILE));
         for unknown in [i8::MIN, -1, 0, 31, i8::MAX] {
             assert_eq!(by_code(unknown), None);
