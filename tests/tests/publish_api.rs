@@ -88,7 +88,7 @@ async fn the_history_is_not_larger_for_being_compressed() -> Result<()> {
 async fn the_content_type_decides_what_a_body_is() -> Result<()> {
     let (broker, mut subscriber) = started().await?;
     let packed = message_pack::encode(&json!({ "a": binary(&[1]) }))?;
-    let cases: [(&str, &[u8], Value); 9] = [
+    let cases: [(&str, &[u8], Value); 14] = [
         ("application/json", b" {\"a\": [1]} ", json!({ "a": [1] })),
         (
             "application/json; charset=utf-8",
@@ -96,6 +96,15 @@ async fn the_content_type_decides_what_a_body_is() -> Result<()> {
             json!("text"),
         ),
         ("application/problem+json", b"[1]", json!([1])),
+        (
+            "application/vnd.example+json; charset=utf8",
+            b"[2]",
+            json!([2]),
+        ),
+        ("text/json", b"[3]", json!([3])),
+        ("text/plain; charset=\"utf8\";", b"4", json!("4")),
+        (URL_ENCODED, b"hello", json!("hello")),
+        (URL_ENCODED, b"\"a=b\"", json!("a=b")),
         ("application/msgpack", &packed, json!({ "a": binary(&[1]) })),
         ("text/plain", "grüße\n".as_bytes(), json!("grüße\n")),
         ("text/plain; charset=UTF-8", b"{}", json!("{}")),
@@ -251,6 +260,61 @@ fn found(value: &Value, name: &str) -> Option<Value> {
 }
 
 #[tokio::test]
+async fn a_message_is_published_once_on_a_channel_that_is_named_twice() -> Result<()> {
+    let (broker, mut subscriber) = started().await?;
+    let batch = json!({ "messages": [{ "channels": ["news", "b", "news"], "data": 1 }] });
+    for (content_type, body) in [
+        ("application/json", serde_json::to_vec(&batch)?),
+        ("application/msgpack", message_pack::encode(&batch)?),
+        (
+            "application/x-ndjson",
+            serde_json::to_vec(&batch["messages"][0])?,
+        ),
+    ] {
+        let answer = broker.post("/v1/publish", content_type, body).await?;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let text = answer.body.to_string();
+        assert_eq!(text.matches("offset").count(), 2, "{text}");
+    }
+    broker.publisher().publish("news", "end").await?;
+    let heard = [json!(1), json!(1), json!(1), json!("end")];
+    assert_eq!(subscriber.data(4).await?, heard);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_event_runs_a_handler_of_the_page_for_its_connection() -> Result<()> {
+    let (broker, mut subscriber) = started().await?;
+    for event in ["error", "open"] {
+        let request = broker
+            .publisher()
+            .request("news", &[("event".to_owned(), event.to_owned())])?;
+        let answer = Answer::read(request.body("1").send().await?).await?;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert_eq!(answer.body["code"], "bad_event_name", "{answer:?}");
+        let batch = json!({ "messages": [{ "channel": "news", "data": 1, "event": event }] });
+        let batch = serde_json::to_vec(&batch)?;
+        let answer = broker
+            .post("/v1/publish", "application/json", batch)
+            .await?;
+        assert_eq!(
+            found(&answer.body, "code"),
+            Some(json!("bad_event_name")),
+            "{answer:?}"
+        );
+    }
+    // What the events without a name are called is no name.
+    let publisher = broker.publisher();
+    publisher.publish_event("news", "message", 1).await?;
+    publisher.publish_event("news", "Error", 2).await?;
+    let first = subscriber.message().await?;
+    assert_eq!((first.data, first.event), (json!(1), None));
+    let second = subscriber.message().await?;
+    assert_eq!(second.event.as_deref(), Some("Error"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn lines_are_published_and_acknowledged_as_they_come() -> Result<()> {
     let (broker, mut subscriber) = started().await?;
     let (send, receive) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(1);
@@ -319,11 +383,59 @@ async fn an_image_ping_publishes_where_the_namespace_allows_it() -> Result<()> {
             .is_some_and(|body| body.starts_with("GIF89a"))
     );
     assert_eq!(subscriber.message().await?.data, json!("clicked"));
+    let query = "page=%2Fhome&x=1&event=view&sender=0123456789abcdef&token=secret";
+    get(&format!("/channels/pixel:a/publish.gif?{query}")).await?;
+    let view = subscriber.message().await?;
+    assert_eq!(view.data, json!({ "page": "/home", "x": "1" }));
+    assert_eq!(view.event.as_deref(), Some("view"));
     let refused = get("/channels/news/publish.gif?data=clicked").await?;
     assert_eq!(
         (refused.status, &refused.body["code"]),
         (403, &json!("forbidden"))
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_is_given_as_the_file_that_it_is() -> Result<()> {
+    let broker = Broker::with(Settings::new().history(DEFAULT, 2, 1 << 20)).await?;
+    let publisher = broker.publisher();
+    publisher.publish("a/b", "gone").await?;
+    let png = b"\x89PNG".to_vec();
+    publisher
+        .publish_as("a/b", "image/png", png.clone())
+        .await?;
+    let blob = json!({ "type": "text/html", "bytes": binary(b"<script>") });
+    let blob = json!({ "$type": "Blob", "value": blob });
+    let last = publisher.publish("a/b", blob).await?;
+    let get = async |place: &str| {
+        let url = format!("{}/channels/a%2Fb/messages/{place}", broker.base());
+        broker.http().get(url).send().await
+    };
+    let image = get("2").await?;
+    assert_eq!(image.headers()["content-type"], "image/png");
+    assert_eq!(image.bytes().await?, png);
+    let page = get(&last.cursor()).await?;
+    let headers = page.headers();
+    assert_eq!(headers["content-type"], "text/html");
+    assert_eq!(
+        headers["content-security-policy"],
+        "sandbox; default-src 'none'"
+    );
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["widecast-cursor"], last.cursor());
+    assert_eq!(page.bytes().await?, "<script>");
+    for (place, status, code) in [
+        ("1", 410, "history_lost"),
+        ("0-2", 410, "history_lost"),
+        ("4", 404, "not_found"),
+        ("0", 400, "invalid_request"),
+        ("two", 400, "invalid_request"),
+    ] {
+        let answer = Answer::read(get(place).await?).await?;
+        let told = (answer.status, &answer.body["code"]);
+        assert_eq!(told, (status, &json!(code)), "{answer:?}");
+    }
     Ok(())
 }
 
@@ -396,49 +508,6 @@ async fn a_sender_key_is_shown_to_nobody() -> Result<()> {
         let mut stream = Bare::connect(&broker).await?;
         stream.get(target, "").await?;
         stream.until(b"\r\n\r\n").await?;
-#[tokio::test]
-async fn a_message_is_given_as_the_file_that_it_is() -> Result<()> {
-    let broker = Broker::with(Settings::new().history(DEFAULT, 2, 1 << 20)).await?;
-    let publisher = broker.publisher();
-    publisher.publish("a/b", "gone").await?;
-    let png = b"\x89PNG".to_vec();
-    publisher
-        .publish_as("a/b", "image/png", png.clone())
-        .await?;
-    let blob = json!({ "type": "text/html", "bytes": binary(b"<script>") });
-    let blob = json!({ "$type": "Blob", "value": blob });
-    let last = publisher.publish("a/b", blob).await?;
-    let get = async |place: &str| {
-        let url = format!("{}/channels/a%2Fb/messages/{place}", broker.base());
-        broker.http().get(url).send().await
-    };
-    let image = get("2").await?;
-    assert_eq!(image.headers()["content-type"], "image/png");
-    assert_eq!(image.bytes().await?, png);
-    let page = get(&last.cursor()).await?;
-    let headers = page.headers();
-    assert_eq!(headers["content-type"], "text/html");
-    assert_eq!(
-        headers["content-security-policy"],
-        "sandbox; default-src 'none'"
-    );
-    assert_eq!(headers["x-content-type-options"], "nosniff");
-    assert_eq!(headers["widecast-cursor"], last.cursor());
-    assert_eq!(page.bytes().await?, "<script>");
-    for (place, status, code) in [
-        ("1", 410, "history_lost"),
-        ("0-2", 410, "history_lost"),
-        ("4", 404, "not_found"),
-        ("0", 400, "invalid_request"),
-        ("two", 400, "invalid_request"),
-    ] {
-        let answer = Answer::read(get(place).await?).await?;
-        let told = (answer.status, &answer.body["code"]);
-        assert_eq!(told, (status, &json!(code)), "{answer:?}");
-    }
-    Ok(())
-}
-
         streams.push(stream);
     }
     let cursor = broker.end_of("news").await?;

@@ -14,28 +14,43 @@ use crate::http::Problem;
 /// More fields than any form has: each costs far more memory than the two bytes it takes to send it.
 const MAX_FIELDS: usize = 1000;
 
-/// The value of an `application/x-www-form-urlencoded` body. JSON is taken as JSON, because that is what `curl -d` sends
-/// with this type.
+/// The value of an `application/x-www-form-urlencoded` body. JSON is taken as JSON and a text as a string, because that is
+/// what `curl -d` sends with this type.
 ///
 /// # Errors
 /// When it is not UTF-8, has too many fields, or is neither JSON nor a form.
 pub(super) fn url_encoded(body: &Bytes) -> Result<Payload, Problem> {
-    if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+    if let Some(first @ (b'{' | b'[' | b'"')) = body.trim_ascii_start().first() {
         match Payload::from_json(body.clone()) {
             Ok(payload) => return Ok(payload),
+            // A text may begin with a quote.
+            Err(_) if *first == b'"' => {}
             // Whoever makes a form encodes quotes, and has a `=`: this is JSON with a mistake in it, and published as a
             // form with one strange field the mistake would be found late.
             Err(error) if body.contains(&b'"') || !body.contains(&b'=') => return Err(error.into()),
             Err(_) => {}
         }
     }
-    check_count(body.split(|&byte| byte == b'&').count())?;
     let text = percent_decode(body).decode_utf8();
-    text.map_err(|error| not_utf8("the decoded form", error))?;
+    let text = text.map_err(|error| not_utf8("the decoded form", error))?;
+    if !body.is_empty() && !body.contains(&b'=') {
+        // Every field of a form has a `=`: nothing but text is left, perhaps encoded (`curl --data-urlencode`).
+        return Ok(Payload::text(text));
+    }
+    check_count(body.split(|&byte| byte == b'&').count())?;
     let body = String::from_utf8_lossy(body);
     let pairs = Query::<Vec<(String, String)>>::from_query(&body)
         .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
-    let fields: Vec<_> = pairs.into_inner().into_iter().map(text_field).collect();
+    of_pairs(pairs.into_inner())
+}
+
+/// The value of a form that has these fields.
+///
+/// # Errors
+/// When there are too many of them.
+pub(super) fn of_pairs(pairs: Vec<(String, String)>) -> Result<Payload, Problem> {
+    check_count(pairs.len())?;
+    let fields: Vec<_> = pairs.into_iter().map(text_field).collect();
     Ok(Payload::form(&fields))
 }
 
@@ -143,15 +158,27 @@ mod tests {
     fn json_that_curl_calls_a_form_is_json() {
         insta::assert_snapshot!(form("{\"a\":[1]}"), @r#"{"a":[1]}"#);
         insta::assert_snapshot!(form(" [1,2]\n"), @"[1,2]");
+        insta::assert_snapshot!(form("\"a=b\""), @r#""a=b""#);
         insta::assert_snapshot!(form("{\"a\":1,}"), @"bad_json: not JSON: expected a field name in quotes at byte 7");
         insta::assert_snapshot!(form("[".repeat(200_000)), @"bad_json: values are nested more than 128 deep");
+    }
+
+    #[test]
+    fn text_that_curl_calls_a_form_is_a_string() {
+        insta::assert_snapshot!(form("hello"), @r#""hello""#);
+        insta::assert_snapshot!(form("1 + 1 & 100%"), @r#""1 + 1 & 100%""#);
+        insta::assert_snapshot!(form("gr%C3%BC%C3%9Fe%20%3D"), @r#""grüße =""#);
+        insta::assert_snapshot!(form("42"), @r#""42""#);
+        insta::assert_snapshot!(form("\"so\", he said"), @r#""\"so\", he said""#);
+        insta::assert_snapshot!(form("a="), @r#"{"a":""}"#);
+        insta::assert_snapshot!(form("%ff"), @"bad_utf8: the decoded form is not UTF-8 at byte 0");
     }
 
     #[test]
     fn a_form_that_is_none_is_refused() {
         insta::assert_snapshot!(form("a=%ff"), @"bad_utf8: the decoded form is not UTF-8 at byte 2");
         insta::assert_snapshot!(form(&b"a=\xff"[..]), @"bad_utf8: the decoded form is not UTF-8 at byte 2");
-        insta::assert_snapshot!(form("&".repeat(1000)), @"message_too_large: the form has at least 1001 fields, the limit is 1000");
+        insta::assert_snapshot!(form("=&".repeat(1000)), @"message_too_large: the form has at least 1001 fields, the limit is 1000");
     }
 
     fn part(head: &str, body: &str) -> String {

@@ -1,30 +1,26 @@
-//! `GET /channels/{channel}/publish.gif?data=…`: publishes a small text, answers the smallest image.
+//! `GET /channels/{channel}/publish.gif?data=…`: publishes a small text, or the query, and answers the smallest image.
 //!
 //! Any page can load an image from anywhere, without the browser telling which page it is: a namespace has to allow it.
 
 use actix_web::HttpResponse;
 use bytes::Bytes;
-use serde::Deserialize;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, Payload};
 
-use super::answer;
+use super::{answer, form};
 use crate::http::{Caller, ChannelPath, Problem, Query, query};
 use crate::session;
 
 /// One transparent pixel ([GIF89a](https://www.w3.org/Graphics/GIF/spec-gif89a.txt)).
 const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
-    data: Option<String>,
-    event: Option<String>,
-}
+/// What a parameter of the query is when it is none of the data: who sends, under which name, with what right.
+const OWN_PARAMETERS: [&str; 3] = ["event", "sender", "token"];
 
 pub(super) async fn publish_by_image(
     caller: Caller,
     channel: ChannelPath,
-    parameters: Query<Parameters>,
+    parameters: Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, Problem> {
     let channel = channel.0;
     if !caller
@@ -37,17 +33,36 @@ pub(super) async fn publish_by_image(
         let detail = format!("the namespace of {channel} does not allow image_ping");
         return Err(Problem::new(Code::Forbidden, detail));
     }
-    let Parameters { data, event } = parameters.0;
-    let data = data.ok_or_else(|| Problem::new(Code::InvalidRequest, "?data= is missing"))?;
+    let pairs = parameters.0;
+    let last = |name| {
+        let values = pairs.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| value.as_str()).next_back()
+    };
+    let event = query::event(last("event"))?;
+    let payload = match last("data") {
+        Some(text) => Payload::text(text),
+        None => fields(pairs)?,
+    };
     let message = Publish {
-        event: query::event(event.as_deref())?,
+        event,
         channel,
-        payload: Payload::text(data),
+        payload,
         idempotency_key: None,
         message_id: None,
     };
     session::publish(&caller.services, &caller.publisher, message).await?;
     Ok(answer::bytes("image/gif", Bytes::from_static(PIXEL)))
+}
+
+/// The query as an object, for pages that put each value into a parameter of its own.
+fn fields(pairs: Vec<(String, String)>) -> Result<Payload, Problem> {
+    let mut pairs = pairs;
+    pairs.retain(|(key, _)| !OWN_PARAMETERS.contains(&key.as_str()));
+    if pairs.is_empty() {
+        let detail = "?data= is missing, and there is no other parameter to publish";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
+    form::of_pairs(pairs)
 }
 
 #[cfg(test)]
@@ -83,7 +98,20 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn without_data_nothing_is_published() {
-        insta::assert_snapshot!(broker().get("/channels/a/publish.gif").await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"?data= is missing","code":"invalid_request","retryable":false}"#);
+    async fn without_data_the_query_is_published_less_what_is_the_brokers() {
+        let broker = broker();
+        let query = "x=1&y=%C3%A9&x=2&event=e&sender=0123456789abcdef&token=secret";
+        let answer = broker
+            .call(TestRequest::get().uri(&format!("/channels/a/publish.gif?{query}")))
+            .await;
+        assert_eq!(answer.status(), 200);
+        let page = broker.get("/channels/a/messages").await;
+        assert!(page.contains("\"event\":\"e\""), "{page}");
+        assert!(page.contains(r#""data":{"x":["1","2"],"y":"é"}"#), "{page}");
+    }
+
+    #[actix_web::test]
+    async fn without_anything_nothing_is_published() {
+        insta::assert_snapshot!(broker().get("/channels/a/publish.gif").await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"?data= is missing, and there is no other parameter to publish","code":"invalid_request","retryable":false}"#);
     }
 }

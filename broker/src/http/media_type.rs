@@ -1,6 +1,7 @@
 //! What a body is, by its `Content-Type`.
 
 use actix_web::HttpMessage;
+use actix_web::http::header::CONTENT_TYPE;
 use widecast_protocol::Code;
 
 use super::problem::Problem;
@@ -8,7 +9,7 @@ use super::problem::Problem;
 /// The kinds of bodies that are told apart; everything else is binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
-    /// `application/json`.
+    /// `application/json` and what else is [JSON](https://mimesniff.spec.whatwg.org/#json-mime-type).
     Json,
     /// `application/msgpack` and its older names.
     MessagePack,
@@ -29,18 +30,16 @@ impl MediaType {
     /// The kind of a request's body.
     ///
     /// # Errors
-    /// `unsupported_media_type` when the header cannot be read, or when the body is text that is not UTF-8.
+    /// `unsupported_media_type` when the body is text that is not UTF-8.
     pub fn of(request: &impl HttpMessage) -> Result<Self, Problem> {
         let kind = Self::named(&request.content_type().to_ascii_lowercase());
         if kind == Self::Binary {
             return Ok(kind);
         }
-        let mime = request.mime_type().map_err(|error| {
-            Problem::new(Code::UnsupportedMediaType, format!("Content-Type: {error}"))
-        })?;
-        let charset = mime.as_ref().and_then(|mime| mime.get_param("charset"));
-        match charset {
-            Some(charset) if charset != "utf-8" && charset != "us-ascii" => {
+        let header = request.headers().get(CONTENT_TYPE);
+        let header = header.and_then(|header| header.to_str().ok());
+        match header.and_then(charset) {
+            Some(charset) if !is_utf8(charset) => {
                 let detail = format!("the charset is {charset}: send UTF-8");
                 Err(Problem::new(Code::UnsupportedMediaType, detail))
             }
@@ -50,7 +49,7 @@ impl MediaType {
 
     fn named(essence: &str) -> Self {
         match essence {
-            "application/json" => Self::Json,
+            "application/json" | "text/json" => Self::Json,
             "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
                 Self::MessagePack
             }
@@ -63,6 +62,23 @@ impl MediaType {
             _ => Self::Binary,
         }
     }
+}
+
+/// The value of the parameter `charset`, if it has one. Read less strictly than the grammar of media types, which has no room
+/// for what many libraries write, such as a `;` at the end.
+fn charset(content_type: &str) -> Option<&str> {
+    let parameters = content_type.split(';').skip(1);
+    let mut parameters = parameters.filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then_some(value)
+}
+
+/// Whether text in this charset is UTF-8 as it stands.
+fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii", "ascii"]
+        .iter()
+        .any(|name| charset.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
@@ -80,6 +96,9 @@ mod tests {
         assert_eq!(kind("application/json; charset=UTF-8"), Ok(MediaType::Json));
         assert_eq!(kind("Application/JSON"), Ok(MediaType::Json));
         assert_eq!(kind("application/problem+json"), Ok(MediaType::Json));
+        assert_eq!(kind("text/json"), Ok(MediaType::Json));
+        let vendors = "application/vnd.example.v1+json; v=1; charset=utf8";
+        assert_eq!(kind(vendors), Ok(MediaType::Json));
         assert_eq!(kind("application/x-msgpack"), Ok(MediaType::MessagePack));
         assert_eq!(kind("text/plain;charset=utf-8"), Ok(MediaType::Text));
         assert_eq!(
@@ -91,6 +110,26 @@ mod tests {
         assert_eq!(kind("nonsense"), Ok(MediaType::Binary));
         let none = TestRequest::default().to_request();
         assert_eq!(MediaType::of(&none), Ok(MediaType::Binary));
+    }
+
+    #[test]
+    fn utf8_has_several_names() {
+        for charset in [
+            "; charset=utf8",
+            ";charset=UTF8",
+            "; Charset=\"utf-8\"",
+            "; charset='utf-8'",
+            "; charset = utf-8",
+            "; format=flowed; charset=Utf-8;",
+            "; charset=US-ASCII",
+            "; charset=ascii",
+            "; charset=",
+            "; charset",
+            ";",
+        ] {
+            let content_type = format!("text/plain{charset}");
+            assert_eq!(kind(&content_type), Ok(MediaType::Text), "{content_type}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, Origin, Payload, PayloadKind, SenderKey};
+use widecast_protocol::{Code, EventName, Origin, Payload, PayloadKind, SenderKey};
 
 use super::access::{Right, require};
 use super::refusal::Refusal;
@@ -14,6 +14,12 @@ use crate::engine::{Publication, Published};
 
 /// How the names of the broker's own events begin, so that nobody can pretend a gap.
 const RESERVED_EVENTS: &str = "widecast.";
+
+/// What an `EventSource` itself tells of its connection: a message called so would run the page's handlers for that.
+const CONNECTION_EVENTS: [&str; 2] = ["open", "error"];
+
+/// What the events without a name are called wherever events have names: it is none.
+const DEFAULT_EVENT: &str = "message";
 
 /// Who publishes.
 #[derive(Debug, Clone)]
@@ -61,12 +67,10 @@ pub async fn publish(
 
 async fn admit(services: &Services, mut message: Publish) -> Result<Publish, Refusal> {
     require(services, &message.channel, Right::Publish)?;
-    if let Some(event) = &message.event
-        && event.as_str().starts_with(RESERVED_EVENTS)
-    {
-        let detail = format!("the event name {event} is the broker's own: {RESERVED_EVENTS}…");
-        return Err(Refusal::new(Code::BadEventName, detail));
-    }
+    message.event = match message.event {
+        Some(event) => admit_event(event)?,
+        None => None,
+    };
     let limit = services.config.limits.message_bytes;
     let actual = message.payload.size_bytes();
     if actual > limit.as_usize() {
@@ -78,6 +82,23 @@ async fn admit(services: &Services, mut message: Publish) -> Result<Publish, Ref
     }
     message.payload = checked_gzip(services, message.payload).await?;
     Ok(message)
+}
+
+fn admit_event(event: EventName) -> Result<Option<EventName>, Refusal> {
+    let name = event.as_str();
+    if name == DEFAULT_EVENT {
+        return Ok(None);
+    }
+    let detail = if name.starts_with(RESERVED_EVENTS) {
+        format!("the event name {name} is the broker's own: {RESERVED_EVENTS}…")
+    } else if CONNECTION_EVENTS.contains(&name) {
+        format!(
+            "an event named {name} is what an EventSource tells of its own connection: take another name"
+        )
+    } else {
+        return Ok(Some(event));
+    };
+    Err(Refusal::new(Code::BadEventName, detail))
 }
 
 /// Looks into a compressed message: is it a value, and no larger than others may be? One that was looked into before is

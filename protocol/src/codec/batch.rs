@@ -12,7 +12,7 @@ use crate::payload::Payload;
 /// A message to publish on one or several channels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchMessage {
-    /// The channels, one at least, in the order given.
+    /// The channels, one at least, each once, in the order given.
     pub channels: Vec<ChannelName>,
     /// What to publish.
     pub payload: Payload,
@@ -145,6 +145,17 @@ mod tests {
         bad_command: expected a message: an object with `channel` and `data`
         bad_channel_name: channel name is empty
         "#);
+    }
+
+    #[test]
+    fn a_channel_that_is_named_twice_is_one_channel() {
+        let json = br#"{"messages":[{"channels":["b","a","b","a"],"data":1}]}"#;
+        let messages = decode_batch(Codec::Json, &Bytes::from_static(json)).unwrap();
+        let names = messages[0].as_ref().unwrap().channels.iter();
+        assert_eq!(
+            names.map(ChannelName::as_str).collect::<Vec<_>>(),
+            ["b", "a"]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `null` is the same as a field that is not there, for clients that write every field.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::DecodeError;
 use super::source::{Scalar, Shape, Source};
@@ -213,7 +214,7 @@ impl<'a> PublishFields<'a> {
         }
     }
 
-    /// Takes the channels, of which there may be several.
+    /// Takes the channels, of which there may be several, each once.
     pub(super) fn take_channels(&mut self) -> Result<Vec<ChannelName>, DecodeError> {
         let channels = std::mem::take(&mut self.channels);
         if let List::Absent = channels {
@@ -233,7 +234,15 @@ impl<'a> PublishFields<'a> {
                 expected: CHANNELS,
             }),
         };
-        names.into_iter().map(parse).collect()
+        let mut seen = HashSet::new();
+        let mut channels = Vec::with_capacity(names.len());
+        for name in names {
+            let channel = parse(name)?;
+            if seen.insert(channel.clone()) {
+                channels.push(channel);
+            }
+        }
+        Ok(channels)
     }
 
     /// Takes the rest.
