@@ -84,6 +84,12 @@ impl Settings {
             .milliseconds("shutdown.deadline_ms", deadline)
     }
 
+    /// Whether raw WebSockets are told when the broker ends.
+    #[must_use]
+    pub fn raw_close_frame(self, is_sent: bool) -> Self {
+        self.key("shutdown.raw_close_frame", is_sent.to_string())
+    }
+
     /// Limits the history of one namespace: messages and bytes.
     #[must_use]
     pub fn history(self, namespace: &str, messages: usize, bytes: usize) -> Self {

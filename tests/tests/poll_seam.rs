@@ -236,3 +236,37 @@ async fn a_poll_with_a_bad_cursor_carries_out_no_commands() -> Result<()> {
     assert_eq!(broker.end_of(CHANNEL).await?, before);
     Ok(())
 }
+
+/// The answer to a poll for two channels without a cursor, asked with the sender key of the tests' page.
+async fn first_poll(broker: &Broker, timeout: &str) -> Result<Value> {
+    let query = [
+        ("channel", CHANNEL),
+        ("channel", "polled:b"),
+        ("timeout", timeout),
+    ];
+    broker.get(&["v1", "poll"], &query).await
+}
+
+#[tokio::test]
+async fn a_poll_without_a_cursor_waits_for_as_long_as_it_says() -> Result<()> {
+    let broker = broker().await?;
+    let publish = async {
+        eventually("the poll waits", async || {
+            Ok(broker.subscribers("polled:b").await? == 1)
+        })
+        .await?;
+        broker.publisher().publish("polled:b", "first").await
+    };
+    let (answer, published) = tokio::join!(first_poll(&broker, "20"), publish);
+    let (answer, published) = (answer?, published?);
+    assert_eq!(answer["messages"][0]["data"], "first", "{answer}");
+    assert_eq!(answer["recovered"], true);
+    let cursor = answer["cursor"].as_str().context("cursor")?;
+    assert!(cursor.contains(&published.cursor()), "{cursor}");
+    for timeout in ["0.01", "0"] {
+        let answer = first_poll(&broker, timeout).await?;
+        assert_eq!(answer["messages"], json!([]), "{answer}");
+        assert_eq!(answer["cursor"], cursor);
+    }
+    Ok(())
+}

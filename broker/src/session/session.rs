@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
+use bytes::Bytes;
 use rand::RngExt;
 use widecast_protocol::{Code, CursorVector, Reply, SessionId};
 
@@ -249,7 +250,12 @@ impl Session {
 
     /// Ends the session because the broker ends, with a time of its own to come back.
     pub fn send_away(&self) {
-        let window = millis(self.worker.services.config.shutdown.reconnect_window);
+        let settings = &self.worker.services.config.shutdown;
+        if self.carrier.dialect == Dialect::RawWebSocket && !settings.raw_close_frame.is_on() {
+            self.outbox.finish(Bytes::new());
+            return;
+        }
+        let window = millis(settings.reconnect_window);
         self.say_farewell(&Farewell {
             code: Code::ShuttingDown,
             reason: "the broker is shutting down".to_owned(),

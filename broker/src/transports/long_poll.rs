@@ -65,9 +65,12 @@ async fn poll(
             require_jsonp(&worker.services, channel)?;
         }
     }
-    let answer = match subscription.cursor {
-        None => present(worker, channels, span).await?,
-        Some(_) => after(worker, channels, subscription, span).await?,
+    // A client that says how long to wait wants to wait: without a cursor, for the first message from now on.
+    let waits = subscription.timeout.is_some_and(|asked| !asked.is_zero());
+    let answer = if subscription.cursor.is_none() && !waits {
+        present(worker, channels, span).await?
+    } else {
+        after(worker, channels, subscription, span).await?
     };
     let mut response = HttpResponse::Ok();
     uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
@@ -102,7 +105,7 @@ async fn present(worker: &Worker, channels: &[ChannelName], span: Span) -> Resul
     })
 }
 
-/// What comes after the cursor: at once if something is there, else when something comes or the time is up.
+/// What comes after the cursor, or from now on: at once if something is there, else when something comes or the time is up.
 async fn after(
     worker: &Worker,
     channels: &[ChannelName],

@@ -30,7 +30,9 @@ pub(super) async fn raw(
     ChannelPath(channel): ChannelPath,
     subscription: Subscription,
 ) -> Result<HttpResponse, Problem> {
-    let mut head = handshake(&request, &[])?;
+    // A browser that offers subprotocols closes a connection that has chosen none of them; here none has a meaning.
+    let offered: Vec<_> = offered(&request).take(1).collect();
+    let mut head = handshake(&request, &offered)?;
     let worker = worker(&request)?;
     let session = open(
         &worker,
@@ -85,14 +87,18 @@ fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBu
     })
 }
 
+/// The subprotocols that the client offers, the one it likes most first.
+fn offered(request: &HttpRequest) -> impl Iterator<Item = &str> {
+    let header = request.headers().get("sec-websocket-protocol");
+    let header = header.and_then(|header| header.to_str().ok());
+    let names = header.unwrap_or_default().split(',').map(str::trim);
+    names.filter(|name| !name.is_empty())
+}
+
 /// The first subprotocol of the client's that the broker knows, as the handshake has chosen it.
 fn chosen(request: &HttpRequest) -> Wire {
-    let offered = request.headers().get("sec-websocket-protocol");
-    let offered = offered
-        .and_then(|offered| offered.to_str().ok())
-        .unwrap_or_default();
     let known = |name: &str| PROTOCOLS.iter().find(|(known, _)| *known == name);
-    let first = offered.split(',').find_map(|name| known(name.trim()));
+    let first = offered(request).find_map(known);
     first.map_or(Wire::JsonWebSocket, |(_, wire)| *wire)
 }
 
