@@ -19,7 +19,6 @@ pub mod relay;
 pub mod settings;
 pub mod socket;
 pub mod subscriber;
-pub mod tls;
 
 pub use broker::Broker;
 pub use deadline::{PATIENCE, eventually, within};
@@ -29,4 +28,3 @@ pub use publisher::{Published, Publisher};
 pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};
-pub use tls::TlsProxy;

@@ -1,55 +1,45 @@
-//! What waits to be written, in order: a plain queue with a size, and what may be dropped from it.
+//! What waits to be written, in order: a queue with a size, from which messages can be dropped.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use widecast_protocol::{ChannelName, EncodedMessage, Position};
+use bytes::Bytes;
+use widecast_protocol::{ChannelName, CursorVector, Position};
 
-use crate::config::SlowConsumer;
+use super::droppable::Droppable;
+use super::item::{Item, size_with};
+use super::places::Places;
+use super::voice::Voice;
 
-/// How many frames one write takes: more than this bring nothing (one write costs 3.4 + 0.14·k µs).
-const FRAMES_PER_WRITE: usize = 32;
+/// How many items one write takes: more than this bring nothing (one write costs 3.4 + 0.14·k µs).
+const ITEMS_PER_WRITE: usize = 32;
 
 /// How many items an empty backlog keeps room for: an idle session costs no more, and the next message no allocation.
 const IDLE_CAPACITY: usize = 4;
 
-/// One thing that waits.
-pub(super) enum Item {
-    /// Not to be dropped: a reply, a heartbeat, or a message of a channel whose policy is to disconnect.
-    Frame(Bytes),
-    /// May be dropped; remembers what it is, to tell of it.
-    Message {
-        bytes: Bytes,
-        message: Arc<EncodedMessage>,
-    },
-    /// Messages up to here were dropped.
-    Gap {
-        channel: ChannelName,
-        cursor: Position,
-    },
-}
-
-impl Item {
-    fn size(&self) -> usize {
-        match self {
-            Self::Frame(bytes) | Self::Message { bytes, .. } => bytes.len(),
-            Self::Gap { .. } => 0,
-        }
-    }
-}
-
 /// What waits for one client.
-#[derive(Default)]
 pub(super) struct Backlog {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Part of the front item is already with the kernel.
-    front_begun: bool,
+    voice: Voice,
+    /// How far the client is, if it is told so by more than its messages.
+    places: Option<Box<Places>>,
+    /// Made when something has to be dropped.
+    droppable: Option<Box<Droppable>>,
 }
 
 impl Backlog {
+    pub(super) fn new(voice: Voice) -> Self {
+        Self {
+            items: VecDeque::new(),
+            bytes: 0,
+            voice,
+            places: voice.keeps_places().then(Box::default),
+            droppable: None,
+        }
+    }
+
+    /// What the items take, their overhead included.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -58,140 +48,267 @@ impl Backlog {
         self.items.is_empty()
     }
 
+    /// Where a client is that has been sent everything that has left.
+    pub(super) fn told(&self) -> CursorVector {
+        let places = self.places.as_ref();
+        places.map_or_else(CursorVector::new, |places| places.told().clone())
+    }
+
+    /// The client begins to hear a channel after `position`.
+    pub(super) fn begin_at(&mut self, channel: &ChannelName, position: Position) {
+        if let Some(places) = &mut self.places {
+            places.tell(channel, position);
+        }
+    }
+
+    /// The client is not sent a message, because it is its own.
+    pub(super) fn pass(&mut self, channel: &ChannelName, position: Position) {
+        match &mut self.places {
+            Some(places) if self.items.is_empty() => places.tell(channel, position),
+            Some(places) => places.pass(channel, position),
+            None => {}
+        }
+    }
+
     pub(super) fn push(&mut self, item: Item) {
+        if let Some(droppable) = &mut self.droppable {
+            droppable.pushed(self.items.len(), &item);
+        }
+        if let (Some(places), Some((channel, _))) = (&mut self.places, item.place()) {
+            places.overtake(channel);
+        }
         self.bytes += item.size();
         self.items.push_back(item);
     }
 
-    /// Whether `bytes` more keep to the limit. What is larger than the limit itself fits when nothing else waits.
-    pub(super) fn fits(&self, bytes: usize, limit: usize) -> bool {
-        self.bytes == 0 || self.bytes + bytes <= limit
+    /// Puts a pong in the place of the one before, if nothing else has come since.
+    pub(super) fn replace_pong(&mut self, newer: &Bytes) -> bool {
+        let Some(Item::Pong(pong)) = self.items.back_mut() else {
+            return false;
+        };
+        self.bytes = self.bytes - pong.len() + newer.len();
+        pong.clone_from(newer);
+        true
     }
 
-    /// Drops messages until `bytes` more fit, if that is possible, and says how many were dropped.
-    pub(super) fn make_room(&mut self, bytes: usize, limit: usize, policy: SlowConsumer) -> usize {
+    /// Whether an item of `bytes` keeps to the limit. What is larger than the limit itself fits when nothing else waits.
+    pub(super) fn fits(&self, bytes: usize, limit: usize) -> bool {
+        self.bytes == 0 || self.bytes + size_with(bytes) <= limit
+    }
+
+    /// Drops messages until an item of `bytes` fits, if that is possible, and says how many were dropped: first those
+    /// that are followed by a newer one where only the newest has to be kept, then the oldest.
+    pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> usize {
+        let droppable = self.droppable.take();
+        let mut droppable = droppable.unwrap_or_else(|| Box::new(Droppable::of(&self.items)));
         let mut dropped = 0;
-        if policy == SlowConsumer::Latest {
-            dropped += self.drop_superseded();
+        while let Some(number) = droppable.next_superseded() {
+            dropped += self.drop_one(&mut droppable, number);
         }
-        let mut index = self.first_droppable();
-        while index < self.items.len() && self.bytes + bytes > limit {
-            dropped += self.drop_at(index);
-            index += 1;
+        while !self.fits(bytes, limit)
+            && let Some(number) = droppable.next_oldest(&self.items)
+        {
+            dropped += self.drop_one(&mut droppable, number);
         }
-        self.merge_gaps();
+        if droppable.is_mostly_gone(self.items.len()) {
+            self.items.retain(|item| !matches!(item, Item::Gone));
+            *droppable = Droppable::of(&self.items);
+        }
+        self.droppable = Some(droppable);
         dropped
     }
 
-    /// Takes everything; `tell` writes the gaps.
-    pub(super) fn take(&mut self, tell: impl Fn(&ChannelName, Position) -> Bytes) -> Vec<Bytes> {
-        let taken = std::mem::take(self);
-        let bytes = |item| match item {
-            Item::Frame(bytes) | Item::Message { bytes, .. } => bytes,
-            Item::Gap { channel, cursor } => tell(&channel, cursor),
-        };
-        taken.items.into_iter().map(bytes).collect()
+    /// Takes everything.
+    pub(super) fn take(&mut self) -> Vec<Bytes> {
+        let heads = self.heads(self.items.len());
+        let mut heads = heads.into_iter();
+        let mut taken = Vec::with_capacity(self.items.len());
+        while let Some(item) = self.pop_front() {
+            let head = self.voice.next_head(&item, &mut heads);
+            let bytes = joined(head, item.into_bytes());
+            if !bytes.is_empty() {
+                taken.push(bytes);
+            }
+        }
+        self.rest();
+        taken
     }
 
-    /// Lets `write` take the frames in front, and forgets as many bytes as it says it took.
+    /// Throws everything away.
+    pub(super) fn clear(&mut self) {
+        self.items = VecDeque::new();
+        self.bytes = 0;
+        self.droppable = None;
+    }
+
+    /// Lets `write` take the items in front, and forgets as many bytes as it says it took.
     ///
     /// # Errors
     /// Those of `write`.
     pub(super) fn write(
         &mut self,
-        tell: impl Fn(&ChannelName, Position) -> Bytes,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let count = self.items.len().min(FRAMES_PER_WRITE);
-        self.tell_gaps(count, tell);
-        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
-        for (slice, item) in slices.iter_mut().zip(&self.items) {
-            if let Item::Frame(bytes) | Item::Message { bytes, .. } = item {
-                *slice = IoSlice::new(bytes);
+        let count = self.items.len().min(ITEMS_PER_WRITE);
+        let heads = self.heads(count);
+        let mut slices = [IoSlice::new(&[]); 2 * ITEMS_PER_WRITE];
+        let mut used = 0;
+        let mut add = |bytes| {
+            slices[used] = IoSlice::new(bytes);
+            used += 1;
+        };
+        let mut next_head = heads.iter();
+        for item in self.items.iter().take(count) {
+            if self.voice.has_head(item) {
+                next_head.next().into_iter().for_each(|head| add(head));
+            }
+            if !item.bytes().is_empty() {
+                add(item.bytes());
             }
         }
-        let written = write(&slices[..count])?;
-        self.forget(written);
+        let written = write(&slices[..used])?;
+        self.forget(count, heads, written);
         Ok(written)
     }
 
-    /// Drops each message that is followed by a newer one of its channel.
-    fn drop_superseded(&mut self) -> usize {
-        let mut newest = HashSet::new();
-        let mut dropped = 0;
-        for index in (self.first_droppable()..self.items.len()).rev() {
-            if let Item::Message { message, .. } = &self.items[index]
-                && !newest.insert(message.message().channel.clone())
-            {
-                dropped += self.drop_at(index);
-            }
+    /// What is made only when the first `count` items are written, in their order: gaps, and the cursors of several
+    /// channels.
+    fn heads(&self, count: usize) -> Vec<Bytes> {
+        let items = || self.items.iter().take(count);
+        if !items().any(|item| self.voice.has_head(item)) {
+            return Vec::new();
         }
-        dropped
-    }
-
-    fn first_droppable(&self) -> usize {
-        usize::from(self.front_begun)
-    }
-
-    /// Puts a gap in the place of a message, and says how many messages were dropped: one, or none if none is here.
-    fn drop_at(&mut self, index: usize) -> usize {
-        let Item::Message { bytes, message } = &self.items[index] else {
-            return 0;
-        };
-        self.bytes -= bytes.len();
-        self.items[index] = Item::Gap {
-            channel: message.message().channel.clone(),
-            cursor: message.position(),
-        };
-        1
-    }
-
-    /// Keeps of several gaps of a channel only the last: it covers the others.
-    fn merge_gaps(&mut self) {
-        let mut seen = HashSet::new();
-        let mut is_kept: Vec<bool> = self
-            .items
-            .iter()
-            .rev()
-            .map(|item| match item {
-                Item::Gap { channel, .. } => seen.insert(channel.clone()),
-                Item::Frame(_) | Item::Message { .. } => true,
-            })
-            .collect();
-        self.items.retain(|_| is_kept.pop().unwrap_or(true));
-    }
-
-    /// Turns the gaps among the first `count` items into frames.
-    fn tell_gaps(&mut self, count: usize, tell: impl Fn(&ChannelName, Position) -> Bytes) {
-        for item in self.items.iter_mut().take(count) {
-            if let Item::Gap { channel, cursor } = item {
-                let bytes = tell(channel, *cursor);
-                self.bytes += bytes.len();
-                *item = Item::Frame(bytes);
-            }
-        }
-    }
-
-    /// Removes `written` bytes from the front.
-    fn forget(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(front) = self.items.front_mut() {
-            let size = front.size();
-            if written < size {
-                if written > 0
-                    && let Item::Frame(bytes) | Item::Message { bytes, .. } = front
-                {
-                    bytes.advance(written);
-                    self.front_begun = true;
+        let places = self.places.as_ref().filter(|_| self.voice.has_vector());
+        let mut at = places.map_or_else(CursorVector::new, |places| places.told().clone());
+        let mut heads = Vec::with_capacity(count);
+        for (index, item) in items().enumerate() {
+            if let (Some(places), Some((channel, position))) = (places, item.place()) {
+                at.set(channel, position);
+                if index + 1 == self.items.len() {
+                    places.behind_the_last(&mut at);
                 }
-                return;
             }
-            written -= size;
-            self.items.pop_front();
-            self.front_begun = false;
+            heads.extend(self.voice.head(item, &at));
         }
+        heads
+    }
+
+    /// Removes `written` bytes of the first `count` items. Nothing behind them has been written, nor told.
+    fn forget(&mut self, count: usize, heads: Vec<Bytes>, mut written: usize) {
+        let mut heads = heads.into_iter();
+        for _ in 0..count {
+            let Some(front) = self.items.front() else {
+                break;
+            };
+            let head = self.voice.next_head(front, &mut heads);
+            let length = head.len() + front.bytes().len();
+            if written < length {
+                if written > 0 {
+                    self.begin(&head, written);
+                }
+                break;
+            }
+            written -= length;
+            self.pop_front();
+        }
+        while matches!(self.items.front(), Some(Item::Gone)) {
+            self.pop_front();
+        }
+        self.rest();
+    }
+
+    /// Of the item in front `written` bytes are with the kernel: the rest has to follow as it is.
+    fn begin(&mut self, head: &Bytes, written: usize) {
+        let Some(front) = self.items.front_mut() else {
+            return;
+        };
+        let item = std::mem::replace(front, Item::Gone);
+        if let Some(droppable) = &mut self.droppable {
+            droppable.begun(&item);
+        }
+        self.settle(&item, self.items.len() == 1);
+        let bytes = item.into_bytes();
+        let rest = match written.checked_sub(head.len()) {
+            Some(written) => bytes.slice(written..),
+            None => joined(head.slice(written..), bytes),
+        };
+        let rest = Item::Frame(rest);
+        self.bytes += rest.size();
+        self.items[0] = rest;
+    }
+
+    fn pop_front(&mut self) -> Option<Item> {
+        let item = self.items.pop_front()?;
+        if let Some(droppable) = &mut self.droppable {
+            droppable.left(&item);
+        }
+        self.settle(&item, self.items.is_empty());
+        Some(item)
+    }
+
+    /// An item is as good as told.
+    fn settle(&mut self, item: &Item, is_last: bool) {
+        self.bytes -= item.size();
+        let Some(places) = &mut self.places else {
+            return;
+        };
+        if let Some((channel, position)) = item.place() {
+            places.tell(channel, position);
+        }
+        if is_last {
+            places.tell_passed();
+        }
+    }
+
+    /// Gives memory back when nothing waits.
+    fn rest(&mut self) {
+        if !self.items.is_empty() {
+            return;
+        }
+        self.droppable = None;
         if self.items.capacity() > IDLE_CAPACITY {
             self.items = VecDeque::new();
         }
+    }
+
+    /// Drops a message, if it may be dropped and still waits; says how many that were. The gap is told where the first of
+    /// several is missing: before anything else that waits behind it.
+    fn drop_one(&mut self, droppable: &mut Droppable, number: usize) -> usize {
+        let item = droppable
+            .index(number)
+            .and_then(|index| self.items.get_mut(index));
+        let Some(item) = item.filter(|item| item.may_be_dropped()) else {
+            return 0;
+        };
+        let dropped = std::mem::replace(item, Item::Gone);
+        self.bytes -= dropped.size();
+        let (Some(lane), Some((channel, cursor))) = (dropped.lane(), dropped.place()) else {
+            return 0;
+        };
+        let telling = droppable.dropped(lane, number);
+        let covered = telling.absorbed.and_then(|number| {
+            let absorbed = self.items.get_mut(droppable.index(number)?)?;
+            std::mem::replace(absorbed, Item::Gone)
+                .place()
+                .map(|(_, cursor)| cursor)
+        });
+        let gap = Item::Gap {
+            channel: channel.clone(),
+            cursor: covered.unwrap_or(cursor),
+            lane,
+        };
+        if let Some(index) = droppable.index(telling.gap) {
+            self.items[index] = gap;
+        }
+        1
+    }
+}
+
+/// Two parts in one piece, without a copy if one of them is empty.
+fn joined(head: Bytes, tail: Bytes) -> Bytes {
+    match (head.is_empty(), tail.is_empty()) {
+        (true, _) => tail,
+        (_, true) => head,
+        _ => [head, tail].concat().into(),
     }
 }

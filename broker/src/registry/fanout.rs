@@ -148,10 +148,11 @@ impl Fanout {
     }
 
     fn tell_gap(&self, channel: &ChannelName, cursor: Position, metrics: &Metrics) {
-        let live = self.subscriptions.iter().filter(|(_, s)| s.is_live());
-        for (_, subscription) in live {
-            metrics.sessions.gaps.inc();
-            subscription.subscriber.outbox.push_gap(channel, cursor);
+        for (_, subscription) in &self.subscriptions {
+            if subscription.is_live_before(cursor) {
+                metrics.sessions.gaps.inc();
+                subscription.subscriber.push_gap(channel, cursor);
+            }
         }
     }
 

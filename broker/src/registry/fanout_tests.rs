@@ -1,22 +1,27 @@
 use std::rc::Rc;
 
-use widecast_protocol::{Epoch, Offset, WireForm};
+use widecast_protocol::{CursorVector, Epoch, Offset, WireForm};
 
 use super::*;
 use crate::registry::testing::message;
-use crate::registry::{Delivery, FlushList, GapForm, Outbox};
+use crate::registry::{Cursors, FlushList, GapForm, Outbox, Voice};
 
-fn tell(channel: &ChannelName, cursor: Position) -> Bytes {
+fn tell(channel: &ChannelName, cursor: Position, _: &CursorVector) -> Bytes {
     format!("gap {channel} {}", cursor.offset).into()
 }
 
 fn subscriber(sender: Option<widecast_protocol::SenderKey>) -> (Rc<Outbox>, Subscriber) {
     let list = FlushList::new(Metrics::new().deliveries);
-    let outbox = Outbox::new(list, 1 << 20, GapForm::Told(tell));
+    let voice = Voice {
+        gap: GapForm::Told(tell),
+        cursors: Cursors::OfEach,
+    };
+    let outbox = Outbox::new(list, 1 << 20, voice);
     let subscriber = Subscriber {
         outbox: Rc::clone(&outbox),
         sender,
-        delivery: Delivery::Shared(WireForm::RawSse),
+        form: WireForm::RawSse,
+        lane: outbox.lane(),
         policy: SlowConsumer::Disconnect,
         presence: None,
     };

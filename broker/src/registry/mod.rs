@@ -5,17 +5,23 @@
 //! flush list writes. The registry never names a session or a transport.
 
 mod backlog;
+mod droppable;
 mod fanout;
 mod flush;
+mod item;
 mod outbox;
+mod places;
 mod routes;
 mod shard;
 mod subscription;
 #[cfg(test)]
 mod testing;
+mod voice;
 
 pub use flush::FlushList;
-pub use outbox::{GapForm, Outbox, Pushed};
+pub use item::Lane;
+pub use outbox::{Outbox, Pushed};
 pub use routes::Routes;
 pub use shard::{CatchUp, Membership, Shard, ShardActor};
-pub use subscription::{Delivery, PresenceWatch, Subscriber};
+pub use subscription::{PresenceWatch, Subscriber};
+pub use voice::{Cursors, GapForm, Voice};

@@ -10,24 +10,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use widecast_protocol::{ChannelName, Code, EncodedMessage, Position};
+use widecast_protocol::{ChannelName, Code, CursorVector, EncodedMessage, Position};
 
 use crate::config::SlowConsumer;
 use crate::net::Connection;
 
-use super::backlog::{Backlog, Item};
+use super::backlog::Backlog;
 use super::flush::FlushList;
-
-/// How a client is told of lost messages.
-#[derive(Clone, Copy)]
-pub enum GapForm {
-    /// By these bytes in the stream.
-    Told(fn(&ChannelName, Position) -> Bytes),
-    /// By the end of the stream, with these last bytes: the form has no room for anything but data.
-    Ends(fn() -> Bytes),
-    /// By whoever takes the bytes, who finds the outbox closed.
-    Closes,
-}
+use super::item::{Item, Lane};
+use super::voice::{GapForm, Voice};
 
 /// Who takes the bytes.
 enum Sink {
@@ -75,7 +66,9 @@ pub(super) enum Flushed {
 pub struct Outbox {
     backlog: RefCell<Backlog>,
     limit_bytes: usize,
-    gap_form: GapForm,
+    voice: Voice,
+    /// How many subscriptions there have been.
+    lanes: Cell<u32>,
     sink: RefCell<Sink>,
     state: Cell<State>,
     /// In the flush list, or waiting for the kernel.
@@ -87,11 +80,12 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty outbox of at most `limit_bytes`; a single larger message still fits when it is empty.
-    pub fn new(flush_list: Rc<FlushList>, limit_bytes: usize, gap_form: GapForm) -> Rc<Self> {
+    pub fn new(flush_list: Rc<FlushList>, limit_bytes: usize, voice: Voice) -> Rc<Self> {
         Rc::new(Self {
-            backlog: RefCell::default(),
+            backlog: RefCell::new(Backlog::new(voice)),
             limit_bytes,
-            gap_form,
+            voice,
+            lanes: Cell::new(0),
             sink: RefCell::new(Sink::Nobody),
             state: Cell::new(State::Open),
             scheduled: Cell::new(false),
@@ -113,30 +107,64 @@ impl Outbox {
         }
     }
 
-    /// Bytes that wait to be written.
+    /// A place in the outbox for one more subscription.
+    pub fn lane(&self) -> Lane {
+        let lane = self.lanes.get();
+        self.lanes.set(lane.wrapping_add(1));
+        Lane(lane)
+    }
+
+    /// What is said besides what is pushed.
+    pub(super) fn voice(&self) -> Voice {
+        self.voice
+    }
+
+    /// Where the client is once it has everything that was written or taken so far; empty if nobody has to know.
+    pub fn places(&self) -> CursorVector {
+        self.backlog.borrow().told()
+    }
+
+    /// The client begins to hear a channel after `position`, and knows it.
+    pub fn begin_at(&self, channel: &ChannelName, position: Position) {
+        self.backlog.borrow_mut().begin_at(channel, position);
+    }
+
+    /// Bytes that wait to be written, with what they cost in memory.
     pub fn queued_bytes(&self) -> usize {
         self.backlog.borrow().bytes()
     }
 
-    /// Queues a message; `policy` is its channel's.
+    /// Queues a message; `policy` is its channel's. With [`Cursors::OfAll`](super::Cursors::OfAll), `bytes` are what
+    /// follows the cursor.
     pub fn push_message(
         self: &Rc<Self>,
         bytes: Bytes,
         message: &Arc<EncodedMessage>,
+        lane: Lane,
         policy: SlowConsumer,
     ) -> Pushed {
         if self.state.get() != State::Open {
             return Pushed::Closed;
         }
-        // Where a gap cannot be told within the stream, every policy is to disconnect.
-        if policy == SlowConsumer::Disconnect || !matches!(self.gap_form, GapForm::Told(_)) {
-            return self.push_frame(bytes);
-        }
-        let Some(dropped) = self.admit(bytes.len(), policy) else {
+        let policy = self.possible(policy);
+        let Some(dropped) = self.admit(bytes.len()) else {
             return Pushed::Full;
         };
-        let message = Arc::clone(message);
-        self.append(Item::Message { bytes, message });
+        if policy == SlowConsumer::Disconnect && !self.voice.keeps_places() {
+            self.append(Item::Frame(bytes));
+        } else {
+            let message = Arc::clone(message);
+            self.append(Item::Message {
+                bytes,
+                message,
+                lane,
+                policy,
+            });
+        }
+        if policy == SlowConsumer::Disconnect {
+            self.flush_list.dropped(dropped);
+            return Pushed::Queued;
+        }
         match dropped {
             0 => Pushed::Queued,
             count => Pushed::Dropped(count),
@@ -145,24 +173,58 @@ impl Outbox {
 
     /// Queues a message of the past. Who sends the past waits for [`Outbox::poll_room`] before each, so that the bound is
     /// kept but for one message; were it refused, every attempt to resume would end at the same place.
-    pub fn push_past(self: &Rc<Self>, bytes: Bytes) -> Pushed {
+    pub fn push_past(
+        self: &Rc<Self>,
+        bytes: Bytes,
+        message: &Arc<EncodedMessage>,
+        lane: Lane,
+    ) -> Pushed {
         if self.state.get() != State::Open {
             return Pushed::Closed;
         }
-        self.append(Item::Frame(bytes));
+        let message = Arc::clone(message);
+        self.append(Item::Message {
+            bytes,
+            message,
+            lane,
+            policy: SlowConsumer::Disconnect,
+        });
         Pushed::Queued
     }
 
+    /// The client is not sent a message, because it is its own: its place moves past it all the same.
+    pub(super) fn pass(&self, message: &EncodedMessage) {
+        if self.voice.keeps_places() {
+            let channel = &message.message().channel;
+            self.backlog.borrow_mut().pass(channel, message.position());
+        }
+    }
+
     /// Tells the client that messages of a channel up to `cursor` are lost; where that cannot be told, ends the session.
-    pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position) {
-        match self.gap_form {
+    pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position, lane: Lane) {
+        match self.voice.gap {
             GapForm::Told(_) if self.is_open() => {
                 let channel = channel.clone();
-                self.append(Item::Gap { channel, cursor });
+                self.append(Item::Gap {
+                    channel,
+                    cursor,
+                    lane,
+                });
             }
             GapForm::Told(_) => {}
             GapForm::Ends(last) => self.finish(last()),
             GapForm::Closes => self.close(Code::HistoryLost),
+        }
+    }
+
+    /// Queues the answer to a ping. While half of the outbox or more is full, it takes the place of one that waits last.
+    pub fn push_pong(self: &Rc<Self>, pong: Bytes) {
+        if !self.is_open() {
+            return;
+        }
+        let is_answered = !self.has_room() && self.change(|backlog| backlog.replace_pong(&pong));
+        if !is_answered && self.admit(pong.len()).is_some() {
+            self.append(Item::Pong(pong));
         }
     }
 
@@ -176,7 +238,7 @@ impl Outbox {
         if self.state.get() != State::Open {
             return Pushed::Closed;
         }
-        let Some(dropped) = self.admit(bytes.len(), SlowConsumer::DropOldest) else {
+        let Some(dropped) = self.admit(bytes.len()) else {
             return Pushed::Full;
         };
         self.flush_list.dropped(dropped);
@@ -186,11 +248,16 @@ impl Outbox {
 
     /// Queues the last frame: it and what is queued before it is written, then the socket is closed.
     pub fn finish(self: &Rc<Self>, last: Bytes) {
-        if self.state.get() == State::Open {
-            self.append(Item::Frame(last));
-            self.state.set(State::Ending);
-            self.wake_waiters();
+        if self.state.get() != State::Open {
+            return;
         }
+        self.state.set(State::Ending);
+        if last.is_empty() {
+            self.schedule();
+        } else {
+            self.append(Item::Frame(last));
+        }
+        self.wake_waiters();
     }
 
     /// Drops everything and ends the session at once.
@@ -199,7 +266,7 @@ impl Outbox {
             return;
         }
         self.state.set(State::Closed(code));
-        self.change(|backlog| *backlog = Backlog::default());
+        self.change(Backlog::clear);
         let sink = std::mem::replace(&mut *self.sink.borrow_mut(), Sink::Nobody);
         match sink {
             Sink::Socket(connection) => connection.reset(),
@@ -232,8 +299,7 @@ impl Outbox {
 
     /// Takes everything that is queued.
     pub fn take(&self) -> Vec<Bytes> {
-        let taken =
-            self.change(|backlog| backlog.take(|channel, cursor| self.gap(channel, cursor)));
+        let taken = self.change(Backlog::take);
         self.wake_waiters();
         taken
     }
@@ -282,21 +348,24 @@ impl Outbox {
         }
     }
 
-    fn gap(&self, channel: &ChannelName, cursor: Position) -> Bytes {
-        match self.gap_form {
-            GapForm::Told(form) => form(channel, cursor),
-            GapForm::Ends(_) | GapForm::Closes => Bytes::new(),
+    /// What can be done for a channel with this policy: where a gap cannot be told within the stream, the client has to
+    /// come again.
+    fn possible(&self, policy: SlowConsumer) -> SlowConsumer {
+        if self.voice.can_tell_gaps() {
+            policy
+        } else {
+            SlowConsumer::Disconnect
         }
     }
 
     /// Makes room for `bytes` and says how many messages were dropped for it; without a way to, ends the session.
-    fn admit(&self, bytes: usize, policy: SlowConsumer) -> Option<usize> {
+    fn admit(&self, bytes: usize) -> Option<usize> {
         let limit = self.limit_bytes;
         let dropped = self.change(|backlog| {
             if backlog.fits(bytes, limit) {
                 return Some(0);
             }
-            let dropped = backlog.make_room(bytes, limit, policy);
+            let dropped = backlog.make_room(bytes, limit);
             backlog.fits(bytes, limit).then_some(dropped)
         });
         if dropped.is_none() {
@@ -345,13 +414,19 @@ impl Outbox {
     }
 
     fn write_some(&self, connection: &Connection) -> io::Result<()> {
-        let tell = |channel: &ChannelName, cursor| self.gap(channel, cursor);
-        let write = |frames: &[IoSlice<'_>]| match frames {
+        self.write_with(|frames| match frames {
             [] => Ok(0),
             [frame] => connection.try_write(frame),
             frames => connection.try_write_vectored(frames),
-        };
-        let written = self.change(|backlog| backlog.write(tell, write))?;
+        })
+    }
+
+    /// Lets `write` take what is in front.
+    fn write_with(
+        &self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        let written = self.change(|backlog| backlog.write(write))?;
         self.flush_list.wrote(written);
         if self.has_room() {
             self.wake_waiters();
@@ -362,7 +437,23 @@ impl Outbox {
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        self.change(|backlog| *backlog = Backlog::default());
+        self.change(Backlog::clear);
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    /// What a socket takes that has room for `most` bytes.
+    pub(crate) fn written(&self, most: usize) -> Vec<u8> {
+        let mut taken = Vec::new();
+        let write = |frames: &[IoSlice<'_>]| {
+            for frame in frames {
+                taken.extend_from_slice(&frame[..frame.len().min(most - taken.len())]);
+            }
+            Ok(taken.len())
+        };
+        self.write_with(write).unwrap();
+        taken
     }
 }
 

@@ -1,21 +1,35 @@
 use super::*;
 use crate::metrics::Metrics;
+use crate::registry::Cursors;
 use crate::registry::testing::message;
 
-const LIMIT: usize = 100;
+/// Room for three messages of 30 bytes and what they cost besides.
+const LIMIT: usize = 300;
 
-fn tell(channel: &ChannelName, cursor: Position) -> Bytes {
+/// A frame beside which one message has room, but no other frame.
+const LARGE_FRAME: [u8; 96] = [b'r'; 96];
+
+fn tell(channel: &ChannelName, cursor: Position, _: &CursorVector) -> Bytes {
     format!("gap {channel} {}", cursor.offset).into()
 }
 
-fn outbox(gap_form: GapForm) -> Rc<Outbox> {
+fn outbox(gap: GapForm) -> Rc<Outbox> {
+    speaking(gap, Cursors::OfEach, LIMIT)
+}
+
+fn speaking(gap: GapForm, cursors: Cursors, limit_bytes: usize) -> Rc<Outbox> {
     let list = FlushList::new(Metrics::new().deliveries);
-    Outbox::new(list, LIMIT, gap_form)
+    Outbox::new(list, limit_bytes, Voice { gap, cursors })
+}
+
+/// One for each channel.
+fn lane(channel: &str) -> Lane {
+    Lane(channel.bytes().map(u32::from).sum())
 }
 
 fn push(outbox: &Rc<Outbox>, channel: &str, offset: u64, policy: SlowConsumer) -> Pushed {
     let bytes = format!("{channel} {offset:<width$}", width = 29 - channel.len()).into();
-    outbox.push_message(bytes, &message(channel, offset), policy)
+    outbox.push_message(bytes, &message(channel, offset), lane(channel), policy)
 }
 
 fn taken(outbox: &Outbox) -> Vec<String> {
@@ -78,13 +92,16 @@ fn latest_keeps_the_newest_message_of_each_channel() {
 #[test]
 fn what_may_not_be_dropped_stays_and_ends_the_session_when_it_fills_the_outbox() {
     let outbox = outbox(GapForm::Told(tell));
-    outbox.push_frame(vec![b'r'; 60].into());
+    outbox.push_frame(Bytes::from_static(&LARGE_FRAME));
     push(&outbox, "a", 1, SlowConsumer::DropOldest);
     assert_eq!(
         push(&outbox, "a", 2, SlowConsumer::DropOldest),
         Pushed::Dropped(1)
     );
-    assert_eq!(outbox.push_frame(vec![b'r'; 60].into()), Pushed::Full);
+    assert_eq!(
+        outbox.push_frame(Bytes::from_static(&LARGE_FRAME)),
+        Pushed::Full
+    );
     assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
 }
 
@@ -101,7 +118,8 @@ fn where_a_gap_cannot_be_told_every_policy_disconnects() {
 fn one_message_larger_than_the_outbox_fits_when_it_is_empty() {
     let outbox = outbox(GapForm::Told(tell));
     let large = Bytes::from(vec![0; LIMIT * 3]);
-    let pushed = outbox.push_message(large, &message("a", 1), SlowConsumer::Disconnect);
+    let message = message("a", 1);
+    let pushed = outbox.push_message(large, &message, lane("a"), SlowConsumer::Disconnect);
     assert_eq!(pushed, Pushed::Queued);
     assert_eq!(outbox.push_frame(Bytes::from_static(b"x")), Pushed::Full);
 }
@@ -111,7 +129,7 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
     let outbox = outbox(GapForm::Ends(|| Bytes::from_static(b"bye")));
     outbox.push_frame(Bytes::from_static(b"before"));
     let message = message("a", 7);
-    outbox.push_gap(&message.message().channel, message.position());
+    outbox.push_gap(&message.message().channel, message.position(), lane("a"));
     assert_eq!(
         push(&outbox, "a", 8, SlowConsumer::Disconnect),
         Pushed::Closed
@@ -144,4 +162,180 @@ fn there_is_room_again_when_half_of_the_outbox_is_free() {
     assert!(outbox.poll_room(&mut context).is_pending());
     outbox.take();
     assert!(outbox.poll_room(&mut context).is_ready());
+}
+
+/// Writes everything, `most` bytes at a time.
+fn written(outbox: &Outbox, most: usize) -> String {
+    let mut all = Vec::new();
+    while outbox.queued_bytes() > 0 || !outbox.backlog.borrow().is_empty() {
+        all.extend(outbox.written(most));
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[test]
+fn a_gap_right_behind_what_one_write_takes_is_told() {
+    for before in 1..70 {
+        for first in [0, 1, 32, before, 10_000] {
+            let outbox = speaking(GapForm::Told(tell), Cursors::OfEach, 70 * (64 + 30));
+            for _ in 0..before {
+                outbox.push_frame(Bytes::from_static(b"."));
+            }
+            while push(&outbox, "a", 1, SlowConsumer::DropOldest) == Pushed::Queued {}
+            let mut all = String::from_utf8(outbox.written(first)).unwrap();
+            all += &written(&outbox, 10_000);
+            assert!(all.contains("gap a 1"), "{before} frames, {first} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_gap_is_told_before_what_waits_behind_the_first_that_is_lost() {
+    let outbox = outbox(GapForm::Told(tell));
+    push(&outbox, "a", 1, SlowConsumer::DropOldest);
+    push(&outbox, "b", 1, SlowConsumer::Disconnect);
+    push(&outbox, "a", 2, SlowConsumer::DropOldest);
+    push(&outbox, "a", 3, SlowConsumer::DropOldest);
+    push(&outbox, "a", 4, SlowConsumer::DropOldest);
+    assert_eq!(taken(&outbox), ["gap a 2", "b 1", "a 3", "a 4"]);
+}
+
+#[test]
+fn a_gap_does_not_tell_of_what_is_lost_behind_a_later_subscription() {
+    let outbox = outbox(GapForm::Told(tell));
+    let push_in = |lane, offset| {
+        let bytes = Bytes::from(format!("a {offset:<28}"));
+        outbox.push_message(
+            bytes,
+            &message("a", offset),
+            Lane(lane),
+            SlowConsumer::DropOldest,
+        )
+    };
+    for offset in 1..=3 {
+        push_in(1, offset);
+    }
+    outbox.push_frame(Bytes::from_static(b"subscribed to a at 20"));
+    for offset in 21..=24 {
+        push_in(2, offset);
+    }
+    assert_eq!(
+        taken(&outbox),
+        [
+            "gap a 3",
+            "subscribed to a at 20",
+            "gap a 22",
+            "a 23",
+            "a 24"
+        ]
+    );
+}
+
+#[test]
+fn a_gap_does_not_tell_of_what_is_lost_behind_the_past() {
+    let outbox = outbox(GapForm::Told(tell));
+    let at = |offset| message("a", offset);
+    outbox.push_gap(&at(1).message().channel, at(10).position(), lane("a"));
+    outbox.push_past(Bytes::from_static(b"a 11"), &at(11), lane("a"));
+    for offset in 12..=15 {
+        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+    }
+    assert_eq!(
+        taken(&outbox),
+        ["gap a 10", "a 11", "gap a 13", "a 14", "a 15"]
+    );
+}
+
+#[test]
+fn gaps_that_nothing_stands_between_are_one() {
+    let outbox = outbox(GapForm::Told(tell));
+    push(&outbox, "a", 1, SlowConsumer::DropOldest);
+    let hole = message("a", 9);
+    outbox.push_gap(&hole.message().channel, hole.position(), lane("a"));
+    for offset in 10..=13 {
+        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+    }
+    assert_eq!(taken(&outbox), ["gap a 10", "a 11", "a 12", "a 13"]);
+}
+
+#[test]
+fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
+    let tell = |channel: &ChannelName, _, at: &CursorVector| format!("[gap {channel} {at}]").into();
+    let outbox = speaking(GapForm::Told(tell), Cursors::OfAll("<"), LIMIT);
+    let push = |channel: &str, offset, policy| {
+        let bytes = Bytes::from(format!(" {channel} {offset:<27}>"));
+        outbox.push_message(bytes, &message(channel, offset), lane(channel), policy)
+    };
+    for channel in ["a", "b"] {
+        let start = message(channel, 0);
+        outbox.begin_at(&start.message().channel, start.position());
+    }
+    push("a", 1, SlowConsumer::DropOldest);
+    push("b", 1, SlowConsumer::Disconnect);
+    push("a", 2, SlowConsumer::DropOldest);
+    push("a", 3, SlowConsumer::DropOldest);
+    push("b", 2, SlowConsumer::Disconnect);
+    // One's own moves the place once everything before it is told.
+    outbox.pass(&message("b", 3));
+    let text = written(&outbox, 5).replace(' ', "");
+    assert_eq!(
+        text,
+        "[gapaa=1-2,b=1-0]<a=1-2,b=1-1b1><a=1-3,b=1-1a3><a=1-3,b=1-3b2>"
+    );
+    assert_eq!(outbox.places().to_string(), "a=1-3,b=1-3");
+}
+
+#[test]
+fn every_ping_is_answered_until_half_of_the_outbox_is_full() {
+    let outbox = outbox(GapForm::Told(tell));
+    for number in 0..1000 {
+        outbox.push_pong(format!("pong {number}").into());
+    }
+    assert!(outbox.is_open());
+    assert!(outbox.queued_bytes() <= LIMIT);
+    outbox.push_frame(Bytes::from_static(b"r"));
+    assert_eq!(taken(&outbox), ["pong 0", "pong 1", "pong 999", "r"]);
+    outbox.push_pong(Bytes::from_static(b"pong"));
+    assert_eq!(taken(&outbox), ["pong"]);
+}
+
+#[test]
+fn a_pong_of_which_a_part_is_written_stays() {
+    let outbox = outbox(GapForm::Told(tell));
+    outbox.push_pong(vec![b'1'; 100].into());
+    outbox.written(2);
+    outbox.push_pong(Bytes::from_static(b"second"));
+    outbox.push_pong(Bytes::from_static(b"third"));
+    assert_eq!(taken(&outbox), ["1".repeat(98), "third".to_owned()]);
+}
+
+#[test]
+fn the_cost_of_small_frames_is_counted() {
+    let outbox = outbox(GapForm::Told(tell));
+    let mut queued = 0;
+    while outbox.push_frame(Bytes::from_static(b"xy")) == Pushed::Queued {
+        queued += 1;
+    }
+    assert!(queued * 66 <= LIMIT, "{queued} frames of 2 bytes");
+}
+
+#[test]
+fn what_a_client_never_reads_is_dropped_without_a_walk_over_all_that_waits() {
+    const MESSAGES: u64 = 200_000;
+    for policy in [SlowConsumer::DropOldest, SlowConsumer::Latest] {
+        let outbox = speaking(GapForm::Told(tell), Cursors::OfEach, 1 << 20);
+        for offset in 1..=MESSAGES {
+            let channel = ["c", "a", "b"][usize::try_from(offset % 3).unwrap()];
+            push(&outbox, channel, offset, policy);
+        }
+        // Neither gaps nor what is gone pile up.
+        let frames = outbox.backlog.borrow_mut().take();
+        assert!(frames.len() < 12_000, "{policy:?}: {}", frames.len());
+        let newest = format!("b {MESSAGES}");
+        assert!(
+            frames
+                .last()
+                .is_some_and(|last| last.starts_with(newest.as_bytes()))
+        );
+    }
 }

@@ -236,6 +236,16 @@ impl Membership {
         subscription.subscriber.push_past(message)
     }
 
+    /// Tells this session that messages up to `cursor` are lost.
+    pub fn tell_gap(&self, cursor: Position) {
+        let mut channels = self.shard.channels.borrow_mut();
+        let fanout = channels.get_mut(&self.channel);
+        if let Some(subscription) = fanout.and_then(|fanout| fanout.get_mut(self.key)) {
+            self.shard.metrics.sessions.gaps.inc();
+            subscription.subscriber.push_gap(&self.channel, cursor);
+        }
+    }
+
     /// How far the session is, unless it is still catching up.
     pub fn place(&self) -> Option<Position> {
         let channels = self.shard.channels.borrow();

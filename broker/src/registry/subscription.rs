@@ -1,37 +1,16 @@
 //! One session's part in one channel.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::{CursorVector, EncodedMessage, Offset, Position, SenderKey, WireForm};
+use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position, SenderKey, WireForm};
 
 use crate::config::SlowConsumer;
 
+use super::item::Lane;
 use super::outbox::{Outbox, Pushed};
-
-/// How a subscriber's bytes come from a message.
-pub enum Delivery {
-    /// The shared bytes as they are.
-    Shared(WireForm),
-    /// The shared bytes as they are; where the session is, is noted for the cursor of a poll's answer.
-    Tracked {
-        /// The form.
-        form: WireForm,
-        /// The session's places, shared by its subscriptions.
-        vector: Rc<RefCell<CursorVector>>,
-    },
-    /// The shared bytes behind the session's own cursor of several channels, in a copy of its own: the price of a cursor
-    /// that covers all of them in every message.
-    WithVector {
-        /// The form whose cursor is replaced.
-        form: WireForm,
-        /// The session's places, shared by its subscriptions.
-        vector: Rc<RefCell<CursorVector>>,
-    },
-}
 
 /// Who hears of joins and leaves, and how.
 pub struct PresenceWatch {
@@ -47,8 +26,10 @@ pub struct Subscriber {
     pub outbox: Rc<Outbox>,
     /// Messages with this key are not delivered; `None` for a session that hears its own.
     pub sender: Option<SenderKey>,
-    /// How its bytes are made.
-    pub delivery: Delivery,
+    /// What its messages look like.
+    pub form: WireForm,
+    /// Its part of the outbox.
+    pub lane: Lane,
     /// What happens when its outbox is full.
     pub policy: SlowConsumer,
     /// Whether it hears who comes and goes.
@@ -59,41 +40,35 @@ impl Subscriber {
     /// Pushes a message, unless it is the subscriber's own.
     pub(super) fn push(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
         let bytes = self.bytes(message)?;
-        Some(self.outbox.push_message(bytes, message, self.policy))
+        let pushed = self
+            .outbox
+            .push_message(bytes, message, self.lane, self.policy);
+        Some(pushed)
     }
 
     /// Pushes a message of the history, unless it is the subscriber's own.
     pub(super) fn push_past(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
-        Some(self.outbox.push_past(self.bytes(message)?))
+        let bytes = self.bytes(message)?;
+        Some(self.outbox.push_past(bytes, message, self.lane))
     }
 
-    /// The bytes of a message, unless it is the subscriber's own; notes that the session has got so far.
+    /// Tells that messages up to `cursor` are lost.
+    pub(super) fn push_gap(&self, channel: &ChannelName, cursor: Position) {
+        self.outbox.push_gap(channel, cursor, self.lane);
+    }
+
+    /// The bytes of a message, unless it is the subscriber's own.
     fn bytes(&self, message: &Arc<EncodedMessage>) -> Option<Bytes> {
-        let own = self.sender.is_some() && self.sender == message.message().sender;
-        if let Delivery::Tracked { vector, .. } | Delivery::WithVector { vector, .. } =
-            &self.delivery
-        {
-            let channel = &message.message().channel;
-            vector.borrow_mut().set(channel, message.position());
-        }
-        if own {
+        if self.sender.is_some() && self.sender == message.message().sender {
+            self.outbox.pass(message);
             return None;
         }
-        Some(match &self.delivery {
-            Delivery::Shared(form) | Delivery::Tracked { form, .. } => message.bytes(*form),
-            Delivery::WithVector { form, vector } => {
-                let head = format!("{}{}", form.before_cursor(), vector.borrow());
-                behind(&head, &message.after_cursor(*form))
-            }
+        Some(if self.outbox.voice().has_vector() {
+            message.after_cursor(self.form)
+        } else {
+            message.bytes(self.form)
         })
     }
-}
-
-fn behind(head: &str, tail: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(head.len() + tail.len());
-    bytes.put_slice(head.as_bytes());
-    bytes.put_slice(tail);
-    bytes.freeze()
 }
 
 /// Messages that came while the history was still being sent.
@@ -202,14 +177,19 @@ impl Subscription {
         Some(last.filter(further).unwrap_or(*seen))
     }
 
-    pub(super) fn is_live(&self) -> bool {
-        matches!(self.state, State::Live { .. })
+    /// Whether it hears messages as they come, and has not got as far as `position` yet.
+    pub(super) fn is_live_before(&self, position: Position) -> bool {
+        matches!(&self.state, State::Live { seen } if !covers(*seen, position))
     }
 }
 
 fn is_seen(seen: Position, message: &EncodedMessage) -> bool {
-    let message = message.message();
-    message.epoch == seen.epoch && message.offset <= seen.offset
+    covers(seen, message.position())
+}
+
+/// Whether everything up to `position` has been seen.
+fn covers(seen: Position, position: Position) -> bool {
+    position.epoch == seen.epoch && position.offset <= seen.offset
 }
 
 /// Where the next message of a channel belongs.

@@ -36,9 +36,7 @@ impl Session {
                     self.refuse(id, Refusal::new(error.code(), error.to_string()));
                 }
                 Inbound::Publish(payload) => self.publish_raw(payload).await,
-                Inbound::Answer(bytes) => {
-                    self.outbox().push_frame(bytes);
-                }
+                Inbound::Answer(bytes) => self.outbox().push_pong(bytes),
                 Inbound::Finish(bytes) => self.outbox().finish(bytes),
                 Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
             }

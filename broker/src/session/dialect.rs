@@ -5,7 +5,7 @@ use bytes::Bytes;
 use widecast_protocol::framing::{Wire, ndjson, sse, websocket};
 use widecast_protocol::{ChannelName, Code, Position, Reply, WireForm};
 
-use crate::registry::GapForm;
+use crate::registry::{Cursors, GapForm, Voice};
 
 /// The form of a session's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,14 +86,6 @@ impl Dialect {
         )
     }
 
-    /// Whether the session's messages or answers have a cursor of its own.
-    pub fn tracks_places(self) -> bool {
-        matches!(
-            self,
-            Self::RawSse(Span::Several) | Self::RawNdjson(Span::Several) | Self::RawPoll(_)
-        )
-    }
-
     /// Whether the session can send, and so has to be told apart from those who hear it.
     pub fn sends(self) -> bool {
         self == Self::RawWebSocket || self.wire().is_some()
@@ -107,17 +99,47 @@ impl Dialect {
         )
     }
 
-    /// What tells the client that messages are lost.
-    pub fn gap_form(self) -> GapForm {
+    /// What the session's outbox says besides what is pushed into it.
+    pub fn voice(self) -> Voice {
+        Voice {
+            gap: self.gap_form(),
+            cursors: self.cursors(),
+        }
+    }
+
+    /// Whether the client is told of lost messages by something that its cursor may not be ahead of. The answer of a poll
+    /// tells of them and gives the cursor in one.
+    pub fn tells_gaps(self) -> bool {
+        !matches!(self, Self::RawPoll(_))
+    }
+
+    fn cursors(self) -> Cursors {
+        match self.span() {
+            Span::Several => Cursors::OfAll(self.message_form().before_cursor()),
+            Span::One if matches!(self, Self::RawPoll(_)) => Cursors::OfAnswers,
+            Span::One => Cursors::OfEach,
+        }
+    }
+
+    fn gap_form(self) -> GapForm {
         match self {
             Self::RawWebSocket => GapForm::Ends(|| {
                 let code = Code::HistoryLost;
                 websocket::close(code.close_code(), code.meaning())
             }),
             Self::RawPoll(_) => GapForm::Closes,
-            Self::RawSse(Span::One) => GapForm::Told(sse::gap),
-            Self::RawSse(Span::Several) => GapForm::Told(sse::gap_of_several),
-            Self::RawNdjson(_) => GapForm::Told(ndjson::gap),
+            Self::RawSse(Span::One) => {
+                GapForm::Told(|channel, cursor, _| sse::gap(channel, cursor))
+            }
+            Self::RawSse(Span::Several) => {
+                GapForm::Told(|channel, _, cursor| sse::gap(channel, cursor))
+            }
+            Self::RawNdjson(Span::One) => {
+                GapForm::Told(|channel, cursor, _| ndjson::gap(channel, cursor))
+            }
+            Self::RawNdjson(Span::Several) => {
+                GapForm::Told(|channel, _, cursor| ndjson::gap(channel, cursor))
+            }
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => gap_frame(wire),
             Self::EnvelopeScript => gap_frame(SCRIPT_WIRE),
         }
@@ -163,13 +185,15 @@ const SCRIPT_WIRE: Wire = Wire::JsonNdjson;
 
 fn gap_frame(wire: Wire) -> GapForm {
     GapForm::Told(match wire {
-        Wire::JsonWebSocket => |channel, cursor| gap(Wire::JsonWebSocket, channel, cursor),
+        Wire::JsonWebSocket => |channel, cursor, _| gap(Wire::JsonWebSocket, channel, cursor),
         Wire::MessagePackWebSocket => {
-            |channel, cursor| gap(Wire::MessagePackWebSocket, channel, cursor)
+            |channel, cursor, _| gap(Wire::MessagePackWebSocket, channel, cursor)
         }
-        Wire::JsonSse => |channel, cursor| gap(Wire::JsonSse, channel, cursor),
-        Wire::JsonNdjson => |channel, cursor| gap(Wire::JsonNdjson, channel, cursor),
-        Wire::MessagePackStream => |channel, cursor| gap(Wire::MessagePackStream, channel, cursor),
+        Wire::JsonSse => |channel, cursor, _| gap(Wire::JsonSse, channel, cursor),
+        Wire::JsonNdjson => |channel, cursor, _| gap(Wire::JsonNdjson, channel, cursor),
+        Wire::MessagePackStream => {
+            |channel, cursor, _| gap(Wire::MessagePackStream, channel, cursor)
+        }
     })
 }
 

@@ -19,7 +19,7 @@ pub enum Inbound {
     Unreadable(Option<CommandId>, DecodeError),
     /// Data to publish on the one channel of a raw session.
     Publish(Payload),
-    /// Bytes to send back at once: a pong.
+    /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
     /// The session ends, and these bytes are its last.
     Finish(Bytes),

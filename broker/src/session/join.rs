@@ -9,11 +9,10 @@ use widecast_protocol::{ChannelName, Code, EncodedMessage, Payload, Position};
 
 use crate::engine::{HistoryOrder, HistoryQuery, PresenceEntry, Replay};
 use crate::metrics::ResumeOutcome;
-use crate::registry::{CatchUp, Delivery, Membership, PresenceWatch, Subscriber};
+use crate::registry::{CatchUp, Membership, PresenceWatch, Subscriber};
 
 use super::access::Right;
 use super::channels::Joined;
-use super::dialect::Span;
 use super::refusal::Refusal;
 use super::session::Session;
 
@@ -38,6 +37,8 @@ pub struct Arrival {
     pub cursor: Position,
     /// Whether nothing was lost between the cursor that was asked for and `cursor`.
     pub recovered: bool,
+    /// The place that the client may be given before it is told of a loss: until then, the one that it asked for.
+    pub known: Position,
     /// Who is here, when presence was asked for.
     pub members: Option<Vec<Member>>,
     /// What to send before what comes.
@@ -79,11 +80,14 @@ impl Session {
         };
         let cursor = if replay.recovered { since } else { None };
         let cursor = cursor.unwrap_or_else(|| before(&replay));
-        self.note_place(channel, cursor);
+        let lost_since = since.filter(|_| !replay.recovered && self.dialect().tells_gaps());
+        let known = lost_since.unwrap_or(cursor);
+        self.outbox().begin_at(channel, known);
         Ok(Arrival {
             membership,
             cursor,
             recovered: replay.recovered,
+            known,
             members,
             end: replay.position,
             past: replay.messages,
@@ -130,12 +134,6 @@ impl Session {
     }
 
     fn subscriber(&self, channel: &ChannelName, with_presence: bool) -> Subscriber {
-        let form = self.dialect().message_form();
-        let delivery = match (self.vector().cloned(), self.dialect().span()) {
-            (Some(vector), Span::Several) => Delivery::WithVector { form, vector },
-            (Some(vector), Span::One) => Delivery::Tracked { form, vector },
-            (None, _) => Delivery::Shared(form),
-        };
         let presence = self.dialect().wire().filter(|_| with_presence).map(|wire| {
             let own_id = self.identity().member_id();
             Box::new(PresenceWatch { wire, own_id })
@@ -143,7 +141,8 @@ impl Session {
         Subscriber {
             outbox: Rc::clone(self.outbox()),
             sender: self.identity().muted(),
-            delivery,
+            form: self.dialect().message_form(),
+            lane: self.outbox().lane(),
             policy: self.services().config.namespace(channel).slow_consumer,
             presence,
         }
@@ -288,7 +287,7 @@ async fn send_past(session: Weak<Session>, membership: Weak<Membership>, mut pas
         {
             Ok(replay) => {
                 if !replay.recovered {
-                    session.tell_gap(membership.channel(), replay.position);
+                    membership.tell_gap(replay.position);
                 }
                 past = Past {
                     messages: replay.messages.into(),
@@ -311,17 +310,12 @@ impl Session {
         self.channels.borrow().place(channel)
     }
 
-    fn note_place(&self, channel: &ChannelName, position: Position) {
-        if let Some(vector) = self.vector() {
-            vector.borrow_mut().set(channel, position);
+    /// Tells the client what was lost before it came, and lets the messages of a joined channel flow.
+    pub fn flow(self: &Rc<Self>, arrival: Arrival) {
+        if !arrival.recovered {
+            arrival.membership.tell_gap(arrival.cursor);
         }
-    }
-
-    /// Tells the client that messages of a channel are lost, up to `cursor`.
-    pub fn tell_gap(&self, channel: &ChannelName, cursor: Position) {
-        self.services().metrics.sessions.gaps.inc();
-        self.note_place(channel, cursor);
-        self.outbox().push_gap(channel, cursor);
+        self.catch_up(arrival);
     }
 }
 

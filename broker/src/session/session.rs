@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::Addr;
 use bytes::Bytes;
 use rand::RngExt;
-use widecast_protocol::{Code, CursorVector, Reply, SessionId};
+use widecast_protocol::{Code, Reply, SessionId};
 
 use crate::engine::ConnectionId;
 use crate::metrics::Transport;
@@ -55,8 +55,6 @@ pub struct Session {
     carrier: Carrier,
     outbox: Rc<Outbox>,
     pub(super) channels: RefCell<Channels>,
-    /// Where the session is, if its messages or answers need a cursor of its own.
-    vector: Option<Rc<RefCell<CursorVector>>>,
     life: Cell<Life>,
     /// What polls have taken, and may ask for again.
     pub(super) polled: Option<Box<Polled>>,
@@ -74,12 +72,11 @@ impl Session {
         Rc::new(Self {
             id: OnceCell::new(),
             connection: ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
-            outbox: Outbox::new(flush_list, limit, carrier.dialect.gap_form()),
+            outbox: Outbox::new(flush_list, limit, carrier.dialect.voice()),
             worker: worker.clone(),
             identity,
             carrier,
             channels: RefCell::default(),
-            vector: carrier.dialect.tracks_places().then(Rc::default),
             life: Cell::new(Life::Quiet),
             polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
@@ -109,11 +106,6 @@ impl Session {
     /// What all sessions share.
     pub fn services(&self) -> &Arc<Services> {
         &self.worker.services
-    }
-
-    /// Its places in several channels.
-    pub fn vector(&self) -> Option<&Rc<RefCell<CursorVector>>> {
-        self.vector.as_ref()
     }
 
     pub(super) fn shard(&self) -> &Rc<Shard> {

@@ -81,20 +81,21 @@ impl Opening {
         })
     }
 
-    /// The cursor at which the session begins: of one channel, or of several.
+    /// The cursor at which the session begins: of one channel, or of several. Of what is lost the client has yet to be
+    /// told, so that this is the place that it asked for.
     pub(super) fn cursor(&self) -> String {
         match &self.arrivals[..] {
-            [arrival] if self.session.dialect().span() == Span::One => arrival.cursor.to_string(),
+            [arrival] if self.session.dialect().span() == Span::One => arrival.known.to_string(),
             _ => cursor_of(&self.session),
         }
     }
 
     /// Tells of what is lost, and lets the messages flow.
     pub(super) fn flow(self) -> Rc<Session> {
-        for arrival in self.arrivals.iter().filter(|arrival| !arrival.recovered) {
-            self.session.tell_gap(arrival.channel(), arrival.cursor);
+        for arrival in self.arrivals {
+            self.session.flow(arrival);
         }
-        self.catch_up()
+        self.session
     }
 
     /// Lets the messages flow; of what is lost the client is told otherwise.
@@ -108,13 +109,11 @@ impl Opening {
 
 /// Where a session is, as the cursor that its client is given.
 pub(super) fn cursor_of(session: &Session) -> String {
-    let Some(vector) = session.vector() else {
-        return String::new();
-    };
+    let places = session.outbox().places();
     match session.dialect().span() {
-        Span::Several => vector.borrow().to_string(),
+        Span::Several => places.to_string(),
         Span::One => {
-            let only = vector.borrow().first();
+            let only = places.first();
             only.map_or_else(String::new, |position| position.to_string())
         }
     }

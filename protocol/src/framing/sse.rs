@@ -31,20 +31,12 @@ pub fn id(cursor: impl Display) -> Bytes {
     format!("id: {cursor}\n\n").into()
 }
 
-/// Tells the reader that messages of a channel were lost, and that it goes on after `cursor`.
+/// Tells the reader that messages of a channel were lost, and that it goes on after `cursor`: in one event, so that nobody
+/// has the new id without the news.
 pub fn gap(channel: &ChannelName, cursor: impl Display + Copy) -> Bytes {
-    [
-        format!("id: {cursor}\n").as_bytes(),
-        &gap_of_several(channel, cursor),
-    ]
-    .concat()
-    .into()
-}
-
-/// The same on a stream of several channels, whose ids are cursors of all of them: this place alone is none.
-pub fn gap_of_several(channel: &ChannelName, cursor: impl Display) -> Bytes {
     let mut out = Vec::with_capacity(GAP_CAPACITY);
-    write!(out, "event: {GAP_EVENT}\ndata: ").expect("writing to memory does not fail");
+    write!(out, "id: {cursor}\nevent: {GAP_EVENT}\ndata: ")
+        .expect("writing to memory does not fail");
     Object::<Json>::begin(&mut out)
         .text("channel", channel.as_str())
         .shown("cursor", cursor)

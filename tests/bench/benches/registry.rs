@@ -12,7 +12,7 @@ use widecast::engine::{
     Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Publication, SystemClock,
 };
 use widecast::metrics::Metrics;
-use widecast::registry::{Delivery, GapForm, Membership, Outbox, Routes, Shard, Subscriber};
+use widecast::registry::{Cursors, GapForm, Membership, Outbox, Routes, Shard, Subscriber, Voice};
 use widecast_protocol::{ChannelName, Origin, Payload, WireForm};
 
 const SUBSCRIBERS: usize = 1_000;
@@ -63,11 +63,16 @@ impl Registry {
         let mut outboxes = Vec::with_capacity(SUBSCRIBERS);
         let mut memberships = Vec::with_capacity(SUBSCRIBERS);
         for _ in 0..SUBSCRIBERS {
-            let outbox = Outbox::new(Rc::clone(shard.flush_list()), OUTBOX_BYTES, GapForm::Closes);
+            let voice = Voice {
+                gap: GapForm::Closes,
+                cursors: Cursors::OfEach,
+            };
+            let outbox = Outbox::new(Rc::clone(shard.flush_list()), OUTBOX_BYTES, voice);
             let subscriber = Subscriber {
                 outbox: Rc::clone(&outbox),
                 sender: None,
-                delivery: Delivery::Shared(form),
+                form,
+                lane: outbox.lane(),
                 policy: SlowConsumer::Disconnect,
                 presence: None,
             };

@@ -58,8 +58,7 @@ impl Request {
         reader: &mut Reader<'_>,
     ) -> Result<Result<Body, End>, CliError> {
         let address = self.address(reader);
-        let answer = get(&address, self.accept, reader.tls.as_ref());
-        let Ok(answer) = timeout(self.patience, answer).await else {
+        let Ok(answer) = timeout(self.patience, get(&address, self.accept)).await else {
             return Ok(Err(End::cut("no answer")));
         };
         let mut answer = match answer {

@@ -1,0 +1,184 @@
+//! Which of the waiting messages can be dropped, and which gap tells of them, found without a walk over what waits.
+//!
+//! Made at the first overflow, from all that waits, and kept until nothing does: who reads fast enough pays nothing for it.
+//! Each step after that is constant work, taken together with the pushes before it.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::config::SlowConsumer;
+
+use super::item::{Item, Lane};
+
+/// An index of the items that wait. They have numbers: that of the front, and one more for each behind it.
+#[derive(Default)]
+pub(super) struct Droppable {
+    front: usize,
+    lanes: HashMap<Lane, Chain>,
+    /// Messages under `latest` that are followed by newer ones of their lane, unless they have been written since.
+    superseded: VecDeque<usize>,
+    /// No message that may be dropped waits before this one.
+    oldest: usize,
+    /// How many items are `Gone`.
+    gone: usize,
+}
+
+/// The gaps and the droppable messages of a lane, in their order, behind the last message that may not be dropped.
+#[derive(Default)]
+struct Chain {
+    entries: VecDeque<Entry>,
+    /// The newest message.
+    newest: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    number: usize,
+    is_gap: bool,
+}
+
+/// How a dropped message is told of.
+pub(super) struct Telling {
+    /// The item that is its gap: its own, or an earlier one that now reaches further.
+    pub(super) gap: usize,
+    /// A later gap that this one covers, too.
+    pub(super) absorbed: Option<usize>,
+}
+
+impl Droppable {
+    pub(super) fn of(items: &VecDeque<Item>) -> Self {
+        let mut it = Self::default();
+        for (index, item) in items.iter().enumerate() {
+            it.pushed(index, item);
+        }
+        it
+    }
+
+    /// An item has been pushed behind `waiting` others.
+    pub(super) fn pushed(&mut self, waiting: usize, item: &Item) {
+        let number = self.front + waiting;
+        match item {
+            Item::Message { lane, policy, .. } if *policy == SlowConsumer::Disconnect => {
+                // What is lost behind it must not be told before it.
+                self.lanes.remove(lane);
+            }
+            Item::Message { lane, policy, .. } => {
+                let chain = self.lanes.entry(*lane).or_default();
+                chain.push(number, false);
+                let older = chain.newest.replace(number);
+                if *policy == SlowConsumer::Latest {
+                    self.superseded.extend(older);
+                }
+            }
+            Item::Gap { lane, .. } => self.lanes.entry(*lane).or_default().push(number, true),
+            Item::Gone => self.gone += 1,
+            Item::Frame(_) | Item::Pong(_) => {}
+        }
+    }
+
+    /// The item in front has left.
+    pub(super) fn left(&mut self, item: &Item) {
+        self.begun(item);
+        self.front += 1;
+        while self.superseded.front().is_some_and(|&old| old < self.front) {
+            self.superseded.pop_front();
+        }
+    }
+
+    /// The item in front can no longer be changed: part of it is written.
+    pub(super) fn begun(&mut self, item: &Item) {
+        if matches!(item, Item::Gone) {
+            self.gone -= 1;
+        }
+        let Some(lane) = item.lane() else { return };
+        if let Some(chain) = self.lanes.get_mut(&lane) {
+            chain.left(self.front);
+            if chain.entries.is_empty() {
+                self.lanes.remove(&lane);
+            }
+        }
+    }
+
+    /// Where an item is, unless it has left.
+    pub(super) fn index(&self, number: usize) -> Option<usize> {
+        number.checked_sub(self.front)
+    }
+
+    /// The next message to drop, because a newer one of its lane waits.
+    pub(super) fn next_superseded(&mut self) -> Option<usize> {
+        self.superseded.pop_front()
+    }
+
+    /// The next message to drop, because it is the oldest.
+    pub(super) fn next_oldest(&mut self, items: &VecDeque<Item>) -> Option<usize> {
+        self.oldest = self.oldest.max(self.front);
+        while !items.get(self.oldest - self.front)?.may_be_dropped() {
+            self.oldest += 1;
+        }
+        Some(self.oldest)
+    }
+
+    /// A message of a lane is dropped.
+    pub(super) fn dropped(&mut self, lane: Lane, number: usize) -> Telling {
+        let telling = match self.lanes.get_mut(&lane) {
+            Some(chain) => chain.dropped(number),
+            None => Telling::by_itself(number),
+        };
+        self.gone += usize::from(telling.gap != number) + usize::from(telling.absorbed.is_some());
+        telling
+    }
+
+    /// Whether so much of what waits is gone that it pays to count anew.
+    pub(super) fn is_mostly_gone(&self, waiting: usize) -> bool {
+        self.gone > waiting / 2
+    }
+}
+
+impl Chain {
+    fn push(&mut self, number: usize, is_gap: bool) {
+        self.entries.push_back(Entry { number, is_gap });
+    }
+
+    fn left(&mut self, number: usize) {
+        if self.is_at(0, number) {
+            self.entries.pop_front();
+        }
+    }
+
+    fn is_at(&self, index: usize, number: usize) -> bool {
+        self.entries.get(index).map(|entry| entry.number) == Some(number)
+    }
+
+    fn gap_at(&self, index: usize) -> Option<usize> {
+        let entry = self.entries.get(index).filter(|entry| entry.is_gap);
+        entry.map(|entry| entry.number)
+    }
+
+    /// A lane's messages are dropped from the oldest on: before this one there is a gap, or nothing.
+    fn dropped(&mut self, number: usize) -> Telling {
+        let gap = match self.gap_at(0) {
+            Some(gap) if self.is_at(1, number) => {
+                self.entries.remove(1);
+                gap
+            }
+            _ if self.is_at(0, number) => {
+                self.entries[0].is_gap = true;
+                number
+            }
+            _ => return Telling::by_itself(number),
+        };
+        let absorbed = self.gap_at(1);
+        if absorbed.is_some() {
+            self.entries.remove(1);
+        }
+        Telling { gap, absorbed }
+    }
+}
+
+impl Telling {
+    fn by_itself(number: usize) -> Self {
+        Self {
+            gap: number,
+            absorbed: None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How far the client of an outbox has been told, for cursors that cover several channels and for the answers of polls.
+//!
+//! A place moves when the item that leads to it is written, never when the item is queued: so no cursor is ahead of what
+//! stands before it in the stream, whatever is dropped in between.
+
+use widecast_protocol::{ChannelName, CursorVector, Position};
+
+/// The places of a client.
+#[derive(Default)]
+pub(super) struct Places {
+    told: CursorVector,
+    /// The client's own messages, which it is not sent: the places behind them hold once everything that waits is told.
+    passed: Vec<(ChannelName, Position)>,
+}
+
+impl Places {
+    pub(super) fn told(&self) -> &CursorVector {
+        &self.told
+    }
+
+    /// The client has been told everything up to `position`.
+    pub(super) fn tell(&mut self, channel: &ChannelName, position: Position) {
+        self.told.set(channel, position);
+    }
+
+    /// The client will have been told everything up to `position` when all that waits is written.
+    pub(super) fn pass(&mut self, channel: &ChannelName, position: Position) {
+        self.overtake(channel);
+        self.passed.push((channel.clone(), position));
+    }
+
+    /// Something newer of the channel waits now.
+    pub(super) fn overtake(&mut self, channel: &ChannelName) {
+        self.passed.retain(|(passed, _)| passed != channel);
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn tell_passed(&mut self) {
+        let passed = std::mem::take(&mut self.passed);
+        for (channel, position) in passed {
+            self.told.set(&channel, position);
+        }
+    }
+
+    /// Where the client is behind the last item that waits, which is at `at` without the client's own messages.
+    pub(super) fn behind_the_last(&self, at: &mut CursorVector) {
+        for (channel, position) in &self.passed {
+            at.set(channel, *position);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What a client is told of messages that it will not get: always, and never after a cursor that covers them.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use widecast_tests::settings::SlowConsumer;
+use widecast_tests::socket::{Bare, client_frame};
+use widecast_tests::{Broker, Settings};
+
+const PLAIN: &str = "plain";
+const DROPPING: &str = "dropping:d";
+
+/// A broker that holds little for a client, and drops the oldest messages of some channels.
+async fn narrow() -> Result<Broker> {
+    let settings = Settings::new()
+        .outbox_bytes(65_536, 16_384)
+        .slow_consumer("dropping", SlowConsumer::DropOldest);
+    Broker::with(settings).await
+}
+
+async fn publish(broker: &Broker, messages: &[(&str, &str)]) -> Result<()> {
+    let message = |(channel, data): &(&str, &str)| json!({ "channel": channel, "data": data });
+    let messages: Vec<_> = messages.iter().map(message).collect();
+    let body = json!({ "messages": messages }).to_string().into_bytes();
+    let answer = broker.post("/v1/publish", "application/json", body).await?;
+    anyhow::ensure!(answer.status == 200, "{answer:?}");
+    Ok(())
+}
+
+/// What is too much for the client's kernel and the broker's.
+fn large() -> String {
+    "x".repeat(30_000)
+}
+
+/// The head of the answer to a request.
+async fn head(socket: &mut Bare, target: &str, headers: &str) -> Result<String> {
+    socket.get(target, headers).await?;
+    Ok(String::from_utf8(socket.until(b"\r\n\r\n").await?)?)
+}
+
+fn header(head: &str, name: &str) -> Option<String> {
+    head.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        (found.eq_ignore_ascii_case(name)).then(|| value.trim().to_owned())
+    })
+}
+
+/// The next line of a stream that is not a heartbeat.
+async fn line(stream: &mut Bare) -> Result<Value> {
+    loop {
+        let line = stream.until(b"\n").await?;
+        if line.len() > 1 {
+            return Ok(serde_json::from_slice(&line)?);
+        }
+    }
+}
+
+/// The next block of an event stream that has a field, as its `id`, its `event` and its `data`.
+async fn block(stream: &mut Bare) -> Result<[Option<String>; 3]> {
+    loop {
+        let block = String::from_utf8(stream.until(b"\n\n").await?)?;
+        let field = |name: &str| {
+            let value = |line: &str| Some(line.strip_prefix(name)?.trim().to_owned());
+            block.lines().find_map(value)
+        };
+        let fields = [field("id:"), field("event:"), field("data:")];
+        if fields.iter().any(Option::is_some) {
+            return Ok(fields);
+        }
+    }
+}
+
+/// The next frame of a WebSocket, without its header.
+async fn frame(socket: &mut Bare) -> Result<Vec<u8>> {
+    let header = socket.exactly(2).await?;
+    let length = match header[1] {
+        126 => u64::from(u16::from_be_bytes(socket.exactly(2).await?[..].try_into()?)),
+        127 => u64::from_be_bytes(socket.exactly(8).await?[..].try_into()?),
+        length => u64::from(length),
+    };
+    socket.exactly(usize::try_from(length)?).await
+}
+
+#[tokio::test]
+async fn a_gap_is_told_wherever_it_falls_among_the_writes() -> Result<()> {
+    let broker = narrow().await?;
+    // At some of them the gap is right behind what one write takes.
+    for small in 20..84 {
+        let (plain, dropping) = (format!("plain{small}"), format!("dropping:{small}"));
+        let mut socket = Bare::connect_narrow(&broker).await?;
+        socket.upgrade("/v1/ws").await?;
+        let subscribe = json!([
+            { "type": "subscribe", "channel": plain },
+            { "type": "subscribe", "channel": dropping },
+        ]);
+        socket
+            .send(&client_frame(0x81, subscribe.to_string().as_bytes()))
+            .await?;
+        for _ in ["welcome", "subscribed", "subscribed"] {
+            frame(&mut socket).await?;
+        }
+        let (large, piece) = (large(), "x".repeat(2000));
+        let mut messages = vec![(&plain[..], &large[..])];
+        messages.extend(vec![(&plain[..], "small"); small]);
+        messages.extend(vec![(&dropping[..], &piece[..]); 60]);
+        messages.push((&plain, "end"));
+        publish(&broker, &messages).await?;
+        let mut last = 0;
+        loop {
+            let frame: Value = serde_json::from_slice(&frame(&mut socket).await?)?;
+            if frame["data"] == "end" {
+                break;
+            }
+            if frame["channel"] != dropping {
+                continue;
+            }
+            let offset = frame["offset"].as_u64();
+            if frame["type"] == "gap" {
+                last = offset_of(&frame["cursor"], &dropping)?;
+                continue;
+            }
+            let offset = offset.context("an offset")?;
+            assert_eq!(offset, last + 1, "after {small} small messages");
+            last = offset;
+        }
+        assert!(last > 0, "after {small} small messages");
+    }
+    Ok(())
+}
+
+/// The offset that a cursor of one channel or several has for a channel.
+fn offset_of(cursor: &Value, channel: &str) -> Result<u64> {
+    let cursor = cursor.as_str().context("a cursor")?;
+    let channel = channel.replace(':', "%3A");
+    let part = cursor
+        .split(',')
+        .find_map(|part| part.strip_prefix(&channel)?.strip_prefix('='));
+    let (_, offset) = part
+        .unwrap_or(cursor)
+        .rsplit_once('-')
+        .context("an offset")?;
+    Ok(offset.parse()?)
+}
+
+#[tokio::test]
+async fn no_id_of_an_event_stream_covers_a_gap_that_was_not_told() -> Result<()> {
+    let broker = Broker::start().await?;
+    publish(&broker, &[("a", "lost"), ("b", "lost")]).await?;
+    let targets = [
+        ("/channels/a/sse", "1f-9", 1),
+        ("/v1/sse?channel=a&channel=b", "a=1f-9,b=1f-9", 2),
+        ("/v1/sse?channel=a&channel=b", "a=1f-9", 1),
+        ("/v1/sse?channel=a", "1f-9", 1),
+    ];
+    for (target, asked, lost) in targets {
+        let mut cursor = asked.to_owned();
+        let mut gaps = 0;
+        // Each time the connection is cut behind one block more.
+        while gaps < lost {
+            let mut stream = Bare::connect(&broker).await?;
+            let headers = format!("Last-Event-ID: {cursor}\r\n");
+            head(&mut stream, target, &headers).await?;
+            let [begins, event, _] = block(&mut stream).await?;
+            assert_eq!(event, None, "{target}");
+            assert!(begins.is_some_and(|id| id.contains("1f-9")), "{target}");
+            let [id, event, data] = block(&mut stream).await?;
+            assert_eq!(event.as_deref(), Some("widecast.gap"), "{target}");
+            let id = id.context("the gap's own id")?;
+            let data: Value = serde_json::from_str(&data.context("data")?)?;
+            assert_eq!(data["cursor"], id, "{target}");
+            (cursor, gaps) = (id, gaps + 1);
+        }
+        assert!(!cursor.contains("1f-9"), "{target}: {cursor}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_cursor_in_the_head_does_not_cover_a_gap_either() -> Result<()> {
+    let broker = Broker::start().await?;
+    publish(&broker, &[("a", "lost")]).await?;
+    for (target, asked) in [
+        ("/channels/a/stream", "1f-9"),
+        ("/channels/a/sse", "1f-9"),
+        ("/v1/stream?channel=a&channel=b", "a=1f-9"),
+    ] {
+        let mut stream = Bare::connect(&broker).await?;
+        let head = head(
+            &mut stream,
+            &format!(
+                "{target}{}cursor={asked}",
+                if target.contains('?') { "&" } else { "?" }
+            ),
+            "",
+        )
+        .await?;
+        let begins = header(&head, "widecast-cursor").context("a cursor in the head")?;
+        assert!(begins.starts_with(asked), "{target}: {begins}");
+        if target.contains("sse") {
+            continue;
+        }
+        let gap = line(&mut stream).await?;
+        assert_eq!(
+            (&gap["type"], &gap["channel"]),
+            (&json!("gap"), &json!("a"))
+        );
+        assert_eq!(offset_of(&gap["cursor"], "a")?, 1, "{target}");
+        let has_both = gap["cursor"]
+            .as_str()
+            .is_some_and(|cursor| cursor.contains("b="));
+        assert_eq!(has_both, target.contains("channel=b"), "{target}: {gap}");
+    }
+    let mut socket = Bare::connect(&broker).await?;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let head = head(&mut socket, "/channels/a/ws?cursor=1f-9", upgrade).await?;
+    assert_eq!(header(&head, "widecast-cursor").as_deref(), Some("1f-9"));
+    let close = frame(&mut socket).await?;
+    assert_eq!(u16::from_be_bytes([close[0], close[1]]), 4410);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_cursor_of_several_channels_covers_what_was_dropped_unsaid() -> Result<()> {
+    let broker = narrow().await?;
+    let target = format!("/v1/stream?channel={PLAIN}&channel={DROPPING}");
+    let mut stream = Bare::connect_narrow(&broker).await?;
+    head(&mut stream, &target, "").await?;
+    let (large, piece) = (large(), "x".repeat(2000));
+    let mut messages = vec![(PLAIN, &large[..])];
+    for _ in 0..60 {
+        messages.extend([(DROPPING, &piece[..]), (PLAIN, "small")]);
+    }
+    messages.push((PLAIN, "end"));
+    publish(&broker, &messages).await?;
+    let (mut known, mut gaps) = (0, 0);
+    loop {
+        let line = line(&mut stream).await?;
+        let covered = offset_of(&line["cursor"], DROPPING)?;
+        if line["type"] == "gap" {
+            gaps += 1;
+        } else if line["channel"] == DROPPING {
+            assert_eq!(line["offset"], known + 1);
+        } else {
+            assert_eq!(covered, known, "{line}");
+        }
+        known = covered;
+        if line["data"] == "end" {
+            break;
+        }
+    }
+    assert!(gaps > 0, "nothing was dropped");
+    assert_eq!(known, 60);
+    Ok(())
+}
