@@ -127,6 +127,7 @@ fn worker(services: &Arc<Services>) -> Worker {
                 shard: Shard::start(routes, engine, metrics),
                 heart: Heart::start(),
             };
+            actix_rt::spawn(metrics.workers.clone().watch());
             actix_rt::spawn(shutdown::send_away(worker.clone()));
             worker
         };

@@ -1,6 +1,7 @@
 //! The data of a message, in the form its publisher sent it, checked once and passed on as it is.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,12 +18,23 @@ use crate::value::{to_json, to_msgpack};
 /// A structured-clone value in one of five forms, valid by construction. A string is always `Text` and a byte sequence
 /// always `Binary`, in whatever codec they came, so that every transport shows them the same way; unless they came
 /// compressed, which [`Self::checked_gzip`] finds out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     kind: PayloadKind,
     bytes: Bytes,
     /// Of bytes: the media type that they came with.
     media_type: Option<Arc<str>>,
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Payload");
+        shown.field("kind", &self.kind).field("bytes", &self.bytes);
+        if let Some(media_type) = &self.media_type {
+            shown.field("media_type", media_type);
+        }
+        shown.finish()
+    }
 }
 
 /// A value as a file of its own.

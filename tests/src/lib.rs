@@ -19,6 +19,7 @@ pub mod relay;
 pub mod settings;
 pub mod socket;
 pub mod subscriber;
+pub mod tls;
 
 pub use broker::Broker;
 pub use deadline::{PATIENCE, eventually, within};
@@ -28,3 +29,4 @@ pub use publisher::{Published, Publisher};
 pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};
+pub use tls::TlsProxy;

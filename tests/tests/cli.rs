@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use widecast_tests::{Broker, Relay, Settings, cli, eventually, within};
+use widecast_tests::{Broker, Relay, Settings, TlsProxy, cli, eventually, within};
 
 /// Expands a scenario into one test for each transport of `widecast subscribe`.
 macro_rules! over_every_transport {
@@ -40,6 +40,8 @@ over_every_transport! {
     messages_are_printed_as_they_come;
     json_output_tells_what_the_transport_tells;
     several_channels_are_listened_to_together;
+    the_past_comes_first_and_nothing_twice;
+    a_broker_behind_tls_is_followed;
     a_cut_loses_nothing_and_repeats_nothing;
     a_cut_before_the_first_message_loses_nothing;
     a_gap_is_told_and_the_reader_goes_on;
@@ -170,8 +172,8 @@ async fn json_output_tells_what_the_transport_tells(transport: &str) -> Result<(
     assert_eq!(told["cursor"], format!("{place}-1"));
     assert_eq!(told["event"], "changed");
     assert_eq!(told["data"], json!({"a": 1}));
+    assert_eq!(told["channel"], "news");
     if transport != "sse" {
-        assert_eq!(told["channel"], "news");
         assert_eq!(told["offset"], 1);
         assert!(told["timestamp"].is_u64());
     }
@@ -190,16 +192,91 @@ async fn several_channels_are_listened_to_together(transport: &str) -> Result<()
         .await?;
     }
     publish(&broker, "a 1").await?;
-    assert_eq!(reader.line().await?, "1");
+    assert_eq!(reader.line().await?, "a\t1");
     relay.cut();
     publish(&broker, "a 2").await?;
     publish(&broker, "b 3").await?;
     relay.mend();
     let mut lines = reader.lines(2).await?;
     lines.sort();
-    assert_eq!(lines, ["2", "3"]);
-    publish(&broker, "b 4").await?;
-    assert_eq!(reader.line().await?, "4");
+    assert_eq!(lines, ["a\t2", "b\t3"]);
+    publish(&broker, "b two\nlines").await?;
+    assert_eq!(reader.lines(2).await?, ["b\ttwo", "b\tlines"]);
+    Ok(())
+}
+
+async fn the_past_comes_first_and_nothing_twice(transport: &str) -> Result<()> {
+    let broker = Broker::start().await?;
+    for number in 1..=5 {
+        publish(&broker, &format!("a {number}")).await?;
+    }
+    publish(&broker, "b 6").await?;
+    let line = "a b never-used --history 3";
+    let mut reader = Subscribing::start(&broker.base(), transport, line).await?;
+    let past = ["a\t3", "a\t4", "a\t5", "b\t6"];
+    assert_eq!(reader.lines(4).await?, past);
+    // Published right away: it is heard, whether the connection stands by now or not.
+    publish(&broker, "b 7").await?;
+    assert_eq!(reader.line().await?, "b\t7");
+    eventually("the subscription", async || {
+        Ok(broker.subscribers("never-used").await? == 1)
+    })
+    .await?;
+    publish(&broker, "never-used 8").await?;
+    assert_eq!(reader.line().await?, "never-used\t8");
+
+    let line = "a --history 4 --count 2 --output json";
+    let mut reader = Subscribing::start(&broker.base(), transport, line).await?;
+    for expected in [2, 3] {
+        let told: Value = serde_json::from_str(&reader.line().await?)?;
+        assert_eq!(told["offset"], expected);
+        assert_eq!(told["channel"], "a");
+    }
+    assert_eq!(reader.end().await?, 0);
+    Ok(())
+}
+
+async fn a_broker_behind_tls_is_followed(transport: &str) -> Result<()> {
+    let broker = Broker::start().await?;
+    let proxy = TlsProxy::to(broker.socket_address()).await?;
+    let authority = proxy.authority();
+    publish(&broker, "news 1").await?;
+    for scheme in ["https", "wss"] {
+        let url = format!("{scheme}://localhost:{}", proxy.port());
+        let line = format!("news --history 1 --count 2 --ca {authority}");
+        let mut reader = Subscribing::start(&url, transport, &line).await?;
+        assert_eq!(reader.line().await?, "1");
+        let arguments = ["publish", "--url", &url, "--ca", &authority, "news", "1"];
+        let run = cli::run(&arguments).await?;
+        assert_eq!(run.status, 0, "{}", run.errors);
+        assert_eq!(reader.line().await?, "1");
+        assert_eq!(reader.end().await?, 0);
+    }
+    // By its address, too, and not without the authority.
+    let url = format!("https://127.0.0.1:{}", proxy.port());
+    let mut reader = Subscribing::start(&url, transport, "news").await?;
+    let notice = reader.notice("error: ").await?;
+    assert!(
+        notice.contains("is not trusted") && notice.contains("--ca"),
+        "{notice}"
+    );
+    assert_eq!(reader.end().await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_environment_can_name_the_authorities() -> Result<()> {
+    let broker = Broker::start().await?;
+    let proxy = TlsProxy::to(broker.socket_address()).await?;
+    let url = format!("https://127.0.0.1:{}", proxy.port());
+    let arguments = ["publish", "--url", &url, "news", "1"];
+    for (variable, status) in [("SSL_CERT_FILE", Some(0)), ("UNRELATED", Some(1))] {
+        let mut command = cli::command(&arguments).await?;
+        let child = command.env(variable, proxy.authority()).spawn()?;
+        let output = child.wait_with_output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), status, "{variable}: {errors}");
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use widecast_protocol::{ChannelName, Cursor, EventName, IdempotencyKey};
 
 use super::broker::BrokerUrl;
 use super::error::CliError;
+use super::tls::{Tls, tls};
 use crate::config::{ConfigErrors, Layers, Loaded};
 
 /// The file that is read when none is named.
@@ -150,6 +151,17 @@ pub(super) struct BrokerArguments {
     /// The broker's address
     #[arg(long, value_name = "URL", env = "WIDECAST_URL", default_value = BrokerUrl::DEFAULT)]
     pub(super) url: BrokerUrl,
+    /// For an https:// address: trust the authorities in this PEM file, and not those of the system
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl BrokerArguments {
+    /// How TLS connections are made, if the address needs any.
+    pub(super) fn tls(&self) -> Result<Option<Tls>, CliError> {
+        let is_tls = self.url.is_tls();
+        is_tls.then(|| tls(self.ca.as_deref())).transpose()
+    }
 }
 
 /// What to listen to, and how.
@@ -164,6 +176,10 @@ pub struct SubscribeArguments {
     /// Begin after this place, as a message or a gap notice named it
     #[arg(long, value_parser = Cursor::parse)]
     pub cursor: Option<Cursor>,
+    /// Print so many past messages of each channel first; the broker gives at most
+    /// `limits.messages_per_history` of them
+    #[arg(long, value_name = "NUMBER", conflicts_with = "cursor")]
+    pub history: Option<u32>,
     /// What to print of each message
     #[arg(long, value_enum, default_value_t = Output::Data)]
     pub output: Output,
@@ -190,7 +206,7 @@ pub enum Transport {
 /// What `subscribe` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// The data: a string as itself, anything else as JSON
+    /// The data: a string as itself, anything else as JSON; of several channels behind the channel's name and a tab
     Data,
     /// One JSON object a line, with all that the transport tells of the message
     Json,
@@ -310,7 +326,7 @@ mod tests {
         insta::assert_snapshot!(message("widecast subscribe a --transport smoke"), @"invalid value 'smoke' for '--transport <TRANSPORT>'; [possible values: ws, sse, stream, poll]; see widecast --help");
         insta::assert_snapshot!(message("widecast subscribe a --cursor x"), @"invalid value 'x' for '--cursor <CURSOR>': expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…; see widecast --help");
         insta::assert_snapshot!(message("widecast publish a b --json --text"), @"the argument '--json' cannot be used with '--text'; see widecast --help");
-        insta::assert_snapshot!(message("widecast publish a b --url localhost:80"), @"invalid value 'localhost:80' for '--url <URL>': expected an address such as http://127.0.0.1:8080; see widecast --help");
+        insta::assert_snapshot!(message("widecast publish a b --url localhost:80"), @"invalid value 'localhost:80' for '--url <URL>': expected an address such as http://127.0.0.1:8080 or https://push.example.com; see widecast --help");
         insta::assert_snapshot!(message("widecast --workers"), @"a value is required for '--workers <COUNT>' but none was supplied; see widecast --help");
     }
 }

@@ -19,29 +19,40 @@ pub(super) fn encoded(text: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(text, ENCODED)
 }
 
-/// The address of a broker: `http://host[:port][/path]`, without a slash at the end.
+/// The address of a broker: `http://host[:port][/path]` or `https://…`, without a slash at the end. The address that a
+/// WebSocket would have means the same broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BrokerUrl(String);
+pub(super) struct BrokerUrl {
+    is_tls: bool,
+    /// All behind `://`.
+    place: String,
+}
 
 impl BrokerUrl {
     /// The broker of this machine, with the default settings.
     pub(super) const DEFAULT: &'static str = "http://127.0.0.1:8080";
 
+    /// Whether the broker is called over TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+
     /// The address of something the broker offers; `path` begins with a slash.
     pub(super) fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
+        format!("{self}{path}")
     }
 
     /// The same for a WebSocket.
     pub(super) fn join_websocket(&self, path: &str) -> String {
-        let rest = self.0.strip_prefix("http://").unwrap_or(&self.0);
-        format!("ws://{rest}{path}")
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        format!("{scheme}://{}{path}", self.place)
     }
 }
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.place)
     }
 }
 
@@ -49,19 +60,22 @@ impl FromStr for BrokerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let expected = || format!("expected an address such as {}", Self::DEFAULT);
-        if text.starts_with("https://") {
-            return Err(
-                "this command speaks HTTP without TLS only: use the http:// address".to_owned(),
-            );
-        }
+        let expected = || {
+            format!(
+                "expected an address such as {} or https://push.example.com",
+                Self::DEFAULT
+            )
+        };
         let uri: Uri = text.parse().map_err(|_| expected())?;
-        let is_base =
-            uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none();
-        if !is_base {
-            return Err(expected());
-        }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
+        let is_tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(expected()),
+        };
+        let place = text.split_once("://").map(|(_, place)| place);
+        let place = place.filter(|_| uri.host().is_some() && uri.query().is_none());
+        let place = place.ok_or_else(expected)?.trim_end_matches('/').to_owned();
+        Ok(Self { is_tls, place })
     }
 }
 
@@ -104,20 +118,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_http_with_a_host_and_may_have_a_path() {
+    fn an_address_has_a_scheme_and_a_host_and_may_have_a_path() {
         let url: BrokerUrl = "http://[::1]:8080/widecast/".parse().unwrap();
         assert_eq!(url.join("/v1/poll"), "http://[::1]:8080/widecast/v1/poll");
         assert_eq!(
             url.join_websocket("/v1/ws"),
             "ws://[::1]:8080/widecast/v1/ws"
         );
-        for bad in [
-            "localhost:8080",
-            "ws://a",
-            "http://",
-            "https://a",
-            "http://a?b",
-        ] {
+        for (text, is_tls) in [("ws://a", false), ("https://a", true), ("wss://a", true)] {
+            let url: BrokerUrl = text.parse().unwrap();
+            assert_eq!(url.is_tls(), is_tls, "{text}");
+            let expected = if is_tls { "https://a/x" } else { "http://a/x" };
+            assert_eq!(url.join("/x"), expected);
+        }
+        for bad in ["localhost:8080", "ftp://a", "http://", "http://a?b"] {
             assert!(bad.parse::<BrokerUrl>().is_err(), "{bad}");
         }
     }

@@ -34,6 +34,19 @@ pub enum CliError {
         /// What happened.
         reason: String,
     },
+    /// TLS cannot be set up as it was asked for.
+    #[error("cannot use TLS: {0}")]
+    Tls(String),
+    /// What answers is not known to be the broker.
+    #[error(
+        "the certificate of {url} is not trusted ({reason}): install its authority on this machine, or name it with --ca"
+    )]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What TLS says.
+        reason: String,
+    },
     /// The broker answers that it will not.
     #[error("the broker refuses: {0}")]
     Refused(String),
@@ -52,11 +65,20 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Why there is no connection to the broker.
+    pub(super) fn unreachable(url: &impl ToString, reason: String) -> Self {
+        let url = url.to_string();
+        if reason.contains("invalid peer certificate") {
+            return Self::Untrusted { url, reason };
+        }
+        Self::Unreachable { url, reason }
+    }
+
     /// The status the process ends with.
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Asked(_) => 0,
-            Self::Arguments(_) | Self::Config(_) | Self::Start(_) => 2,
+            Self::Arguments(_) | Self::Config(_) | Self::Start(_) | Self::Tls(_) => 2,
             // Whoever reads the output has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,

@@ -12,6 +12,7 @@ mod logging;
 mod publish;
 mod settings;
 mod subscribe;
+mod tls;
 
 pub use arguments::{
     Arguments, Command, ConfigCommand, Output, PublishArguments, ServeArguments,

@@ -2,17 +2,20 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
-use awc::Client;
 use awc::http::header::{CONTENT_TYPE, HeaderName};
 use bytes::Bytes;
 
 use super::arguments::{DataForm, PublishArguments};
 use super::broker::{Problem, encoded};
 use super::error::{CliError, chain};
+use super::tls::client;
 
 /// The most an answer may have: it is small, whatever answers.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// How long the answer may take: a broker that has too much to do lets publishers wait.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Publishes one message and prints the answer.
 ///
@@ -70,17 +73,15 @@ async fn post(
     });
     let channel = encoded(arguments.channel.as_str());
     let url = broker.join(&format!("/channels/{channel}/messages{query}"));
-    let mut request = Client::new()
+    let mut request = client(arguments.broker.tls()?.as_ref())
         .post(url)
+        .timeout(PATIENCE)
         .insert_header((CONTENT_TYPE, content_type(form)));
     if let Some(key) = &arguments.idempotency_key {
         let name = HeaderName::from_static("idempotency-key");
         request = request.insert_header((name, key.as_str()));
     }
-    let unreachable = |reason: String| CliError::Unreachable {
-        url: broker.to_string(),
-        reason,
-    };
+    let unreachable = |reason: String| CliError::unreachable(broker, reason);
     let mut response = request
         .send_body(data)
         .await

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Connections, Deliveries, Publications, Sessions, Storage};
+use super::{Connections, Deliveries, Publications, Sessions, Storage, Workers};
 
 /// Everything the broker counts about itself. Cloning a group shares its figures.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Metrics {
     pub deliveries: Deliveries,
     /// What the engine keeps.
     pub storage: Storage,
+    /// How long the worker threads keep others waiting.
+    pub workers: Workers,
     registry: Registry,
 }
 
@@ -38,6 +40,7 @@ impl Metrics {
             publications: Publications::register(&mut registry),
             deliveries: Deliveries::register(&mut registry),
             storage: Storage::register(&mut registry),
+            workers: Workers::register(&mut registry),
             registry,
         }
     }

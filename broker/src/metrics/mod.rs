@@ -13,6 +13,7 @@ mod publications;
 mod reference;
 mod sessions;
 mod storage;
+mod workers;
 
 pub use catalog::Metrics;
 pub use connections::Connections;
@@ -21,3 +22,4 @@ pub use exposition::{Exposition, render};
 pub use publications::Publications;
 pub use sessions::{ResumeOutcome, Sessions, Transport};
 pub use storage::Storage;
+pub use workers::Workers;

@@ -122,8 +122,8 @@ mod tests {
         );
         let messages = decode_batch(Codec::Json, &json).unwrap();
         insta::assert_snapshot!(shown(&messages), @r#"
-        BatchMessage { channels: ["a", "b"], payload: Payload { kind: Json, bytes: b"{\"n\":1}", media_type: None }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
-        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text", media_type: None }, event: None, idempotency_key: None, message_id: None }
+        BatchMessage { channels: ["a", "b"], payload: Payload { kind: Json, bytes: b"{\"n\":1}" }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
+        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None }
         bad_command: `channels` is missing: expected one channel at least
         bad_command: `channels`: expected the names of channels as an array of strings
         bad_command: `channels`: expected the names of channels as an array of strings
@@ -135,8 +135,8 @@ mod tests {
         let body = Payload::from_json(json).unwrap().to_msgpack();
         let from_msgpack = decode_batch(Codec::MessagePack, &body).unwrap();
         insta::assert_snapshot!(shown(&from_msgpack), @r#"
-        BatchMessage { channels: ["a", "b"], payload: Payload { kind: MessagePack, bytes: b"\x81\xa1n\x01", media_type: None }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
-        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text", media_type: None }, event: None, idempotency_key: None, message_id: None }
+        BatchMessage { channels: ["a", "b"], payload: Payload { kind: MessagePack, bytes: b"\x81\xa1n\x01" }, event: Some("e"), idempotency_key: Some("k"), message_id: None }
+        BatchMessage { channels: ["a"], payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None }
         bad_command: `channels` is missing: expected one channel at least
         bad_command: `channels`: expected the names of channels as an array of strings
         bad_command: `channels`: expected the names of channels as an array of strings

@@ -311,16 +311,16 @@ mod tests {
         ]"#), @r#"
         Some(Number(1)) Authenticate { token: Token(…) }
         Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Payload { kind: Json, bytes: b"null", media_type: None }), history: Some(4294967295) })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: [("a", Position { epoch: Epoch(1), offset: Offset(2) }), ("b", Position { epoch: Epoch(3), offset: Offset(4) })] })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}", media_type: None }), history: Some(20) })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Payload { kind: Json, bytes: b"null" }), history: Some(4294967295) })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: [("a", Position { epoch: Epoch(1), offset: Offset(2) }), ("b", Position { epoch: Epoch(3), offset: Offset(4) })] })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })
         None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
         None Unsubscribe { channel: "news" }
-        None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}", media_type: None }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })
-        None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text", media_type: None }, event: None, idempotency_key: None, message_id: None })
-        None Publish(Publish { channel: "news", payload: Payload { kind: Binary, bytes: b"\0\x01", media_type: None }, event: None, idempotency_key: None, message_id: None })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None })
+        None Publish(Publish { channel: "news", payload: Payload { kind: Binary, bytes: b"\0\x01" }, event: None, idempotency_key: None, message_id: None })
         None Presence { channel: "news" }
         None History(HistoryRequest { channel: "news", since: Some(One(Position { epoch: Epoch(1), offset: Offset(2) })), limit: Some(10) })
-        None Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1", media_type: None }, event: None, idempotency_key: None, message_id: None }), Ok(Publish { channel: "b", payload: Payload { kind: Json, bytes: b"null", media_type: None }, event: None, idempotency_key: None, message_id: None })] }
+        None Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None, message_id: None }), Ok(Publish { channel: "b", payload: Payload { kind: Json, bytes: b"null" }, event: None, idempotency_key: None, message_id: None })] }
         None Ping
         "#);
     }
@@ -394,7 +394,7 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r#"
         expected a message: an object with `channel` and `data`
         `data` is missing: expected the value to publish
-        Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1", media_type: None }, event: None, idempotency_key: None, message_id: None }
+        Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None, message_id: None }
         `channel` is missing: expected the name of a channel as a string
         "#);
     }

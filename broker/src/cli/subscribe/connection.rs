@@ -4,6 +4,7 @@
 //! ([actix-web, issue 2287](https://github.com/actix/actix-web/issues/2287)). The codec is awc's.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use actix_codec::Framed;
 use actix_http::body::BodySize;
@@ -13,8 +14,12 @@ use actix_http::{ConnectionType, RequestHead, RequestHeadType, ResponseHead, Uri
 use bytes::Bytes;
 use futures_util::stream::{LocalBoxStream, empty, unfold};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::AsyncReadExt;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::cli::tls::Tls;
 
 /// Why a connection failed.
 pub(super) type Failure = Box<dyn Error>;
@@ -26,8 +31,13 @@ pub(super) type Body = LocalBoxStream<'static, Result<Bytes, Failure>>;
 const PIECE_BYTES: usize = 16 * 1024;
 /// The header that tells the place that the answer begins at.
 const CURSOR: &str = "widecast-cursor";
-/// The port of HTTP.
-const DEFAULT_PORT: u16 = 80;
+/// The ports of HTTP and of HTTP over TLS.
+const PORTS: [u16; 2] = [80, 443];
+
+/// What carries the bytes: TCP, or TLS over it.
+trait Wire: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Wire for T {}
 
 /// An answer whose head has come.
 pub(super) struct Answer {
@@ -39,15 +49,27 @@ pub(super) struct Answer {
     pub(super) body: Body,
 }
 
-/// Asks for an address and waits for the head of the answer.
-pub(super) async fn get(address: &str, accept: &'static str) -> Result<Answer, Failure> {
+/// Asks for an address, over TLS if that is given, and waits for the head of the answer.
+pub(super) async fn get(
+    address: &str,
+    accept: &'static str,
+    tls: Option<&Tls>,
+) -> Result<Answer, Failure> {
     let uri: Uri = address.parse()?;
     let host = uri.host().ok_or("the address has no host")?;
     // A URI has an IPv6 address in brackets, a socket has it without.
     let name = host.trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(DEFAULT_PORT);
+    let port = uri.port_u16().unwrap_or(PORTS[usize::from(tls.is_some())]);
     let socket = TcpStream::connect((name, port)).await?;
-    let mut framed = Framed::new(socket, ClientCodec::default());
+    let wire: Box<dyn Wire> = match tls {
+        Some(tls) => {
+            let name = ServerName::try_from(name.to_owned())?;
+            let connector = TlsConnector::from(Arc::clone(tls));
+            Box::new(connector.connect(name, socket).await?)
+        }
+        None => Box::new(socket),
+    };
+    let mut framed = Framed::new(wire, ClientCodec::default());
     let request = RequestHeadType::Owned(request(uri, accept)?);
     framed
         .send(Message::Item((request, BodySize::None)))
@@ -78,7 +100,7 @@ fn request(uri: Uri, accept: &'static str) -> Result<RequestHead, Failure> {
 }
 
 /// The body, by the rules of [RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3).
-fn body(head: &ResponseHead, framed: Framed<TcpStream, ClientCodec>) -> Body {
+fn body(head: &ResponseHead, framed: Framed<Box<dyn Wire>, ClientCodec>) -> Body {
     let is_framed = !matches!(framed.codec_ref().message_type(), MessageType::None);
     if is_framed {
         let pieces = framed.into_map_codec(ClientCodec::into_payload_codec);
@@ -135,7 +157,7 @@ mod tests {
             lines
         });
         let (status, body) = actix_rt::System::new().block_on(async {
-            let mut answer = get(&address, "text/plain").await.unwrap();
+            let mut answer = get(&address, "text/plain", None).await.unwrap();
             let mut body = Vec::new();
             while let Some(piece) = answer.body.next().await {
                 body.extend_from_slice(&piece.unwrap());

@@ -58,7 +58,8 @@ impl Request {
         reader: &mut Reader<'_>,
     ) -> Result<Result<Body, End>, CliError> {
         let address = self.address(reader);
-        let Ok(answer) = timeout(self.patience, get(&address, self.accept)).await else {
+        let answer = get(&address, self.accept, reader.tls.as_ref());
+        let Ok(answer) = timeout(self.patience, answer).await else {
             return Ok(Err(End::cut("no answer")));
         };
         let mut answer = match answer {

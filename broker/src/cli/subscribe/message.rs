@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A message that was heard; also the object that `--output json` prints.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct HeardMessage {
     /// The channel, where the transport tells it.
     #[serde(skip_serializing_if = "Option::is_none")]

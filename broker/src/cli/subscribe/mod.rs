@@ -12,6 +12,7 @@ mod http_stream;
 mod lines;
 mod long_poll;
 mod message;
+mod past;
 mod printer;
 mod reader;
 mod websocket;

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use actix_rt::time::sleep;
 use awc::Client;
-use awc::http::Version;
 use futures_util::future::{Either, select};
 use widecast_protocol::{ChannelName, Cursor, CursorVector, Position};
 
 use super::backoff::Backoff;
 use super::end::End;
 use super::message::HeardMessage;
-use super::printer::Printer;
-use super::{event_stream, http_stream, long_poll, websocket};
+use super::printer::{Naming, Printer};
+use super::{event_stream, http_stream, long_poll, past, websocket};
 use crate::cli::arguments::{SubscribeArguments, Transport};
 use crate::cli::broker::BrokerUrl;
 use crate::cli::error::CliError;
+use crate::cli::tls::{Tls, client};
 use crate::shutdown;
 
 /// Prints the messages of channels as they come, until as many have come as were asked for, or SIGINT or SIGTERM.
@@ -31,27 +31,27 @@ pub fn subscribe(
     notices: &mut dyn Write,
 ) -> Result<(), CliError> {
     let transport = arguments.transport;
+    let history = arguments.history;
+    let tls = arguments.broker.tls()?;
     let system = actix_rt::System::new();
     system.block_on(async {
-        let client = Client::builder()
-            .max_http_version(Version::HTTP_11)
-            .disable_timeout()
-            .finish();
         let mut reader = Reader {
-            client,
+            client: client(tls.as_ref()),
+            tls,
             broker: arguments.broker.url,
+            printer: Printer {
+                form: arguments.output,
+                naming: Naming::of(&arguments.channels),
+                output,
+                notices,
+            },
             channels: arguments.channels,
             cursor: arguments.cursor,
             heartbeat: Duration::ZERO,
             left: arguments.count,
             connections: Connections::Never,
-            printer: Printer {
-                form: arguments.output,
-                output,
-                notices,
-            },
         };
-        let listening = pin!(reader.listen(transport));
+        let listening = pin!(reader.listen(transport, history));
         let caught = shutdown::signal();
         let interrupted = caught.map_err(|error| CliError::System("wait for signals", error))?;
         match select(listening, pin!(interrupted)).await {
@@ -76,6 +76,8 @@ enum Connections {
 pub(super) struct Reader<'a> {
     /// Makes connections.
     pub(super) client: Client,
+    /// How those over TLS are made, if the broker needs any.
+    pub(super) tls: Option<Tls>,
     /// The broker.
     pub(super) broker: BrokerUrl,
     /// What is listened to.
@@ -90,10 +92,19 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn listen(&mut self, transport: Transport) -> Result<(), CliError> {
+    async fn listen(&mut self, transport: Transport, history: Option<u32>) -> Result<(), CliError> {
         let mut backoff = Backoff::default();
         if self.left == Some(0) {
             return Ok(());
+        }
+        if let Some(limit) = history {
+            match past::print(self, limit).await? {
+                ControlFlow::Continue(()) => {}
+                ControlFlow::Break(End::Enough) => return Ok(()),
+                ControlFlow::Break(End::Cut { reason, .. }) => {
+                    return Err(CliError::unreachable(&self.broker, reason));
+                }
+            }
         }
         loop {
             let end = match transport {
@@ -111,8 +122,7 @@ impl Reader<'_> {
             };
             match self.connections {
                 Connections::Never => {
-                    let url = self.broker.to_string();
-                    return Err(CliError::Unreachable { url, reason });
+                    return Err(CliError::unreachable(&self.broker, reason));
                 }
                 Connections::Now => backoff.reset(),
                 Connections::Before => {}
@@ -134,12 +144,33 @@ impl Reader<'_> {
 
     /// Prints a message, and breaks off when that was the last one wanted.
     pub(super) fn hear(&mut self, message: &HeardMessage) -> Result<ControlFlow<End>, CliError> {
-        self.printer.message(message)?;
+        let channel = match &message.channel {
+            None => message
+                .cursor
+                .as_deref()
+                .and_then(|cursor| self.moved(cursor)),
+            Some(_) => None,
+        };
+        self.printer.message(message, channel.as_ref())?;
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(match self.left {
             Some(0) => ControlFlow::Break(End::Enough),
             _ => ControlFlow::Continue(()),
         })
+    }
+
+    /// The channel of a message that says only at which places all channels are after it: the one that has moved.
+    fn moved(&self, cursor: &str) -> Option<ChannelName> {
+        if let [channel] = self.channels.as_slice() {
+            return Some(channel.clone());
+        }
+        let cursor = Cursor::parse(cursor).ok()?;
+        let moved = |name: &&ChannelName| cursor.position(name) != self.position(name);
+        let mut moved = self.channels.iter().filter(moved);
+        match (moved.next(), moved.next()) {
+            (Some(channel), None) => Some(channel.clone()),
+            _ => None,
+        }
     }
 
     /// Takes over the place that the broker named, for all channels together.
