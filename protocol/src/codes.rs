@@ -80,7 +80,7 @@ codes! {
     SessionNotFound = "session_not_found", 404, 4404, never;
     /// The address does not answer this method.
     MethodNotAllowed = "method_not_allowed", 405, 4400, never;
-    /// The body did not arrive in time.
+    /// The body did not arrive whole, or not in time.
     RequestTimeout = "request_timeout", 408, 4408, later;
     /// The message, body or frame is larger than the limit.
     MessageTooLarge = "message_too_large", 413, 1009, never;

@@ -173,6 +173,14 @@ impl Bare {
         matches!(read, Err(_) | Ok(Ok(1)))
     }
 
+    /// Sends nothing more, and still reads.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn finish(&mut self) -> Result<()> {
+        Ok(self.stream.shutdown().await?)
+    }
+
     /// Ends the connection with a reset.
     pub fn reset(self) {
         reset(&self.stream);

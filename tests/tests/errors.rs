@@ -201,6 +201,30 @@ async fn what_is_too_large_is_refused_and_the_error_names_limit_and_size() -> Re
 }
 
 #[tokio::test]
+async fn a_body_that_is_cut_on_its_way_can_be_sent_again() -> Result<()> {
+    let broker = Broker::start().await?;
+    for (path, framing, body) in [
+        (MESSAGES, "Content-Length: 100", "\"half of "),
+        (
+            MESSAGES,
+            "Transfer-Encoding: chunked",
+            "9\r\n\"half of \r\n",
+        ),
+        ("/v1/publish", "Content-Length: 100", "{\"messages\":["),
+    ] {
+        let mut cut = Bare::connect(&broker).await?;
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {JSON}\r\n");
+        let request = format!("{head}{framing}\r\n\r\n{body}");
+        cut.send(request.as_bytes()).await?;
+        cut.finish().await?;
+        let answer = String::from_utf8(cut.to_end().await?)?;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{framing}: {answer}");
+        assert!(answer.contains("\"retryable\":true"), "{framing}: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn bad_names_and_keys_are_refused() -> Result<()> {
     let mut broker = Broker::start().await?;
     let long = format!("/channels/{}/messages", "x".repeat(256));

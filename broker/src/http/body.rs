@@ -66,8 +66,8 @@ enum Encoding {
 /// The whole body, inflated if it is compressed.
 ///
 /// # Errors
-/// `message_too_large`, `unsupported_media_type` when it is encoded otherwise, `request_timeout`, or `invalid_request`
-/// when it ends early or cannot be inflated.
+/// `message_too_large`, `unsupported_media_type` when it is encoded otherwise, `request_timeout` when it does not come
+/// whole, or `invalid_request` when it cannot be read or inflated.
 pub async fn read_body(
     headers: &HeaderMap,
     mut payload: web::Payload,
@@ -107,7 +107,7 @@ fn inflate(body: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {
 /// The next part of a body that may take its time; `None` at its end.
 ///
 /// # Errors
-/// `invalid_request` when the body ends early.
+/// `request_timeout` when the body ends early, `invalid_request` when it is not as HTTP has it.
 pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
     let part = payload.next().await;
     part.transpose().map_err(|error| unreadable(&error))
@@ -153,10 +153,16 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn unreadable(error: &PayloadError) -> Problem {
-    Problem::new(
-        Code::InvalidRequest,
-        format!("the body ended early: {error}"),
-    )
+    match error {
+        // Cut on its way: the client has done nothing wrong, and can send it again.
+        PayloadError::Incomplete(_) => {
+            Problem::new(Code::RequestTimeout, "the body ended before it was whole")
+        }
+        error => Problem::new(
+            Code::InvalidRequest,
+            format!("the body cannot be read: {error}"),
+        ),
+    }
 }
 
 /// The parts that have come. Nearly every body comes in one, which is then not copied.
