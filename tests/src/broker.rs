@@ -30,6 +30,10 @@ pub enum Signal {
     Interrupt,
     /// What a terminal sends when it is closed, and an administrator for new settings.
     HangUp,
+    /// Halts the process as it is.
+    Stop,
+    /// Lets a halted process go on.
+    Continue,
 }
 
 impl Signal {
@@ -38,8 +42,19 @@ impl Signal {
             Self::Terminate => "TERM",
             Self::Interrupt => "INT",
             Self::HangUp => "HUP",
+            Self::Stop => "STOP",
+            Self::Continue => "CONT",
         }
     }
+}
+
+/// How a client reaches a broker: directly, or through something that stands before it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The client's HTTP connections.
+    pub http: reqwest::Client,
+    /// The base of the HTTP addresses.
+    pub base: String,
 }
 
 /// A running broker. It is killed when this is dropped, and its log is then printed for the test runner to show on failure.
@@ -48,6 +63,7 @@ pub struct Broker {
     child: Child,
     address: SocketAddr,
     log: Log,
+    prints_log: bool,
     config: PathBuf,
     http: reqwest::Client,
     _directory: TempDir,
@@ -76,18 +92,28 @@ impl Broker {
             child,
             address,
             log,
+            prints_log: true,
             config,
             http: reqwest::Client::builder().no_proxy().build()?,
             _directory: directory,
         })
     }
 
-    /// Kills the broker without a word and starts it again on the same port; what only memory held is lost.
+    /// Prints no log when it is dropped; [`Broker::log`] still has it.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.prints_log = false;
+        self
+    }
+
+    /// Kills the broker without a word, unless it has ended, and starts it again on the same port; what only memory held is lost.
     ///
     /// # Errors
     /// When it does not come up in time.
     pub async fn restart(&mut self) -> Result<()> {
-        self.child.kill().await?;
+        if self.child.id().is_some() {
+            self.child.kill().await?;
+        }
         let listen = self.address.to_string();
         (self.child, self.address) = launch(&self.config, &listen, &self.log).await?;
         Ok(())
@@ -106,6 +132,14 @@ impl Broker {
     /// An HTTP client without connections of its own yet.
     pub fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// The way to it without anything in between.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            http: self.http.clone(),
+            base: self.base(),
+        }
     }
 
     /// A publisher without a sender key.
@@ -255,7 +289,9 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        eprintln!("--- the broker's log\n{}---", self.log.text());
+        if self.prints_log {
+            eprintln!("--- the broker's log\n{}---", self.log.text());
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub mod socket;
 pub mod subscriber;
 pub mod tls;
 
-pub use broker::Broker;
+pub use broker::{Broker, Endpoint};
 pub use deadline::{PATIENCE, eventually, within};
 pub use heard::{Heard, Message};
 pub use join::Join;

@@ -12,6 +12,14 @@ use tokio::sync::OnceCell;
 
 static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
 
+/// Names the binary to test, before the first use of [`binary`].
+///
+/// # Errors
+/// When a binary is in use already.
+pub fn use_binary(path: PathBuf) -> Result<()> {
+    BINARY.set(path).context("a binary is in use already")
+}
+
 /// The path of the binary.
 ///
 /// # Errors
@@ -25,9 +33,13 @@ async fn find_or_build() -> Result<PathBuf> {
     if let Some(path) = env::var_os("BROKER_BINARY") {
         return Ok(path.into());
     }
-    // A test program is target/PROFILE/deps/NAME-HASH.
+    // A program is target/PROFILE/NAME, a test program target/PROFILE/deps/NAME-HASH.
     let program = env::current_exe()?;
-    let target = program.ancestors().nth(2).context("no target directory")?;
+    let directory = program.parent().context("no target directory")?;
+    let target = match directory.parent() {
+        Some(parent) if directory.ends_with("deps") => parent,
+        _ => directory,
+    };
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args([
         "build",

@@ -13,7 +13,7 @@ use super::lines::Lines;
 use super::raw_websocket::{close, closed};
 use super::script::{CALLBACK, argument_of};
 use crate::address::address;
-use crate::broker::{Answer, Broker};
+use crate::broker::{Answer, Endpoint};
 use crate::heard::Heard;
 use crate::join::Join;
 use crate::message_pack;
@@ -91,12 +91,12 @@ pub enum Arrival {
 }
 
 impl Link {
-    fn new(broker: &Broker, way: Way, codec: Codec) -> Self {
+    fn new(endpoint: &Endpoint, way: Way, codec: Codec) -> Self {
         Self {
             way,
             codec,
-            http: broker.http().clone(),
-            base: broker.base(),
+            http: endpoint.http.clone(),
+            base: endpoint.base.clone(),
             session: None,
         }
     }
@@ -105,58 +105,58 @@ impl Link {
     ///
     /// # Errors
     /// When the broker refuses, or does not choose the subprotocol.
-    pub async fn websocket(broker: &Broker, join: &Join, codec: Codec) -> Result<Self> {
-        let url = address(&broker.base(), &["v1", "ws"], &join.identity())?;
+    pub async fn websocket(endpoint: &Endpoint, join: &Join, codec: Codec) -> Result<Self> {
+        let url = address(&endpoint.base, &["v1", "ws"], &join.identity())?;
         let name = codec.subprotocol();
         let (socket, headers) = open_websocket(&url, &[("sec-websocket-protocol", name)]).await?;
         let chosen = headers.get("sec-websocket-protocol");
         if chosen.is_none_or(|chosen| chosen != name) {
             bail!("asked for {name}, got {chosen:?}");
         }
-        Ok(Self::new(broker, Way::WebSocket(Box::new(socket)), codec))
+        Ok(Self::new(endpoint, Way::WebSocket(Box::new(socket)), codec))
     }
 
     /// Opens an event stream.
     ///
     /// # Errors
     /// When the broker refuses.
-    pub async fn event_stream(broker: &Broker, join: &Join) -> Result<Self> {
-        let response = open_stream(broker, join, "sse", "text/event-stream").await?;
+    pub async fn event_stream(endpoint: &Endpoint, join: &Join) -> Result<Self> {
+        let response = open_stream(endpoint, join, "sse", "text/event-stream").await?;
         let way = Way::Events(EventStream::new(response));
-        Ok(Self::new(broker, way, Codec::Json))
+        Ok(Self::new(endpoint, way, Codec::Json))
     }
 
     /// Opens a stream of lines or of length-prefixed pieces.
     ///
     /// # Errors
     /// When the broker refuses.
-    pub async fn stream(broker: &Broker, join: &Join, codec: Codec) -> Result<Self> {
+    pub async fn stream(endpoint: &Endpoint, join: &Join, codec: Codec) -> Result<Self> {
         let accept = match codec {
             Codec::Json => "application/x-ndjson",
             Codec::MessagePack => "application/msgpack",
         };
-        let response = open_stream(broker, join, "stream", accept).await?;
-        Ok(Self::new(broker, Way::Lines(Lines::new(response)), codec))
+        let response = open_stream(endpoint, join, "stream", accept).await?;
+        Ok(Self::new(endpoint, Way::Lines(Lines::new(response)), codec))
     }
 
     /// Prepares polls; the first one opens the session.
-    pub fn poll(broker: &Broker, join: &Join) -> Self {
-        Self::polling(broker, join, Answers::Plain)
+    pub fn poll(endpoint: &Endpoint, join: &Join) -> Self {
+        Self::polling(endpoint, join, Answers::Plain)
     }
 
     /// Prepares polls that are answered by scripts.
-    pub fn jsonp(broker: &Broker, join: &Join) -> Self {
-        Self::polling(broker, join, Answers::Scripts)
+    pub fn jsonp(endpoint: &Endpoint, join: &Join) -> Self {
+        Self::polling(endpoint, join, Answers::Scripts)
     }
 
-    fn polling(broker: &Broker, join: &Join, answers: Answers) -> Self {
+    fn polling(endpoint: &Endpoint, join: &Join, answers: Answers) -> Self {
         let polling = Polling {
             answers,
             query: join.identity(),
             cursor: None,
             frames: VecDeque::new(),
         };
-        Self::new(broker, Way::Poll(Box::new(polling)), Codec::Json)
+        Self::new(endpoint, Way::Poll(Box::new(polling)), Codec::Json)
     }
 
     /// Tells the session's name, which commands by POST need.
@@ -286,16 +286,16 @@ impl Polling {
 }
 
 async fn open_stream(
-    broker: &Broker,
+    endpoint: &Endpoint,
     join: &Join,
     name: &str,
     accept: &str,
 ) -> Result<reqwest::Response> {
     let mut query = vec![("session".to_owned(), "new".to_owned())];
     query.extend(join.identity());
-    let url = address(&broker.base(), &["v1", name], &query)?;
-    let response = broker
-        .http()
+    let url = address(&endpoint.base, &["v1", name], &query)?;
+    let response = endpoint
+        .http
         .get(url)
         .header("accept", accept)
         .send()

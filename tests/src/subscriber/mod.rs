@@ -138,6 +138,7 @@ impl Subscriber {
             let envelope = Envelope::open(link?, join).await?;
             Ok(Inner::Envelope(Box::new(envelope)))
         };
+        let endpoint = &broker.endpoint();
         let inner = match transport {
             Transport::RawWebSocket => RawWebSocket::open(broker, join)
                 .await
@@ -148,18 +149,20 @@ impl Subscriber {
             Transport::ShortPoll => poll(PollKind::Short).await,
             Transport::JsonpPoll => poll(PollKind::Jsonp).await,
             Transport::JsonWebSocket => {
-                envelope(Link::websocket(broker, join, Codec::Json).await).await
+                envelope(Link::websocket(endpoint, join, Codec::Json).await).await
             }
             Transport::MessagePackWebSocket => {
-                envelope(Link::websocket(broker, join, Codec::MessagePack).await).await
+                envelope(Link::websocket(endpoint, join, Codec::MessagePack).await).await
             }
-            Transport::EnvelopeSse => envelope(Link::event_stream(broker, join).await).await,
-            Transport::JsonStream => envelope(Link::stream(broker, join, Codec::Json).await).await,
+            Transport::EnvelopeSse => envelope(Link::event_stream(endpoint, join).await).await,
+            Transport::JsonStream => {
+                envelope(Link::stream(endpoint, join, Codec::Json).await).await
+            }
             Transport::MessagePackStream => {
-                envelope(Link::stream(broker, join, Codec::MessagePack).await).await
+                envelope(Link::stream(endpoint, join, Codec::MessagePack).await).await
             }
-            Transport::EnvelopePoll => envelope(Ok(Link::poll(broker, join))).await,
-            Transport::EnvelopeJsonp => envelope(Ok(Link::jsonp(broker, join))).await,
+            Transport::EnvelopePoll => envelope(Ok(Link::poll(endpoint, join))).await,
+            Transport::EnvelopeJsonp => envelope(Ok(Link::jsonp(endpoint, join))).await,
         }?;
         let mut publisher = broker.publisher();
         if let Some(sender) = &join.sender {
