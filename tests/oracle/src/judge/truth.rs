@@ -1,0 +1,222 @@
+//! Which message is at which place, as the answers to publishers and all subscribers together say; and whether they agree.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::catalog::Record;
+use crate::log::Told;
+use crate::place::Place;
+
+use super::{Case, Kind, Violation};
+
+/// Which message is at which place.
+#[derive(Debug, Default)]
+pub(super) struct Truth<'a> {
+    records: HashMap<&'a str, &'a Record>,
+    channels: BTreeMap<&'a str, Epochs<'a>>,
+    /// Per channel and sender, how many messages nobody has told a place of.
+    unplaced: HashMap<(&'a str, Option<&'a str>), usize>,
+}
+
+/// The messages of a channel by epoch and offset.
+type Epochs<'a> = BTreeMap<&'a str, BTreeMap<u64, &'a str>>;
+
+/// What is known of the message at a place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AtPlace<'a> {
+    Known(&'a Record),
+    /// It may be one of the sender's, whose publisher was told no place.
+    Unknown {
+        perhaps_own: bool,
+    },
+}
+
+impl<'a> Truth<'a> {
+    /// Collects the places, and what contradicts itself on the way.
+    pub(super) fn of(case: &'a Case) -> (Self, Vec<Violation>) {
+        let records = case.records.iter();
+        let mut truth = Self {
+            records: records.map(|record| (&*record.id, record)).collect(),
+            ..Self::default()
+        };
+        let mut violations = Vec::new();
+        for record in &case.records {
+            for ack in &record.outcome.acks {
+                let claim = truth.claim(&record.channel, &ack.place, &record.id);
+                violations.extend(claim.map(|what| violation(Kind::TwoAtOnePlace, what)));
+            }
+        }
+        for (number, testimony) in case.testimonies.iter().enumerate() {
+            for (entry, told) in testimony.entries.iter().enumerate() {
+                let Told::Heard(heard) = &told.told else {
+                    continue;
+                };
+                let place = heard.place.as_ref();
+                let claim = place.and_then(|place| truth.claim(&heard.channel, place, &heard.id));
+                violations.extend(claim.map(|what| Violation {
+                    shown_by: Some((number, entry)),
+                    ..violation(Kind::TwoAtOnePlace, format!("{}: {what}", testimony.name))
+                }));
+            }
+        }
+        truth.count_unplaced();
+        violations.extend(truth.published_twice());
+        violations.extend(truth.holes());
+        violations.extend(truth.wrong_duplicates());
+        violations.extend(truth.out_of_order());
+        violations.extend(truth.epoch_changes(case));
+        (truth, violations)
+    }
+
+    /// The publication of the id.
+    pub(super) fn record(&self, id: &str) -> Option<&'a Record> {
+        self.records.get(id).copied()
+    }
+
+    /// What is at the place, seen by who has the sender key.
+    pub(super) fn at(&self, channel: &str, place: &Place, sender: Option<&str>) -> AtPlace<'a> {
+        let epoch = self.channels.get(channel);
+        let epoch = epoch.and_then(|epochs| epochs.get(&*place.epoch));
+        let id = epoch.and_then(|epoch| epoch.get(&place.offset));
+        match id.and_then(|id| self.record(id)) {
+            Some(record) => AtPlace::Known(record),
+            None => AtPlace::Unknown {
+                perhaps_own: sender.is_some() && self.unplaced.contains_key(&(channel, sender)),
+            },
+        }
+    }
+
+    /// Enters what is at a place; says what is wrong when something else is there already.
+    fn claim(&mut self, channel: &'a str, place: &'a Place, id: &'a str) -> Option<String> {
+        let epochs = self.channels.entry(channel).or_default();
+        let epoch = epochs.entry(&place.epoch).or_default();
+        let there = *epoch.entry(place.offset).or_insert(id);
+        (there != id).then(|| format!("{channel} has both {there} and {id} at {place}"))
+    }
+
+    fn count_unplaced(&mut self) {
+        let placed: HashSet<&str> = self.channels.values().flat_map(ids).collect();
+        for record in self.records.values() {
+            let refused = record.outcome.refusals == record.outcome.attempts.len();
+            if !placed.contains(&*record.id) && !refused {
+                let key = (&*record.channel, record.sender.as_deref());
+                *self.unplaced.entry(key).or_default() += 1;
+            }
+        }
+    }
+
+    fn published_twice(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (channel, epochs) in &self.channels {
+            for (epoch, messages) in epochs {
+                let mut seen = HashMap::new();
+                for (offset, id) in messages {
+                    if let Some(first) = seen.insert(id, offset) {
+                        let what = format!("{channel} has {id} at {epoch}-{first} and -{offset}");
+                        violations.push(violation(Kind::PublishedTwice, what));
+                    }
+                }
+            }
+        }
+        violations
+    }
+
+    fn holes(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (channel, epochs) in &self.channels {
+            let unplaced = self.unplaced.iter();
+            let unplaced = unplaced.filter(|((of, _), _)| of == channel);
+            let mut unplaced: usize = unplaced.map(|(_, count)| count).sum();
+            for (epoch, messages) in epochs {
+                let last = messages.keys().next_back().copied().unwrap_or_default();
+                let missing = (1..=last).filter(|offset| !messages.contains_key(offset));
+                let missing: Vec<_> = missing.collect();
+                // Whose answer was lost may have been published, and been heard by nobody but its sender.
+                if missing.len() > unplaced {
+                    let what = format!("{channel} has nothing at {epoch}: {missing:?}");
+                    violations.push(violation(Kind::Hole, what));
+                }
+                unplaced = unplaced.saturating_sub(missing.len());
+            }
+        }
+        violations
+    }
+
+    fn wrong_duplicates(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for record in self.records.values() {
+            let mut epochs = HashSet::new();
+            for ack in &record.outcome.acks {
+                let first_here = epochs.insert(&ack.place.epoch);
+                if (ack.attempt == 1 && ack.duplicate) || (!first_here && !ack.duplicate) {
+                    let what = format!("{}: {:?}", record.id, record.outcome);
+                    violations.push(violation(Kind::WrongDuplicate, what));
+                }
+            }
+        }
+        violations
+    }
+
+    fn out_of_order(&self) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (channel, epochs) in &self.channels {
+            for (epoch, messages) in epochs {
+                let mut lanes: HashMap<&str, u64> = HashMap::new();
+                let mut seen = HashSet::new();
+                for (offset, id) in messages {
+                    let record = self.record(id).filter(|record| keeps_order(record));
+                    let record = record.filter(|record| seen.insert(&record.id));
+                    let Some((record, number)) = record.zip(number_of(id)) else {
+                        continue;
+                    };
+                    let last = lanes.entry(&record.outcome.attempts[0]).or_insert(number);
+                    if number < *last {
+                        let what = format!("{channel} has {id} at {epoch}-{offset} behind {last}");
+                        violations.push(violation(Kind::OutOfOrder, what));
+                    }
+                    *last = number.max(*last);
+                }
+            }
+        }
+        violations
+    }
+
+    fn epoch_changes(&self, case: &Case) -> Vec<Violation> {
+        let mut violations = Vec::new();
+        for (channel, epochs) in &self.channels {
+            let keeps = case.rules.get(*channel);
+            let keeps = keeps.is_some_and(|rules| rules.history_messages > 0);
+            if keeps && epochs.len() > case.restarts + 1 {
+                let epochs: Vec<_> = epochs.keys().collect();
+                let what = format!("{channel}: {epochs:?} after {} restarts", case.restarts);
+                violations.push(violation(Kind::EpochChanged, what));
+            }
+        }
+        violations
+    }
+}
+
+/// Whether its place tells when it was sent: one attempt, either answered or on a connection with others.
+fn keeps_order(record: &Record) -> bool {
+    let [lane] = &*record.outcome.attempts else {
+        return false;
+    };
+    lane.contains('#') || !record.outcome.acks.is_empty()
+}
+
+/// The number in an id such as `p3-17`.
+fn number_of(id: &str) -> Option<u64> {
+    id.rsplit_once('-')?.1.parse().ok()
+}
+
+fn ids<'a>(epochs: &Epochs<'a>) -> Vec<&'a str> {
+    let ids = epochs.values().flat_map(|messages| messages.values());
+    ids.copied().collect()
+}
+
+fn violation(kind: Kind, what: String) -> Violation {
+    Violation {
+        kind,
+        what,
+        shown_by: None,
+    }
+}

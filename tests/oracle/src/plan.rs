@@ -1,0 +1,401 @@
+//! Everything that a run does, drawn from its seed: the broker's settings, who publishes and subscribes how, and what
+//! goes wrong when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use widecast_tests::Transport;
+use widecast_tests::settings::{Settings, SlowConsumer};
+
+use crate::judge::ChannelRules;
+use crate::proxy::fault::Weather;
+use crate::publisher::{Kind, Rhythm, Subject};
+use crate::seed::generator;
+use crate::subscriber::{Habit, Publishing, Spec};
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The seed that all of this was drawn from.
+    pub seed: u64,
+    /// For how long there are publications and faults.
+    pub time: Duration,
+    /// What the broker is set to.
+    pub broker: BrokerPlan,
+    /// The channels.
+    pub channels: Vec<String>,
+    /// The subscribers, and the network of each.
+    pub subscribers: Vec<(Spec, Weather)>,
+    /// The publishers that are no sessions, and the network of each.
+    pub publishers: Vec<(Kind, Subject, Weather)>,
+    /// What happens to the broker, and when.
+    pub troubles: Vec<(Duration, Trouble)>,
+}
+
+/// The broker's settings that differ from run to run.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerPlan {
+    /// `server.workers`.
+    pub workers: usize,
+    /// `outbox.bytes`.
+    pub outbox_bytes: usize,
+    /// `outbox.send_buffer_bytes`.
+    pub send_buffer_bytes: usize,
+    /// `limits.message_bytes`.
+    pub message_bytes: usize,
+}
+
+/// What happens to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// SIGSTOP, and SIGCONT after a while.
+    Halt(Duration),
+    /// SIGKILL, and a new start.
+    Kill,
+    /// SIGTERM, and a new start.
+    Terminate,
+}
+
+/// What a run may contain.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// For how long there are publications and faults.
+    pub time: Duration,
+    /// What is left out.
+    pub without: Vec<Feature>,
+}
+
+/// Something that can be left out, to look at the rest alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Feature {
+    /// Slow-consumer rules that drop messages.
+    Drops,
+    /// Raw streams and polls of several channels.
+    Several,
+    /// Raw transports.
+    Raw,
+    /// Sessions.
+    Sessions,
+    /// Sessions that leave channels and come back.
+    Leaving,
+    /// Restarts of the broker.
+    Restarts,
+    /// Halts of the broker.
+    Halts,
+    /// Large messages.
+    Large,
+    /// Histories that are short.
+    ShortHistories,
+    /// Faults of the network.
+    Faults,
+}
+
+/// A namespace of the runs: its name, how much history it keeps, and its rule for slow consumers.
+const NAMESPACES: [(&str, usize, usize, SlowConsumer); 6] = [
+    ("plain", 256, 1 << 20, SlowConsumer::Disconnect),
+    ("deep", 4096, 16 << 20, SlowConsumer::Disconnect),
+    ("tiny", 8, 16 << 10, SlowConsumer::Disconnect),
+    ("none", 0, 0, SlowConsumer::Disconnect),
+    ("drop", 256, 1 << 20, SlowConsumer::DropOldest),
+    ("last", 64, 1 << 18, SlowConsumer::Latest),
+];
+
+/// What the names of channels end with: what has to be encoded is among it.
+const ENDINGS: [&str; 4] = ["a", "b c", "d=1,e", "f/é%2F"];
+
+impl Plan {
+    /// The run of a seed.
+    pub fn draw(seed: u64, scope: &Scope) -> Self {
+        let random = &mut generator(seed, "plan");
+        let channels = channels(scope, random);
+        let broker = BrokerPlan {
+            workers: random.random_range(1..=3),
+            outbox_bytes: one_of(&[16 << 10, 64 << 10, 1 << 20], random),
+            send_buffer_bytes: one_of(&[8 << 10, 32 << 10, 128 << 10], random),
+            message_bytes: one_of(&[64 << 10, 1 << 20], random),
+        };
+        let mut draft = Draft {
+            seed,
+            scope,
+            channels: &channels,
+            rhythm: rhythm(broker, scope, random),
+        };
+        let subscribers = draft.subscribers(random);
+        let publishers = draft.publishers(&subscribers, random);
+        let troubles = troubles(scope, random);
+        Self {
+            seed,
+            time: scope.time,
+            broker,
+            subscribers,
+            publishers,
+            troubles,
+            channels,
+        }
+    }
+
+    /// The broker's settings.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::new()
+            .workers(self.broker.workers)
+            .outbox_bytes(self.broker.outbox_bytes, self.broker.send_buffer_bytes)
+            .message_bytes(self.broker.message_bytes)
+            .heartbeat(Duration::from_secs(1), Duration::from_secs(2))
+            .shutdown(Duration::from_millis(200), Duration::from_millis(1500))
+            .poll_session_idle(Duration::from_secs(10))
+            .script_access("default")
+            .key("poll.timeout_ms", "2000");
+        for (name, messages, bytes, policy) in NAMESPACES {
+            settings = settings
+                .history(name, messages, bytes)
+                .slow_consumer(name, policy);
+        }
+        settings
+    }
+
+    /// The rules of the channels.
+    pub fn rules(&self) -> BTreeMap<String, ChannelRules> {
+        let channels = self.channels.iter();
+        let rules = channels.filter_map(|channel| {
+            let (namespace, _) = channel.split_once(':')?;
+            let found = NAMESPACES.iter().find(|(name, ..)| *name == namespace)?;
+            let &(_, messages, bytes, policy) = found;
+            let rules = ChannelRules {
+                history_messages: messages as u64,
+                history_bytes: bytes as u64,
+                drops: policy != SlowConsumer::Disconnect,
+            };
+            Some((channel.clone(), rules))
+        });
+        rules.collect()
+    }
+}
+
+impl Scope {
+    /// Whether the runs have this.
+    pub fn has(&self, feature: Feature) -> bool {
+        !self.without.contains(&feature)
+    }
+}
+
+/// What subscribers and publishers are drawn with.
+struct Draft<'a> {
+    seed: u64,
+    scope: &'a Scope,
+    channels: &'a [String],
+    rhythm: Rhythm,
+}
+
+impl Draft<'_> {
+    fn subscribers(&mut self, random: &mut StdRng) -> Vec<(Spec, Weather)> {
+        let mut transports: Vec<_> = Transport::ALL.into();
+        let more = (0..3).map(|_| one_of(&Transport::ALL, random));
+        transports.extend(more.collect::<Vec<_>>());
+        transports.retain(|transport| {
+            self.scope.has(if transport.is_envelope() {
+                Feature::Sessions
+            } else {
+                Feature::Raw
+            })
+        });
+        let numbered = transports.into_iter().enumerate();
+        numbered
+            .map(|(number, transport)| {
+                let spec = self.subscriber(number, transport, random);
+                (spec, self.weather(random))
+            })
+            .collect()
+    }
+
+    fn subscriber(&self, number: usize, transport: Transport, random: &mut StdRng) -> Spec {
+        let name = format!("s{number}:{transport:?}");
+        let several = match transport {
+            Transport::RawWebSocket => false,
+            raw if !raw.is_envelope() => {
+                self.scope.has(Feature::Several) && random.random_bool(0.6)
+            }
+            _ => random.random_bool(0.8),
+        };
+        let channels = some_of(self.channels, several, random);
+        // The key of a plain WebSocket is nobody else's: it counts, and has to hear everything.
+        let keyed = transport != Transport::RawWebSocket && random.random_bool(0.7);
+        let sender = keyed.then(|| format!("sender-key-of-subscriber-{number}"));
+        let publishes = transport.is_envelope()
+            && transport != Transport::EnvelopeJsonp
+            && sender.is_some()
+            && random.random_bool(0.6);
+        let publishing = publishes.then(|| Publishing {
+            subject: self.subject(&format!("s{number}"), sender.clone(), random),
+            seed: self.seed,
+        });
+        Spec {
+            name,
+            transport,
+            channels,
+            sender,
+            echo: random.random_bool(0.1),
+            habit: match random.random_range(0..3) {
+                0 => Habit::OneByOne,
+                1 if self.scope.has(Feature::Leaving) => Habit::Leaves,
+                _ => Habit::Stays,
+            },
+            publishing,
+        }
+    }
+
+    fn publishers(
+        &self,
+        subscribers: &[(Spec, Weather)],
+        random: &mut StdRng,
+    ) -> Vec<(Kind, Subject, Weather)> {
+        let keys: Vec<_> = subscribers
+            .iter()
+            .filter_map(|(spec, _)| spec.sender.clone())
+            .collect();
+        let mut kinds: Vec<_> = Kind::ALL.into();
+        kinds.push(Kind::Http);
+        let numbered = kinds.into_iter().enumerate();
+        let publisher = |(number, kind)| {
+            let sender = match random.random_range(0..10) {
+                0..=4 if !keys.is_empty() => Some(keys[random.random_range(0..keys.len())].clone()),
+                5..=7 => Some(format!("sender-key-of-publisher-{number}")),
+                _ => None,
+            };
+            let subject = self.subject(&format!("p{number}"), sender, random);
+            (kind, subject, self.weather(random))
+        };
+        numbered.map(publisher).collect()
+    }
+
+    fn subject(&self, name: &str, sender: Option<String>, random: &mut StdRng) -> Subject {
+        Subject {
+            name: name.to_owned(),
+            channels: some_of(self.channels, true, random),
+            sender,
+            rhythm: self.rhythm,
+            keyed: random.random_range(0..=100),
+        }
+    }
+
+    fn weather(&self, random: &mut StdRng) -> Weather {
+        if random.random_bool(0.15) || !self.scope.has(Feature::Faults) {
+            return Weather::FAIR;
+        }
+        Weather::draw(random)
+    }
+}
+
+fn channels(scope: &Scope, random: &mut StdRng) -> Vec<String> {
+    let mut channels = Vec::new();
+    for (name, messages, _, policy) in NAMESPACES {
+        let drops = policy != SlowConsumer::Disconnect;
+        let left_out = (drops && !scope.has(Feature::Drops))
+            || (messages < 256 && !drops && !scope.has(Feature::ShortHistories));
+        if !left_out && random.random_bool(0.7) {
+            channels.push(format!("{name}:{}", one_of(&ENDINGS, random)));
+        }
+    }
+    channels.push("plain:always".to_owned());
+    channels
+}
+
+fn rhythm(broker: BrokerPlan, scope: &Scope, random: &mut StdRng) -> Rhythm {
+    let large = if scope.has(Feature::Large) {
+        random.random_range(0..6)
+    } else {
+        0
+    };
+    Rhythm {
+        pause: Duration::from_millis(random.random_range(20..160)),
+        bursts: random.random_range(0..60),
+        burst: one_of(&[5, 40, 120], random),
+        large,
+        large_bytes: broker.message_bytes - 4096,
+    }
+}
+
+fn troubles(scope: &Scope, random: &mut StdRng) -> Vec<(Duration, Trouble)> {
+    let mut troubles = Vec::new();
+    let at = |random: &mut StdRng| scope.time.mul_f64(random.random_range(0.05..0.95));
+    let often = scope.time.as_secs_f64() / 10.0;
+    if scope.has(Feature::Halts) {
+        for _ in 0..count(often * 1.5, random) {
+            let pause = Duration::from_millis(random.random_range(20..1200));
+            troubles.push((at(random), Trouble::Halt(pause)));
+        }
+    }
+    if scope.has(Feature::Restarts) {
+        for _ in 0..count(often * 0.6, random) {
+            let trouble = one_of(&[Trouble::Kill, Trouble::Terminate], random);
+            troubles.push((at(random), trouble));
+        }
+    }
+    troubles.sort_by_key(|&(at, _)| at);
+    troubles
+}
+
+/// A count with this mean: its whole part, and perhaps one more.
+fn count(mean: f64, random: &mut StdRng) -> usize {
+    let mut count = 0;
+    let mut rest = mean * 2.0 * random.random::<f64>();
+    while rest >= 1.0 || random.random_bool(rest.max(0.0)) {
+        count += 1;
+        rest = (rest - 1.0).max(0.0);
+    }
+    count
+}
+
+fn one_of<T: Copy>(all: &[T], random: &mut StdRng) -> T {
+    all[random.random_range(0..all.len())]
+}
+
+/// One of the channels, or several.
+fn some_of(channels: &[String], several: bool, random: &mut StdRng) -> Vec<String> {
+    let one = channels[random.random_range(0..channels.len())].clone();
+    if !several {
+        return vec![one];
+    }
+    let mut some: Vec<_> = channels
+        .iter()
+        .filter(|_| random.random_bool(0.6))
+        .cloned()
+        .collect();
+    if !some.contains(&one) {
+        some.push(one);
+    }
+    some
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_plan_again() {
+        let scope = Scope {
+            time: Duration::from_secs(20),
+            without: Vec::new(),
+        };
+        let draw = |seed| format!("{:?}", Plan::draw(seed, &scope));
+        assert_eq!(draw(3), draw(3));
+        assert_ne!(draw(3), draw(4));
+    }
+
+    #[test]
+    fn what_is_left_out_is_in_no_plan() {
+        let scope = Scope {
+            time: Duration::from_secs(20),
+            without: vec![Feature::Drops, Feature::Restarts, Feature::Faults],
+        };
+        for seed in 0..20 {
+            let plan = Plan::draw(seed, &scope);
+            assert!(plan.rules().values().all(|rules| !rules.drops));
+            let halts = |(_, trouble): &(_, Trouble)| matches!(trouble, Trouble::Halt(_));
+            assert!(plan.troubles.iter().all(halts));
+            let fair = |(_, weather): &(_, Weather)| *weather == Weather::FAIR;
+            assert!(plan.subscribers.iter().all(fair));
+        }
+    }
+}

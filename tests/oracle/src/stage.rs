@@ -1,0 +1,221 @@
+//! Carries out a plan: a broker, a network for each client, faults until the time is up, then calm until everybody has
+//! caught up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use widecast_tests::broker::{Broker, Signal};
+use widecast_tests::{Endpoint, Published};
+
+use crate::catalog::Catalog;
+use crate::judge::{Case, Testimony};
+use crate::log::Log;
+use crate::payload::Form;
+use crate::place::Place;
+use crate::plan::{Plan, Trouble};
+use crate::proxy::Proxy;
+use crate::proxy::fault::Weather;
+use crate::publisher::{Author, Publisher, Rhythm, Subject};
+use crate::seed::generator;
+use crate::subscriber::{Spec, Subscriber};
+
+/// How long everybody may take to catch up when all is calm.
+const CATCHING_UP: Duration = Duration::from_secs(30);
+
+/// How often the broker is started again if its port is taken for a moment.
+const STARTS: usize = 20;
+
+/// What a run came to.
+pub struct Outcome {
+    /// What is to be judged.
+    pub case: Case,
+    /// What the broker has logged.
+    pub broker_log: String,
+}
+
+struct Stage<'a> {
+    plan: &'a Plan,
+    broker: Broker,
+    began: Instant,
+    calm: watch::Sender<bool>,
+    catalog: Arc<Catalog>,
+    subscribers: Vec<(Spec, Arc<Log>)>,
+    /// They fail as long as they are kept.
+    network: Vec<Proxy>,
+    subscribing: JoinSet<()>,
+    publishing: JoinSet<()>,
+    restarts: usize,
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+/// When the broker cannot be started, or does not go on: then nothing can be judged.
+pub async fn perform(plan: &Plan) -> Result<Outcome> {
+    let broker = Broker::with(plan.settings()).await?.quiet();
+    let mut stage = Stage {
+        plan,
+        broker,
+        began: Instant::now(),
+        calm: watch::Sender::new(false),
+        catalog: Arc::default(),
+        subscribers: Vec::new(),
+        network: Vec::new(),
+        subscribing: JoinSet::new(),
+        publishing: JoinSet::new(),
+        restarts: 0,
+    };
+    let performed = stage.perform().await;
+    let broker_log = stage.broker.log();
+    let ends = performed.with_context(|| format!("the broker's log:\n{broker_log}"))?;
+    Ok(Outcome {
+        case: stage.case(ends),
+        broker_log,
+    })
+}
+
+impl Stage<'_> {
+    /// Gives the last message of each channel.
+    async fn perform(&mut self) -> Result<BTreeMap<String, Place>> {
+        for (spec, weather) in &self.plan.subscribers {
+            self.subscribe(spec, *weather).await?;
+        }
+        for (kind, subject, weather) in &self.plan.publishers {
+            let random = generator(self.plan.seed, &subject.name);
+            let author = Author::new(subject.clone(), Arc::clone(&self.catalog), random);
+            let publisher = Publisher {
+                kind: *kind,
+                endpoint: self.endpoint(&subject.name, *weather).await?,
+                author,
+                calm: self.calm.subscribe(),
+            };
+            self.publishing.spawn(publisher.run());
+        }
+        for &(at, trouble) in &self.plan.troubles {
+            sleep_until(self.began + at).await;
+            self.trouble(trouble).await?;
+        }
+        sleep_until(self.began + self.plan.time).await;
+        self.calm.send_replace(true);
+        while self.publishing.join_next().await.is_some() {}
+        let ends = self.publish_ends().await?;
+        self.wait_for(&ends).await;
+        self.subscribing.shutdown().await;
+        self.broker.check_alive().await?;
+        Ok(ends)
+    }
+
+    async fn subscribe(&mut self, spec: &Spec, weather: Weather) -> Result<()> {
+        let log = Arc::new(Log::new(self.began));
+        let subscriber = Subscriber {
+            endpoint: self.endpoint(&spec.name, weather).await?,
+            spec: spec.clone(),
+            log: Arc::clone(&log),
+            catalog: Arc::clone(&self.catalog),
+            random: generator(self.plan.seed, &format!("{} itself", spec.name)),
+            calm: self.calm.subscribe(),
+        };
+        self.subscribing.spawn(subscriber.run());
+        self.subscribers.push((spec.clone(), log));
+        Ok(())
+    }
+
+    /// A client's own way to the broker.
+    async fn endpoint(&mut self, name: &str, weather: Weather) -> Result<Endpoint> {
+        let random = generator(self.plan.seed, &format!("the network of {name}"));
+        let address = self.broker.socket_address();
+        let proxy = Proxy::to(address, weather, random, self.calm.subscribe()).await?;
+        let base = proxy.base();
+        self.network.push(proxy);
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Endpoint { http, base })
+    }
+
+    async fn trouble(&mut self, trouble: Trouble) -> Result<()> {
+        match trouble {
+            Trouble::Halt(duration) => {
+                self.broker.signal(Signal::Stop).await?;
+                sleep(duration).await;
+                return self.broker.signal(Signal::Continue).await;
+            }
+            Trouble::Kill => {}
+            Trouble::Terminate => {
+                self.broker.signal(Signal::Terminate).await?;
+                self.broker.ended().await?;
+            }
+        }
+        self.restarts += 1;
+        for _ in 1..STARTS {
+            if self.broker.restart().await.is_ok() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.broker.restart().await
+    }
+
+    /// Publishes one more message on each channel, for everybody to wait for.
+    async fn publish_ends(&self) -> Result<BTreeMap<String, Place>> {
+        let mut ends = BTreeMap::new();
+        for (number, channel) in self.plan.channels.iter().enumerate() {
+            let subject = Subject {
+                name: format!("end{number}"),
+                channels: vec![channel.clone()],
+                sender: None,
+                rhythm: Rhythm::default(),
+                keyed: 0,
+            };
+            let random = generator(self.plan.seed, &subject.name);
+            let mut author = Author::new(subject, Arc::clone(&self.catalog), random);
+            let publication = author.write(Form::Text, false);
+            let attempt = publication.attempt("end");
+            let body = Form::Text.body(&publication.data)?;
+            let sent = self.broker.publisher();
+            let sent = sent.publish_as(channel, Form::Text.content_type(), body);
+            let published: Published = timeout(CATCHING_UP, sent).await??;
+            if published.duplicate {
+                bail!("the end of {channel} is a duplicate");
+            }
+            let place = Place::new(&published.epoch, published.offset);
+            publication.accepted(attempt, place.clone(), false);
+            ends.insert(channel.clone(), place);
+        }
+        Ok(ends)
+    }
+
+    /// Waits until everybody has come to the ends, or could have.
+    async fn wait_for(&self, ends: &BTreeMap<String, Place>) {
+        let deadline = Instant::now() + CATCHING_UP;
+        let is_there = |(spec, log): &(Spec, Arc<Log>)| {
+            let channels = spec.channels.iter();
+            let mut ends = channels.filter_map(|channel| ends.get_key_value(channel));
+            ends.all(|(channel, end)| log.reaches(channel, end))
+        };
+        while !self.subscribers.iter().all(is_there) && Instant::now() < deadline {
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn case(self, ends: BTreeMap<String, Place>) -> Case {
+        let testimony = |(spec, log): (Spec, Arc<Log>)| Testimony {
+            name: spec.name,
+            sender: spec.sender,
+            echo: spec.echo,
+            channels: spec.channels,
+            entries: log.entries(),
+        };
+        Case {
+            records: self.catalog.records(),
+            testimonies: self.subscribers.into_iter().map(testimony).collect(),
+            rules: self.plan.rules(),
+            ends,
+            strange: self.catalog.all_strange(),
+            restarts: self.restarts,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What a page has with `new EventSource(url)`: its last event id changes where a block ends.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use widecast_tests::subscriber::event_stream::{Block, EventStream};
+
+use crate::payload::Shown;
+use crate::place::Places;
+
+use super::http::ask;
+use super::{Subscriber, unless_silent};
+
+/// An `EventSource`, and its last event id.
+#[derive(Default)]
+pub(super) struct EventSource {
+    last_event_id: Option<String>,
+}
+
+impl EventSource {
+    pub(super) async fn connection(&mut self, it: &mut Subscriber) -> Result<String> {
+        let id = self.last_event_id.as_deref();
+        let from = id.map(|id| it.read(id)).transpose()?;
+        it.asked("an event stream", from);
+        let response = ask(it, "sse", Vec::new(), id).await?;
+        let mut events = EventStream::new(response);
+        while let Some(block) = unless_silent(events.next()).await? {
+            self.take(it, block)?;
+        }
+        Ok("the end".to_owned())
+    }
+
+    fn take(&mut self, it: &Subscriber, block: Block) -> Result<()> {
+        if block.event.as_deref() == Some("widecast.gap") {
+            let data = block.data.as_deref().context("a gap without data")?;
+            let gap: Value = serde_json::from_str(data)?;
+            let (channel, cursor) = (gap["channel"].as_str(), gap["cursor"].as_str());
+            let (channel, cursor) = channel.zip(cursor).context("a gap without its place")?;
+            it.gap(channel, cursor)?;
+        } else if let Some(data) = block.data {
+            let places = block.id.as_deref().map(|id| it.read(id)).transpose()?;
+            let places: Places = places.context("a message without an id")?;
+            let place = |channel: &str| places.get(channel).cloned();
+            let shown = Shown::Lines(data);
+            let told = it.catalog.heard(&shown, block.event.as_deref(), place);
+            it.log.tell(told);
+        }
+        if let Some(id) = block.id {
+            it.given("id", &id)?;
+            self.last_event_id = Some(id);
+        }
+        Ok(())
+    }
+}
