@@ -14,8 +14,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
  */
 export const INTERNAL = [
   ..."isAdmitted nextCommand admitted denied proved prove require settle".split(" "), // authentication
-  ..."messageBytes checkRoom unshared hold leave joined refuse refused begin wish gap missed handler woken cached listeners".split(" "), // connection
-  ..."places place asks client line isAvailable restart hasOpened".split(" "), // tabs
+  ..."messageBytes checkRoom unshared hold leave joined wish missed handler woken cached".split(" "), // connection
+  ..."place readers retry isWaiting hasJoined isOpen refused left line isAvailable restart hasOpened".split(" "), // tabs
   ..."encoded command post rewind abandon resume take again".split(" "), // posts
   ..."isLastResort available platform base busy frames index check suspend reset".split(" "), // transports
   ..."extension plain skip raw float blob finish".split(" "), // codec

@@ -3,8 +3,8 @@
  * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
  */
 import { brokerAddress, connectionTo, SERVED } from "./broker.js";
-import { encode, inflate, raw, Reader } from "./codec/index.js";
-import type { Connection } from "./connection.js";
+import { encode, inflate, Reader } from "./codec/index.js";
+import type { ChannelListener, Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
 import { Handlers } from "./handlers.js";
@@ -12,7 +12,6 @@ import { Heard } from "./heard.js";
 import { Local, NATIVE } from "./local.js";
 import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
-import type { ChannelListener } from "./subscription.js";
 import type { UploadOptions } from "./upload.js";
 
 export interface ChannelOptions {
@@ -116,7 +115,7 @@ export class WidecastChannel extends EventTarget {
       this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
       return;
     }
-    const member = presence === undefined || presence === false ? undefined : raw(encode(presence).bytes);
+    const member = presence === undefined || presence === false ? undefined : encode(presence).bytes;
     this.#connection = isConnection ? broker : connectionTo(url);
     // Who is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();
@@ -243,7 +242,9 @@ export class WidecastChannel extends EventTarget {
   }
 
   readonly #listener: ChannelListener = {
-    message: ({ message_id, event, origin, data, cursor }) => {
+    frame: ({ type, message_id, event, origin, data, cursor, member: who }) => {
+      if (type === "gap") return this.#inTurn(() => this.#dispatchEvent(type, { lastEventId: cursor! }));
+      if (who) return this.#inTurn(() => this.#dispatchEvent(type, { data: member(who) }));
       if (message_id && (this.#isOld(message_id) || this.#heard.again(message_id))) return;
       const init = { origin: origin!, lastEventId: cursor! };
       this.#inTurn((bytes) => {
@@ -256,8 +257,6 @@ export class WidecastChannel extends EventTarget {
         this.#dispatch(event, { ...init, data: value });
       }, data);
     },
-    gap: (cursor) => this.#inTurn(() => this.#dispatchEvent("gap", { lastEventId: cursor })),
-    member: (type, frame) => this.#inTurn(() => this.#dispatchEvent(type, { data: member(frame.member!) })),
     joined: () => this.#settle.resolve(),
     refused: (error) => {
       this.#settle.reject(error);

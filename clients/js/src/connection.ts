@@ -14,7 +14,7 @@ import { Link, type LinkOptions } from "./link.js";
 import { Outbox, WINDOW, type OutboxOptions, type Post, type Receipt } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
-import { type ChannelListener, Subscription, type Wish } from "./subscription.js";
+import { type Host, type Reader, Subscription, type Wish } from "./subscription.js";
 import { TabLine } from "./tab_line.js";
 import { type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
 import { byBridge, directly, encodeUpload, upload, type UploadOptions } from "./upload.js";
@@ -59,6 +59,14 @@ const DEFAULTS = {
   compress: 4096 as number | false,
 };
 
+/** Who listens to a channel. */
+export interface ChannelListener extends Reader {
+  joined(): void;
+  /** The broker does not let it in, or has put it out. */
+  refused(error: unknown): void;
+  status(reason: string): void;
+}
+
 /** A command whose answer somebody waits for. */
 interface Request {
   bytes: Uint8Array<ArrayBuffer>;
@@ -72,10 +80,10 @@ export class Connection extends EventTarget {
   readonly #line: Line;
   readonly #outbox: Outbox;
   readonly #authentication: Authentication;
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #subscriptions = new Map<string, Subscription<ChannelListener>>();
   readonly #requests = new Map<number, Request>();
-  /** The subscriptions that were asked for on this connection and not answered yet. */
-  readonly #joining = new Map<number, Subscription>();
+  /** What to do with the answers to what the subscriptions have asked on this session. */
+  readonly #asked = new Map<number, (answer: Frame) => void>();
   readonly #stopWatching: () => void;
   /** Ids are from a range at random, in which none of another tab on a shared connection is; they never leave it. */
   readonly #firstCommand = Math.ceil(Math.random() * 2 ** 30) * COMMAND_IDS;
@@ -89,15 +97,22 @@ export class Connection extends EventTarget {
   /** What keeps the connection open besides its channels. */
   #held = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #level: number;
   #own: Connection | undefined;
+  #next: Connection | undefined;
+  /** What is collected to be sent together. */
+  #parcel: Uint8Array<ArrayBuffer>[] | undefined;
   /** Whether the page is in the back/forward cache, or frozen: what it posts as it goes waits until it is back. */
   #isCached = false;
 
+  /** `level`: how many sessions with the same options there are before this one. */
   constructor(
     readonly broker: URL,
     options: ConnectionOptions,
+    level = 0,
   ) {
     super();
+    this.#level = level;
     const set = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = { ...DEFAULTS, ...set };
     const { WebSocket, EventSource, fetch } = globalThis;
@@ -113,7 +128,7 @@ export class Connection extends EventTarget {
     const backoff = new Backoff(this.#options);
     const dial: Dial = (listener, retry) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, retry);
     const { replyTimeout, scope = "" } = this.#options;
-    const name = ["widecast", broker, names, !!bridge, scope].join(" ");
+    const name = ["widecast", broker, names, !!bridge, scope, level].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, this.#listener) : dial(this.#listener);
     this.#authentication = new Authentication(this.#options, {
       nextCommand: () => this.#nextCommand(),
@@ -159,13 +174,26 @@ export class Connection extends EventTarget {
   /** One that is not shared with other tabs, with the same options: to be present in, which each tab is by itself. @internal */
   unshared(): Connection {
     if (!(this.#line instanceof TabLine)) return this;
-    if (!this.#own || this.#own.state === "closed") this.#own = new Connection(this.broker, { ...this.#options, share: false });
-    return this.#own;
+    return (this.#own = this.#like(this.#own, { share: false }, 0));
+  }
+
+  /** Another session, for the channels that this one cannot join as well. */
+  #more(): Connection {
+    return (this.#next = this.#like(this.#next, {}, this.#level + 1));
+  }
+
+  /** A connection with the same options, unless there is one already. */
+  #like(present: Connection | undefined, options: ConnectionOptions, level: number): Connection {
+    if (present && present.state !== "closed") return present;
+    const made = new Connection(this.#target.base, { ...this.#options, ...options }, level);
+    made.addEventListener("auth_required", ({ type, detail }: CustomEventInit & Event) => this.dispatchEvent(new CustomEvent(type, { detail })));
+    return made;
   }
 
   /** Ends the connection for good, and all that waits for it. */
   close(): void {
     this.#own?.close();
+    this.#next?.close();
     this.#stopWatching();
     this.#line.close("closed by the page");
   }
@@ -173,6 +201,7 @@ export class Connection extends EventTarget {
   /** Proves who this is, anew or for the first time, and tries again what was refused; by the present token if none is given. */
   async authenticate(token: TokenSource | undefined = this.#options.token): Promise<void> {
     this.#options.token = token;
+    for (const other of [this.#own, this.#next]) other?.authenticate(token).catch(() => {});
     if (this.state === "closed") throw closed();
     const proved = this.#authentication.proved();
     if (this.state === "open") void this.#authentication.prove();
@@ -182,25 +211,50 @@ export class Connection extends EventTarget {
 
   /** Lets a listener hear a channel. @internal */
   join(channel: string, listener: ChannelListener, wish: Wish): void {
-    let subscription = this.#subscriptions.get(channel);
-    const isNew = !subscription;
-    subscription ??= new Subscription(channel);
+    const present = this.#subscriptions.get(channel);
+    const { presence } = present ?? {};
+    // A session is listed once in a channel.
+    if (presence && wish.presence && `${presence}` !== `${wish.presence}`) return this.#more().join(channel, listener, wish);
+    const subscription = present ?? new Subscription(channel, this.#host);
     this.#subscriptions.set(channel, subscription);
-    subscription.listeners.add(listener);
-    const ask = subscription.wish(wish) || isNew;
-    if (ask && this.#isAdmitted) this.#send([this.#subscribe(subscription)]);
-    else if (subscription.joined) queueMicrotask(() => listener.joined());
+    subscription.add(listener, wish);
     this.#wake();
   }
 
   /** @internal */
   leave(channel: string, listener: ChannelListener): void {
-    const subscription = this.#subscriptions.get(channel);
-    if (!subscription?.listeners.delete(listener) || subscription.listeners.size) return;
-    this.#subscriptions.delete(channel);
-    if (this.#isAdmitted) this.#send([command({ type: "unsubscribe", channel })]);
-    this.#rest();
+    if (!this.#subscriptions.get(channel)?.remove(listener)) this.#next?.leave(channel, listener);
   }
+
+  /** What stands between the subscriptions and the session. */
+  readonly #host: Host<ChannelListener, Wish> = {
+    isOpen: () => this.#isAdmitted,
+    ask: (question, answered) => {
+      const id = this.#nextCommand();
+      this.#asked.set(id, answered);
+      this.#send([command({ ...question, id, presence: question.presence && raw(question.presence) })]);
+    },
+    joined: (listener, _, begin) => {
+      listener.joined();
+      if (!begin.recovered) listener.frame({ type: "gap", ...begin });
+    },
+    refused: (listener, wish, { code, message, retryable }, subscription) => {
+      const { channel } = subscription;
+      if (code === "too_many_channels") {
+        subscription.remove(listener);
+        this.#more().join(channel, listener, wish);
+      } else if (retryable || !this.#isAdmitted) {
+        setTimeout(() => subscription.retry(listener), this.#options.minDelay);
+      } else {
+        listener.refused(new WidecastError(code!, message!, retryable));
+      }
+    },
+    left: ({ channel }, isJoined) => {
+      this.#subscriptions.delete(channel);
+      if (isJoined && this.#isAdmitted) this.#send([command({ type: "unsubscribe", channel })]);
+      this.#rest();
+    },
+  };
 
   /**
    * Makes sure that a message can wait.
@@ -292,16 +346,17 @@ export class Connection extends EventTarget {
       const subscription = this.#subscriptions.get(frame.channel!);
       switch (frame.type) {
         case "message":
-          return subscription?.message(frame);
+        case "gap":
         case "join":
         case "leave":
-          return subscription?.member(frame);
-        case "gap":
-          return subscription?.begin(frame);
+          return subscription?.frame(frame);
         case "auth_required":
           return this.#authentication.require(frame.reason!);
         case "unsubscribed":
-          if (frame.code) subscription?.refuse(new WidecastError(frame.code, `the broker has ended the subscription`));
+          if (frame.code && subscription) {
+            subscription.end();
+            refuse(subscription, new WidecastError(frame.code, `the broker has ended the subscription`));
+          }
           return;
         default:
           if (frame.id) this.#answered(frame.id, frame);
@@ -314,7 +369,7 @@ export class Connection extends EventTarget {
         const error = closed(reason);
         this.#outbox.abandon(error);
         for (const { reject } of this.#requests.values()) reject(error);
-        for (const subscription of this.#subscriptions.values()) subscription.refuse(error);
+        for (const subscription of this.#subscriptions.values()) refuse(subscription, error);
         this.#requests.clear();
         this.#authentication.end(error);
       }
@@ -329,18 +384,14 @@ export class Connection extends EventTarget {
 
   /** Takes everything up where the last connection left it. */
   #takeUp(): void {
-    this.#joining.clear();
-    const joins = [...this.#subscriptions.values()].map((subscription) => this.#subscribe(subscription));
-    this.#send([...joins, ...[...this.#requests.values()].map(({ bytes }) => bytes)]);
+    this.#asked.clear();
+    this.#parcel = [];
+    for (const subscription of this.#subscriptions.values()) subscription.reset();
+    const commands = [...this.#parcel, ...[...this.#requests.values()].map(({ bytes }) => bytes)];
+    this.#parcel = undefined;
+    this.#send(commands);
     this.#outbox.rewind();
     this.#flush();
-  }
-
-  #subscribe(subscription: Subscription): Uint8Array<ArrayBuffer> {
-    const id = this.#nextCommand();
-    this.#joining.set(id, subscription);
-    const { channel, cursor, presence, history } = subscription;
-    return command({ type: "subscribe", id, channel, cursor, presence, history });
   }
 
   #nextCommand(): number {
@@ -349,7 +400,8 @@ export class Connection extends EventTarget {
   }
 
   #send(commands: Uint8Array<ArrayBuffer>[]): void {
-    if (commands.length) this.#line.send(commands);
+    if (this.#parcel) this.#parcel.push(...commands);
+    else if (commands.length) this.#line.send(commands);
   }
 
   /** What is posted in one go is sent in one, or what is posted within `batchDelay`. */
@@ -389,18 +441,18 @@ export class Connection extends EventTarget {
   #answered(id: number, frame: Frame): void {
     const error = frame.type === "error" ? new WidecastError(frame.code!, frame.message!, frame.retryable) : undefined;
     if (id === this.#authentication.command) return this.#authentication.settle(error, frame.retryable, frame.expires_at);
-    const joining = this.#joining.get(id);
+    const asked = this.#asked.get(id);
     const request = this.#requests.get(id);
-    this.#joining.delete(id);
+    this.#asked.delete(id);
     this.#requests.delete(id);
-    if (!error) {
-      joining?.begin(frame);
+    if (asked) {
+      asked(frame);
+    } else if (!error) {
       request?.resolve(frame);
       this.#outbox.take(id)?.resolve({ offset: frame.offset!, epoch: frame.epoch! });
     } else if (frame.retryable || !this.#isAdmitted) {
-      this.#again(id, joining, request);
+      this.#again(id, request);
     } else {
-      joining?.refuse(error);
       request?.reject(error);
       this.#outbox.take(id)?.reject(error);
     }
@@ -408,13 +460,12 @@ export class Connection extends EventTarget {
   }
 
   /** The broker could not do it now. */
-  #again(id: number, joining: Subscription | undefined, request: Request | undefined): void {
+  #again(id: number, request: Request | undefined): void {
     if (request) this.#requests.set(id, request);
     this.#outbox.hold(id);
     setTimeout(() => {
       this.#outbox.resume();
       if (!this.#isAdmitted) return;
-      if (joining) this.#send([this.#subscribe(joining)]);
       if (request) this.#send([request.bytes]);
       this.#flush();
     }, this.#options.minDelay);
@@ -423,8 +474,12 @@ export class Connection extends EventTarget {
   #report(reason: string): void {
     const { state, transport } = this;
     this.dispatchEvent(new CustomEvent("status", { detail: { state, transport, reason } }));
-    for (const subscription of this.#subscriptions.values()) subscription.status(reason);
+    for (const { readers } of this.#subscriptions.values()) for (const listener of readers) listener.status(reason);
   }
+}
+
+function refuse({ readers }: Subscription<ChannelListener>, error: unknown): void {
+  for (const listener of readers) listener.refused(error);
 }
 
 function closed(reason = "the connection is closed"): WidecastError {

@@ -1,40 +1,26 @@
-/**
- * One session for many: the connections of several tabs use it as if each had one of its own. A channel is joined once and
- * heard by all who asked for it, each from its own place: the first `subscribe` goes to the broker as it is, and so does a later
- * one that asks for the past. The session is then moved back, and only who has not heard a message yet is told it again.
- */
+/** One session for many: the connections of several tabs use it as if each had one of its own. */
 import { command, type Frame, readFrames } from "./frames.js";
 import type { Dial, Line, LineListener } from "./line.js";
+import { type Host, Subscription, type Wish } from "./subscription.js";
 
-/** The ids of a connection's commands are so many in a row, by which an answer finds its way. */
+/** The ids of a connection's commands are so many in a row, by which an answer finds its way; the first of all are the hub's own. */
 export const COMMAND_IDS = 2 ** 22;
 
-/** A `subscribe` and who wants it. */
-interface Ask {
-  /** None when it has left again. */
-  client: LineListener | undefined;
-  frame: Frame;
-  bytes: Uint8Array<ArrayBuffer>;
+/** What a client's `subscribe` says, and the number by which it knows the answer. */
+interface Ask extends Wish {
+  id: number;
 }
 
-/** A channel that the session has joined, or is joining. */
-interface Stream {
-  epoch: string;
-  /** How far the session is; behind the clients while messages come again for one of them. */
-  place: number;
-  /** Up to where each client has heard it. */
-  places: Map<LineListener, number>;
-  /** What the broker is asked first, and what has to wait for its answer. */
-  asks: Ask[];
-}
+type Channel = Subscription<LineListener, Ask>;
 
 export class Hub implements LineListener {
   readonly line: Line;
   /** Who uses the session, and which ids they have. */
   readonly #clients = new Map<LineListener, number>();
-  readonly #streams = new Map<string, Stream>();
-  /** What to do with the answers to a `subscribe`. */
-  readonly #joining = new Map<number, (answer: Frame) => void>();
+  readonly #subscriptions = new Map<string, Channel>();
+  /** What to do with the answers to what the subscriptions have asked. */
+  readonly #asked = new Map<number, (answer: Frame) => void>();
+  #lastCommand = 0;
   #welcome: Frame | undefined;
 
   constructor(dial: Dial, retry: () => void) {
@@ -54,7 +40,7 @@ export class Hub implements LineListener {
 
   remove(client: LineListener): void {
     this.#clients.delete(client);
-    for (const channel of this.#streams.keys()) this.#leave(client, channel);
+    for (const subscription of this.#subscriptions.values()) subscription.remove(client);
   }
 
   /** Has a client take everything up again. */
@@ -70,22 +56,28 @@ export class Hub implements LineListener {
 
   /** Takes a client's commands. While the line is not open they are lost: they come again when it is. */
   send(client: LineListener, commands: Uint8Array<ArrayBuffer>[]): void {
-    this.#send(
-      commands.filter((bytes) => {
-        const frame = readFrames(bytes)[0]!;
-        if (frame.id) this.#clients.set(client, slot(frame.id));
-        if (frame.type === "subscribe") this.#subscribe({ client, frame, bytes });
-        else if (frame.type === "unsubscribe") this.#leave(client, frame.channel!);
-        else return true;
-        return false;
-      }),
-    );
+    // What stands together goes together, and all in its order: what was posted before somebody joins is in the channel by then.
+    let others: Uint8Array<ArrayBuffer>[] = [];
+    for (const bytes of commands) {
+      const { type, id, channel, cursor, history } = readFrames(bytes)[0]!;
+      if (id) this.#clients.set(client, slot(id));
+      if (!/^(un)?subscribe$/.test(type)) {
+        others.push(bytes);
+        continue;
+      }
+      this.#send(others);
+      others = [];
+      const subscription = this.#subscriptions.get(channel!) ?? new Subscription(channel!, this.#host);
+      this.#subscriptions.set(channel!, subscription);
+      if (type === "subscribe") subscription.add(client, { id: id!, cursor, history });
+      else subscription.remove(client);
+    }
+    this.#send(others);
   }
 
   opened(welcome: Frame): void {
     this.#welcome = welcome;
-    this.#streams.clear();
-    this.#joining.clear();
+    this.#forget();
     for (const client of this.#clients.keys()) client.opened(welcome);
   }
 
@@ -94,72 +86,46 @@ export class Hub implements LineListener {
   }
 
   frame(frame: Frame): void {
-    const { id, channel } = frame;
+    const { id, channel, type } = frame;
     // Who is asked who it is joins all its channels anew.
-    if (frame.type === "auth_required") this.#streams.clear();
-    const joined = this.#joining.get(id!);
-    const stream = this.#streams.get(channel!);
-    if (joined) joined(frame);
-    else if (stream && id === undefined) deliver(stream, frame);
-    else if (id !== undefined || channel === undefined) {
+    if (type === "auth_required") this.#forget();
+    const asked = this.#asked.get(id!);
+    const subscription = this.#subscriptions.get(channel!);
+    if (asked) {
+      this.#asked.delete(id!);
+      asked(frame);
+    } else if (/^(message|gap)$/.test(type)) {
+      subscription?.frame(frame);
+    } else {
+      // The broker has ended it.
+      if (type === "unsubscribed") this.#subscriptions.delete(channel!);
       for (const [client, own] of this.#clients) if (id === undefined || slot(id) === own) client.frame(frame);
     }
   }
 
-  #subscribe(ask: Ask): void {
-    const { client, frame } = ask;
-    const { id, channel, cursor, history } = frame;
-    const stream: Stream = this.#streams.get(channel!) ?? { epoch: "", place: 0, places: new Map(), asks: [] };
-    this.#streams.set(channel!, stream);
-    if (stream.epoch && !stream.asks.length) {
-      // A tab that asks for nothing hears what is newer than all that was heard.
-      const newest = `${stream.epoch}-${Math.max(stream.place, ...stream.places.values())}`;
-      const from = cursor ?? (history ? "" : newest);
-      const [epoch, offset] = parse(from);
-      if (epoch === stream.epoch && offset >= stream.place) {
-        stream.places.set(client!, offset);
-        return client!.frame({ type: "subscribed", id: id!, channel: channel!, cursor: from, recovered: true });
-      }
-    }
-    if (stream.asks.push(ask) > 1) return;
-    this.#joining.set(id!, (answer) => this.#joined(stream, answer));
-    this.#send([ask.bytes]);
-  }
+  /** What stands between the subscriptions and the session. */
+  readonly #host: Host<LineListener, Ask> = {
+    isOpen: () => this.line.state === "open",
+    ask: (question, answered) => {
+      const id = (this.#lastCommand = (this.#lastCommand % (COMMAND_IDS - 1)) + 1);
+      this.#asked.set(id, answered);
+      this.#send([command({ ...question, id })]);
+    },
+    joined: (client, { id }, begin) => client.frame({ type: "subscribed", id, ...begin }),
+    refused: (client, { id }, answer, subscription, isFirst) => {
+      subscription.remove(client);
+      if (isFirst) client.frame({ ...answer, id });
+      else this.restart(client);
+    },
+    left: ({ channel }, isJoined) => {
+      this.#subscriptions.delete(channel);
+      if (isJoined) this.#send([command({ type: "unsubscribe", channel })]);
+    },
+  };
 
-  #joined(stream: Stream, answer: Frame): void {
-    const [{ client, frame }, ...waiting] = stream.asks as [Ask, ...Ask[]];
-    const channel = frame.channel!;
-    const [epoch, offset] = parse(answer.cursor);
-    this.#joining.delete(frame.id!);
-    stream.asks = [];
-    // To join again is to leave first: who had not heard all that was published between has to join again, too.
-    const missed = [...stream.places].filter(([other, place]) => other !== client && !(epoch === stream.epoch && place >= offset));
-    if (answer.cursor) {
-      stream.epoch = epoch;
-      stream.place = offset;
-      if (client) stream.places.set(client, offset);
-    } else {
-      this.#streams.delete(channel);
-    }
-    client?.frame(answer);
-    for (const ask of waiting) if (ask.client) this.#subscribe(ask);
-    for (const [other] of missed) this.restart(other);
-    this.#tidy(channel);
-  }
-
-  #leave(client: LineListener, channel: string): void {
-    const stream = this.#streams.get(channel);
-    stream?.places.delete(client);
-    for (const ask of stream?.asks ?? []) if (ask.client === client) ask.client = undefined;
-    this.#tidy(channel);
-  }
-
-  /** Leaves a channel that nobody wants any more. */
-  #tidy(channel: string): void {
-    const stream = this.#streams.get(channel);
-    if (!stream || stream.asks.length || stream.places.size) return;
-    this.#streams.delete(channel);
-    this.#send([command({ type: "unsubscribe", channel })]);
+  #forget(): void {
+    this.#subscriptions.clear();
+    this.#asked.clear();
   }
 
   #send(commands: Uint8Array<ArrayBuffer>[]): void {
@@ -167,24 +133,6 @@ export class Hub implements LineListener {
   }
 }
 
-/** Passes a message, or what is told of a gap, to all who have not heard it. */
-function deliver(stream: Stream, frame: Frame): void {
-  const [epoch, offset] = parse(frame.cursor ?? `${frame.epoch}-${frame.offset}`);
-  const isNew = epoch !== stream.epoch;
-  stream.epoch = epoch;
-  stream.place = offset;
-  for (const [client, place] of stream.places) {
-    if (!isNew && offset <= place) continue;
-    stream.places.set(client, offset);
-    client.frame(frame);
-  }
-}
-
 function slot(id: number): number {
   return Math.floor(id / COMMAND_IDS);
-}
-
-function parse(cursor = ""): [epoch: string, offset: number] {
-  const [epoch, offset] = cursor.split("-");
-  return [epoch!, Number(offset)];
 }

@@ -1,88 +1,244 @@
-/** A channel that a connection has joined, for all who listen to it in this context. */
-import type { Plain } from "./codec/index.js";
+/**
+ * A channel of a session, for several readers, each of whom hears it as it wishes and from a place of its own. The channel is joined
+ * once. For a reader that asks for the past the session is moved back by another `subscribe`, and only who has not heard a message yet
+ * is told it again; for one that does not, the broker is asked where the channel ends.
+ */
 import type { Frame } from "./frames.js";
 
-/** Who listens to a channel. */
-export interface ChannelListener {
-  message(frame: Frame): void;
-  /** Messages were lost; the channel goes on after the cursor. */
-  gap(cursor: string): void;
-  member(type: "join" | "leave", frame: Frame): void;
-  joined(): void;
-  /** The broker does not let it in, or has put it out. */
-  refused(error: unknown): void;
-  status(reason: string): void;
-}
-
-/** What a listener wants of the broker besides messages. */
+/** What a reader wants of the broker besides messages. */
 export interface Wish {
   /** Be listed as a member with this data. */
-  presence?: Plain | undefined;
+  presence?: Uint8Array | undefined;
   /** How many of the newest past messages to hear first. */
   history?: number | undefined;
   /** Where to resume. */
   cursor?: string | undefined;
 }
 
-export class Subscription {
-  readonly listeners = new Set<ChannelListener>();
-  cursor: string | undefined;
-  presence: Plain | undefined;
-  history: number | undefined;
-  joined = false;
+/** What a session is asked about a channel. */
+export interface Question extends Wish {
+  type: "subscribe" | "history";
+  channel: string;
+  limit?: number;
+}
 
-  constructor(readonly channel: string) {}
+/** Who hears a channel: messages, gaps, and who comes and goes. */
+export interface Reader {
+  frame(frame: Frame): void;
+}
 
-  /** Takes over what a listener wants; returns whether the broker has to be told. */
-  wish({ presence, history, cursor }: Wish): boolean {
-    const more = (presence && !this.presence) || (!this.joined && (history || cursor));
-    this.presence ??= presence;
-    this.history ??= history;
-    this.cursor ??= cursor;
-    return !!more;
+/** The session that has the subscription, and what is between it and the readers. */
+export interface Host<Each extends Reader, Own extends Wish> {
+  /** Whether the session takes commands. When it does again, `reset` has to be called. */
+  isOpen(): boolean;
+  /** Asks the broker; hears the answer, unless the session ends before. */
+  ask(question: Question, answered: (answer: Frame) => void): void;
+  /** A reader will hear everything after the cursor. `recovered`: nothing was lost before. */
+  joined(reader: Each, wish: Own, begin: { channel: string; cursor: string; recovered: boolean }): void;
+  /** The broker does not let a reader hear the channel, at least not now; `retry` asks again. */
+  refused(reader: Each, wish: Own, answer: Frame, subscription: Subscription<Each, Own>, isFirst: boolean): void;
+  /** The last reader has left. */
+  left(subscription: Subscription<Each, Own>, isJoined: boolean): void;
+}
+
+/** A place in a channel: everything up to it has been heard. */
+type Place = [epoch: string, offset: number];
+
+interface State<Own> {
+  wish: Own;
+  place: Place | undefined;
+  /** The broker has to be asked for it first; until then it is not told what comes. */
+  isWaiting: boolean;
+  hasJoined: boolean;
+}
+
+export class Subscription<Each extends Reader, Own extends Wish = Wish> {
+  readonly #host: Host<Each, Own>;
+  readonly #states = new Map<Each, State<Own>>();
+  /** Where the session is, if it has joined: behind the readers while messages come again for one of them. */
+  #place: Place | undefined;
+  /** As far as the channel is known to reach. */
+  #end: Place | undefined;
+  /** What the session is listed with. */
+  #listed: string | undefined;
+  /** The number of the question to the broker that was not answered yet. */
+  #asked = 0;
+  #questions = 0;
+
+  constructor(
+    readonly channel: string,
+    host: Host<Each, Own>,
+  ) {
+    this.#host = host;
   }
 
-  /** The answer to a subscription, or what a gap says. */
-  begin({ cursor, recovered, type }: Frame): void {
-    const resumed = type === "gap" || !!this.cursor;
-    const [epoch, offset] = cursor!.split("-");
-    // What came while it was asked for is sent again, and was heard.
-    if (this.#isAhead(epoch, Number(offset))) this.cursor = cursor;
-    this.history = undefined;
-    if (!this.joined && type === "subscribed") {
-      this.joined = true;
-      this.#each((listener) => listener.joined());
+  get readers(): Each[] {
+    return [...this.#states.keys()];
+  }
+
+  /** What the readers are listed with. */
+  get presence(): Uint8Array | undefined {
+    return [...this.#states.values()].find(({ wish }) => wish.presence)?.wish.presence;
+  }
+
+  /** Lets a reader hear the channel; one that does so already begins anew. */
+  add(reader: Each, wish: Own): void {
+    this.#states.set(reader, { wish, place: undefined, isWaiting: true, hasJoined: false });
+    this.#ask();
+  }
+
+  /** Returns whether it was a reader. */
+  remove(reader: Each): boolean {
+    const wasReader = this.#states.delete(reader);
+    const [first] = this.#states.values();
+    // Who is left has to be listed as it wishes.
+    if (first && this.#place && !this.#isListed) miss(first);
+    this.#ask();
+    return wasReader;
+  }
+
+  /** The session is another, and has not joined the channel yet. */
+  reset(): void {
+    this.#place = this.#listed = undefined;
+    this.#asked = 0;
+    for (const state of this.#states.values()) miss(state);
+    this.#ask();
+  }
+
+  /** Asks again for a reader that was refused. */
+  retry(reader: Each): void {
+    const state = this.#states.get(reader);
+    if (state) miss(state);
+    this.#ask();
+  }
+
+  /** The broker has ended the subscription. */
+  end(): void {
+    this.#place = undefined;
+  }
+
+  /** A message, or what is told of a gap: for all who have not heard it. Who comes and goes: for all who are listed. */
+  frame(frame: Frame): void {
+    // Those who come while it is told are not told.
+    const states = [...this.#states];
+    if (frame.member) {
+      for (const [reader, { wish }] of states) if (wish.presence) reader.frame(frame);
+      return;
     }
-    if (recovered === false && resumed) this.#each((listener) => listener.gap(cursor!));
+    frame.cursor ??= `${frame.epoch}-${frame.offset}`;
+    const place = parse(frame.cursor);
+    if (this.#place) this.#place = place;
+    this.#reach(place);
+    for (const [reader, state] of states) {
+      if (this.#states.get(reader) !== state || state.isWaiting || !state.place || covers(state.place, place)) continue;
+      state.place = place;
+      reader.frame(frame);
+    }
   }
 
-  /** A message; one that was heard before the connection was lost is not heard again. */
-  message(frame: Frame): void {
-    if (!this.#isAhead(frame.epoch, frame.offset!)) return;
-    frame.cursor = this.cursor = `${frame.epoch}-${frame.offset}`;
-    this.#each((listener) => listener.message(frame));
+  get #isListed(): boolean {
+    return this.#listed === text(this.presence);
   }
 
-  member(frame: Frame): void {
-    this.#each((listener) => listener.member(frame.type as "join" | "leave", frame));
+  /** Asks the broker for those who wait, one question at a time. */
+  #ask(): void {
+    const isOpen = this.#host.isOpen();
+    if (this.#asked && isOpen) return;
+    if (!this.#states.size) return this.#host.left(this, !!this.#place);
+    const waiting = [...this.#states].filter(([, { isWaiting }]) => isWaiting);
+    const [first] = waiting;
+    if (!first || !isOpen) return;
+    const staying = waiting.filter(([, { wish }]) => this.#canStay(wish));
+    const known = staying.filter(([, { wish }]) => wish.cursor && covers(this.#end!, parse(wish.cursor)));
+    if (known.length) {
+      this.#stay(known);
+    } else if (staying.length) {
+      this.#question({ type: "history", channel: this.channel, limit: 0 }, ({ cursor }) => {
+        if (cursor) this.#reach(parse(cursor));
+        this.#stay(staying);
+      });
+    } else {
+      const [reader, { wish }] = first;
+      const { presence } = this;
+      const { cursor, history } = wish;
+      this.#question({ type: "subscribe", channel: this.channel, cursor, history, presence }, (answer) => {
+        this.#listed = text(presence);
+        this.#moved(reader, wish, answer);
+      });
+    }
   }
 
-  refuse(error: unknown): void {
-    this.joined = false;
-    this.#each((listener) => listener.refused(error));
+  #question(question: Question, answered: (answer: Frame) => void): void {
+    const number = (this.#asked = ++this.#questions);
+    this.#host.ask(question, (answer) => {
+      if (number !== this.#asked) return;
+      this.#asked = 0;
+      answered(answer);
+      this.#ask();
+    });
   }
 
-  status(reason: string): void {
-    this.#each((listener) => listener.status(reason));
+  /** Whether the session can stay where it is for this wish. */
+  #canStay({ cursor, history }: Wish): boolean {
+    if (!this.#place || !this.#isListed) return false;
+    return cursor ? covers(parse(cursor), this.#place) : !history;
   }
 
-  #isAhead(epoch: string | undefined, offset: number): boolean {
-    const [present, heard] = this.cursor?.split("-") ?? [];
-    return epoch !== present || offset > Number(heard);
+  /** Lets readers hear what comes, for whom the session can stay where it is. */
+  #stay(readers: [Each, State<Own>][]): void {
+    for (const [reader, state] of readers) {
+      // Meanwhile it may have left, or the session may have gone past its place.
+      if (this.#states.get(reader) !== state || !this.#canStay(state.wish)) continue;
+      const end = this.#end!;
+      const place = state.wish.cursor ? parse(state.wish.cursor) : end;
+      const recovered = covers(end, place);
+      this.#settle(reader, state, recovered ? place : end, recovered);
+    }
+    this.#ask();
   }
 
-  /** Those who come while it is told are not told. */
-  #each(tell: (listener: ChannelListener) => void): void {
-    for (const listener of [...this.listeners]) if (this.listeners.has(listener)) tell(listener);
+  /** The session has left the channel and joined it anew, for a reader. */
+  #moved(reader: Each, wish: Own, answer: Frame): void {
+    const place = answer.cursor ? parse(answer.cursor) : undefined;
+    this.#place = place;
+    if (place) this.#reach(place);
+    const state = this.#states.get(reader);
+    // Who had not heard all that was published between has to go back to its place.
+    for (const each of this.#states.values()) if (each !== state && each.place && !(place && covers(each.place, place))) miss(each);
+    if (state?.wish !== wish) return;
+    if (place) return this.#settle(reader, state, place, answer.recovered !== false);
+    state.isWaiting = false;
+    state.place = undefined;
+    this.#host.refused(reader, wish, answer, this, !state.hasJoined);
   }
+
+  #settle(reader: Each, state: State<Own>, place: Place, recovered: boolean): void {
+    const { wish, hasJoined } = state;
+    const begin = { channel: this.channel, cursor: place.join("-"), recovered };
+    state.place = place;
+    state.isWaiting = false;
+    state.hasJoined = true;
+    if (!hasJoined) this.#host.joined(reader, wish, begin);
+    else if (!recovered) reader.frame({ type: "gap", ...begin });
+  }
+
+  #reach(place: Place): void {
+    if (!this.#end || !covers(this.#end, place)) this.#end = place;
+  }
+}
+
+/** A reader has to be asked for: it wishes to go on from its place, if it has one. */
+function miss(state: State<Wish>): void {
+  state.isWaiting = true;
+  if (state.place) state.wish = { ...state.wish, cursor: state.place.join("-"), history: undefined };
+}
+
+/** Whether who is at a place has heard everything up to another. */
+const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
+
+const text = (data: Uint8Array | undefined): string => `${data}`;
+
+function parse(cursor: string): Place {
+  const [epoch, offset] = cursor.split("-");
+  return [epoch!, Number(offset)];
 }

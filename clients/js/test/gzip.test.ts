@@ -2,10 +2,9 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { compress, encode, extension, inflate, write } from "../src/codec/index.js";
-import { Connection, type ConnectionOptions } from "../src/connection.js";
+import { type ChannelListener, Connection, type ConnectionOptions } from "../src/connection.js";
 import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
 import type { Frame } from "../src/frames.js";
-import type { ChannelListener } from "../src/subscription.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
@@ -127,14 +126,14 @@ describe("what has come", () => {
 
   test("is told in its order, gaps and members too", async () => {
     const { ear, tell } = await told();
-    tell.message(message(encode("first").bytes, 1));
+    tell.frame(message(encode("first").bytes, 1));
     expect(ear.data).toEqual(["first"]);
-    tell.message(message(GOOD, 2));
-    tell.member("join", { type: "join", member });
-    tell.message(message(encode("small").bytes, 3));
-    tell.gap("e-9");
-    tell.message(message(GOOD, 10));
-    tell.member("leave", { type: "leave", member });
+    tell.frame(message(GOOD, 2));
+    tell.frame({ type: "join", member });
+    tell.frame(message(encode("small").bytes, 3));
+    tell.frame({ type: "gap", cursor: "e-9" });
+    tell.frame(message(GOOD, 10));
+    tell.frame({ type: "leave", member });
     expect(ear.data).toEqual(["first"]);
     await ear.until(7);
     expect(ear.events.map(({ type, lastEventId }) => `${type} ${lastEventId}`)).toEqual([
@@ -146,7 +145,7 @@ describe("what has come", () => {
       "message e-10",
       "leave ",
     ]);
-    tell.message(message(encode("at once").bytes, 11));
+    tell.frame(message(encode("at once").bytes, 11));
     expect(ear.data.at(-1)).toBe("at once");
   });
 
@@ -154,10 +153,10 @@ describe("what has come", () => {
     const { ear, tell } = await told();
     const corrupt = GOOD.slice();
     corrupt[corrupt.length >> 1]! ^= 0xff;
-    tell.message(message(corrupt, 1));
-    tell.message(message(compressed(encode("no gzip").bytes), 2));
-    tell.message(message(compressed(gzipSync(new Uint8Array([0xc1]))), 3));
-    tell.message(message(GOOD, 4));
+    tell.frame(message(corrupt, 1));
+    tell.frame(message(compressed(encode("no gzip").bytes), 2));
+    tell.frame(message(compressed(gzipSync(new Uint8Array([0xc1]))), 3));
+    tell.frame(message(GOOD, 4));
     await ear.until(4);
     expect(ear.events.map(({ type, origin }) => [type, origin])).toEqual([
       ["messageerror", "o"],
@@ -169,7 +168,7 @@ describe("what has come", () => {
 
   test("is not told after close", async () => {
     const { channel, ear, tell } = await told();
-    tell.message(message(GOOD));
+    tell.frame(message(GOOD));
     channel.close();
     // Both go through the same steps, the second later.
     await inflate(GOOD, Infinity);

@@ -20,6 +20,10 @@ class PaperLine implements Line {
   take(): Frame[] {
     return this.sent.splice(0);
   }
+  /** The command that was sent last. */
+  get last(): Frame {
+    return this.sent.at(-1)!;
+  }
 }
 
 let tabs = 0;
@@ -69,44 +73,59 @@ function setUp(count: number): { line: PaperLine; hub: Hub; all: Tab[] } {
 }
 
 const message = (offset: number, epoch = "e"): Frame => ({ type: "message", channel: "news", epoch, offset });
-const subscribed = (id: number, cursor: string, recovered = true): Frame => ({ type: "subscribed", id, channel: "news", cursor, recovered });
-const refused = (id: number): Frame => ({ type: "error", id, code: "internal", message: "", retryable: true });
+/** What the broker answers to the command that was sent last. */
+const subscribed = ({ last }: PaperLine, cursor: string, recovered = true): Frame => ({ type: "subscribed", id: last.id!, channel: "news", cursor, recovered });
+const refused = ({ last }: PaperLine): Frame => ({ type: "error", id: last.id!, code: "internal", message: "", retryable: true });
 
 /** A tab that has joined the channel, alone, with messages up to an offset. */
 function joined(line: PaperLine, hub: Hub, tab: Tab, offset: number): void {
-  hub.frame(subscribed(tab.subscribe(), "e-0"));
+  tab.subscribe();
+  hub.frame(subscribed(line, "e-0"));
   for (let i = 1; i <= offset; i++) hub.frame(message(i));
   tab.take();
   line.take();
 }
 
 describe("joining", () => {
-  test("the first subscription goes to the broker, who asks for nothing older later is answered here", () => {
+  test("the first subscription goes to the broker, for who comes later it is asked where the channel ends", () => {
     const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
     const id = one.subscribe({ cursor: "e-3", history: 2 });
-    expect(line.take()).toEqual([{ type: "subscribe", channel: "news", cursor: "e-3", history: 2, id }]);
-    hub.frame(subscribed(id, "e-3"));
+    expect(line.last).toMatchObject({ type: "subscribe", channel: "news", cursor: "e-3", history: 2 });
+    hub.frame(subscribed(line, "e-3"));
     hub.frame(message(4));
-    two.subscribe();
+    const later = two.subscribe();
+    expect(line.last).toMatchObject({ type: "history", channel: "news", limit: 0 });
     hub.frame(message(5));
-    expect(one.take()).toEqual(["subscribed e-3", 4, 5]);
-    expect(two.take()).toEqual(["subscribed e-4", 5]);
-    expect(line.take()).toEqual([]);
+    hub.frame({ type: "history", id: line.last.id!, channel: "news", cursor: "e-6" });
+    for (const offset of [6, 7]) hub.frame(message(offset));
+    expect([one.heard[0]!.id, two.heard[0]!.id]).toEqual([id, later]);
+    expect(one.take()).toEqual(["subscribed e-3", 4, 5, 6, 7]);
+    expect(two.take()).toEqual(["subscribed e-6", 7]);
+  });
+
+  test("where the broker is asked comes behind what was posted before", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 0);
+    const post = command({ type: "publish", channel: "news", data: new Uint8Array([1]), id: one.first + 9 });
+    hub.send(one, [post]);
+    hub.send(two, [post, command({ type: "subscribe", channel: "news", id: two.first + 9 }), post]);
+    expect(line.take().map(({ type }) => type)).toEqual(["publish", "publish", "history", "publish"]);
   });
 
   test("a second subscription waits while the first is on its way", () => {
     const { line, hub, all } = setUp(3);
     const [one, two, three] = all as [Tab, Tab, Tab];
-    const id = one.subscribe();
+    one.subscribe();
     two.subscribe();
     three.subscribe({ cursor: "e-7" });
-    expect(line.take().length).toBe(1);
-    hub.frame(subscribed(id, "e-9"));
+    expect(line.sent.length).toBe(1);
+    hub.frame(subscribed(line, "e-9"));
+    hub.frame({ type: "history", id: line.last.id!, channel: "news", cursor: "e-9" });
     expect([one.take(), two.take()]).toEqual([["subscribed e-9"], ["subscribed e-9"]]);
-    const [asked] = line.take();
-    expect(asked).toMatchObject({ cursor: "e-7" });
-    hub.frame(subscribed(asked!.id!, "e-7"));
+    expect(line.last).toMatchObject({ type: "subscribe", cursor: "e-7" });
+    hub.frame(subscribed(line, "e-7"));
     for (const offset of [8, 9, 10]) hub.frame(message(offset));
     expect([one.take(), two.take(), three.take()]).toEqual([[10], [10], ["subscribed e-7", 8, 9, 10]]);
   });
@@ -115,12 +134,11 @@ describe("joining", () => {
     const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
     const id = one.subscribe();
-    const next = two.subscribe();
-    line.take();
-    hub.frame(refused(id));
-    expect(line.take()).toMatchObject([{ type: "subscribe", id: next }]);
-    expect(one.heard).toEqual([refused(id)]);
-    hub.frame(subscribed(next, "e-0"));
+    two.subscribe();
+    hub.frame(refused(line));
+    expect(one.heard).toMatchObject([{ type: "error", id, code: "internal" }]);
+    expect(line.sent.length).toBe(2);
+    hub.frame(subscribed(line, "e-0"));
     hub.frame(message(1));
     expect([one.take().length, two.take()]).toEqual([1, ["subscribed e-0", 1]]);
   });
@@ -131,78 +149,40 @@ describe("the past", () => {
     const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
     joined(line, hub, one, 5);
-    const id = two.subscribe({ cursor: "e-2" });
-    expect(line.take()).toMatchObject([{ type: "subscribe", cursor: "e-2" }]);
+    two.subscribe({ cursor: "e-2" });
     hub.frame(message(6));
-    hub.frame(subscribed(id, "e-2"));
+    hub.frame(subscribed(line, "e-2"));
     for (let offset = 3; offset <= 7; offset++) hub.frame(message(offset));
     expect(one.take()).toEqual([6, 7]);
     expect(two.take()).toEqual(["subscribed e-2", 3, 4, 5, 6, 7]);
   });
 
-  test("is heard as far back as the history goes", () => {
-    const { line, hub, all } = setUp(2);
-    const [one, two] = all as [Tab, Tab];
-    joined(line, hub, one, 5);
-    const id = two.subscribe({ history: 3 });
-    expect(line.take()).toMatchObject([{ history: 3 }]);
-    hub.frame(subscribed(id, "e-2"));
-    for (let offset = 3; offset <= 6; offset++) hub.frame(message(offset));
-    expect([one.take(), two.take()]).toEqual([[6], ["subscribed e-2", 3, 4, 5, 6]]);
-  });
-
-  test("of one tab does not end what another still has to hear", () => {
-    const { line, hub, all } = setUp(3);
-    const [one, two, three] = all as [Tab, Tab, Tab];
-    joined(line, hub, one, 9);
-    const id = two.subscribe({ cursor: "e-2" });
-    three.subscribe({ cursor: "e-5" });
-    line.take();
-    hub.frame(subscribed(id, "e-2"));
-    // The session is at 2 again, and comes past 5 by itself.
-    expect(line.take()).toEqual([]);
-    for (let offset = 3; offset <= 10; offset++) hub.frame(message(offset));
-    expect(one.take()).toEqual([10]);
-    expect(two.take()).toEqual(["subscribed e-2", 3, 4, 5, 6, 7, 8, 9, 10]);
-    expect(three.take()).toEqual(["subscribed e-5", 6, 7, 8, 9, 10]);
-  });
-
-  test("is not needed by a tab that is ahead of the session", () => {
-    const { line, hub, all } = setUp(2);
-    const [one, two] = all as [Tab, Tab];
-    joined(line, hub, one, 3);
-    two.subscribe({ cursor: "e-5" });
-    for (let offset = 4; offset <= 6; offset++) hub.frame(message(offset));
-    expect(line.take()).toEqual([]);
-    expect([one.take(), two.take()]).toEqual([[4, 5, 6], ["subscribed e-5", 6]]);
-  });
-
   test("that is lost puts no hole into what others hear", () => {
-    const { line, hub, all } = setUp(3);
-    const [one, two, three] = all as [Tab, Tab, Tab];
-    joined(line, hub, one, 5);
-    const id = two.subscribe({ cursor: "old-1" });
-    line.take();
-    // 6 and 7 were published while the session had left the channel to join it anew.
-    hub.frame(subscribed(id, "e-7", false));
-    expect([one.opens, two.opens, three.opens]).toEqual([2, 1, 1]);
-    expect(two.heard).toMatchObject([{ recovered: false }]);
-    const again = one.subscribe({ cursor: "e-5" });
-    expect(line.take()).toMatchObject([{ cursor: "e-5" }]);
-    hub.frame(message(8));
-    hub.frame(subscribed(again, "e-5"));
-    for (let offset = 6; offset <= 9; offset++) hub.frame(message(offset));
-    expect(one.take()).toEqual(["subscribed e-5", 6, 7, 8, 9]);
-    expect(two.take()).toEqual(["subscribed e-7", 8, 9]);
-  });
-
-  test("that is lost does not concern others who have heard everything", () => {
-    const { hub, line, all } = setUp(2);
+    const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
     joined(line, hub, one, 5);
-    hub.frame(subscribed(two.subscribe({ cursor: "old-1" }), "e-5", false));
-    hub.frame(message(6));
-    expect([one.opens, one.take(), two.take()]).toEqual([1, [6], ["subscribed e-5", 6]]);
+    two.subscribe({ cursor: "old-1" });
+    // 6 and 7 were published while the session had left the channel to join it anew.
+    hub.frame(subscribed(line, "e-7", false));
+    expect(two.heard).toMatchObject([{ cursor: "e-7", recovered: false }]);
+    expect(line.last).toMatchObject({ type: "subscribe", cursor: "e-5" });
+    hub.frame(message(8));
+    hub.frame(subscribed(line, "e-5"));
+    for (let offset = 6; offset <= 9; offset++) hub.frame(message(offset));
+    expect([one.opens, one.take(), two.take()]).toEqual([1, [6, 7, 8, 9], ["subscribed e-7", 8, 9]]);
+  });
+
+  test("that both have lost is told to both", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    two.subscribe({ cursor: "old-1" });
+    hub.frame(subscribed(line, "f-7", false));
+    hub.frame(subscribed(line, "f-8", false));
+    hub.frame(subscribed(line, "f-7"));
+    hub.frame(message(8, "f"));
+    hub.frame(message(9, "f"));
+    expect([one.take(), two.take()]).toEqual([["gap f-8", 9], ["subscribed f-7", 8, 9]]);
   });
 
   test("that is refused costs the others nothing", () => {
@@ -210,13 +190,22 @@ describe("the past", () => {
     const [one, two] = all as [Tab, Tab];
     joined(line, hub, one, 5);
     const id = two.subscribe({ cursor: "e-1" });
-    line.take();
-    hub.frame(refused(id));
-    expect([one.opens, two.opens, two.heard]).toEqual([2, 1, [refused(id)]]);
-    const again = one.subscribe({ cursor: "e-5" });
-    hub.frame(subscribed(again, "e-5"));
+    hub.frame(refused(line));
+    expect(two.heard).toMatchObject([{ type: "error", id }]);
+    expect(line.last).toMatchObject({ cursor: "e-5" });
+    hub.frame(subscribed(line, "e-5"));
     hub.frame(message(6));
-    expect(one.take()).toEqual(["subscribed e-5", 6]);
+    expect([one.opens, one.take()]).toEqual([1, [6]]);
+  });
+
+  test("that is refused to the others as well has them take everything up anew", () => {
+    const { line, hub, all } = setUp(2);
+    const [one, two] = all as [Tab, Tab];
+    joined(line, hub, one, 5);
+    two.subscribe({ cursor: "e-1" });
+    hub.frame(refused(line));
+    hub.frame(refused(line));
+    expect([one.opens, two.opens]).toEqual([2, 1]);
   });
 });
 
@@ -225,7 +214,7 @@ describe("leaving", () => {
     const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
     joined(line, hub, one, 1);
-    two.subscribe();
+    two.subscribe({ cursor: "e-1" });
     one.unsubscribe();
     hub.frame(message(2));
     expect([line.take(), one.take(), two.take()]).toEqual([[], [], ["subscribed e-1", 2]]);
@@ -236,16 +225,15 @@ describe("leaving", () => {
   test("while the channel is being joined, and coming back, is in order", () => {
     const { line, hub, all } = setUp(2);
     const [one, two] = all as [Tab, Tab];
-    const id = one.subscribe();
+    one.subscribe();
     two.subscribe();
     one.unsubscribe();
     two.unsubscribe();
-    line.take();
-    hub.frame(subscribed(id, "e-4"));
-    expect(line.take()).toEqual([{ type: "unsubscribe", channel: "news" }]);
-    const again = two.subscribe();
-    expect(line.take()).toMatchObject([{ type: "subscribe", id: again }]);
-    hub.frame(subscribed(again, "e-6"));
+    hub.frame(subscribed(line, "e-4"));
+    expect(line.last).toEqual({ type: "unsubscribe", channel: "news" });
+    two.subscribe();
+    expect(line.last).toMatchObject({ type: "subscribe" });
+    hub.frame(subscribed(line, "e-6"));
     hub.frame(message(7));
     expect([one.take(), two.take()]).toEqual([[], ["subscribed e-6", 7]]);
   });
@@ -266,13 +254,15 @@ test("answers go to who asked, what concerns the session to all", () => {
 test("a gap is told to those who have not heard what is missing, and a new epoch begins for all", () => {
   const { line, hub, all } = setUp(2);
   const [one, two] = all as [Tab, Tab];
-  joined(line, hub, one, 3);
-  two.subscribe({ cursor: "e-6" });
+  joined(line, hub, one, 6);
+  two.subscribe({ cursor: "e-1" });
+  hub.frame(subscribed(line, "e-1"));
   hub.frame({ type: "gap", channel: "news", cursor: "e-5", recovered: false });
   hub.frame(message(6));
+  hub.frame(message(7));
   hub.frame(message(1, "f"));
-  expect(one.take()).toEqual(["gap e-5", 6, 1]);
-  expect(two.take()).toEqual(["subscribed e-6", 1]);
+  expect(one.take()).toEqual([7, 1]);
+  expect(two.take()).toEqual(["subscribed e-1", "gap e-5", 6, 7, 1]);
 });
 
 test("a new session begins with nothing of the old one", () => {
@@ -285,9 +275,9 @@ test("a new session begins with nothing of the old one", () => {
   line.state = "open";
   hub.opened({ type: "welcome" });
   expect([one.opens, two.opens]).toEqual([2, 2]);
-  const id = two.subscribe({ cursor: "e-1" });
-  expect(line.take()).toMatchObject([{ type: "subscribe", id, cursor: "e-1" }]);
-  hub.frame(subscribed(id, "e-1"));
+  two.subscribe({ cursor: "e-1" });
+  expect(line.sent).toMatchObject([{ type: "subscribe", cursor: "e-1" }]);
+  hub.frame(subscribed(line, "e-1"));
   hub.frame(message(2));
   expect([one.take(), two.take()]).toEqual([[], ["subscribed e-1", 2]]);
 });
@@ -298,9 +288,9 @@ test("when the broker asks who it is, all are told, and channels are joined anew
   joined(line, hub, one, 2);
   hub.frame({ type: "auth_required", reason: "expired" });
   expect(all.map((tab) => tab.heard.splice(0).map(({ type }) => type))).toEqual([["auth_required"], ["auth_required"]]);
-  const id = one.subscribe({ cursor: "e-2" });
-  expect(line.take()).toEqual([{ type: "subscribe", channel: "news", cursor: "e-2", id }]);
-  hub.frame(subscribed(id, "e-2"));
+  one.subscribe({ cursor: "e-2" });
+  expect(line.sent).toMatchObject([{ type: "subscribe", channel: "news", cursor: "e-2" }]);
+  hub.frame(subscribed(line, "e-2"));
   hub.frame(message(3));
   expect([one.take(), two.take()]).toEqual([["subscribed e-2", 3], []]);
 });

@@ -98,6 +98,8 @@ export class StubBroker {
       reply("subscribed", { channel, cursor: `${epoch}-${heard}`, recovered: true });
       session.channels.add(channel);
       for (const message of log.slice(Number(heard))) this.#deliver(message, session);
+    } else if (frame.type === "history") {
+      reply("history", { channel, messages: frame["limit"] === 0 ? [] : log, cursor: `e-${log.length}` });
     } else if (frame.type === "publish") {
       const { offset, isNew } = this.#publish(session, frame);
       reply("published", { channel, offset, epoch: "e", duplicate: !isNew });

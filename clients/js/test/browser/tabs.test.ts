@@ -128,6 +128,47 @@ test("a tab resumes from a cursor, hears history, and is told of a gap, over the
   await sessions(broker, 1);
 });
 
+test("each object hears what it wishes, whatever others of its tab, of other tabs and workers do", async () => {
+  const [one, two] = (await tabs(2)) as [EnginePage, EnginePage];
+  await join(one, "news");
+  for (let i = 0; i < 4; i++) await broker.publish("news", i);
+  await heard(one, "news", 4);
+  const cursor = await one.evaluate(() => self.cursors("news")[0]!);
+  const pages = [one, two, await another(one)];
+  for (const [index, page] of pages.entries()) {
+    if (index) await join(page, "news");
+    const joins = [join(page, "news", { history: 2 }, "past"), join(page, "news", {}, "plain"), join(page, "news", { cursor }, "resumed")];
+    await Promise.all([...joins, join(page, "news", { cursor: "zzz-1" }, "lost")]);
+  }
+  await broker.publish("news", "end");
+  expect(await heard(one, "news", 5)).toEqual([0, 1, 2, 3, "end"]);
+  for (const [index, page] of pages.entries()) {
+    if (index) expect(await heard(page, "news", 1)).toEqual(["end"]);
+    expect(await heard(page, "past", 3)).toEqual([2, 3, "end"]);
+    expect(await heard(page, "resumed", 4)).toEqual([1, 2, 3, "end"]);
+    for (const key of ["plain", "lost"]) expect(await heard(page, key, 1)).toEqual(["end"]);
+    expect(await events(page, "lost")).toEqual([["gap", undefined]]);
+    for (const key of ["news", "past", "plain", "resumed"]) expect(await events(page, key)).toEqual([]);
+  }
+  await sessions(broker, 1);
+});
+
+test("tabs share more channels than a session may join", async () => {
+  const all = await tabs(3);
+  const joinAll = (page: EnginePage): Promise<void> =>
+    page.evaluate(async () => void (await Promise.all(Array.from({ length: 300 }, (_, i) => self.join(`many ${i}`, {}, `many ${i}`)))));
+  await Promise.all(all.map(joinAll));
+  await sessions(broker, 2);
+  const names = [0, 100, 200, 299].map((i) => `many ${i}`);
+  for (const name of names) await broker.publish(name, "first");
+  for (const page of all) for (const name of names) expect(await heard(page, name, 1)).toEqual(["first"]);
+  // Whoever has taken the lead of which session, the others go on.
+  await all[0]!.goto(`http://127.0.0.1:${site.port}/`);
+  for (const name of names) await broker.publish(name, "second");
+  for (const page of all.slice(1)) for (const name of names) expect(await heard(page, name, 2)).toEqual(["first", "second"]);
+  await sessions(broker, 2);
+});
+
 test("each tab is present by itself", async () => {
   const [one, two] = (await tabs(2)) as [EnginePage, EnginePage];
   await join(one, "room", { presence: "Ann" });
