@@ -17,7 +17,7 @@ export const INTERNAL = [
   ..."messageBytes checkRoom unshared hold leave joined wish missed handler woken cached".split(" "), // connection
   ..."place readers retry isWaiting hasJoined isOpen refused left line isAvailable restart hasOpened".split(" "), // tabs
   ..."encoded command post rewind abandon resume take again".split(" "), // posts
-  ..."isLastResort available platform base busy frames index check suspend reset".split(" "), // transports
+  ..."isLastResort available platform base busy index check suspend reset".split(" "), // transports
   ..."extension plain skip raw float blob finish".split(" "), // codec
 ];
 
