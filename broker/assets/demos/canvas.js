@@ -1,4 +1,4 @@
-// A canvas that everybody draws on: strokes go as binary, one message per animation frame.
+// A canvas that everybody draws on: strokes go as binary, one message per animation frame, and so do the pointers.
 import { WidecastChannel } from "/client/widecast.js";
 
 const find = (id) => document.getElementById(id);
@@ -67,6 +67,34 @@ function send(pointer) {
   strokes.set(pointer, points.slice(-2)); // the next piece begins where this one ends
 }
 
+// Where the others point, on a channel of its own: the history of the canvas is for strokes.
+const pointers = new WidecastChannel("demos:canvas-pointers");
+const me = Math.floor(Math.random() * 32768);
+const shown = new Map(); // who points → the mark on the sheet
+let pointing; // the newest place of this page's pointer, until it is posted
+
+pointers.onmessage = ({ data }) => {
+  if (!(data instanceof Int16Array)) return;
+  const [who, hue, x, y] = data;
+  const mark = shown.get(who) ?? find("sheet").appendChild(Object.assign(document.createElement("i"), { className: "pointer" }));
+  clearTimeout(mark.timer);
+  const forget = () => (mark.remove(), shown.delete(who));
+  if (x === undefined) return forget();
+  shown.set(who, mark);
+  mark.timer = setTimeout(forget, 4000); // it has not moved for long, or its page is gone
+  mark.style.left = `${(x / canvas.width) * 100}%`;
+  mark.style.top = `${(y / canvas.height) * 100}%`;
+  mark.style.color = hue < 0 ? "#1b2230" : `hsl(${hue} 80% 45%)`;
+};
+
+function point(place) {
+  if (!pointing) requestAnimationFrame(() => (pointers.postMessage(Int16Array.of(me, chosen("hue"), ...pointing)), (pointing = undefined)));
+  pointing = place;
+}
+
+canvas.addEventListener("pointermove", (event) => point(place(event)));
+canvas.addEventListener("pointerleave", () => pointers.postMessage(Int16Array.of(me)));
+
 // The arrow keys draw, too; with Shift they only move.
 let at = [canvas.width / 2, canvas.height / 2];
 const STEPS = { ArrowLeft: [-20, 0], ArrowRight: [20, 0], ArrowUp: [0, -20], ArrowDown: [0, 20] };
@@ -77,6 +105,7 @@ canvas.addEventListener("keydown", (event) => {
   const to = [at[0] + step[0], at[1] + step[1]];
   if (!event.shiftKey) post(Int16Array.of(chosen("hue"), chosen("width"), ...at, ...to));
   at = to;
+  point(at);
 });
 
 find("clear").addEventListener("click", () => post(new Int16Array()));

@@ -20,6 +20,7 @@ export function column(element, quoted, signal) {
     part("arrow").textContent = ["▼", "•", "▲"][way + 1];
     part("arrow").dataset.way = way;
     part("line").setAttribute("points", polyline(prices));
+    part("spark").dataset.way = Math.sign(quote.price - prices[0]); // the colour of the whole line
     part("last").textContent = latencies.at(-1).toFixed(1);
     part("median").textContent = quantile(latencies, 0.5).toFixed(1);
     part("p95").textContent = quantile(latencies, 0.95).toFixed(1);

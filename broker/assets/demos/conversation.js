@@ -1,4 +1,4 @@
-// What the page and the frame have in common: what is said on a channel, by whom, and how the channel is doing.
+// What the page and the frame have in common: what is said on a channel, from which origin, and how the channel is doing.
 const find = (id) => document.getElementById(id);
 
 export function converse(channel, connection = channel.connection) {
@@ -6,19 +6,20 @@ export function converse(channel, connection = channel.connection) {
   connection.addEventListener("status", status);
   status();
 
-  channel.onmessage = ({ data }) => say("in", data);
+  // The origin of a message is what the broker has seen of its sender, who cannot choose it.
+  channel.onmessage = ({ data, origin }) => say("in", data, origin);
   find("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const message = { from: location.origin, text: find("text").value };
-    channel.postMessage(message);
-    say("out", message);
+    const text = find("text").value;
+    channel.postMessage(text);
+    say("out", text, location.origin);
   });
 }
 
-function say(way, { from, text }) {
+function say(way, text, origin) {
   const line = find("line").content.firstElementChild.cloneNode(true);
   line.classList.add(way);
   line.querySelector(".text").textContent = text;
-  line.querySelector("small").textContent = from;
+  line.querySelector("code").textContent = origin;
   find("log").prepend(line);
 }

@@ -34,8 +34,11 @@ async function take(steal) {
   }
 }
 find("here").addEventListener("click", () => take(true));
-if (navigator.locks) take(false);
-else start(); // a page over plain HTTP from another machine
+// The scripts of JSONP keep a page loading that has not loaded yet: they have to wait for it.
+addEventListener("load", () => {
+  if (navigator.locks) take(false);
+  else start(); // a page over plain HTTP from another machine
+});
 
 // The same broker under its other name is another host, with six connections of its own.
 const other = { localhost: "127.0.0.1", "127.0.0.1": "localhost" }[location.hostname];

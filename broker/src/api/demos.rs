@@ -12,7 +12,7 @@ use crate::http::Problem;
 use crate::session::Services;
 
 /// Every file that is served.
-static ASSETS: [StaticAsset; 28] = [
+static ASSETS: [StaticAsset; 30] = [
     static_asset!("demos", "index.html"),
     static_asset!("demos", "index.js"),
     static_asset!("demos", "chat.html"),
@@ -41,6 +41,8 @@ static ASSETS: [StaticAsset; 28] = [
     static_asset!("demos", "icon.svg"),
     static_asset!("demos", "language.js"),
     static_asset!("demos", "source.js"),
+    static_asset!("demos", "second.js"),
+    static_asset!("demos", "copy.js"),
 ];
 
 /// What a page may load and do: nothing from elsewhere, no inline scripts or styles.

@@ -34,8 +34,8 @@ export class Hub implements LineListener {
 
   add(client: LineListener): void {
     this.#clients.set(client, 0);
+    client.changed("");
     if (this.line.state === "open") client.opened(this.#welcome!);
-    else client.changed("");
   }
 
   remove(client: LineListener): void {

@@ -32,6 +32,7 @@ class Tab implements LineListener {
   readonly first = ++tabs * COMMAND_IDS;
   heard: Frame[] = [];
   opens = 0;
+  readonly states: LineState[] = [];
   #last = this.first;
 
   constructor(readonly hub: Hub) {
@@ -41,7 +42,9 @@ class Tab implements LineListener {
   opened(): void {
     this.opens++;
   }
-  changed(): void {}
+  changed(): void {
+    this.states.push(this.hub.line.state);
+  }
   frame(frame: Frame): void {
     this.heard.push(frame);
   }
@@ -85,6 +88,11 @@ function joined(line: PaperLine, hub: Hub, tab: Tab, offset: number): void {
   tab.take();
   line.take();
 }
+
+test("a tab that comes to an open line is told that it is open", () => {
+  const { all } = setUp(1);
+  expect(all[0]!.states).toEqual(["open"]);
+});
 
 describe("joining", () => {
   test("the first subscription goes to the broker, for who comes later it is asked where the channel ends", () => {

@@ -83,8 +83,18 @@ test("a page changes its language, and remembers it for the others", async () =>
 test("the address of the broker leads to the demos, and the index to each of them", async () => {
   const page = await open("../");
   expect(new URL(page.url()).pathname).toBe("/demos/");
-  const links = await page.locator("main a").evaluateAll((all) => all.map((link) => link.getAttribute("href")));
-  expect(links).toEqual(DEMOS);
+  const links = (within: string): Promise<string[]> => page.locator(`main ${within} a`).evaluateAll((all) => all.map((link) => link.getAttribute("href")!));
+  expect(await links("h2")).toEqual(DEMOS);
+  // Each card shows what to expect, and leads to a page of the documentation that is there.
+  expect(await page.locator(".gallery .scene").count()).toBe(DEMOS.length);
+  const documents = await links(".foot-line");
+  expect(documents.length).toBe(DEMOS.length);
+  for (const link of documents) {
+    const [, name, anchor] = /^https:\/\/github\.com\/widecast\/widecast\/blob\/main\/(docs\/[a-z-]+\.md)#(.+)$/.exec(link)!;
+    const text = await readFile(new URL(`../../../../${name}`, import.meta.url), "utf8");
+    const anchors = [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) => heading!.toLowerCase().replace(/[^\p{L}\d -]/gu, "").replaceAll(" ", "-"));
+    expect(anchors, link).toContain(anchor);
+  }
 });
 
 test("ripples reach the other browsers, and not twice the own", async () => {
@@ -120,20 +130,88 @@ test("the chat room says who is here, who comes and goes, and what was said befo
     expect.poll(() => page.locator(".notice").allInnerTexts()).toContain(text);
   const [ada, ming] = await Promise.all([open("chat.html"), open("chat.html", { locale: "zh-CN" })]);
   await enter(ada, "Ada");
-  await expect.poll(() => ada.locator("#people").innerText()).toBe("Ada");
+  await expect.poll(() => ada.locator("#people li").allInnerTexts()).toEqual(["Ada\nyou"]);
   await say(ada, "<b>first</b>");
   expect(await ada.locator(".message.own .text").innerText()).toBe("<b>first</b>");
   await enter(ming, "小明");
   await ming.getByText("<b>first</b>").waitFor();
   await notice(ada, "小明 joined");
   await expect.poll(() => ada.locator("#count").innerText()).toBe("2");
-  await expect.poll(() => ming.locator("#people li").allInnerTexts()).toEqual(expect.arrayContaining(["Ada", "小明"]));
+  await expect.poll(() => ming.locator("#people li").allInnerTexts()).toEqual(expect.arrayContaining(["Ada", "小明\n我"]));
   await say(ming, "你好");
   await ada.getByText("你好").waitFor();
   expect(await ada.locator(".message").count()).toBe(2);
   await ada.click("#leave");
   await notice(ming, "Ada 离开了聊天室");
-  await expect.poll(() => ming.locator("#people").innerText()).toBe("小明");
+  await expect.poll(() => ming.locator("#people li").allInnerTexts()).toEqual(["小明\n我"]);
+});
+
+test("two people of one name are two, in the chat room", async () => {
+  await subscribers("demos:chat", 0); // those of the test before have left
+  const pages = await Promise.all([open("chat.html"), open("chat.html")]);
+  for (const page of pages) {
+    await page.fill("#name", "Ada");
+    await page.click("#entrance button");
+    await page.locator("#status[data-state=open]").waitFor();
+  }
+  const [one, two] = pages as [Page, Page];
+  for (const page of pages) await expect.poll(() => page.locator("#people li").count()).toBe(2);
+  await one.fill("#text", "from the one");
+  await one.keyboard.press("Enter");
+  await two.locator(".message:not(.own)", { hasText: "from the one" }).waitFor();
+  expect(await one.locator(".message.own", { hasText: "from the one" }).count()).toBe(1);
+  await one.click("#leave");
+  await two.locator(".notice", { hasText: "Ada left" }).waitFor();
+  expect(await two.locator("#people li").count()).toBe(1);
+});
+
+test("what is typed without a network is marked, survives a reload and is said once", async () => {
+  await subscribers("demos:chat", 0);
+  const [page, other] = await Promise.all([open("chat.html"), open("chat.html")]);
+  for (const [who, name] of [[page, "Typing"], [other, "Listening"]] as const) {
+    await who.fill("#name", name);
+    await who.click("#entrance button");
+    await who.locator("#status[data-state=open]").waitFor();
+  }
+  await page.context().setOffline(true);
+  await page.evaluate(() => self.dispatchEvent(new Event("offline")));
+  await page.locator("#status:not([data-state=open])").waitFor();
+  await page.fill("#text", "waits");
+  await page.keyboard.press("Enter");
+  await page.locator(".message.own.waiting", { hasText: "waits" }).waitFor();
+  await page.context().setOffline(false);
+  await page.reload();
+  // It is in the room by itself.
+  await page.locator(".message.own:not(.waiting)", { hasText: "waits" }).waitFor();
+  await other.locator(".message", { hasText: "waits" }).waitFor();
+  await page.fill("#text", "and on");
+  await page.keyboard.press("Enter");
+  await other.locator(".message", { hasText: "and on" }).waitFor();
+  for (const who of [page, other]) expect(await who.locator(".message", { hasText: "waits" }).count()).toBe(1);
+  complaints = complaints.filter((complaint) => !/ERR_INTERNET_DISCONNECTED/.test(complaint));
+});
+
+test.each(["chat.html", "notifications.html", "canvas.html", "bridge.html", "upload.html", "broadcast-1.html", ""])("a button of '%s' opens a second window beside it", async (name) => {
+  const page = await open(name);
+  const [second] = await Promise.all([page.context().waitForEvent("page"), page.click("[data-second]")]);
+  await second.locator("h1").waitFor();
+  expect(new URL(second.url()).pathname).toBe(`/demos/${name.replace("-1", "-2")}`);
+  // The second tab of a browser, which shares the connection of the first, says that it is connected, too.
+  if (name === "chat.html") {
+    await second.fill("#name", "Ada");
+    await second.click("#entrance button");
+  }
+  if (await second.locator("#status").count()) await second.locator("#status[data-state=open]").waitFor();
+});
+
+test("the line for a terminal is shown whole, and copied", async () => {
+  const page = await open("notifications.html", { permissions: ["clipboard-read", "clipboard-write"], viewport: { width: 320, height: 640 } });
+  const line = await page.locator("#curl").innerText();
+  expect(line).toContain(`http://127.0.0.1:${broker.port}/channels/demos:notifications/messages?event=alert`);
+  expect(await page.locator("#curl").evaluate((pre) => pre.scrollWidth - pre.clientWidth)).toBe(0);
+  await page.click("[data-copy=curl]");
+  await expect.poll(() => page.locator("[data-copy=curl]").innerText()).toBe("Copied");
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(line);
 });
 
 test("notifications reach every EventSource, and one page tells the time", async () => {
@@ -210,17 +288,43 @@ test("what one draws the others see, also those who come later", async () => {
   await expect.poll(async () => (await colour(one, 0.505, 0.5))[3]).toBe(255);
 });
 
+test("the canvas fits the screen, and shows where the others point", async () => {
+  await subscribers("demos:canvas-pointers", 0);
+  const [one, two] = await Promise.all([open("canvas.html"), open("canvas.html")]);
+  await subscribers("demos:canvas-pointers", 2);
+  const frame = (page: Page) => page.locator("canvas").evaluate((canvas) => (canvas.scrollIntoView({ block: "nearest" }), canvas.getBoundingClientRect().toJSON() as DOMRect));
+  for (const [width, height] of [[1280, 720], [844, 390], [320, 640]] as const) {
+    await one.setViewportSize({ width, height });
+    const { top, bottom, left, right } = await frame(one);
+    expect(top >= 0 && left >= 0 && bottom <= height + 1 && right <= width, `${width} × ${height}: ${top} to ${bottom}`).toBe(true);
+  }
+  const { x, y, width, height } = await frame(one);
+  await one.mouse.move(x + width / 4, y + height / 2);
+  const pointer = two.locator(".pointer");
+  await pointer.waitFor();
+  expect(await pointer.evaluate((mark) => (mark as HTMLElement).style.left)).toMatch(/^2[45](\.\d+)?%$/);
+  expect(await one.locator(".pointer").count()).toBe(0);
+  await one.mouse.move(0, 0);
+  await pointer.waitFor({ state: "detached" });
+});
+
 test.each(["127.0.0.1", "localhost"])("a page that may not connect talks through the bridge, when it is opened at %s", async (host) => {
   const [page, far] = await Promise.all([open("bridge.html", { host }), open("bridge.html", { locale: "zh-CN" })]);
   const child = page.frameLocator("#child");
   await child.locator("#status[data-state=open]").waitFor();
   await far.locator("#status[data-state=open]").waitFor();
   const other = host === "localhost" ? "127.0.0.1" : "localhost";
+  const [own, its] = [host, other].map((name) => `http://${name}:${broker.port}`) as [string, string];
   expect(await child.locator("#origin").innerText()).toBe(`http://${other}:${broker.port}`);
   expect(page.frames().map((frame) => new URL(frame.url()).pathname)).toContain("/bridge.html");
   await child.locator("#text").fill("out of the frame");
   await child.locator("#form button").click();
   for (const place of [page, far, far.frameLocator("#child")]) await expect.poll(() => place.locator("#log .in .text").first().innerText()).toBe("out of the frame");
+  // The origin that is shown is the one that the broker has seen: the bridge's.
+  expect(await page.locator("#log .in small").first().innerText()).toBe(`The broker saw it come from ${own}`);
+  expect(await child.locator("#log .out small").first().innerText()).toBe(`Sent from ${its}`);
+  await page.click("#form button");
+  await expect.poll(() => child.locator("#log .in small code").first().innerText()).toBe(own);
   await far.click("#form button");
   await expect.poll(() => child.locator("#log .in .text").first().innerText()).toBe("你好，框架里的页面");
   // It speaks the language of the page around.
@@ -336,6 +440,39 @@ describe("the ticker", () => {
     const before = Math.max(...(await figures(second!, "quotes")));
     await heard(second!, before + 10);
     expect(await isExchange(second!)).toBe(true);
+  });
+
+  test("lets the page finish loading before it adds scripts to it", async () => {
+    const context = await browser.newContext();
+    const page = await context.newPage();
+    const order: string[] = [];
+    page.on("request", (request) => request.url().includes("callback=") && order.push("script"));
+    page.on("load", () => order.push("load"));
+    // A picture that takes its time delays the load.
+    await page.route("**/icon.svg", async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await route.continue();
+    });
+    await page.goto(`${broker.url}/demos/ticker.html`);
+    await expect.poll(() => order.length).toBeGreaterThan(1);
+    expect(order.slice(0, 2)).toEqual(["load", "script"]);
+  });
+
+  test("colours the line of prices by where they went", async () => {
+    const page = await open("ticker.html");
+    await heard(page, 5);
+    const isRight = (): Promise<boolean> =>
+      page.locator("[data-transport=websocket] .spark").evaluate((spark) => {
+        const points = spark.querySelector("polyline")!.getAttribute("points")!.split(" ").map((point) => Number(point.split(",")[1]));
+        const way = Math.sign(points[0]! - points.at(-1)!); // downwards on the screen is up in numbers
+        return Number((spark as HTMLElement).dataset["way"]) === way;
+      });
+    expect(await isRight()).toBe(true);
+    const colours = await page.evaluate(() => {
+      const spark = document.querySelector<HTMLElement>(".spark")!;
+      return ["1", "-1"].map((way) => ((spark.dataset["way"] = way), getComputedStyle(spark.firstElementChild!).stroke));
+    });
+    expect(new Set(colours).size).toBe(2);
   });
 
   test("a column can be paused", async () => {
