@@ -124,6 +124,7 @@ impl Catalog {
         });
         Told::Heard(Heard {
             place: place(&publication.channel),
+            at_most: false,
             id: publication.id.clone(),
             channel: publication.channel.clone(),
             differs,

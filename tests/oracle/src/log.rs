@@ -53,6 +53,8 @@ pub struct Heard {
     pub channel: String,
     /// Its place, as far as the transport tells.
     pub place: Option<Place>,
+    /// Whether that is taken from a cursor of several channels, which may cover own messages behind it.
+    pub at_most: bool,
     /// What differs from what was published.
     pub differs: Option<String>,
 }

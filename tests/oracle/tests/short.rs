@@ -11,7 +11,7 @@ use widecast_oracle::plan::{Feature, Scope};
 async fn nothing_is_lost_without_a_word() -> Result<()> {
     let scope = Scope {
         time: Duration::from_secs(5),
-        without: vec![Feature::Raw, Feature::Large],
+        without: vec![Feature::Large],
     };
     let seeds = [1, 2, 3, 4, rand::random::<u32>().into()];
     let bad = campaign(seeds, &scope, Path::new(env!("CARGO_TARGET_TMPDIR"))).await?;

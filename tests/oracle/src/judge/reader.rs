@@ -96,10 +96,13 @@ impl<'a> Hearing<'a> {
     /// A client resumes from what it may resume from, which can lie before a gap that it was told.
     fn asked(&mut self, from: Option<&Places>) {
         for (channel, from) in from.into_iter().flatten() {
-            let reader = self.channels.get_mut(&**channel);
-            let place = reader.and_then(|reader| reader.place.as_mut());
-            if let Some(place) = place.filter(|place| !from.reaches(place)) {
-                *place = from.clone();
+            let Some(reader) = self.channels.get_mut(&**channel) else {
+                continue;
+            };
+            // What a gap without an end excused is told again.
+            reader.excused = None;
+            if reader.place.as_ref().is_some_and(|it| !from.reaches(it)) {
+                reader.place = Some(from.clone());
             }
         }
     }
@@ -124,7 +127,13 @@ impl<'a> Hearing<'a> {
         if reader.left {
             self.violated(Kind::HeardAfterLeaving, &format!("{id} on {channel}"));
         } else if let Some(place) = &heard.place {
-            self.heard_at(channel, place, id);
+            let exact = heard
+                .at_most
+                .then(|| self.truth.place_of(channel, &place.epoch, id));
+            match exact.flatten().filter(|exact| place.reaches(exact)) {
+                Some(exact) => self.heard_at(channel, &exact, id),
+                None => self.heard_at(channel, place, id),
+            }
         }
     }
 
@@ -159,7 +168,12 @@ impl<'a> Hearing<'a> {
             if by == "subscribed" {
                 reader.left = false;
             }
-            let excuse = reader.excused.take();
+            let moves = reader.place.as_ref() != Some(place);
+            let excuse = match reader.excused {
+                // The end of the gap is still to come.
+                Some(Excuse::Here { .. }) if !moves => continue,
+                _ => reader.excused.take(),
+            };
             let Some(before) = reader.place.clone() else {
                 self.moved(channel, place);
                 continue;

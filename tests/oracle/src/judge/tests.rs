@@ -44,6 +44,7 @@ fn heard(id: &str, offset: u64) -> Told {
         id: id.to_owned(),
         channel: "c".to_owned(),
         place: Some(Place::new(EPOCH, offset)),
+        at_most: false,
         differs: None,
     })
 }
@@ -276,6 +277,25 @@ fn a_cursor_may_cover_own_messages() {
     let mut case = case(told);
     case.testimonies[0].sender = Some("Ann".to_owned());
     assert_eq!(kinds(&case), []);
+}
+
+#[test]
+fn the_cursor_of_a_message_may_cover_own_messages_behind_it() {
+    let mut told = vec![
+        given(EPOCH, 0),
+        heard("p-1", 2),
+        given(EPOCH, 2),
+        heard("p-3", 3),
+    ];
+    let Told::Heard(first) = &mut told[1] else {
+        panic!("a message")
+    };
+    first.at_most = true;
+    let mut case = case(told);
+    case.testimonies[0].sender = Some("Ann".to_owned());
+    assert_eq!(kinds(&case), []);
+    case.testimonies[0].sender = None;
+    assert_eq!(kinds(&case), [Kind::CursorAhead]);
 }
 
 #[test]

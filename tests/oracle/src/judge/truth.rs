@@ -50,7 +50,7 @@ impl<'a> Truth<'a> {
                 let Told::Heard(heard) = &told.told else {
                     continue;
                 };
-                let place = heard.place.as_ref();
+                let place = heard.place.as_ref().filter(|_| !heard.at_most);
                 let claim = place.and_then(|place| truth.claim(&heard.channel, place, &heard.id));
                 violations.extend(claim.map(|what| Violation {
                     shown_by: Some((number, entry)),
@@ -70,6 +70,13 @@ impl<'a> Truth<'a> {
     /// The publication of the id.
     pub(super) fn record(&self, id: &str) -> Option<&'a Record> {
         self.records.get(id).copied()
+    }
+
+    /// Where the message is in the epoch.
+    pub(super) fn place_of(&self, channel: &str, epoch: &str, id: &str) -> Option<Place> {
+        let messages = self.channels.get(channel)?.get(epoch)?;
+        let (offset, _) = messages.iter().find(|&(_, there)| *there == id)?;
+        Some(Place::new(epoch, *offset))
     }
 
     /// What is at the place, seen by who has the sender key.

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use widecast_tests::subscriber::event_stream::{Block, EventStream};
 
+use crate::log::Told;
 use crate::payload::Shown;
 use crate::place::Places;
 
@@ -33,15 +34,17 @@ impl EventSource {
         if block.event.as_deref() == Some("widecast.gap") {
             let data = block.data.as_deref().context("a gap without data")?;
             let gap: Value = serde_json::from_str(data)?;
-            let (channel, cursor) = (gap["channel"].as_str(), gap["cursor"].as_str());
-            let (channel, cursor) = channel.zip(cursor).context("a gap without its place")?;
-            it.gap(channel, cursor)?;
+            let channel = gap["channel"].as_str().context("a gap of no channel")?;
+            it.gap(channel, gap["cursor"].as_str())?;
         } else if let Some(data) = block.data {
             let places = block.id.as_deref().map(|id| it.read(id)).transpose()?;
             let places: Places = places.context("a message without an id")?;
             let place = |channel: &str| places.get(channel).cloned();
             let shown = Shown::Lines(data);
-            let told = it.catalog.heard(&shown, block.event.as_deref(), place);
+            let mut told = it.catalog.heard(&shown, block.event.as_deref(), place);
+            if let Told::Heard(heard) = &mut told {
+                heard.at_most = it.spec.channels.len() > 1;
+            }
             it.log.tell(told);
         }
         if let Some(id) = block.id {

@@ -3,7 +3,10 @@
 use anyhow::{Result, bail};
 use reqwest::Response;
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 use widecast_tests::address::address;
+
+use crate::place::Place;
 
 use super::{Subscriber, soon};
 
@@ -58,6 +61,11 @@ pub(super) fn full_query(
         }
     }
     query
+}
+
+/// The place of a message object: its cursor may cover own messages behind it.
+pub(super) fn place_of(object: &Value, cursor: &Place) -> Option<Place> {
+    Some(Place::new(&cursor.epoch, object["offset"].as_u64()?))
 }
 
 /// The header that says where a stream begins.

@@ -6,7 +6,7 @@ use widecast_tests::subscriber::lines::Lines;
 
 use crate::payload::Shown;
 
-use super::http::{ask, cursor_header};
+use super::http::{ask, cursor_header, place_of};
 use super::{Subscriber, unless_silent};
 
 /// A reader of lines, and its last cursor.
@@ -40,26 +40,25 @@ impl LineReader {
             it.strange(format!("the line {line:.300}"));
             bail!("a line that is not JSON");
         };
-        let cursor = object["cursor"].as_str().unwrap_or_default().to_owned();
+        let cursor = object["cursor"].as_str().map(str::to_owned);
         match object["type"].as_str() {
             None => {
                 let shown = Shown::Value(object["data"].take());
-                let places = it.read(&cursor)?;
-                let place = |channel: &str| places.get(channel).cloned();
+                let places = it.read(cursor.as_deref().unwrap_or_default())?;
+                let place = |channel: &str| place_of(&object, places.get(channel)?);
                 let told = it.catalog.heard(&shown, object["event"].as_str(), place);
                 it.log.tell(told);
             }
             Some("gap") => {
-                it.gap(object["channel"].as_str().unwrap_or_default(), &cursor)?;
-                if it.spec.channels.len() > 1 && !cursor.contains('=') {
-                    // Only of the one channel: it says nothing of the others.
-                    return Ok(());
-                }
+                let channel = object["channel"].as_str().unwrap_or_default();
+                it.gap(channel, cursor.as_deref())?;
             }
             Some(_) => return Ok(()),
         }
-        it.given("line", &cursor)?;
-        self.cursor = Some(cursor);
+        if let Some(cursor) = cursor {
+            it.given("line", &cursor)?;
+            self.cursor = Some(cursor);
+        }
         Ok(())
     }
 }

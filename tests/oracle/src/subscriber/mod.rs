@@ -143,14 +143,14 @@ impl Subscriber {
         })
     }
 
-    /// Writes down that a gap was told, with the cursor that came with it.
-    fn gap(&self, channel: &str, cursor: &str) -> Result<()> {
-        let upto = if cursor.contains('=') {
-            self.read(cursor)?.remove(channel)
-        } else {
-            Place::read(cursor).ok()
+    /// Writes down that a gap was told, with the cursor that came with it, if any.
+    fn gap(&self, channel: &str, cursor: Option<&str>) -> Result<()> {
+        let upto = match cursor {
+            Some(several) if several.contains('=') => self.read(several)?.remove(channel),
+            Some(one) => Place::read(one).ok(),
+            None => None,
         };
-        if upto.is_none() {
+        if let (Some(cursor), None) = (cursor, &upto) {
             self.strange(format!("a gap of {channel} with the cursor {cursor}"));
         }
         self.log.tell(Told::Gap {

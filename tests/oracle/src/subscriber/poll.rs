@@ -9,7 +9,7 @@ use widecast_tests::subscriber::script::{CALLBACK, argument_of};
 use crate::log::Told;
 use crate::payload::Shown;
 
-use super::http::ask;
+use super::http::{ask, place_of};
 use super::{Subscriber, soon};
 
 /// A client that polls, and its last cursor.
@@ -70,7 +70,7 @@ impl Poller {
         let messages = answer["messages"].as_array_mut().context("just seen")?;
         for (message, places) in messages.iter_mut().zip(places) {
             let shown = Shown::Value(message["data"].take());
-            let place = |channel: &str| places.get(channel).cloned();
+            let place = |channel: &str| place_of(message, places.get(channel)?);
             let told = it.catalog.heard(&shown, message["event"].as_str(), place);
             it.log.tell(told);
         }

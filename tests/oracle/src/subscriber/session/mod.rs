@@ -144,7 +144,7 @@ impl Session {
             }
             Some("gap") => {
                 let cursor = frame["cursor"].as_str().unwrap_or_default().to_owned();
-                it.gap(&channel, &cursor)?;
+                it.gap(&channel, Some(&cursor))?;
                 self.cursors.insert(channel, cursor);
             }
             Some("error") => self.error(it, &frame),
