@@ -72,6 +72,8 @@ impl RawPoll {
             add("cursor", cursor);
         }
         match self.kind {
+            // The first poll asks where it is; one that says how long to wait would wait.
+            PollKind::Long if cursor.is_none() => {}
             PollKind::Long => add("timeout", "25"),
             PollKind::Short => add("timeout", "0"),
             PollKind::Jsonp => add("callback", CALLBACK),
