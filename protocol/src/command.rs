@@ -84,6 +84,13 @@ pub enum CommandKind {
     Ping,
 }
 
+impl From<CommandKind> for Command {
+    /// A command that has no id.
+    fn from(kind: CommandKind) -> Self {
+        Self { id: None, kind }
+    }
+}
+
 /// Joins a channel, at its end or where the cursor is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {

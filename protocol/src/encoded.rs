@@ -22,6 +22,8 @@ use crate::payload::{Payload, PayloadKind};
 pub enum WireForm {
     /// The data as a WebSocket frame: bytes as binary, a string as itself, anything else as JSON.
     RawWebSocket,
+    /// The data as a WebSocket frame: bytes as binary, anything else as JSON.
+    ValueWebSocket,
     /// [`Wire::JsonWebSocket`].
     JsonWebSocket,
     /// [`Wire::MessagePackWebSocket`].
@@ -39,7 +41,7 @@ pub enum WireForm {
 }
 
 impl WireForm {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
 
     /// What stands before the cursor in the raw forms that have one.
     pub fn before_cursor(self) -> &'static str {
@@ -122,6 +124,7 @@ impl EncodedMessage {
         let write_json = |out: &mut Vec<u8>| self.write_json_frame(out);
         match form {
             WireForm::RawWebSocket => self.raw_websocket(),
+            WireForm::ValueWebSocket => self.value_websocket(),
             WireForm::RawSse => self.raw_sse(),
             WireForm::RawNdjson => ndjson::line(json_capacity, |out| self.write_raw_item(out)),
             WireForm::JsonWebSocket => Wire::JsonWebSocket.frame(json_capacity, write_json),
@@ -152,6 +155,14 @@ impl EncodedMessage {
         match payload.kind() {
             PayloadKind::Binary => websocket::binary(payload.bytes()),
             _ => websocket::text(payload.bytes()),
+        }
+    }
+
+    fn value_websocket(&self) -> Bytes {
+        let payload = self.payload_in(Codec::Json);
+        match payload.kind() {
+            PayloadKind::Binary => websocket::binary(payload.bytes()),
+            _ => Wire::JsonWebSocket.frame(payload.json_capacity(), |out| payload.write_json(out)),
         }
     }
 
@@ -253,6 +264,7 @@ mod tests {
 
     const FORMS: [WireForm; WireForm::COUNT] = [
         WireForm::RawWebSocket,
+        WireForm::ValueWebSocket,
         WireForm::JsonWebSocket,
         WireForm::MessagePackWebSocket,
         WireForm::RawSse,
@@ -314,6 +326,7 @@ mod tests {
     fn text_in_each_form() {
         insta::assert_snapshot!(shown(Payload::text("a \"word\" and é"), None), @r#"
         RawWebSocket \x81\x0fa \"word\" and \xc3\xa9
+        ValueWebSocket \x81\x13\"a \\\"word\\\" and \xc3\xa9\"
         JsonWebSocket \x81~\x00\x8e{\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82n\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xafa \"word\" and \xc3\xa9\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: a \"word\" and \xc3\xa9\n\n
@@ -328,6 +341,7 @@ mod tests {
     fn text_of_several_lines_in_each_form() {
         insta::assert_snapshot!(shown(Payload::text("\n1\r\n2\r3\r\r\n"), Some("poem")), @r#"
         RawWebSocket \x81\n\n1\r\n2\r3\r\r\n
+        ValueWebSocket \x81\x13\"\\n1\\r\\n2\\r3\\r\\r\\n\"
         JsonWebSocket \x81~\x00\x9d{\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82t\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xaa\n1\r\n2\r3\r\r\n\xa5event\xa4poem\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\nevent: poem\ndata: \ndata: 1\ndata: 2\ndata: 3\ndata: \ndata: \n\n
@@ -342,6 +356,7 @@ mod tests {
     fn bytes_in_each_form() {
         insta::assert_snapshot!(shown(Payload::binary(Bytes::from_static(b"\0\x01\xfe\xff")), None), @r#"
         RawWebSocket \x82\x04\x00\x01\xfe\xff
+        ValueWebSocket \x82\x04\x00\x01\xfe\xff
         JsonWebSocket \x81~\x00\xa0{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82d\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xc4\x04\x00\x01\xfe\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: {\"$type\":\"binary\",\"value\":\"AAH+/w==\"}\n\n
@@ -358,6 +373,7 @@ mod tests {
             Payload::from_json("{\"at\":{\"$type\":\"Date\",\"value\":0},\n\"n\":-1.50}").unwrap();
         insta::assert_snapshot!(shown(payload, Some("tick \"tock\"")), @r#"
         RawWebSocket \x81+{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}
+        ValueWebSocket \x81+{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}
         JsonWebSocket \x81~\x00\xbe{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82~\x00\x82\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\x82\xa2at\xd4\x02\x00\xa1n\xcb\xbf\xf8\x00\x00\x00\x00\x00\x00\xa5event\xabtick \"tock\"\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\nevent: tick \"tock\"\ndata: {\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}\n\n
@@ -374,6 +390,7 @@ mod tests {
             Payload::from_msgpack(Bytes::from_static(b"\x93\xc0\xc4\x01\xff\xcc\xff")).unwrap();
         insta::assert_snapshot!(shown(payload, None), @r#"
         RawWebSocket \x81,[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]
+        ValueWebSocket \x81,[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]
         JsonWebSocket \x81~\x00\xa7{\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: [null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]\n\n

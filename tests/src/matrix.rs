@@ -8,6 +8,7 @@ macro_rules! over_every_transport {
         mod $scenario {
             $crate::over_every_transport!(@each $scenario:
                 raw_websocket = RawWebSocket,
+                value_websocket = ValueWebSocket,
                 json_websocket = JsonWebSocket,
                 message_pack_websocket = MessagePackWebSocket,
                 raw_sse = RawSse,

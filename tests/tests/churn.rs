@@ -118,7 +118,7 @@ impl Client {
             join.cursor = cursor.take();
             let resumes = join.cursor.is_some();
             let mut subscriber = self.broker.join(self.transport, &join).await?;
-            if !resumes && self.transport == Transport::RawWebSocket {
+            if !resumes && !self.transport.shows_more_than_data() {
                 // A plain WebSocket learns where it is from its first message.
                 self.oracle.last = None;
             }

@@ -46,7 +46,7 @@ async fn a_signal_ends_the_broker_with_status_0_and_everybody_is_told() -> Resul
 async fn takes_leave(subscriber: &mut Subscriber) -> Result<()> {
     let transport = subscriber.transport();
     let mut heard = subscriber.next().await?;
-    if transport.is_envelope() {
+    if transport.has_frames() {
         let Heard::Frame(frame) = &heard else {
             anyhow::bail!("{transport:?} heard {heard:?} instead of a goodbye");
         };

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use futures_util::StreamExt;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use widecast_tests::address::address;
 use widecast_tests::broker::Signal;
+use widecast_tests::heard::binary;
 use widecast_tests::socket::{WebSocket, open_websocket};
-use widecast_tests::{Broker, Settings, within};
+use widecast_tests::subscriber::raw_websocket::{RawWebSocket, Texts};
+use widecast_tests::{Broker, Heard, Join, Settings, Subscriber, Transport, within};
 
 async fn open(broker: &Broker, headers: &[(&'static str, &str)]) -> Result<(WebSocket, String)> {
     let url = address(&broker.base(), &["channels", "news", "ws"], &[])?;
@@ -67,5 +70,169 @@ async fn a_setting_cuts_them_at_the_end_of_the_broker() -> Result<()> {
         drop(socket);
         assert_eq!(broker.ended().await?.code(), Some(0));
     }
+    Ok(())
+}
+
+/// A page in the JSON mode, and a subscriber that sees what it publishes.
+async fn page_and_other(broker: &Broker) -> Result<(RawWebSocket, Subscriber)> {
+    let join = Join::channel("news");
+    let other = broker.join(Transport::RawStream, &join).await?;
+    let page = RawWebSocket::open(broker, &join, Texts::Json).await?;
+    Ok((page, other))
+}
+
+/// The next thing that is no message.
+async fn frame(page: &mut RawWebSocket) -> Result<Value> {
+    match within("a frame", page.next()).await? {
+        Heard::Frame(frame) => Ok(frame),
+        other => bail!("{other:?} instead of a frame"),
+    }
+}
+
+#[tokio::test]
+async fn a_text_of_json_is_the_value_that_it_is() -> Result<()> {
+    let broker = Broker::start().await?;
+    let (mut page, mut other) = page_and_other(&broker).await?;
+    for value in [
+        json!({ "type": "chat", "text": "hi", "at": { "$type": "Date", "value": 0 } }),
+        json!(["a", null, 1.5]),
+        json!("text"),
+        json!(null),
+    ] {
+        page.send_text(&value.to_string()).await?;
+        assert_eq!(other.message().await?.data, value);
+        broker.publisher().publish("news", value.clone()).await?;
+        other.message().await?;
+        let heard = within("the value", page.next()).await?;
+        let Heard::Message(message) = heard else {
+            bail!("{heard:?} instead of {value}");
+        };
+        assert_eq!(message.data, value);
+    }
+    page.send_bytes(&[0, 255]).await?;
+    assert_eq!(other.message().await?.data, binary(&[0, 255]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn pings_and_proofs_are_for_the_broker_alone() -> Result<()> {
+    let broker = Broker::start().await?;
+    let (mut page, mut other) = page_and_other(&broker).await?;
+    page.send_text(r#"{"type":"ping"}"#).await?;
+    assert_eq!(frame(&mut page).await?, json!({ "type": "pong" }));
+    page.send_text(r#"{"type":"ping","id":7,"at":1}"#).await?;
+    assert_eq!(frame(&mut page).await?, json!({ "type": "pong", "id": 7 }));
+    for proof in [
+        r#"{"type":"authenticate","token":"secret"}"#,
+        r#"{"token":"secret","\u0074ype":"authenticate"}"#,
+    ] {
+        page.send_text(proof).await?;
+        let refused = frame(&mut page).await?;
+        assert_eq!(refused["code"], "unauthorized", "{refused}");
+    }
+    page.send_text(r#"[{"type":"authenticate","token":"secret"}]"#)
+        .await?;
+    assert_eq!(frame(&mut page).await?["code"], "bad_command");
+    page.send_text(r#""still here""#).await?;
+    assert_eq!(other.message().await?.data, "still here");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_value_of_a_batch_is_published() -> Result<()> {
+    let broker = Broker::start().await?;
+    let (mut page, mut other) = page_and_other(&broker).await?;
+    page.send_text(r#"{"type":"batch","messages":[{"n":1},"two",[3]]}"#)
+        .await?;
+    assert_eq!(
+        other.data(3).await?,
+        [json!({ "n": 1 }), json!("two"), json!([3])]
+    );
+    let mixed = r#"{"type":"batch","messages":[{"type":"ping"},
+        {"type":"authenticate","token":"secret"},4]}"#;
+    page.send_text(mixed).await?;
+    assert_eq!(other.message().await?.data, 4);
+    let results = frame(&mut page).await?;
+    assert_eq!(results["type"], "batch", "{results}");
+    assert_eq!(results["results"][0]["code"], "bad_command", "{results}");
+    assert_eq!(results["results"][1]["type"], "published", "{results}");
+    assert_eq!(frame(&mut page).await?["type"], "pong");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_in_json_is_told_what_is_wrong_and_stays() -> Result<()> {
+    let settings = Settings::new().message_bytes(1000);
+    let broker = Broker::with(settings).await?;
+    let (mut page, mut other) = page_and_other(&broker).await?;
+    let long = json!("x".repeat(2000)).to_string();
+    for (text, code) in [
+        ("hello", "bad_json"),
+        (r#"{"type":"batch"}"#, "bad_command"),
+        (&long, "message_too_large"),
+    ] {
+        page.send_text(text).await?;
+        let error = frame(&mut page).await?;
+        assert_eq!(
+            (&error["type"], &error["code"]),
+            (&json!("error"), &json!(code))
+        );
+        assert_eq!(error["retryable"], false);
+    }
+    // A batch may be larger than a message.
+    let batch = json!({ "type": "batch", "messages": ["x".repeat(900), "y".repeat(900)] });
+    page.send_text(&batch.to_string()).await?;
+    other.data(2).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_in_json_sees_who_comes_and_goes() -> Result<()> {
+    let broker = Broker::with(Settings::new().presence_grace(Duration::ZERO)).await?;
+    let join = Join::channel("news").presence(json!({ "name": "Ann" }));
+    let mut ann = RawWebSocket::open(&broker, &join, Texts::Json).await?;
+    let here = frame(&mut ann).await?;
+    assert_eq!(here["type"], "presence", "{here}");
+    assert_eq!(here["members"][0]["data"]["name"], "Ann", "{here}");
+    let bob = Join::channel("news").presence(json!("Bob"));
+    let bob = broker.join(Transport::JsonWebSocket, &bob).await?;
+    let came = frame(&mut ann).await?;
+    assert_eq!(
+        (&came["type"], &came["member"]["data"]),
+        (&json!("join"), &json!("Bob"))
+    );
+    bob.close().await?;
+    let gone = frame(&mut ann).await?;
+    assert_eq!(
+        (&gone["type"], &gone["member"]["data"]),
+        (&json!("leave"), &json!("Bob"))
+    );
+    let plain = RawWebSocket::open(&broker, &join, Texts::Plain).await;
+    assert!(plain.is_err(), "bare data has no room for it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_proof_is_not_published_by_a_plain_websocket_either() -> Result<()> {
+    let broker = Broker::start().await?;
+    let join = Join::channel("news");
+    let mut other = broker.join(Transport::RawStream, &join).await?;
+    for proof in [
+        r#"{"type":"authenticate","token":"secret"}"#,
+        r#"[{"type":"authenticate","token":"secret"}]"#,
+        r#"{"type":"batch","messages":[{"type":"authenticate","token":"secret"}]}"#,
+    ] {
+        let mut page = RawWebSocket::open(&broker, &join, Texts::Plain).await?;
+        page.send_text(proof).await?;
+        let heard = within("the end", page.next()).await?;
+        let Heard::Closed { code, reason } = heard else {
+            bail!("{heard:?} instead of the end");
+        };
+        assert_eq!(code, Some(4401));
+        assert!(reason.contains("authentication"), "{reason}");
+    }
+    let mut page = RawWebSocket::open(&broker, &join, Texts::Plain).await?;
+    page.send_text(r#"{"type":"ping"}"#).await?;
+    assert_eq!(other.message().await?.data, json!("{\"type\":\"ping\"}"));
     Ok(())
 }

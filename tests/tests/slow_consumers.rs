@@ -132,6 +132,7 @@ async fn resuming_gets_past_messages_larger_than_what_may_wait() -> Result<()> {
         Transport::RawStream,
         Transport::LongPoll,
         Transport::RawWebSocket,
+        Transport::ValueWebSocket,
         Transport::JsonWebSocket,
         Transport::EnvelopePoll,
     ] {

@@ -2,13 +2,11 @@
 
 use std::rc::Rc;
 
-use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, Command, CommandId, CommandKind, Payload, Reply};
+use widecast_protocol::{Code, Command, CommandId, CommandKind, Reply};
 
 use super::commands;
 use super::dialect::Farewell;
 use super::inbound::Inbound;
-use super::publisher::publish;
 use super::refusal::Refusal;
 use super::session::Session;
 
@@ -35,7 +33,6 @@ impl Session {
                 Inbound::Unreadable(id, error) => {
                     self.refuse(id, Refusal::new(error.code(), error.to_string()));
                 }
-                Inbound::Publish(payload) => self.publish_raw(payload).await,
                 Inbound::Answer(bytes) => self.outbox().push_pong(bytes),
                 Inbound::Finish(bytes) => self.outbox().finish(bytes),
                 Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
@@ -69,29 +66,17 @@ impl Session {
         }
     }
 
-    /// Tells the client that a command failed.
+    /// Tells the client that a command failed. A session that has no frames to be told in ends.
     fn refuse(&self, id: Option<CommandId>, refusal: Refusal) {
+        if self.dialect().wire().is_none() {
+            self.fail(refusal);
+            return;
+        }
         self.reply(&Reply::Error {
             id,
             code: refusal.code,
             message: refusal.detail,
         });
-    }
-
-    /// A raw session has no frames to be told an error in: one ends it.
-    async fn publish_raw(&self, payload: Payload) {
-        let channel = self.channels.borrow().first().cloned();
-        let Some(channel) = channel else { return };
-        let message = Publish {
-            channel,
-            payload,
-            event: None,
-            idempotency_key: None,
-            message_id: None,
-        };
-        if let Err(refusal) = publish(self.services(), &self.publisher(), message).await {
-            self.fail(refusal);
-        }
     }
 
     fn fail(&self, refusal: Refusal) {

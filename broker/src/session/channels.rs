@@ -26,11 +26,6 @@ impl Channels {
         self.0.len()
     }
 
-    /// The first of them.
-    pub(super) fn first(&self) -> Option<&ChannelName> {
-        self.0.first().map(|joined| joined.membership.channel())
-    }
-
     fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
         self.0
             .binary_search_by(|joined| joined.membership.channel().cmp(channel))

@@ -12,6 +12,8 @@ use crate::registry::{Cursors, GapForm, Voice};
 pub enum Dialect {
     /// Bare data in WebSocket messages.
     RawWebSocket,
+    /// Values as JSON in WebSocket messages, and frames beside them for what is no message.
+    ValueWebSocket,
     /// Events for `EventSource`.
     RawSse(Span),
     /// Message objects, one a line.
@@ -51,6 +53,7 @@ impl Dialect {
     pub fn message_form(self) -> WireForm {
         match self {
             Self::RawWebSocket => WireForm::RawWebSocket,
+            Self::ValueWebSocket => WireForm::ValueWebSocket,
             Self::RawSse(_) => WireForm::RawSse,
             Self::RawNdjson(_) | Self::RawPoll(_) => WireForm::RawNdjson,
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => wire.message_form(),
@@ -63,6 +66,7 @@ impl Dialect {
         match self {
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => Some(wire),
             Self::EnvelopeScript => Some(SCRIPT_WIRE),
+            Self::ValueWebSocket => Some(Wire::JsonWebSocket),
             Self::RawWebSocket | Self::RawSse(_) | Self::RawNdjson(_) | Self::RawPoll(_) => None,
         }
     }
@@ -72,6 +76,7 @@ impl Dialect {
         match self {
             Self::RawSse(span) | Self::RawNdjson(span) | Self::RawPoll(span) => span,
             Self::RawWebSocket
+            | Self::ValueWebSocket
             | Self::Envelope(_)
             | Self::EnvelopePoll(_)
             | Self::EnvelopeScript => Span::One,
@@ -86,6 +91,11 @@ impl Dialect {
         )
     }
 
+    /// Whether it is the WebSocket of a page that speaks no frames of the broker's.
+    pub fn is_page_websocket(self) -> bool {
+        matches!(self, Self::RawWebSocket | Self::ValueWebSocket)
+    }
+
     /// Whether the session can send, and so has to be told apart from those who hear it.
     pub fn sends(self) -> bool {
         self == Self::RawWebSocket || self.wire().is_some()
@@ -95,7 +105,9 @@ impl Dialect {
     pub fn is_websocket(self) -> bool {
         matches!(
             self,
-            Self::RawWebSocket | Self::Envelope(Wire::JsonWebSocket | Wire::MessagePackWebSocket)
+            Self::RawWebSocket
+                | Self::ValueWebSocket
+                | Self::Envelope(Wire::JsonWebSocket | Wire::MessagePackWebSocket)
         )
     }
 
@@ -140,6 +152,7 @@ impl Dialect {
             Self::RawNdjson(Span::Several) => {
                 GapForm::Told(|channel, _, cursor| ndjson::gap(channel, cursor))
             }
+            Self::ValueWebSocket => gap_frame(Wire::JsonWebSocket),
             Self::Envelope(wire) | Self::EnvelopePoll(wire) => gap_frame(wire),
             Self::EnvelopeScript => gap_frame(SCRIPT_WIRE),
         }
@@ -148,7 +161,7 @@ impl Dialect {
     /// A sign of life from the broker.
     pub fn heartbeat(self) -> Option<Bytes> {
         let wire = match self {
-            Self::RawWebSocket => Wire::JsonWebSocket,
+            Self::RawWebSocket | Self::ValueWebSocket => Wire::JsonWebSocket,
             Self::RawSse(_) => Wire::JsonSse,
             Self::RawNdjson(_) => Wire::JsonNdjson,
             Self::Envelope(wire) => wire,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use widecast_protocol::codec::DecodeError;
-use widecast_protocol::{Code, Command, CommandId, Payload};
+use widecast_protocol::{Code, Command, CommandId};
 
 /// Takes the bytes of a connection apart. The transport implements it; the session neither knows nor cares which.
 pub trait Reader {
@@ -17,8 +17,6 @@ pub enum Inbound {
     Command(Command),
     /// A command that cannot be carried out, and the id to answer with.
     Unreadable(Option<CommandId>, DecodeError),
-    /// Data to publish on the one channel of a raw session.
-    Publish(Payload),
     /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
     /// The session ends, and these bytes are its last.

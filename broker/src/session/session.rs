@@ -243,7 +243,7 @@ impl Session {
     /// Ends the session because the broker ends, with a time of its own to come back.
     pub fn send_away(&self) {
         let settings = &self.worker.services.config.shutdown;
-        if self.carrier.dialect == Dialect::RawWebSocket && !settings.raw_close_frame.is_on() {
+        if self.carrier.dialect.is_page_websocket() && !settings.raw_close_frame.is_on() {
             self.outbox.finish(Bytes::new());
             return;
         }

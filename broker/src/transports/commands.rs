@@ -21,11 +21,15 @@ pub(super) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
         Ok(commands) => commands,
         Err(error) => return vec![Inbound::Unreadable(None, error)],
     };
-    let inbound = |command| match command {
+    commands.into_iter().map(inbound_one).collect()
+}
+
+/// What a session is to do about one command.
+pub(super) fn inbound_one(command: Result<Command, Refused>) -> Inbound {
+    match command {
         Ok(command) => Inbound::Command(command),
         Err(Refused { id, error }) => Inbound::Unreadable(id, error),
-    };
-    commands.into_iter().map(inbound).collect()
+    }
 }
 
 fn no_more_than<T>(most: usize, commands: Vec<T>) -> Result<Vec<T>, DecodeError> {

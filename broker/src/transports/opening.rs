@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use widecast_protocol::{ChannelName, Code, Cursor};
+use widecast_protocol::{ChannelName, Code, Cursor, Payload, Reply};
 
 use crate::http::Problem;
 use crate::metrics::Transport;
@@ -52,6 +52,19 @@ impl Opening {
         channels: &[ChannelName],
         cursor: Option<&Cursor>,
     ) -> Result<Self, Problem> {
+        Self::join_as(session, channels, cursor, None).await
+    }
+
+    /// Joins the channels, listed in each with this data. Who is there comes before their messages.
+    ///
+    /// # Errors
+    /// As [`Self::join`]; when the client may not be listed there.
+    pub(super) async fn join_as(
+        session: Rc<Session>,
+        channels: &[ChannelName],
+        cursor: Option<&Cursor>,
+        presence: Option<Payload>,
+    ) -> Result<Self, Problem> {
         if channels.len() > 1 && matches!(cursor, Some(Cursor::One(_))) {
             let detail = "the cursor is of one channel, and several are asked for";
             return Err(Problem::new(Code::BadCursor, detail));
@@ -69,9 +82,17 @@ impl Opening {
                 channel: channel.clone(),
                 since,
                 history: None,
-                presence: None,
+                presence: presence.clone(),
             };
-            arrivals.push(session.join(joining).await?);
+            let arrival = session.join(joining).await?;
+            if let Some(members) = &arrival.members {
+                session.reply(&Reply::Presence {
+                    id: None,
+                    channel: channel.clone(),
+                    members: members.clone(),
+                });
+            }
+            arrivals.push(arrival);
         }
         let recovered = arrivals.iter().all(|arrival| arrival.recovered);
         Ok(Self {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
 use indexmap::IndexSet;
+use widecast_protocol::codec::presence_of;
 use widecast_protocol::framing::jsonp::Callback;
-use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin};
+use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin, Payload};
 
 use crate::http::{Problem, Query, sender_key};
 use crate::session::{Echo, Identity, Services};
@@ -30,6 +31,10 @@ pub(super) struct Subscription {
     pub(super) callback: Option<Callback>,
     /// Whether MessagePack is asked for.
     pub(super) msgpack: bool,
+    /// Whether the texts of a page's WebSocket are JSON.
+    pub(super) json: bool,
+    /// With what the subscriber wants to be listed.
+    pub(super) presence: Option<Payload>,
 }
 
 impl Subscription {
@@ -55,7 +60,11 @@ impl Subscription {
             cursor_text,
             identity: Identity {
                 sender: sender_key(request)?,
-                echo: echo(last("echo"))?,
+                echo: if switch("echo", last("echo"))? {
+                    Echo::On
+                } else {
+                    Echo::Off
+                },
                 origin: request
                     .extensions()
                     .get()
@@ -66,6 +75,8 @@ impl Subscription {
             timeout: last("timeout").map(timeout).transpose()?,
             callback: jsonp::callback(request)?,
             msgpack: accepts_msgpack(request),
+            json: switch("json", last("json"))?,
+            presence: last("presence").and_then(presence),
         })
     }
 
@@ -138,15 +149,25 @@ pub(super) fn cursor(text: &str) -> Result<Cursor, Problem> {
     Cursor::parse(text).map_err(|error| Problem::new(Code::BadCursor, error.to_string()))
 }
 
-fn echo(text: Option<&str>) -> Result<Echo, Problem> {
+/// Something that is on when it is named, unless it says otherwise.
+fn switch(name: &str, text: Option<&str>) -> Result<bool, Problem> {
     match text {
-        None | Some("false" | "0") => Ok(Echo::Off),
-        Some("true" | "1" | "") => Ok(Echo::On),
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1" | "") => Ok(true),
         Some(other) => {
-            let detail = format!("echo is {other:?}, expected true or false");
+            let detail = format!("{name} is {other:?}, expected true or false");
             Err(Problem::new(Code::InvalidRequest, detail))
         }
     }
+}
+
+/// `presence` is JSON, or else a text; named alone, it is to be listed without data.
+fn presence(text: &str) -> Option<Payload> {
+    if text.is_empty() {
+        return Some(Payload::null());
+    }
+    let json = Payload::from_json(text.to_owned());
+    presence_of(json.unwrap_or_else(|_| Payload::text(text)))
 }
 
 /// `timeout` is in seconds, and may have a fraction.

@@ -1,17 +1,19 @@
 //! WebSockets ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)): bare data of one channel, or frames.
 
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
-use widecast_protocol::codec::{Codec, decode_commands};
+use bytes::Bytes;
+use widecast_protocol::codec::{Codec, authenticates, decode_commands, decode_page_text};
+use widecast_protocol::command::{Publish, Token};
 use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::DecoderLimits;
-use widecast_protocol::{Code, Payload};
+use widecast_protocol::{ChannelName, Code, CommandKind, Payload};
 
 use crate::config::LimitSettings;
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
 use crate::metrics::Transport;
 use crate::session::{Dialect, Inbound, Reader};
 
-use super::commands::inbound_of;
+use super::commands::{inbound_of, inbound_one};
 use super::messages::{Message, Messages};
 use super::opening::{Opening, open};
 use super::query::{Subscription, worker};
@@ -34,20 +36,31 @@ pub(super) async fn raw(
     let offered: Vec<_> = offered(&request).take(1).collect();
     let mut head = handshake(&request, &offered)?;
     let worker = worker(&request)?;
+    let limits = &worker.services.config.limits;
+    let (dialect, longest) = if subscription.json {
+        (Dialect::ValueWebSocket, limits.request_bytes)
+    } else {
+        (Dialect::RawWebSocket, limits.message_bytes)
+    };
+    if subscription.presence.is_some() && dialect.wire().is_none() {
+        let detail = "presence= needs json: bare data has no room to say who comes and goes";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
     let session = open(
         &worker,
         subscription.identity,
-        Dialect::RawWebSocket,
+        dialect,
         Transport::WebSocket,
     )?;
-    let opening = Opening::join(session, &[channel], subscription.cursor.as_ref()).await?;
+    let reader = Box::new(PageReader {
+        messages: Messages::new(decoder_limits(limits, longest.as_usize())),
+        channel: channel.clone(),
+        is_json: subscription.json,
+    });
+    let (cursor, presence) = (subscription.cursor, subscription.presence);
+    let opening = Opening::join_as(session, &[channel], cursor.as_ref(), presence).await?;
     // Bare data has no room for cursors: whoever can read headers may resume from here.
     head.insert_header((CURSOR_HEADER, opening.cursor()));
-    let limits = &worker.services.config.limits;
-    let reader = Box::new(RawReader(Messages::new(decoder_limits(
-        limits,
-        limits.message_bytes.as_usize(),
-    ))));
     hand_over(&request, payload.into_inner(), head, opening.flow(), reader)
 }
 
@@ -109,24 +122,53 @@ fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits
     }
 }
 
-/// Publishes what it is sent as it is.
-struct RawReader(Messages);
+/// Makes what a page sends commands: each message is published, but for the few that are for the broker itself.
+struct PageReader {
+    messages: Messages,
+    channel: ChannelName,
+    /// Whether a text is the JSON of a value, and not the value itself.
+    is_json: bool,
+}
 
-impl Reader for RawReader {
+impl Reader for PageReader {
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
-        self.0.read(bytes, |message, inbound| {
-            inbound.push(match message {
-                Message::Binary(bytes) => Inbound::Publish(Payload::binary(bytes)),
-                Message::Text(text) => match Payload::text_bytes(text) {
-                    Ok(payload) => Inbound::Publish(payload),
-                    Err(error) => Inbound::Fail {
-                        code: error.code(),
-                        detail: error.to_string(),
-                    },
-                },
-            });
+        let (channel, is_json) = (&self.channel, self.is_json);
+        self.messages.read(bytes, |message, inbound| match message {
+            Message::Text(text) if is_json => {
+                inbound.extend(
+                    decode_page_text(channel, &text)
+                        .into_iter()
+                        .map(inbound_one),
+                );
+            }
+            Message::Text(text) => inbound.push(plain_text(channel, text)),
+            Message::Binary(bytes) => inbound.push(publish(channel, Payload::binary(bytes))),
         })
     }
+}
+
+/// A text is a string, whatever it looks like; but nobody else may see what proves who somebody is.
+fn plain_text(channel: &ChannelName, text: Bytes) -> Inbound {
+    if authenticates(&text) {
+        // Nobody is to know the text: the token in it is not even read.
+        let token = Token::new("");
+        return Inbound::Command(CommandKind::Authenticate { token }.into());
+    }
+    match Payload::text_bytes(text) {
+        Ok(payload) => publish(channel, payload),
+        Err(error) => Inbound::Unreadable(None, error),
+    }
+}
+
+fn publish(channel: &ChannelName, payload: Payload) -> Inbound {
+    let message = Publish {
+        channel: channel.clone(),
+        payload,
+        event: None,
+        idempotency_key: None,
+        message_id: None,
+    };
+    Inbound::Command(CommandKind::Publish(message).into())
 }
 
 /// Reads commands.

@@ -95,7 +95,7 @@ impl<'a> CommandFields<'a> {
             "token" => self.token.read(source),
             "cursor" => self.cursor.read(source),
             "presence" => {
-                self.presence = presence(source.payload()?);
+                self.presence = presence_of(source.payload()?);
                 Ok(())
             }
             "history" => self.history.read(source),
@@ -172,7 +172,7 @@ const KNOWN_TYPES: &str =
 pub(super) const MESSAGES: &str = "an array of messages";
 const SHOWN_CHARACTERS: usize = 64;
 
-fn command_id(field: Field<'_>) -> Result<Option<CommandId>, DecodeError> {
+pub(super) fn command_id(field: Field<'_>) -> Result<Option<CommandId>, DecodeError> {
     match field.value() {
         None => Ok(None),
         Some(Scalar::Whole(number)) => Ok(Some(CommandId::Number(number))),
@@ -187,7 +187,7 @@ fn command_id(field: Field<'_>) -> Result<Option<CommandId>, DecodeError> {
 }
 
 /// What to be listed with: `true` is to be listed without data, `false` and `null` not to be listed.
-fn presence(data: Payload) -> Option<Payload> {
+pub fn presence_of(data: Payload) -> Option<Payload> {
     match (data.kind(), &**data.bytes()) {
         (PayloadKind::Json, b"null" | b"false") | (PayloadKind::MessagePack, b"\xC0" | b"\xC2") => {
             None
@@ -312,7 +312,7 @@ mod tests {
         Some(Number(1)) Authenticate { token: Token(…) }
         Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
         None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Payload { kind: Json, bytes: b"null" }), history: Some(4294967295) })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: [("a", Position { epoch: Epoch(1), offset: Offset(2) }), ("b", Position { epoch: Epoch(3), offset: Offset(4) })] })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: {"a": Position { epoch: Epoch(1), offset: Offset(2) }, "b": Position { epoch: Epoch(3), offset: Offset(4) }} })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })
         None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
         None Unsubscribe { channel: "news" }
         None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })

@@ -8,12 +8,14 @@ pub(crate) mod error;
 mod field;
 mod message;
 pub(crate) mod notation;
+mod page;
 mod reply;
 mod source;
 
 pub use batch::{BatchMessage, decode_batch, decode_batch_line};
-pub use command::{Refused, decode_commands};
+pub use command::{Refused, decode_commands, presence_of};
 pub use error::{Codec, DecodeError};
 pub(crate) use message::write_message;
+pub use page::{authenticates, decode_page_text};
 pub use reply::encode_reply;
 pub(crate) use reply::write_reply;

@@ -24,13 +24,15 @@ use self::link::{Codec, Link};
 use self::raw_poll::{PollKind, RawPoll};
 use self::raw_sse::RawSse;
 use self::raw_stream::RawStream;
-use self::raw_websocket::RawWebSocket;
+use self::raw_websocket::{RawWebSocket, Texts};
 
 /// A transport, and with what codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
     /// `new WebSocket(…)`: only the data.
     RawWebSocket,
+    /// `new WebSocket("…?json")`: JSON in both directions.
+    ValueWebSocket,
     /// Envelope frames in JSON over WebSocket.
     JsonWebSocket,
     /// Envelope frames in MessagePack over WebSocket.
@@ -59,8 +61,9 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport and codec.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RawWebSocket,
+        Self::ValueWebSocket,
         Self::JsonWebSocket,
         Self::MessagePackWebSocket,
         Self::RawSse,
@@ -75,9 +78,19 @@ impl Transport {
         Self::EnvelopeJsonp,
     ];
 
-    /// Whether it shows a message's place; the plain WebSocket shows nothing but data.
+    /// Whether it shows a message's place; the plain WebSockets show nothing but data.
     pub fn shows_more_than_data(self) -> bool {
-        self != Self::RawWebSocket
+        !matches!(self, Self::RawWebSocket | Self::ValueWebSocket)
+    }
+
+    /// Whether the connection itself publishes.
+    pub fn sends(self) -> bool {
+        self.has_frames() || self == Self::RawWebSocket
+    }
+
+    /// Whether the broker tells more than messages, such as a goodbye.
+    pub fn has_frames(self) -> bool {
+        self.is_envelope() || self == Self::ValueWebSocket
     }
 
     /// Whether what is heard comes by polls.
@@ -140,7 +153,10 @@ impl Subscriber {
         };
         let endpoint = &broker.endpoint();
         let inner = match transport {
-            Transport::RawWebSocket => RawWebSocket::open(broker, join)
+            Transport::RawWebSocket => RawWebSocket::open(broker, join, Texts::Plain)
+                .await
+                .map(Inner::RawWebSocket),
+            Transport::ValueWebSocket => RawWebSocket::open(broker, join, Texts::Json)
                 .await
                 .map(Inner::RawWebSocket),
             Transport::RawSse => RawSse::open(broker, join).await.map(Inner::RawSse),
@@ -245,7 +261,7 @@ impl Subscriber {
     /// When the broker does not accept it.
     pub async fn publish(&mut self, channel: &str, text: &str) -> Result<()> {
         match &mut self.inner {
-            Inner::RawWebSocket(it) => it.send_text(text).await,
+            Inner::RawWebSocket(it) => it.publish(text).await,
             Inner::Envelope(it) => it.publish(channel, text.into()).await.map(drop),
             _ => self.publisher.publish(channel, text).await.map(drop),
         }

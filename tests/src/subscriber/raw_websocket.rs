@@ -1,19 +1,30 @@
 //! What a page has with `new WebSocket(url)`: text and bytes, nothing else.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::address::address;
 use crate::broker::Broker;
-use crate::heard::{Heard, Message, binary, shown_as_text};
+use crate::heard::{Heard, Message, binary, plain_numbers, shown_as_text};
 use crate::join::Join;
 use crate::socket::{WebSocket, open_websocket, reset};
+
+/// What the texts of a plain WebSocket are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Texts {
+    /// The values themselves.
+    Plain,
+    /// The JSON of values.
+    Json,
+}
 
 /// A plain WebSocket on one channel.
 pub struct RawWebSocket {
     socket: WebSocket,
+    texts: Texts,
 }
 
 impl RawWebSocket {
@@ -21,8 +32,14 @@ impl RawWebSocket {
     ///
     /// # Errors
     /// When the broker refuses.
-    pub async fn open(broker: &Broker, join: &Join) -> Result<Self> {
+    pub async fn open(broker: &Broker, join: &Join, texts: Texts) -> Result<Self> {
         let mut query = join.raw_query();
+        if texts == Texts::Json {
+            query.push(("json".to_owned(), String::new()));
+        }
+        if let Some(presence) = &join.presence {
+            query.push(("presence".to_owned(), presence.to_string()));
+        }
         query.extend(
             join.cursor
                 .clone()
@@ -30,7 +47,7 @@ impl RawWebSocket {
         );
         let url = address(&broker.base(), &join.raw_path("ws"), &query)?;
         let (socket, _) = open_websocket(&url, &[]).await?;
-        Ok(Self { socket })
+        Ok(Self { socket, texts })
     }
 
     /// The next message, or the end.
@@ -40,6 +57,9 @@ impl RawWebSocket {
     pub async fn next(&mut self) -> Result<Heard> {
         loop {
             let data = match self.socket.next().await {
+                Some(Ok(Frame::Text(text))) if self.texts == Texts::Json => {
+                    return value_heard(&text);
+                }
                 Some(Ok(Frame::Text(text))) => shown_as_text(&text),
                 Some(Ok(Frame::Binary(bytes))) => binary(&bytes),
                 Some(Ok(Frame::Close(frame))) => return Ok(closed(&mut self.socket, frame).await),
@@ -50,12 +70,31 @@ impl RawWebSocket {
         }
     }
 
-    /// Publishes text.
+    /// Publishes a string.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn publish(&mut self, text: &str) -> Result<()> {
+        match self.texts {
+            Texts::Plain => self.send_text(text).await,
+            Texts::Json => self.send_text(&json!(text).to_string()).await,
+        }
+    }
+
+    /// Sends a text as it is.
     ///
     /// # Errors
     /// When the connection is gone.
     pub async fn send_text(&mut self, text: &str) -> Result<()> {
         Ok(self.socket.send(Frame::text(text)).await?)
+    }
+
+    /// Sends bytes.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        Ok(self.socket.send(Frame::binary(bytes.to_vec())).await?)
     }
 
     /// Sends a close frame and waits for the broker's.
@@ -70,6 +109,22 @@ impl RawWebSocket {
     pub fn kill(self) {
         reset(self.socket.get_ref());
     }
+}
+
+/// What the broker says besides values.
+const FRAMES: [&str; 8] = [
+    "gap", "pong", "error", "goodbye", "join", "leave", "presence", "batch",
+];
+
+/// What a text of JSON says: a value, or something that is none.
+fn value_heard(text: &str) -> Result<Heard> {
+    let value: Value = serde_json::from_str(text).with_context(|| text.to_owned())?;
+    let channel = || value["channel"].as_str().map(str::to_owned);
+    Ok(match value["type"].as_str() {
+        Some("gap") if value["recovered"] == false => Heard::Gap { channel: channel() },
+        Some(kind) if FRAMES.contains(&kind) => Heard::Frame(value),
+        _ => Heard::Message(Message::only(plain_numbers(value))),
+    })
 }
 
 /// What a close frame says; answers it.

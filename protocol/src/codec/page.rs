@@ -1,0 +1,235 @@
+//! What a text means that a page sends over a plain WebSocket, without frames: a value to publish, but for the few that pages
+//! have always sent to servers and not to each other.
+
+use bytes::Bytes;
+
+use super::command::{MESSAGES, MESSAGES_LIMIT, Refused, command_id, decode_commands};
+use super::field::{Field, List};
+use super::source::{JsonSource, Scalar, Shape, Source};
+use super::{Codec, DecodeError};
+use crate::command::{Command, CommandKind, Publish};
+use crate::name::ChannelName;
+use crate::payload::Payload;
+
+/// What a page says to the server itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ToServer {
+    Authenticate,
+    Ping,
+    Batch,
+}
+
+impl ToServer {
+    fn of(kind: &Scalar<'_>) -> Option<Self> {
+        let Scalar::Text(kind) = kind else {
+            return None;
+        };
+        match &**kind {
+            "authenticate" => Some(Self::Authenticate),
+            "ping" => Some(Self::Ping),
+            "batch" => Some(Self::Batch),
+            _ => None,
+        }
+    }
+}
+
+/// Why a value among others is not published.
+const NOT_FOR_OTHERS: DecodeError = DecodeError::Shape {
+    expected: "values for others: a value of `type` authenticate or batch goes alone",
+};
+
+/// Makes a text that is JSON the commands that it stands for: the value it is, published on `channel`; a `ping`, an
+/// `authenticate`, or a `batch` of values.
+pub fn decode_page_text(channel: &ChannelName, text: &Bytes) -> Vec<Result<Command, Refused>> {
+    let refused = |error| vec![Err(Refused { id: None, error })];
+    let decoded = match to_server(text) {
+        Ok(Some(ToServer::Authenticate | ToServer::Ping)) => decode_commands(Codec::Json, text)
+            .map(|commands| commands.into_iter().map(only_to_server).collect()),
+        Ok(Some(ToServer::Batch)) => batch(channel, text),
+        Ok(None) if authenticates(text) => Err(NOT_FOR_OTHERS),
+        Ok(None) => Payload::from_json(text.clone())
+            .map(|value| vec![Ok(CommandKind::Publish(publish(channel, value)).into())]),
+        Err(error) => Err(error),
+    };
+    decoded.unwrap_or_else(refused)
+}
+
+/// A page's WebSocket has no other frames, whatever a repeated `type` says.
+fn only_to_server(command: Result<Command, Refused>) -> Result<Command, Refused> {
+    let Command { id, kind } = command?;
+    match kind {
+        CommandKind::Authenticate { .. } | CommandKind::Ping => Ok(Command { id, kind }),
+        _ => Err(Refused {
+            id,
+            error: NOT_FOR_OTHERS,
+        }),
+    }
+}
+
+/// Whether a text is an authentication, or has one among the elements of an array or of `messages`: what is secret in it is for
+/// nobody else. A text that is cut or followed by something else is one, too.
+pub fn authenticates(text: &Bytes) -> bool {
+    let mut found = false;
+    if let Ok(mut source) = JsonSource::new(text) {
+        // What is no JSON may have shown it before it broke off.
+        let _ = look(&mut source, true, &mut found);
+    }
+    found
+}
+
+fn look(source: &mut JsonSource<'_>, is_outer: bool, found: &mut bool) -> Result<(), DecodeError> {
+    match source.shape() {
+        Shape::Object => source.object(|source, key| match key {
+            "type" => {
+                *found |= ToServer::of(&source.scalar()?) == Some(ToServer::Authenticate);
+                Ok(())
+            }
+            "messages" if is_outer && source.shape() == Shape::Array => {
+                source.array(|source| look(source, false, found))
+            }
+            _ => source.scalar().map(|_| ()),
+        }),
+        Shape::Array if is_outer => source.array(|source| look(source, false, found)),
+        Shape::Array | Shape::Scalar => source.scalar().map(|_| ()),
+    }
+}
+
+/// What an object is for, if it is for the server. Of a repeated `type` the last counts, unless one is an authentication.
+fn to_server(text: &Bytes) -> Result<Option<ToServer>, DecodeError> {
+    let mut source = JsonSource::new(text)?;
+    if source.shape() != Shape::Object {
+        return Ok(None);
+    }
+    let mut found = None;
+    source.object(|source, key| {
+        let value = source.scalar()?;
+        if key == "type" && found != Some(ToServer::Authenticate) {
+            found = ToServer::of(&value);
+        }
+        Ok(())
+    })?;
+    source.end()?;
+    Ok(found)
+}
+
+/// Reads `{"type":"batch","messages":[…]}`, where each message is a value. The pings among them are answered.
+fn batch(
+    channel: &ChannelName,
+    text: &Bytes,
+) -> Result<Vec<Result<Command, Refused>>, DecodeError> {
+    let mut source = JsonSource::new(text)?;
+    let mut id = Field::default();
+    let mut values = List::Absent;
+    source.object(|source, key| match key {
+        "id" => id.read(source),
+        "messages" => values.read(source, MESSAGES_LIMIT, Source::payload),
+        _ => source.scalar().map(|_| ()),
+    })?;
+    source.end()?;
+    let id = command_id(id)?;
+    let (mut messages, mut commands) = (Vec::new(), Vec::new());
+    for value in values.items("messages", MESSAGES)? {
+        match to_server(&value.to_json())? {
+            None => messages.push(Ok(publish(channel, value))),
+            Some(ToServer::Ping) => commands.push(Ok(CommandKind::Ping.into())),
+            Some(ToServer::Authenticate | ToServer::Batch) => messages.push(Err(NOT_FOR_OTHERS)),
+        }
+    }
+    let kind = CommandKind::Batch { messages };
+    commands.insert(0, Ok(Command { id, kind }));
+    Ok(commands)
+}
+
+fn publish(channel: &ChannelName, payload: Payload) -> Publish {
+    Publish {
+        channel: channel.clone(),
+        payload,
+        event: None,
+        idempotency_key: None,
+        message_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &'static str) -> String {
+        let channel = ChannelName::parse("a").unwrap();
+        let line = |command: &Result<Command, Refused>| match command {
+            Ok(Command {
+                id,
+                kind: CommandKind::Publish(message),
+            }) => format!("{id:?} Publish {:?}", message.payload.to_json()),
+            Ok(command) => format!("{:?} {:?}", command.id, command.kind),
+            Err(Refused { id, error }) => format!("{id:?} {}: {error}", error.code()),
+        };
+        let commands = decode_page_text(&channel, &Bytes::from_static(text.as_bytes()));
+        commands.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_text_is_the_value_that_it_is() {
+        insta::assert_snapshot!(shown(r#"{"type":"chat","text":"hi"}"#), @r#"None Publish b"{\"type\":\"chat\",\"text\":\"hi\"}""#);
+        insta::assert_snapshot!(shown(r#" "text" "#), @r#"None Publish b"\"text\"""#);
+        insta::assert_snapshot!(shown("[1, 2]"), @r#"None Publish b"[1, 2]""#);
+        insta::assert_snapshot!(shown("null"), @r#"None Publish b"null""#);
+        insta::assert_snapshot!(shown(r#"{"data":{"type":"ping"},"type":1}"#), @r#"None Publish b"{\"data\":{\"type\":\"ping\"},\"type\":1}""#);
+        insta::assert_snapshot!(shown(r#"["ping",{"type":"ping"}]"#), @r#"None Publish b"[\"ping\",{\"type\":\"ping\"}]""#);
+    }
+
+    #[test]
+    fn what_is_for_the_server_is_published_to_nobody() {
+        insta::assert_snapshot!(shown(r#"{"type":"ping"}"#), @"None Ping");
+        insta::assert_snapshot!(shown(r#"{"at":5,"id":"x","type":"ping"}"#), @r#"Some(Text("x")) Ping"#);
+        insta::assert_snapshot!(shown(r#"{"type":"authenticate","token":"secret"}"#), @"None Authenticate { token: Token(…) }");
+        insta::assert_snapshot!(shown(r#"{"type":"authenticate","type":"chat","token":"secret"}"#), @r#"None bad_command: unknown `type` "chat": expected one of authenticate, subscribe, unsubscribe, publish, presence, history, batch, ping"#);
+        insta::assert_snapshot!(shown(r#"{"type":"authenticate","type":"subscribe","channel":"b"}"#), @"None bad_command: expected values for others: a value of `type` authenticate or batch goes alone");
+        insta::assert_snapshot!(shown(r#"[{"type":"authenticate","token":"secret"}]"#), @"None bad_command: expected values for others: a value of `type` authenticate or batch goes alone");
+    }
+
+    #[test]
+    fn each_value_of_a_batch_is_published() {
+        insta::assert_snapshot!(shown(r#"{"type":"batch","id":7,"messages":[{"n":1},"two"]}"#), @r#"Some(Number(7)) Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"{\"n\":1}" }, event: None, idempotency_key: None, message_id: None }), Ok(Publish { channel: "a", payload: Payload { kind: Text, bytes: b"two" }, event: None, idempotency_key: None, message_id: None })] }"#);
+        insta::assert_snapshot!(shown(r#"{"type":"batch","messages":[{"type":"ping"},{"type":"authenticate","token":"secret"},{"type":"batch"}]}"#), @r#"
+        None Batch { messages: [Err(Shape { expected: "values for others: a value of `type` authenticate or batch goes alone" }), Err(Shape { expected: "values for others: a value of `type` authenticate or batch goes alone" })] }
+        None Ping
+        "#);
+        insta::assert_snapshot!(shown(r#"{"type":"batch"}"#), @"None bad_command: `messages` is missing: expected an array of messages");
+        insta::assert_snapshot!(shown(r#"{"type":"batch","messages":{}}"#), @"None bad_command: `messages`: expected an array of messages");
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        insta::assert_snapshot!(shown("hello"), @"None bad_json: not JSON: expected a value at byte 0");
+        insta::assert_snapshot!(shown(""), @"None bad_json: not JSON: expected a value at byte 0");
+        insta::assert_snapshot!(shown(r#"{"type":"ping"} {}"#), @"None bad_json: not JSON: expected the end at byte 16");
+    }
+
+    #[test]
+    fn an_authentication_is_found_however_it_is_written() {
+        let found = |text: &'static str| authenticates(&Bytes::from_static(text.as_bytes()));
+        for text in [
+            r#"{"type":"authenticate","token":"x"}"#,
+            r#" { "token" : "x", "\u0074ype" : "\u0061uthenticate" }"#,
+            r#"{"token":{"a":[1]},"type":"authenticate","type":"chat"}"#,
+            r#"{"type":"authenticate","token":"x"} and more"#,
+            r#"{"type":"authenticate","token":"x"#,
+            r#"[{"type":"authenticate"}]"#,
+            r#"{"type":"batch","messages":[1,{"type":"authenticate"}]}"#,
+        ] {
+            assert!(found(text), "{text}");
+        }
+        for text in [
+            "",
+            "authenticate",
+            r#""authenticate""#,
+            r#"{"type":"chat","text":"{\"type\":\"authenticate\"}"}"#,
+            r#"{"data":{"type":"authenticate"}}"#,
+            r#"{"authenticate":"type"}"#,
+            r#"{"type":["authenticate"]}"#,
+        ] {
+            assert!(!found(text), "{text}");
+        }
+    }
+}
