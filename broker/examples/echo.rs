@@ -82,7 +82,12 @@ fn services() -> Arc<Services> {
 
 fn worker(services: Arc<Services>) -> Worker {
     Worker {
-        shard: Shard::start(&services.routes, &services.engine, &services.metrics),
+        shard: Shard::start(
+            &services.routes,
+            &services.engine,
+            &services.metrics,
+            services.config.heartbeat.timeout,
+        ),
         heart: Heart::start(),
         services,
     }

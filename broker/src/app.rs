@@ -117,6 +117,7 @@ fn worker(services: &Arc<Services>) -> Worker {
     WORKER.with(|worker| {
         let start = || {
             let Services {
+                config,
                 routes,
                 engine,
                 metrics,
@@ -124,7 +125,7 @@ fn worker(services: &Arc<Services>) -> Worker {
             } = &**services;
             let worker = Worker {
                 services: Arc::clone(services),
-                shard: Shard::start(routes, engine, metrics),
+                shard: Shard::start(routes, engine, metrics, config.heartbeat.timeout),
                 heart: Heart::start(),
             };
             actix_rt::spawn(metrics.workers.clone().watch());

@@ -1,5 +1,7 @@
 //! Subscribers that read more slowly than their messages come: what waits for them is bounded, and they are told.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use widecast_tests::settings::SlowConsumer;
@@ -9,17 +11,28 @@ use widecast_tests::{Broker, Join, Settings, Transport, eventually};
 const MEBIBYTE: u64 = 1 << 20;
 const PIECE: usize = 50_000;
 
-async fn broker() -> Result<Broker> {
-    let settings = Settings::new()
+fn settings() -> Settings {
+    Settings::new()
         .outbox_bytes(200_000, 8192)
         .message_bytes(100_000)
         .history("patient", 1000, 64 << 20)
+        .history("brief", 2, 64 << 20)
+        .slow_consumer("brief", SlowConsumer::Disconnect)
         .history("dropping", 1000, 64 << 20)
         .history("newest", 1000, 64 << 20)
         .slow_consumer("patient", SlowConsumer::Disconnect)
         .slow_consumer("dropping", SlowConsumer::DropOldest)
-        .slow_consumer("newest", SlowConsumer::Latest);
-    Broker::with(settings).await
+        .slow_consumer("newest", SlowConsumer::Latest)
+}
+
+async fn broker() -> Result<Broker> {
+    Broker::with(settings()).await
+}
+
+/// One that soon loses patience with clients that take nothing.
+async fn impatient_broker() -> Result<Broker> {
+    let second = Duration::from_secs(1);
+    Broker::with(settings().heartbeat(second, second)).await
 }
 
 /// A subscriber over the stream of lines that does not read yet.
@@ -56,7 +69,7 @@ async fn line(stream: &mut Bare) -> Result<Value> {
 #[tokio::test]
 async fn one_who_is_too_slow_is_disconnected_and_resumes_without_loss() -> Result<()> {
     const MESSAGES: usize = 100;
-    let broker = broker().await?;
+    let broker = impatient_broker().await?;
     let start = broker.end_of("patient:a").await?;
     let mut slow = deaf(&broker, "patient:a").await?;
     flood(&broker, "patient:a", MESSAGES).await?;
@@ -97,7 +110,7 @@ async fn resume_patiently(broker: &Broker, join: &Join, messages: usize) -> Resu
 
 #[tokio::test]
 async fn a_websocket_that_is_too_slow_is_dropped_and_the_others_hear_everything() -> Result<()> {
-    let broker = broker().await?;
+    let broker = impatient_broker().await?;
     let mut quick = broker
         .join(Transport::JsonWebSocket, &Join::channel("patient:a"))
         .await?;
@@ -206,7 +219,7 @@ async fn a_poll_that_more_comes_to_than_may_wait_loses_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_session_of_polls_that_comes_too_late_is_told_and_then_gone() -> Result<()> {
     let broker = broker().await?;
-    let subscribe = json!({ "type": "subscribe", "channel": "patient:a" });
+    let subscribe = json!({ "type": "subscribe", "channel": "brief:a" });
     let opened = broker
         .post(
             "/v1/poll?session=new",
@@ -220,12 +233,15 @@ async fn a_session_of_polls_that_comes_too_late_is_told_and_then_gone() -> Resul
         let query = [("session", session.as_str()), ("cursor", cursor)];
         broker.get(&["v1", "poll"], &query).await
     };
-    flood(&broker, "patient:a", 10).await?;
+    flood(&broker, "brief:a", 10).await?;
     eventually("its messages no longer fit", async || {
         Ok(broker.metrics().await?.sum(&["disconnect"]) >= 1.0)
     })
     .await?;
-    let told = poll(&text(&opened.body["cursor"])?).await?;
+    // First what had fitted; what came behind it is gone from the history, too.
+    let heard = poll(&text(&opened.body["cursor"])?).await?;
+    assert_eq!(heard["frames"][0]["data"][0], 1, "{heard}");
+    let told = poll(&text(&heard["cursor"])?).await?;
     let goodbye = &told["frames"][0];
     assert_eq!(goodbye["type"], "goodbye", "{told}");
     assert_eq!(goodbye["code"], "slow_consumer", "{told}");
@@ -237,6 +253,19 @@ async fn a_session_of_polls_that_comes_too_late_is_told_and_then_gone() -> Resul
         Ok(refused.is_some_and(|error| format!("{error:?}").contains("session_not_found")))
     })
     .await
+}
+
+#[tokio::test]
+async fn a_session_of_polls_that_comes_late_gets_the_rest_from_the_history() -> Result<()> {
+    const MESSAGES: usize = 30;
+    let broker = broker().await?;
+    let join = Join::channel("patient:a");
+    let mut polls = broker.join(Transport::EnvelopePoll, &join).await?;
+    flood(&broker, "patient:a", MESSAGES).await?;
+    let heard = polls.data(MESSAGES).await?;
+    let numbers: Vec<_> = heard.iter().map(|data| data[0].as_u64()).collect();
+    assert_eq!(numbers, (1..=MESSAGES as u64).map(Some).collect::<Vec<_>>());
+    Ok(())
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ settings! {
         history_bytes: ByteCount, "history_bytes" = ByteCount::mebibytes(1), within 0..=1_099_511_627_776;
         /// For how long past messages are kept.
         history_age: Duration, "history_age_ms" = Duration::from_mins(5), within 0..=31_536_000_000;
-        /// What happens to a subscriber whose outbox is full: `disconnect` (it resumes from its cursor and loses
-        /// nothing), `drop_oldest`, or `latest` (only the newest message is kept); the last two tell it of the gap.
+        /// What happens to a subscriber whose outbox is full: `disconnect` (it goes on from the history as fast as it
+        /// reads, and is disconnected when that no longer reaches back), `drop_oldest`, or `latest` (only the newest message is kept); the last two tell it of the gap.
         slow_consumer: SlowConsumer, "slow_consumer" = SlowConsumer::Disconnect;
         /// Whether clients may publish.
         publish: Switch, "publish" = Switch::On;

@@ -11,7 +11,13 @@ use widecast_protocol::{
 
 use super::{
     ChannelQuery, ConnectionId, Deliver, Engine, HistoryLimits, HistoryOrder, HistoryQuery,
-    PresenceChange, PresenceEntry, Publication,
+    Portion, PresenceChange, PresenceEntry, Publication, Replay,
+};
+
+/// More than any test publishes.
+pub(super) const ALL: Portion = Portion {
+    messages: usize::MAX,
+    bytes: u64::MAX,
 };
 
 /// The grace time of members and the idempotency window on a stage, and how long an unused channel is remembered.
@@ -104,11 +110,18 @@ fn at(position: Position, offset: u64) -> Position {
 }
 
 async fn assert_replay(stage: &dyn Stage, since: Position, expected: Option<&[&str]>) {
-    let replay = stage.engine().replay(&name("news"), since).await.unwrap();
+    let replay = all(stage, since).await;
     let found = replay.recovered.then(|| texts(&replay.messages));
     assert_eq!(found.as_deref(), expected);
     assert!(replay.recovered || replay.messages.is_empty());
+    assert!(replay.complete);
     assert_eq!(replay.position, position(stage, "news").await);
+}
+
+/// Everything after a position, in one portion.
+async fn all(stage: &dyn Stage, since: Position) -> Replay {
+    let news = name("news");
+    stage.engine().replay(&news, since, ALL).await.unwrap()
 }
 
 pub(super) async fn offsets_count_from_one_without_holes(stage: &dyn Stage) {
@@ -137,7 +150,7 @@ pub(super) async fn what_was_published_is_what_is_delivered_and_replayed(stage: 
         ..publication("news", "x")
     };
     stage.engine().publish(publication.clone()).await.unwrap();
-    let replay = stage.engine().replay(&name("news"), start).await.unwrap();
+    let replay = all(stage, start).await;
     for heard in [&stage.heard().messages()[0], &replay.messages[0]] {
         let message = heard.message();
         assert_eq!(message.channel, publication.channel);
@@ -167,6 +180,39 @@ pub(super) async fn a_replay_is_everything_after_the_position(stage: &dyn Stage)
     assert_replay(stage, at(start, 3), Some(&[])).await;
 }
 
+pub(super) async fn a_replay_is_read_in_portions(stage: &dyn Stage) {
+    let (engine, news) = (stage.engine(), name("news"));
+    let start = position(stage, "news").await;
+    publish(stage, "news", &["a", "b", "c"]).await;
+    let read = async |since: Position, messages: usize, bytes: u64| {
+        let portion = Portion { messages, bytes };
+        let replay = engine.replay(&news, since, portion).await.unwrap();
+        assert!(replay.recovered);
+        let texts = texts(&replay.messages).join(" ");
+        (texts, replay.position, replay.complete)
+    };
+    assert_eq!(
+        read(start, 2, 1000).await,
+        ("a b".into(), at(start, 2), false)
+    );
+    assert_eq!(
+        read(at(start, 2), 2, 1000).await,
+        ("c".into(), at(start, 3), true)
+    );
+    assert_eq!(
+        read(at(start, 3), 2, 1000).await,
+        (String::new(), at(start, 3), true)
+    );
+    // One message is given, however little is asked for.
+    assert_eq!(read(start, 9, 1).await, ("a".into(), at(start, 1), false));
+    // None: whether they could be had.
+    assert_eq!(read(start, 0, 0).await, (String::new(), start, false));
+    assert_eq!(
+        read(at(start, 3), 0, 0).await,
+        (String::new(), at(start, 3), true)
+    );
+}
+
 pub(super) async fn what_cannot_be_replayed_is_told(stage: &dyn Stage) {
     publish(stage, "news", &["a"]).await;
     let newest = position(stage, "news").await;
@@ -190,10 +236,9 @@ pub(super) async fn a_replay_beyond_the_history_is_a_gap(stage: &dyn Stage) {
         };
         stage.engine().publish(publication).await.unwrap();
     }
-    let (engine, news) = (stage.engine(), name("news"));
-    let lost = engine.replay(&news, start).await.unwrap();
+    let lost = all(stage, start).await;
     assert!(!lost.recovered);
-    let held = engine.replay(&news, at(start, 1)).await.unwrap();
+    let held = all(stage, at(start, 1)).await;
     assert_eq!(texts(&held.messages), ["b", "c"]);
 }
 
@@ -434,6 +479,7 @@ macro_rules! conformance_tests {
             what_was_published_is_what_is_delivered_and_replayed,
             each_channel_has_its_own_offsets_and_epoch,
             a_replay_is_everything_after_the_position,
+            a_replay_is_read_in_portions,
             what_cannot_be_replayed_is_told,
             a_replay_beyond_the_history_is_a_gap,
             without_history_only_the_present_can_be_resumed,

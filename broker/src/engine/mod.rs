@@ -8,7 +8,8 @@
 //! - One total order per channel: offsets 1, 2, 3… without holes per epoch, delivered in that order by every node.
 //! - Who takes [`Engine::position`] after [`Engine::subscribed`] has been answered, is delivered everything after that
 //!   position, or is told [`Deliver::lost`].
-//! - [`Engine::replay`] gives every message after a position, or says that it cannot; it never skips one silently.
+//! - [`Engine::replay`] gives every message after a position, portion by portion, or says that it cannot; it never skips
+//!   one silently.
 //!
 //! A networked engine may fail ([`EngineError`]), deliver what another node has published, and lose its connection; all
 //! of this is in the signatures, so that nobody above has to know which engine it is.
@@ -34,7 +35,9 @@ pub use error::EngineError;
 pub use figures::EngineFigures;
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
-pub use reading::{ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Replay};
+pub use reading::{
+    ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
+};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;
@@ -64,12 +67,17 @@ pub trait Engine: Send + Sync + 'static {
         limits: HistoryLimits,
     ) -> EngineFuture<'a, Position>;
 
-    /// Everything after `since`, or `recovered: false` when that cannot be given: another epoch, an offset the channel
-    /// has not reached, or one that the history no longer reaches back to.
+    /// What comes after `since`, up to a portion of it; or `recovered: false` when that cannot be given: another epoch, an
+    /// offset the channel has not reached, or one that the history no longer reaches back to.
     ///
     /// # Errors
     /// When the engine cannot be reached.
-    fn replay<'a>(&'a self, channel: &'a ChannelName, since: Position) -> EngineFuture<'a, Replay>;
+    fn replay<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        since: Position,
+        portion: Portion,
+    ) -> EngineFuture<'a, Replay>;
 
     /// One page of what the history holds.
     ///

@@ -4,15 +4,35 @@ use std::sync::Arc;
 
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-/// What a reader has missed.
+/// How much of what a reader has missed is asked for at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// At most this many messages.
+    pub messages: usize,
+    /// No message after the one with which this many bytes are reached, by the engine's estimate. So one message, however
+    /// large, always fits.
+    pub bytes: u64,
+}
+
+impl Portion {
+    /// No messages: only whether they could be had.
+    pub const NONE: Self = Self {
+        messages: 0,
+        bytes: 0,
+    };
+}
+
+/// What a reader has missed, or the first portion of it.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// Every message after the position asked for up to `position`, oldest first. Empty unless `recovered`.
     pub messages: Vec<Arc<EncodedMessage>>,
     /// False when messages were lost: the reader has to go on from `position` and be told of the gap.
     pub recovered: bool,
-    /// The channel's present end.
+    /// The place after `messages`: where the next portion begins.
     pub position: Position,
+    /// Whether `position` is the channel's present end: nothing follows.
+    pub complete: bool,
 }
 
 /// Which part of the history is asked for, and in which order.

@@ -133,6 +133,12 @@ impl Deliveries {
         self.dropped.get_or_create(&labels).inc_by(messages);
     }
 
+    /// A session was ended whose client was too slow.
+    pub fn gave_up(&self) {
+        let labels = PolicyLabels::from(Policy::Disconnect);
+        self.dropped.get_or_create(&labels).inc();
+    }
+
     /// An outbox has held this many bytes.
     pub fn outbox_held(&self, bytes: u64) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);

@@ -21,6 +21,8 @@ const IDLE_CAPACITY: usize = 4;
 pub(super) struct Backlog {
     items: VecDeque<Item>,
     bytes: usize,
+    /// How many of the bytes are answers.
+    owed: usize,
     voice: Voice,
     /// How far the client is, if it is told so by more than its messages.
     places: Option<Box<Places>>,
@@ -33,6 +35,7 @@ impl Backlog {
         Self {
             items: VecDeque::new(),
             bytes: 0,
+            owed: 0,
             voice,
             places: voice.keeps_places().then(Box::default),
             droppable: None,
@@ -42,6 +45,11 @@ impl Backlog {
     /// What the items take, their overhead included.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many of the bytes are answers.
+    pub(super) fn owed(&self) -> usize {
+        self.owed
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,6 +86,7 @@ impl Backlog {
             places.overtake(channel);
         }
         self.bytes += item.size();
+        self.owed += item.owed();
         self.items.push_back(item);
     }
 
@@ -87,6 +96,7 @@ impl Backlog {
             return false;
         };
         self.bytes = self.bytes - pong.len() + newer.len();
+        self.owed = self.owed - pong.len() + newer.len();
         pong.clone_from(newer);
         true
     }
@@ -94,6 +104,12 @@ impl Backlog {
     /// Whether an item of `bytes` keeps to the limit. What is larger than the limit itself fits when nothing else waits.
     pub(super) fn fits(&self, bytes: usize, limit: usize) -> bool {
         self.bytes == 0 || self.bytes + size_with(bytes) <= limit
+    }
+
+    /// Whether an answer of `bytes` is taken. Messages do not take the place of answers: those can be had again, and these
+    /// cannot. However large it is, an answer is taken when few others wait.
+    pub(super) fn fits_answer(&self, bytes: usize, limit: usize) -> bool {
+        self.owed <= limit / 2 || self.owed + size_with(bytes) <= limit
     }
 
     /// Drops messages until an item of `bytes` fits, if that is possible, and says how many were dropped: first those
@@ -138,6 +154,7 @@ impl Backlog {
     pub(super) fn clear(&mut self) {
         self.items = VecDeque::new();
         self.bytes = 0;
+        self.owed = 0;
         self.droppable = None;
     }
 
@@ -249,6 +266,7 @@ impl Backlog {
     /// An item is as good as told.
     fn settle(&mut self, item: &Item, is_last: bool) {
         self.bytes -= item.size();
+        self.owed -= item.owed();
         let Some(places) = &mut self.places else {
             return;
         };

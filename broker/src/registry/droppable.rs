@@ -71,7 +71,7 @@ impl Droppable {
             }
             Item::Gap { lane, .. } => self.lanes.entry(*lane).or_default().push(number, true),
             Item::Gone => self.gone += 1,
-            Item::Frame(_) | Item::Pong(_) => {}
+            Item::Frame(_) | Item::Answer(_) | Item::Pong(_) => {}
         }
     }
 

@@ -1,20 +1,23 @@
 //! The subscriptions of one channel on one shard, and the walk over them: no lock, no encoding, no allocation per
 //! subscriber.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use slab::Slab;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::{ChannelName, EncodedMessage, Position, Reply};
+use widecast_protocol::{ChannelName, Code, EncodedMessage, Position, Reply};
 
 use crate::engine::{PresenceChange, Replay};
 use crate::metrics::{Metrics, Policy};
 
 use crate::config::SlowConsumer;
 
-use super::outbox::Pushed;
-use super::subscription::{CatchUp, Continuity, Subscriber, Subscription, continuity};
+use super::catch_up::Cause;
+use super::outbox::{Outbox, Pushed};
+use super::pace::{Behind, Turn};
+use super::subscription::{Continuity, Sent, Subscriber, Subscription, continuity};
 
 /// How many messages wait while a hole is being filled; beyond that the history is read again.
 const WAITING_MESSAGES: usize = 1024;
@@ -58,19 +61,62 @@ impl Fanout {
         self.subscriptions.is_empty()
     }
 
-    pub(super) fn get_mut(&mut self, key: usize) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(key)
-    }
-
-    pub(super) fn go_live(&mut self, key: usize, seen: Position) -> CatchUp {
-        self.last.get_or_insert(seen);
-        match self.subscriptions.get_mut(key) {
-            Some(subscription) => subscription.go_live(seen),
-            None => CatchUp::Live,
+    /// Begins to deliver what comes after `start`: see [`Subscription::begin`].
+    pub(super) fn begin(&mut self, behind: &Behind, start: Position, nothing_past: bool) {
+        if nothing_past {
+            self.last.get_or_insert(start);
+        }
+        if let Some(subscription) = self.subscriptions.get_mut(behind.key)
+            && subscription.begin(start, nothing_past)
+        {
+            subscription.subscriber.outbox.is_behind(behind.clone());
         }
     }
 
-    /// How far a subscription is, unless it is still catching up.
+    /// Where the history is to be read from for a subscription that is behind.
+    pub(super) fn begin_reading(&mut self, key: usize, outbox: &Rc<Outbox>) -> Option<Position> {
+        self.of(key, outbox)?.begin_reading()
+    }
+
+    /// Sends a subscription what was read after `since`, as far as there is room.
+    pub(super) fn send_past(
+        &mut self,
+        behind: &Behind,
+        outbox: &Rc<Outbox>,
+        (since, replay): (Position, &Replay),
+        metrics: &Metrics,
+    ) -> Turn {
+        let Some(subscription) = self.of(behind.key, outbox) else {
+            return Turn::Over;
+        };
+        match subscription.send_past(since, replay) {
+            Sent::More => Turn::Again,
+            Sent::Nothing => Turn::Over,
+            Sent::Live => {
+                let seen = replay.position;
+                self.last.get_or_insert(seen);
+                Turn::Over
+            }
+            Sent::Lost(Cause::Slow) if subscription.subscriber.ends_when_slow() => {
+                metrics.deliveries.gave_up();
+                outbox.close(Code::SlowConsumer);
+                Turn::Over
+            }
+            Sent::Lost(_) => {
+                let (channel, position) = (&behind.channel, replay.position);
+                self.tell_one(behind.key, channel, position, metrics);
+                Turn::Again
+            }
+        }
+    }
+
+    /// The subscription of this key, if it is still that of this outbox.
+    fn of(&mut self, key: usize, outbox: &Rc<Outbox>) -> Option<&mut Subscription> {
+        let subscription = self.subscriptions.get_mut(key)?;
+        Rc::ptr_eq(&subscription.subscriber.outbox, outbox).then_some(subscription)
+    }
+
+    /// How far a subscription is, once it has begun.
     pub(super) fn place(&self, key: usize) -> Option<Position> {
         self.subscriptions.get(key)?.place(self.last)
     }
@@ -132,18 +178,44 @@ impl Fanout {
             self.last = Some(replay.position);
             self.tell_gap(channel, replay.position, metrics);
         }
-        let mut incomplete = filling.incomplete;
-        for message in replay.messages.iter().chain(&filling.waiting) {
-            match continuity(self.last, message) {
-                Continuity::Next => self.walk(message, metrics),
-                Continuity::Seen => {}
-                Continuity::Hole => incomplete = true,
-            }
+        let mut incomplete = self.walk_on(&replay.messages, metrics);
+        if !replay.complete {
+            // What came meanwhile has its place behind the next portion.
+            self.filling = Some(filling);
+            return Next::Fill(replay.position);
         }
+        incomplete |= filling.incomplete | self.walk_on(&filling.waiting, metrics);
         if incomplete {
             self.doubt()
         } else {
             Next::Nothing
+        }
+    }
+
+    /// Delivers those of the messages that come next. Returns whether something is missing between them.
+    fn walk_on(&mut self, messages: &[Arc<EncodedMessage>], metrics: &Metrics) -> bool {
+        let mut missing = false;
+        for message in messages {
+            match continuity(self.last, message) {
+                Continuity::Next => self.walk(message, metrics),
+                Continuity::Seen => {}
+                Continuity::Hole => missing = true,
+            }
+        }
+        missing
+    }
+
+    /// Tells one subscriber that messages up to `cursor` are lost.
+    pub(super) fn tell_one(
+        &self,
+        key: usize,
+        channel: &ChannelName,
+        cursor: Position,
+        metrics: &Metrics,
+    ) {
+        if let Some(subscription) = self.subscriptions.get(key) {
+            metrics.sessions.gaps.inc();
+            subscription.subscriber.push_gap(channel, cursor);
         }
     }
 
@@ -157,17 +229,21 @@ impl Fanout {
     }
 
     fn walk(&mut self, message: &Arc<EncodedMessage>, metrics: &Metrics) {
-        self.last = Some(message.position());
+        let last = self.last.replace(message.position());
         let mut delivered = 0;
-        for (_, subscription) in &mut self.subscriptions {
-            let hold_bytes = subscription.subscriber.outbox.limit_bytes();
-            match subscription.take(message, hold_bytes) {
+        for (key, subscription) in &mut self.subscriptions {
+            match subscription.take(message, last) {
                 Some(Pushed::Queued) => delivered += 1,
                 Some(Pushed::Dropped(count)) => {
                     delivered += 1;
                     count_dropped(subscription.subscriber.policy, count as u64, metrics);
                 }
-                Some(Pushed::Full) => count_dropped(SlowConsumer::Disconnect, 1, metrics),
+                Some(Pushed::Full) => {
+                    let subscriber = &subscription.subscriber;
+                    count_dropped(subscriber.policy, 0, metrics);
+                    let channel = message.message().channel.clone();
+                    subscriber.outbox.is_behind(Behind { channel, key });
+                }
                 Some(Pushed::Closed) | None => {}
             }
         }

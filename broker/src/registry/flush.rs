@@ -21,6 +21,8 @@ const SAMPLES: usize = 1024;
 pub struct FlushList {
     dirty: RefCell<VecDeque<Rc<Outbox>>>,
     waker: RefCell<Option<Waker>>,
+    /// The outboxes with subscriptions that have fallen behind, and nobody who attends to them yet.
+    behind: RefCell<Vec<Rc<Outbox>>>,
     /// When the messages came that are not yet written to everybody.
     arrivals: RefCell<Vec<Instant>>,
     tally: Tally,
@@ -44,6 +46,7 @@ impl FlushList {
         Rc::new(Self {
             dirty: RefCell::default(),
             waker: RefCell::default(),
+            behind: RefCell::default(),
             arrivals: RefCell::default(),
             tally: Tally::default(),
             metrics,
@@ -96,6 +99,16 @@ impl FlushList {
                 metrics.flushed(arrived.elapsed());
             }
         }
+    }
+
+    /// An outbox has a subscription that has fallen behind.
+    pub(super) fn add_behind(&self, outbox: Rc<Outbox>) {
+        self.behind.borrow_mut().push(outbox);
+    }
+
+    /// The outboxes that have become behind since the last call.
+    pub(super) fn take_behind(&self) -> Vec<Rc<Outbox>> {
+        self.behind.take()
     }
 
     pub(super) fn add(&self, outbox: Rc<Outbox>) {

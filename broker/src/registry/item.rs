@@ -17,8 +17,10 @@ pub struct Lane(pub(super) u32);
 
 /// One thing that waits.
 pub(super) enum Item {
-    /// A reply, a heartbeat, or a message of which nothing has to be known.
+    /// A message of which nothing has to be known, or the rest of something that is partly written.
     Frame(Bytes),
+    /// What is no message: an answer, a heartbeat, or who came and went. It can be had nowhere else.
+    Answer(Bytes),
     /// A pong: a newer one may take its place
     /// ([RFC 6455, section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)).
     Pong(Bytes),
@@ -45,7 +47,10 @@ impl Item {
     /// The bytes that are there already: a gap's are made when they are written.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frame(bytes) | Self::Pong(bytes) | Self::Message { bytes, .. } => bytes,
+            Self::Frame(bytes)
+            | Self::Answer(bytes)
+            | Self::Pong(bytes)
+            | Self::Message { bytes, .. } => bytes,
             Self::Gap { .. } | Self::Gone => &[],
         }
     }
@@ -53,7 +58,10 @@ impl Item {
     /// The same, to keep.
     pub(super) fn into_bytes(self) -> Bytes {
         match self {
-            Self::Frame(bytes) | Self::Pong(bytes) | Self::Message { bytes, .. } => bytes,
+            Self::Frame(bytes)
+            | Self::Answer(bytes)
+            | Self::Pong(bytes)
+            | Self::Message { bytes, .. } => bytes,
             Self::Gap { .. } | Self::Gone => Bytes::new(),
         }
     }
@@ -62,10 +70,19 @@ impl Item {
     /// subscriptions and messages.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Frame(bytes) | Self::Pong(bytes) | Self::Message { bytes, .. } => {
-                size_with(bytes.len())
-            }
+            Self::Frame(bytes)
+            | Self::Answer(bytes)
+            | Self::Pong(bytes)
+            | Self::Message { bytes, .. } => size_with(bytes.len()),
             Self::Gap { .. } | Self::Gone => 0,
+        }
+    }
+
+    /// How much of that is an answer.
+    pub(super) fn owed(&self) -> usize {
+        match self {
+            Self::Answer(_) | Self::Pong(_) => self.size(),
+            Self::Frame(_) | Self::Message { .. } | Self::Gap { .. } | Self::Gone => 0,
         }
     }
 
@@ -76,7 +93,7 @@ impl Item {
             Self::Gap {
                 channel, cursor, ..
             } => Some((channel, *cursor)),
-            Self::Frame(_) | Self::Pong(_) | Self::Gone => None,
+            Self::Frame(_) | Self::Answer(_) | Self::Pong(_) | Self::Gone => None,
         }
     }
 
@@ -84,7 +101,7 @@ impl Item {
     pub(super) fn lane(&self) -> Option<Lane> {
         match self {
             Self::Message { lane, .. } | Self::Gap { lane, .. } => Some(*lane),
-            Self::Frame(_) | Self::Pong(_) | Self::Gone => None,
+            Self::Frame(_) | Self::Answer(_) | Self::Pong(_) | Self::Gone => None,
         }
     }
 

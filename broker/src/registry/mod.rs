@@ -5,11 +5,13 @@
 //! flush list writes. The registry never names a session or a transport.
 
 mod backlog;
+mod catch_up;
 mod droppable;
 mod fanout;
 mod flush;
 mod item;
 mod outbox;
+mod pace;
 mod places;
 mod routes;
 mod shard;
@@ -22,6 +24,6 @@ pub use flush::FlushList;
 pub use item::Lane;
 pub use outbox::{Outbox, Pushed};
 pub use routes::Routes;
-pub use shard::{CatchUp, Membership, Shard, ShardActor};
+pub use shard::{Membership, Shard, ShardActor};
 pub use subscription::{PresenceWatch, Subscriber};
 pub use voice::{Cursors, GapForm, Voice};

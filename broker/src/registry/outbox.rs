@@ -18,6 +18,7 @@ use crate::net::Connection;
 use super::backlog::Backlog;
 use super::flush::FlushList;
 use super::item::{Item, Lane};
+use super::pace::{Behind, Turns};
 use super::voice::{GapForm, Voice};
 
 /// Who takes the bytes.
@@ -37,7 +38,7 @@ pub enum Pushed {
     Queued,
     /// It will be written, and this many older ones will not: the client is told of the gap.
     Dropped(usize),
-    /// The session ends: the client reads too slowly.
+    /// It does not fit.
     Full,
     /// The session is over already.
     Closed,
@@ -73,8 +74,12 @@ pub struct Outbox {
     state: Cell<State>,
     /// In the flush list, or waiting for the kernel.
     pub(super) scheduled: Cell<bool>,
-    /// Who waits for room or for the end: each channel whose past is being sent.
+    /// Who waits for room or for the end.
     waiters: RefCell<Vec<Waker>>,
+    /// The subscriptions whose past is being sent.
+    turns: Turns,
+    /// How much the client has been written, or has taken by polls.
+    written: Cell<u64>,
     flush_list: Rc<FlushList>,
 }
 
@@ -90,6 +95,8 @@ impl Outbox {
             state: Cell::new(State::Open),
             scheduled: Cell::new(false),
             waiters: RefCell::default(),
+            turns: Turns::default(),
+            written: Cell::new(0),
             flush_list,
         })
     }
@@ -134,8 +141,29 @@ impl Outbox {
         self.backlog.borrow().bytes()
     }
 
-    /// Queues a message; `policy` is its channel's. With [`Cursors::OfAll`](super::Cursors::OfAll), `bytes` are what
-    /// follows the cursor.
+    /// How many bytes the client has been written, or has taken by polls.
+    pub fn written_bytes(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// Whether the bytes go to a socket.
+    pub(super) fn has_socket(&self) -> bool {
+        matches!(*self.sink.borrow(), Sink::Socket(_))
+    }
+
+    pub(super) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// A subscription of this outbox is behind.
+    pub(super) fn is_behind(self: &Rc<Self>, behind: Behind) {
+        if self.turns.add(behind) {
+            self.flush_list.add_behind(Rc::clone(self));
+        }
+    }
+
+    /// Queues a message; `policy` is its channel's. One that does not fit is not queued. With
+    /// [`Cursors::OfAll`](super::Cursors::OfAll), `bytes` are what follows the cursor.
     pub fn push_message(
         self: &Rc<Self>,
         bytes: Bytes,
@@ -223,8 +251,8 @@ impl Outbox {
             return;
         }
         let is_answered = !self.has_room() && self.change(|backlog| backlog.replace_pong(&pong));
-        if !is_answered && self.admit(pong.len()).is_some() {
-            self.append(Item::Pong(pong));
+        if !is_answered {
+            self.push_answer(Item::Pong(pong));
         }
     }
 
@@ -233,16 +261,23 @@ impl Outbox {
         self.limit_bytes
     }
 
-    /// Queues what must not be dropped, in the place of messages that may be.
+    /// Queues what is no message: an answer, a heartbeat, or who came and went. It does not matter how many messages wait:
+    /// only when too much of this kind does, the session ends.
     pub fn push_frame(self: &Rc<Self>, bytes: Bytes) -> Pushed {
+        self.push_answer(Item::Answer(bytes))
+    }
+
+    fn push_answer(self: &Rc<Self>, answer: Item) -> Pushed {
         if self.state.get() != State::Open {
             return Pushed::Closed;
         }
-        let Some(dropped) = self.admit(bytes.len()) else {
+        let bytes = answer.bytes().len();
+        let fits = self.backlog.borrow().fits_answer(bytes, self.limit_bytes);
+        if !fits {
+            self.close(Code::SlowConsumer);
             return Pushed::Full;
-        };
-        self.flush_list.dropped(dropped);
-        self.append(Item::Frame(bytes));
+        }
+        self.append(answer);
         Pushed::Queued
     }
 
@@ -300,6 +335,7 @@ impl Outbox {
     /// Takes everything that is queued.
     pub fn take(&self) -> Vec<Bytes> {
         let taken = self.change(Backlog::take);
+        self.count_written(taken.iter().map(Bytes::len).sum());
         self.wake_waiters();
         taken
     }
@@ -314,11 +350,28 @@ impl Outbox {
         if self.has_room() {
             return Poll::Ready(());
         }
+        self.wait(context);
+        Poll::Pending
+    }
+
+    fn owes_little(&self) -> bool {
+        !self.is_open() || self.backlog.borrow().owed() <= self.limit_bytes / 2
+    }
+
+    /// Ready when more answers may be asked for: those that wait take at most half of the bound.
+    pub fn poll_answers(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.owes_little() {
+            return Poll::Ready(());
+        }
+        self.wait(context);
+        Poll::Pending
+    }
+
+    fn wait(&self, context: &Context<'_>) {
         let mut waiters = self.waiters.borrow_mut();
         if !waiters.iter().any(|known| known.will_wake(context.waker())) {
             waiters.push(context.waker().clone());
         }
-        Poll::Pending
     }
 
     /// Changes what waits, and counts what the change makes of it.
@@ -341,6 +394,10 @@ impl Outbox {
         }
     }
 
+    fn count_written(&self, bytes: usize) {
+        self.written.set(self.written.get() + bytes as u64);
+    }
+
     fn wake_waiters(&self) {
         let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
         for waiter in waiters {
@@ -358,20 +415,16 @@ impl Outbox {
         }
     }
 
-    /// Makes room for `bytes` and says how many messages were dropped for it; without a way to, ends the session.
+    /// Makes room for `bytes` and says how many messages were dropped for it, if there is a way to.
     fn admit(&self, bytes: usize) -> Option<usize> {
         let limit = self.limit_bytes;
-        let dropped = self.change(|backlog| {
+        self.change(|backlog| {
             if backlog.fits(bytes, limit) {
                 return Some(0);
             }
             let dropped = backlog.make_room(bytes, limit);
             backlog.fits(bytes, limit).then_some(dropped)
-        });
-        if dropped.is_none() {
-            self.close(Code::SlowConsumer);
-        }
-        dropped
+        })
     }
 
     /// Writes once to the socket, or wakes the poll that waits.
@@ -426,9 +479,11 @@ impl Outbox {
         &self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<()> {
+        let owed_much = !self.owes_little();
         let written = self.change(|backlog| backlog.write(write))?;
         self.flush_list.wrote(written);
-        if self.has_room() {
+        self.count_written(written);
+        if self.has_room() || (owed_much && self.owes_little()) {
             self.wake_waiters();
         }
         Ok(())

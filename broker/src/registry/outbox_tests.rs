@@ -38,7 +38,7 @@ fn taken(outbox: &Outbox) -> Vec<String> {
 }
 
 #[test]
-fn a_full_outbox_ends_the_session_by_default() {
+fn by_default_a_message_that_does_not_fit_is_not_queued_and_nothing_is_dropped() {
     let outbox = outbox(GapForm::Told(tell));
     for offset in 1..=3 {
         assert_eq!(
@@ -50,12 +50,8 @@ fn a_full_outbox_ends_the_session_by_default() {
         push(&outbox, "a", 4, SlowConsumer::Disconnect),
         Pushed::Full
     );
-    assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
-    assert_eq!(
-        push(&outbox, "a", 5, SlowConsumer::Disconnect),
-        Pushed::Closed
-    );
-    assert_eq!(outbox.queued_bytes(), 0);
+    assert!(outbox.is_open());
+    assert_eq!(taken(&outbox), ["a 1", "a 2", "a 3"]);
 }
 
 #[test]
@@ -98,6 +94,12 @@ fn what_may_not_be_dropped_stays_and_ends_the_session_when_it_fills_the_outbox()
         push(&outbox, "a", 2, SlowConsumer::DropOldest),
         Pushed::Dropped(1)
     );
+    // Messages do not take the place of answers, but wait for them.
+    assert_eq!(outbox.push_frame(vec![b'r'; 70].into()), Pushed::Queued);
+    assert_eq!(
+        push(&outbox, "a", 3, SlowConsumer::DropOldest),
+        Pushed::Full
+    );
     assert_eq!(
         outbox.push_frame(Bytes::from_static(&LARGE_FRAME)),
         Pushed::Full
@@ -121,7 +123,38 @@ fn one_message_larger_than_the_outbox_fits_when_it_is_empty() {
     let message = message("a", 1);
     let pushed = outbox.push_message(large, &message, lane("a"), SlowConsumer::Disconnect);
     assert_eq!(pushed, Pushed::Queued);
-    assert_eq!(outbox.push_frame(Bytes::from_static(b"x")), Pushed::Full);
+    assert_eq!(
+        push(&outbox, "a", 2, SlowConsumer::Disconnect),
+        Pushed::Full
+    );
+}
+
+fn push_past(outbox: &Rc<Outbox>, bytes: usize) {
+    outbox.push_past(vec![b'p'; bytes].into(), &message("a", 1), lane("a"));
+}
+
+#[test]
+fn an_answer_fits_however_many_messages_wait() {
+    let outbox = outbox(GapForm::Told(tell));
+    push_past(&outbox, 10 * LIMIT);
+    let answer = || Bytes::from(vec![b'r'; LIMIT / 2]);
+    assert_eq!(outbox.push_frame(answer()), Pushed::Queued);
+    // But only so many answers.
+    assert_eq!(outbox.push_frame(answer()), Pushed::Full);
+    assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
+}
+
+#[test]
+fn more_may_be_asked_for_when_few_answers_wait() {
+    let outbox = outbox(GapForm::Told(tell));
+    let mut context = Context::from_waker(Waker::noop());
+    push_past(&outbox, 10 * LIMIT);
+    outbox.push_frame(vec![b'r'; 50].into());
+    assert!(outbox.poll_answers(&mut context).is_ready());
+    outbox.push_frame(vec![b'r'; 10 * LIMIT].into());
+    assert!(outbox.poll_answers(&mut context).is_pending());
+    outbox.take();
+    assert!(outbox.poll_answers(&mut context).is_ready());
 }
 
 #[test]
@@ -143,13 +176,13 @@ fn what_may_be_dropped_gives_way_to_what_may_not() {
     for offset in 1..=3 {
         push(&outbox, "a", offset, SlowConsumer::DropOldest);
     }
-    assert_eq!(outbox.push_frame(vec![b'r'; 30].into()), Pushed::Queued);
-    assert_eq!(
-        push(&outbox, "b", 1, SlowConsumer::Disconnect),
-        Pushed::Queued
-    );
-    let reply = "r".repeat(30);
-    assert_eq!(taken(&outbox), ["gap a 2", "a 3", &reply, "b 1"]);
+    for offset in 1..=2 {
+        assert_eq!(
+            push(&outbox, "b", offset, SlowConsumer::Disconnect),
+            Pushed::Queued
+        );
+    }
+    assert_eq!(taken(&outbox), ["gap a 2", "a 3", "b 1", "b 2"]);
 }
 
 #[test]

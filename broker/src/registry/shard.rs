@@ -14,18 +14,24 @@ use std::time::Duration;
 use actix::prelude::*;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{ConnectionId, Engine, EngineError, PresenceChange};
+use crate::engine::{ConnectionId, Engine, EngineError, Portion, PresenceChange, Replay};
 use crate::metrics::Metrics;
 
 use super::fanout::{Fanout, Next};
 use super::flush::{Flush, FlushList};
-use super::outbox::Pushed;
+use super::outbox::Outbox;
+use super::pace::{Behind, Turn};
 use super::routes::{MAILBOX_MESSAGES, Routes, ShardHandle};
-pub use super::subscription::CatchUp;
 use super::subscription::Subscriber;
 
 /// How long to wait before an engine that failed is asked again.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// How much of what a channel has missed is read at once.
+const FILLING: Portion = Portion {
+    messages: 1024,
+    bytes: 4 << 20,
+};
 
 /// The subscriptions of one worker thread.
 pub struct Shard {
@@ -35,10 +41,12 @@ pub struct Shard {
     routes: Arc<Routes>,
     engine: Arc<dyn Engine>,
     metrics: Arc<Metrics>,
+    patience: Duration,
 }
 
 impl Shard {
-    /// Starts the shard of the current thread.
+    /// Starts the shard of the current thread. A client for whom messages wait that do not fit into its outbox, and that takes
+    /// nothing for as long as `patience`, loses its connection.
     ///
     /// # Panics
     /// Outside an actix system.
@@ -46,6 +54,7 @@ impl Shard {
         routes: &Arc<Routes>,
         engine: &Arc<dyn Engine>,
         metrics: &Arc<Metrics>,
+        patience: Duration,
     ) -> Rc<Self> {
         let mut started = None;
         ShardActor::create(|context| {
@@ -57,6 +66,7 @@ impl Shard {
                 routes: Arc::clone(routes),
                 engine: Arc::clone(engine),
                 metrics: Arc::clone(metrics),
+                patience,
             });
             started = Some(Rc::clone(&shard));
             ShardActor { shard }
@@ -69,7 +79,43 @@ impl Shard {
         &self.flush_list
     }
 
-    /// Makes a session a subscriber: from the answer on, messages are held for it until [`Membership::go_live`].
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.engine
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// A session ends because its client is too slow.
+    pub(super) fn count_slow(&self) {
+        self.metrics.deliveries.gave_up();
+    }
+
+    /// Where the history is to be read from for a subscription that is behind.
+    pub(super) fn begin_reading(&self, behind: &Behind, outbox: &Rc<Outbox>) -> Option<Position> {
+        let mut channels = self.channels.borrow_mut();
+        channels
+            .get_mut(&behind.channel)?
+            .begin_reading(behind.key, outbox)
+    }
+
+    /// Sends a subscription what was read after `since`, as far as there is room.
+    pub(super) fn send_past(
+        &self,
+        behind: &Behind,
+        outbox: &Rc<Outbox>,
+        since: Position,
+        replay: &Replay,
+    ) -> Turn {
+        let mut channels = self.channels.borrow_mut();
+        match channels.get_mut(&behind.channel) {
+            Some(fanout) => fanout.send_past(behind, outbox, (since, replay), &self.metrics),
+            None => Turn::Over,
+        }
+    }
+
+    /// Makes a session a subscriber: from the answer on, messages are held for it until [`Membership::begin`].
     ///
     /// # Errors
     /// When the engine cannot be reached.
@@ -178,12 +224,19 @@ impl Shard {
         if let Next::Fill(since) = next {
             actix_rt::spawn(Rc::clone(self).fill(channel.clone(), since));
         }
+        self.attend_to_those_behind();
+    }
+
+    fn attend_to_those_behind(self: &Rc<Self>) {
+        for outbox in self.flush_list.take_behind() {
+            self.attend(&outbox);
+        }
     }
 
     /// Reads what a channel has missed from the history, until nothing is missing.
     async fn fill(self: Rc<Self>, channel: ChannelName, mut since: Position) {
         loop {
-            let replay = match self.engine.replay(&channel, since).await {
+            let replay = match self.engine.replay(&channel, since, FILLING).await {
                 Ok(replay) => replay,
                 Err(error) => {
                     tracing::warn!(channel.name = %channel, %error, "the history cannot be read; trying again");
@@ -195,6 +248,7 @@ impl Shard {
                 Some(fanout) => fanout.fill(&channel, &replay, &self.metrics),
                 None => Next::Nothing,
             };
+            self.attend_to_those_behind();
             match next {
                 Next::Nothing => return,
                 Next::Fill(position) => since = position,
@@ -229,36 +283,33 @@ impl Membership {
         &self.channel
     }
 
-    /// Delivers a message of the history to this session only.
-    pub fn replay(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
-        let mut channels = self.shard.channels.borrow_mut();
-        let subscription = channels.get_mut(&self.channel)?.get_mut(self.key)?;
-        subscription.subscriber.push_past(message)
-    }
-
     /// Tells this session that messages up to `cursor` are lost.
     pub fn tell_gap(&self, cursor: Position) {
-        let mut channels = self.shard.channels.borrow_mut();
-        let fanout = channels.get_mut(&self.channel);
-        if let Some(subscription) = fanout.and_then(|fanout| fanout.get_mut(self.key)) {
-            self.shard.metrics.sessions.gaps.inc();
-            subscription.subscriber.push_gap(&self.channel, cursor);
+        let channels = self.shard.channels.borrow();
+        if let Some(fanout) = channels.get(&self.channel) {
+            fanout.tell_one(self.key, &self.channel, cursor, &self.shard.metrics);
         }
     }
 
-    /// How far the session is, unless it is still catching up.
+    /// How far the session is, once it has begun.
     pub fn place(&self) -> Option<Position> {
         let channels = self.shard.channels.borrow();
         channels.get(&self.channel)?.place(self.key)
     }
 
-    /// Everything up to `seen` has been delivered: from now on messages are delivered as they come.
-    pub fn go_live(&self, seen: Position) -> CatchUp {
-        let mut channels = self.shard.channels.borrow_mut();
-        match channels.get_mut(&self.channel) {
-            Some(fanout) => fanout.go_live(self.key, seen),
-            None => CatchUp::Live,
+    /// Begins to deliver what comes after `start`. With `nothing_past` that is what has come since the subscription was
+    /// made, otherwise the history is read from there: what there is room for before this returns, the rest at the client's
+    /// pace.
+    pub async fn begin(&self, outbox: &Rc<Outbox>, start: Position, nothing_past: bool) {
+        let behind = Behind {
+            channel: self.channel.clone(),
+            key: self.key,
+        };
+        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
+            fanout.begin(&behind, start, nothing_past);
         }
+        self.shard.catch_up(outbox).await;
+        self.shard.attend_to_those_behind();
     }
 }
 

@@ -8,7 +8,9 @@ use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position, SenderKey, WireForm};
 
 use crate::config::SlowConsumer;
+use crate::engine::Replay;
 
+use super::catch_up::{CatchUp, Cause, Passed};
 use super::item::Lane;
 use super::outbox::{Outbox, Pushed};
 
@@ -46,6 +48,11 @@ impl Subscriber {
         Some(pushed)
     }
 
+    /// Whether its session ends when it reads so slowly that messages are lost.
+    pub(super) fn ends_when_slow(&self) -> bool {
+        self.policy == SlowConsumer::Disconnect || !self.outbox.voice().can_tell_gaps()
+    }
+
     /// Pushes a message of the history, unless it is the subscriber's own.
     pub(super) fn push_past(&self, message: &Arc<EncodedMessage>) -> Option<Pushed> {
         let bytes = self.bytes(message)?;
@@ -71,36 +78,51 @@ impl Subscriber {
     }
 }
 
-/// Messages that came while the history was still being sent.
-#[derive(Default)]
+/// Messages that came before it was known where the session begins.
 pub(super) struct Held {
     messages: Vec<Arc<EncodedMessage>>,
     bytes: usize,
-    /// More came than may be held: the history has to be read again.
-    overflowed: bool,
+    /// What came; `messages` are all of it as long as they are not given up.
+    passed: Passed,
+    /// More came than may be held, or something may be missing: the history has to be read.
+    given_up: bool,
 }
 
 impl Held {
+    const fn nothing() -> Self {
+        Self {
+            messages: Vec::new(),
+            bytes: 0,
+            passed: Passed::Nothing,
+            given_up: false,
+        }
+    }
+
     fn hold(&mut self, message: &Arc<EncodedMessage>, limit_bytes: usize) {
         self.bytes += message.weight_bytes();
-        if self.overflowed || self.bytes > limit_bytes {
-            self.overflow();
+        if self.passed != Passed::Unknown {
+            self.passed = Passed::UpTo(message.position());
+        }
+        if self.given_up || self.bytes > limit_bytes {
+            self.give_up();
         } else {
             self.messages.push(Arc::clone(message));
         }
     }
 
-    fn overflow(&mut self) {
-        self.overflowed = true;
+    fn give_up(&mut self) {
+        self.given_up = true;
         self.messages = Vec::new();
     }
 }
 
 enum State {
+    /// It is not yet known where the session begins.
+    Joining(Box<Held>),
+    /// What it has yet to hear is in the history.
+    Behind(Box<CatchUp>),
     /// Hears messages as they come, but nothing up to `seen` again.
     Live { seen: Position },
-    /// Hears them after the history.
-    Holding(Box<Held>),
 }
 
 /// A subscriber and how far it is.
@@ -109,78 +131,149 @@ pub(super) struct Subscription {
     state: State,
 }
 
-/// Whether a subscription hears messages as they come.
-pub enum CatchUp {
-    /// It does from now on.
+/// What has become of a subscription that was sent a portion of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// Something is left.
+    More,
+    /// Nothing is left: it hears messages as they come.
     Live,
-    /// These came meanwhile, and are to be sent like the history before them.
-    More(Vec<Arc<EncodedMessage>>),
-    /// More came meanwhile than could be held: read the history on from where it was read to.
-    Behind,
+    /// The history no longer reaches back.
+    Lost(Cause),
+    /// It is not behind, or not where the portion begins.
+    Nothing,
 }
 
 impl Subscription {
     pub(super) fn new(subscriber: Subscriber) -> Self {
         Self {
             subscriber,
-            state: State::Holding(Box::default()),
+            state: State::Joining(Box::new(Held::nothing())),
         }
     }
 
-    /// Delivers or holds a message.
+    /// Delivers a message, or leaves it for later. `last` is the place of the message before it.
     pub(super) fn take(
         &mut self,
         message: &Arc<EncodedMessage>,
-        hold_bytes: usize,
+        last: Option<Position>,
     ) -> Option<Pushed> {
         match &mut self.state {
             State::Live { seen } if is_seen(*seen, message) => None,
-            State::Live { .. } => self.subscriber.push(message),
-            State::Holding(held) => {
-                held.hold(message, hold_bytes);
+            State::Live { seen } => {
+                let pushed = self.subscriber.push(message);
+                if pushed == Some(Pushed::Full) {
+                    let place = newer(*seen, last);
+                    let passed = Passed::UpTo(message.position());
+                    self.state = behind_at(place, passed, Cause::Slow);
+                }
+                pushed
+            }
+            State::Behind(catch_up) => {
+                catch_up.pass(message.position());
+                None
+            }
+            State::Joining(held) => {
+                held.hold(message, self.subscriber.outbox.limit_bytes());
                 None
             }
         }
     }
 
-    /// Ends the holding: everything up to `seen` has been sent from the history.
-    pub(super) fn go_live(&mut self, seen: Position) -> CatchUp {
-        let State::Holding(held) = &mut self.state else {
-            return CatchUp::Live;
+    /// Begins to deliver what comes after `start`. With `nothing_past` that is what has come since the subscription was
+    /// made; otherwise the history is read from there. Returns whether the subscription is behind.
+    pub(super) fn begin(&mut self, start: Position, nothing_past: bool) -> bool {
+        let State::Joining(held) = &mut self.state else {
+            return self.is_behind();
         };
-        if held.overflowed {
-            **held = Held::default();
-            return CatchUp::Behind;
+        let held = std::mem::replace(&mut **held, Held::nothing());
+        if held.given_up || !nothing_past {
+            self.state = behind_at(start, held.passed, Cause::Resumed);
+            return true;
         }
-        let mut more = std::mem::take(&mut **held).messages;
-        more.retain(|message| !is_seen(seen, message));
-        if more.is_empty() {
+        self.state = State::Live { seen: start };
+        let mut last = None;
+        for message in held.messages {
+            self.take(&message, last);
+            last = Some(message.position());
+        }
+        self.is_behind()
+    }
+
+    /// Where the history is to be read from for a subscription that is behind.
+    pub(super) fn begin_reading(&mut self) -> Option<Position> {
+        match &mut self.state {
+            State::Behind(catch_up) => Some(catch_up.begin_reading()),
+            State::Joining(_) | State::Live { .. } => None,
+        }
+    }
+
+    /// Sends what was read after `since`, as far as there is room.
+    pub(super) fn send_past(&mut self, since: Position, replay: &Replay) -> Sent {
+        let State::Behind(catch_up) = &mut self.state else {
+            return Sent::Nothing;
+        };
+        if catch_up.at() != since {
+            return Sent::Nothing;
+        }
+        if !replay.recovered {
+            catch_up.sent(replay.position);
+            return Sent::Lost(catch_up.cause());
+        }
+        for message in &replay.messages {
+            if !self.subscriber.outbox.has_room() {
+                return Sent::More;
+            }
+            self.subscriber.push_past(message);
+            catch_up.sent(message.position());
+        }
+        if replay.complete && catch_up.is_over() {
+            let seen = catch_up.at();
             self.state = State::Live { seen };
-            return CatchUp::Live;
+            return Sent::Live;
         }
-        CatchUp::More(more)
+        Sent::More
     }
 
-    /// Something may be missing among what came: whoever is holding reads the history again.
+    /// Something may be missing among what came.
     pub(super) fn doubt(&mut self) {
-        if let State::Holding(held) = &mut self.state {
-            held.overflow();
+        match &mut self.state {
+            State::Joining(held) => {
+                held.passed = Passed::Unknown;
+                held.give_up();
+            }
+            State::Behind(catch_up) => catch_up.doubt(),
+            State::Live { .. } => {}
         }
     }
 
-    /// How far the subscription is, once it hears messages as they come and the newest that came is `last`.
+    /// How far the subscription is, once it has begun; the newest that came is `last`.
     pub(super) fn place(&self, last: Option<Position>) -> Option<Position> {
-        let State::Live { seen } = &self.state else {
-            return None;
-        };
-        let further = |last: &Position| last.epoch != seen.epoch || last.offset > seen.offset;
-        Some(last.filter(further).unwrap_or(*seen))
+        match &self.state {
+            State::Live { seen } => Some(newer(*seen, last)),
+            State::Behind(catch_up) => Some(catch_up.at()),
+            State::Joining(_) => None,
+        }
     }
 
     /// Whether it hears messages as they come, and has not got as far as `position` yet.
     pub(super) fn is_live_before(&self, position: Position) -> bool {
         matches!(&self.state, State::Live { seen } if !covers(*seen, position))
     }
+
+    fn is_behind(&self) -> bool {
+        matches!(self.state, State::Behind(_))
+    }
+}
+
+fn behind_at(place: Position, passed: Passed, cause: Cause) -> State {
+    State::Behind(Box::new(CatchUp::new(place, passed, cause)))
+}
+
+/// The further of two places of a live subscription: where it began, and the newest that came.
+fn newer(seen: Position, last: Option<Position>) -> Position {
+    let further = |last: &Position| last.epoch != seen.epoch || last.offset > seen.offset;
+    last.filter(further).unwrap_or(seen)
 }
 
 fn is_seen(seen: Position, message: &EncodedMessage) -> bool {

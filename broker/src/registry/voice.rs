@@ -56,7 +56,7 @@ impl Voice {
         match item {
             Item::Gap { .. } => true,
             Item::Message { .. } => self.has_vector(),
-            Item::Frame(_) | Item::Pong(_) | Item::Gone => false,
+            Item::Frame(_) | Item::Answer(_) | Item::Pong(_) | Item::Gone => false,
         }
     }
 

@@ -28,6 +28,9 @@ impl Session {
                 }
                 return;
             }
+            if !matches!(one, Inbound::Finish(_) | Inbound::Fail { .. }) {
+                self.wait_for_answers().await;
+            }
             match one {
                 Inbound::Command(command) => self.command(command).await,
                 Inbound::Unreadable(id, error) => {
@@ -37,6 +40,14 @@ impl Session {
                 Inbound::Finish(bytes) => self.outbox().finish(bytes),
                 Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
             }
+        }
+    }
+
+    /// Waits until the client has taken most of the answers it has asked for. Polls come behind the commands, so that a
+    /// session of polls cannot wait for them.
+    async fn wait_for_answers(&self) {
+        if !self.dialect().is_polled() {
+            std::future::poll_fn(|context| self.outbox().poll_answers(context)).await;
         }
     }
 

@@ -1,15 +1,14 @@
-//! Joining a channel without losing a message: hold what comes, read the history, send it, then go live.
+//! Joining a channel without losing a message: hold what comes, find out where to begin, answer, then let the messages
+//! flow from there.
 
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::rc::Rc;
 
 use widecast_protocol::reply::Member;
-use widecast_protocol::{ChannelName, Code, EncodedMessage, Payload, Position};
+use widecast_protocol::{ChannelName, Code, Offset, Payload, Position};
 
-use crate::engine::{HistoryOrder, HistoryQuery, PresenceEntry, Replay};
+use crate::engine::{HistoryOrder, HistoryQuery, Portion, PresenceEntry};
 use crate::metrics::ResumeOutcome;
-use crate::registry::{CatchUp, Membership, PresenceWatch, Subscriber};
+use crate::registry::{Membership, PresenceWatch, Subscriber};
 
 use super::access::Right;
 use super::channels::Joined;
@@ -29,8 +28,8 @@ pub struct Joining {
     pub presence: Option<Payload>,
 }
 
-/// A channel has been joined; [`Session::catch_up`] lets its messages flow.
-#[must_use = "no message flows before Session::catch_up"]
+/// A channel has been joined; [`Session::let_flow`] lets its messages flow.
+#[must_use = "no message flows before Session::let_flow"]
 pub struct Arrival {
     membership: Rc<Membership>,
     /// The place after which everything will be heard.
@@ -41,10 +40,15 @@ pub struct Arrival {
     pub known: Position,
     /// Who is here, when presence was asked for.
     pub members: Option<Vec<Member>>,
-    /// What to send before what comes.
-    pub past: Vec<Arc<EncodedMessage>>,
-    /// The place after the last of `past`.
-    end: Position,
+    /// Whether nothing has been published after `cursor` so far.
+    nothing_past: bool,
+}
+
+/// Where a session begins to hear a channel.
+struct Beginning {
+    cursor: Position,
+    recovered: bool,
+    nothing_past: bool,
 }
 
 impl Arrival {
@@ -55,7 +59,7 @@ impl Arrival {
 }
 
 impl Session {
-    /// Joins a channel; messages are held until [`Session::catch_up`].
+    /// Joins a channel; messages are held until [`Session::let_flow`].
     ///
     /// # Errors
     /// When the namespace does not allow it, the session has joined as many channels as it may, or the engine cannot
@@ -70,27 +74,36 @@ impl Session {
             is_present: joining.presence.is_some(),
             beginning: joining.since,
         });
-        let since = joining.since;
-        let (replay, members) = match self.arrive(&joining).await {
-            Ok(arrived) => arrived,
-            Err(refusal) => {
-                self.leave(channel);
-                return Err(refusal);
-            }
-        };
-        let cursor = if replay.recovered { since } else { None };
-        let cursor = cursor.unwrap_or_else(|| before(&replay));
-        let lost_since = since.filter(|_| !replay.recovered && self.dialect().tells_gaps());
+        let arrived = self.arrive(&joining, membership).await;
+        if arrived.is_err() {
+            self.leave(channel);
+        }
+        arrived
+    }
+
+    async fn arrive(
+        &self,
+        joining: &Joining,
+        membership: Rc<Membership>,
+    ) -> Result<Arrival, Refusal> {
+        let channel = &joining.channel;
+        let beginning = self.beginning(joining).await?;
+        let members = self.appear(channel, joining.presence.clone()).await?;
+        let Beginning {
+            cursor, recovered, ..
+        } = beginning;
+        let lost_since = joining
+            .since
+            .filter(|_| !recovered && self.dialect().tells_gaps());
         let known = lost_since.unwrap_or(cursor);
         self.outbox().begin_at(channel, known);
         Ok(Arrival {
             membership,
             cursor,
-            recovered: replay.recovered,
+            recovered,
             known,
             members,
-            end: replay.position,
-            past: replay.messages,
+            nothing_past: beginning.nothing_past,
         })
     }
 
@@ -148,50 +161,60 @@ impl Session {
         }
     }
 
-    async fn arrive(&self, joining: &Joining) -> Result<(Replay, Option<Vec<Member>>), Refusal> {
-        let replay = self.past(joining).await?;
-        let members = self
-            .appear(&joining.channel, joining.presence.clone())
-            .await?;
-        Ok((replay, members))
-    }
-
-    /// What has to be sent before what comes.
-    async fn past(&self, joining: &Joining) -> Result<Replay, Refusal> {
+    /// Where a session begins that joins a channel.
+    async fn beginning(&self, joining: &Joining) -> Result<Beginning, Refusal> {
         let services = self.services();
         let channel = &joining.channel;
         if let Some(since) = joining.since {
-            let replay = services.engine.replay(channel, since).await?;
+            let replay = services
+                .engine
+                .replay(channel, since, Portion::NONE)
+                .await?;
             services.metrics.sessions.resumed(if replay.recovered {
                 ResumeOutcome::Recovered
             } else {
                 ResumeOutcome::Lost
             });
-            return Ok(replay);
+            return Ok(Beginning {
+                cursor: replay.position,
+                recovered: replay.recovered,
+                nothing_past: replay.complete,
+            });
         }
         let limits = services.history_limits(channel);
         let position = services.engine.position(channel, limits).await?;
-        let Some(limit) = joining.history else {
-            return Ok(Replay {
-                messages: Vec::new(),
-                recovered: true,
-                position,
-            });
+        let first = match joining.history {
+            Some(limit) => self.first_of_the_newest(channel, limit).await?,
+            None => None,
         };
-        let limit = (limit as usize).min(services.config.limits.messages_per_history);
+        Ok(Beginning {
+            cursor: first.unwrap_or(position),
+            recovered: true,
+            nothing_past: first.is_none(),
+        })
+    }
+
+    /// The place before the newest messages, at most so many of them.
+    async fn first_of_the_newest(
+        &self,
+        channel: &ChannelName,
+        limit: u32,
+    ) -> Result<Option<Position>, Refusal> {
+        let services = self.services();
+        let most = services.config.limits.messages_per_history;
         let query = HistoryQuery {
             since: None,
-            limit,
+            limit: (limit as usize).min(most),
             order: HistoryOrder::NewestFirst,
         };
-        let mut messages = services.engine.history(channel, query).await?.messages;
-        messages.reverse();
-        let position = messages.last().map_or(position, |newest| newest.position());
-        Ok(Replay {
-            messages,
-            recovered: true,
-            position,
-        })
+        let page = services.engine.history(channel, query).await?;
+        let oldest = page.messages.last();
+        Ok(oldest.map(|oldest| {
+            let Position { epoch, offset } = oldest.position();
+            // Offsets count from 1.
+            let offset = Offset(offset.0 - 1);
+            Position { epoch, offset }
+        }))
     }
 
     async fn appear(
@@ -213,94 +236,15 @@ impl Session {
         Ok(Some(engine.members(channel).await?))
     }
 
-    /// Lets the messages of a joined channel flow: first what is past, as fast as the client reads, then what comes.
-    pub fn catch_up(self: &Rc<Self>, arrival: Arrival) {
-        let mut past = Past {
-            messages: arrival.past.into(),
-            end: arrival.end,
-            behind: false,
-        };
-        while self.outbox().has_room() {
-            if let Some(message) = past.messages.pop_front() {
-                arrival.membership.replay(&message);
-            } else if past.go_live(&arrival.membership) {
-                return;
-            } else if past.behind {
-                break;
-            }
-        }
-        let membership = Rc::downgrade(&arrival.membership);
-        actix_rt::spawn(send_past(Rc::downgrade(self), membership, past));
-    }
-}
-
-/// What a session has yet to be sent before it hears messages as they come.
-struct Past {
-    messages: VecDeque<Arc<EncodedMessage>>,
-    /// The place after the last of them.
-    end: Position,
-    /// More came meanwhile than could be held: the history has to be read on from the end.
-    behind: bool,
-}
-
-impl Past {
-    /// Lets messages flow as they come, unless some came while the past was sent: these are now the past.
-    fn go_live(&mut self, membership: &Membership) -> bool {
-        match membership.go_live(self.end) {
-            CatchUp::Live => return true,
-            CatchUp::Behind => self.behind = true,
-            CatchUp::More(more) => {
-                self.end = more.last().map_or(self.end, |last| last.position());
-                self.messages = more.into();
-            }
-        }
-        false
-    }
-}
-
-/// Sends the past at the client's pace; ends when the session or its membership does.
-async fn send_past(session: Weak<Session>, membership: Weak<Membership>, mut past: Past) {
-    loop {
-        // Live messages have to fit: with the past still waiting, the first of them could end the session.
-        while !past.behind {
-            let Some(outbox) = session.upgrade().map(|session| Rc::clone(session.outbox())) else {
-                return;
-            };
-            std::future::poll_fn(|context| outbox.poll_room(context)).await;
-            let Some(membership) = membership.upgrade().filter(|_| outbox.is_open()) else {
-                return;
-            };
-            if let Some(message) = past.messages.pop_front() {
-                membership.replay(&message);
-            } else if past.go_live(&membership) {
-                return;
-            }
-        }
-        let (Some(session), Some(membership)) = (session.upgrade(), membership.upgrade()) else {
-            return;
-        };
-        match session
-            .services()
-            .engine
-            .replay(membership.channel(), past.end)
-            .await
-        {
-            Ok(replay) => {
-                if !replay.recovered {
-                    membership.tell_gap(replay.position);
-                }
-                past = Past {
-                    messages: replay.messages.into(),
-                    end: replay.position,
-                    behind: false,
-                };
-            }
-            Err(error) => {
-                tracing::warn!(session.connection = session.connection().0, %error, "a session cannot catch up; it has to reconnect");
-                session.end(Code::EngineUnavailable);
-                return;
-            }
-        }
+    /// Lets the messages of a joined channel flow: first what is past, at the client's pace, then what comes.
+    pub async fn let_flow(&self, arrival: Arrival) {
+        let Arrival {
+            membership,
+            cursor,
+            nothing_past,
+            ..
+        } = arrival;
+        membership.begin(self.outbox(), cursor, nothing_past).await;
     }
 }
 
@@ -311,19 +255,10 @@ impl Session {
     }
 
     /// Tells the client what was lost before it came, and lets the messages of a joined channel flow.
-    pub fn flow(self: &Rc<Self>, arrival: Arrival) {
+    pub async fn tell_and_let_flow(&self, arrival: Arrival) {
         if !arrival.recovered {
             arrival.membership.tell_gap(arrival.cursor);
         }
-        self.catch_up(arrival);
+        self.let_flow(arrival).await;
     }
-}
-
-/// The place before everything that will be sent.
-fn before(replay: &Replay) -> Position {
-    let first = replay.messages.first().map(|first| first.position());
-    first.map_or(replay.position, |first| Position {
-        epoch: first.epoch,
-        offset: widecast_protocol::Offset(first.offset.0 - 1),
-    })
 }

@@ -56,6 +56,8 @@ pub struct Session {
     outbox: Rc<Outbox>,
     pub(super) channels: RefCell<Channels>,
     life: Cell<Life>,
+    /// How much the client had been written at the last look, if more was waiting then.
+    written: Cell<Option<u64>>,
     /// What polls have taken, and may ask for again.
     pub(super) polled: Option<Box<Polled>>,
     address: RefCell<Option<Addr<SessionActor>>>,
@@ -78,6 +80,7 @@ impl Session {
             carrier,
             channels: RefCell::default(),
             life: Cell::new(Life::Quiet),
+            written: Cell::new(None),
             polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
         })
@@ -184,6 +187,10 @@ impl Session {
             self.send_heartbeat();
             return Some(interval);
         }
+        if self.has_taken_bytes() {
+            // The ping may still be behind what it takes.
+            self.heard();
+        }
         let (life, care) = self.life.get().look();
         self.life.set(life);
         match care {
@@ -201,6 +208,15 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// Whether the client has taken some of what was waiting at the last look: what the kernel takes while it is full, the
+    /// other end has received.
+    fn has_taken_bytes(&self) -> bool {
+        let written = self.outbox.written_bytes();
+        let is_waiting = self.outbox.queued_bytes() > 0;
+        let before = self.written.replace(is_waiting.then_some(written));
+        before.is_some_and(|before| written > before)
     }
 
     /// Ends the session of a client that answers no ping. One that only slept learns why from the close frame; when even

@@ -123,7 +123,7 @@ async fn after(
     let opening = Opening::join(session, channels, cursor.as_ref()).await?;
     let recovered = opening.recovered;
     let beginning = opening.cursor();
-    let session = opening.catch_up();
+    let session = opening.catch_up().await;
     let outbox = session.outbox();
     let mut messages = outbox.take();
     if messages.is_empty() && recovered && !wait.is_zero() {

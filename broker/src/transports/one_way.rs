@@ -64,7 +64,7 @@ async fn raw<F: StreamForm>(
     let opening = Opening::join(session, channels, subscription.cursor.as_ref()).await?;
     let cursor = opening.cursor();
     begin::<F>(&opening.session, Some(&cursor));
-    let session = opening.flow();
+    let session = opening.flow().await;
     stream(request, session, F::content_type(dialect), Some(&cursor))
 }
 

@@ -112,17 +112,17 @@ impl Opening {
     }
 
     /// Tells of what is lost, and lets the messages flow.
-    pub(super) fn flow(self) -> Rc<Session> {
+    pub(super) async fn flow(self) -> Rc<Session> {
         for arrival in self.arrivals {
-            self.session.flow(arrival);
+            self.session.tell_and_let_flow(arrival).await;
         }
         self.session
     }
 
     /// Lets the messages flow; of what is lost the client is told otherwise.
-    pub(super) fn catch_up(self) -> Rc<Session> {
+    pub(super) async fn catch_up(self) -> Rc<Session> {
         for arrival in self.arrivals {
-            self.session.catch_up(arrival);
+            self.session.let_flow(arrival).await;
         }
         self.session
     }

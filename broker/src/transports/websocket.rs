@@ -61,7 +61,8 @@ pub(super) async fn raw(
     let opening = Opening::join_as(session, &[channel], cursor.as_ref(), presence).await?;
     // Bare data has no room for cursors: whoever can read headers may resume from here.
     head.insert_header((CURSOR_HEADER, opening.cursor()));
-    hand_over(&request, payload.into_inner(), head, opening.flow(), reader)
+    let session = opening.flow().await;
+    hand_over(&request, payload.into_inner(), head, session, reader)
 }
 
 /// `GET /v1/ws`

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use widecast::engine::{
-    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, PresenceChange, Publication,
-    SystemClock,
+    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Portion, PresenceChange,
+    Publication, SystemClock,
 };
 use widecast_protocol::encoded::EncodedMessage;
 use widecast_protocol::{ChannelName, IdempotencyKey, Origin, Payload, Position};
@@ -142,13 +142,17 @@ fn replays(criterion: &mut Criterion) {
     for _ in 0..200 {
         now(engine.publish(publication(&channel))).expect("the memory engine does not fail");
     }
+    let portion = Portion {
+        messages: 200,
+        bytes: u64::MAX,
+    };
     for missed in [0, 10, 200] {
         let since = Position {
             offset: widecast_protocol::Offset(200 - missed),
             ..start
         };
         group.bench_function(format!("{missed} messages"), |bencher| {
-            bencher.iter(|| now(engine.replay(&channel, since)));
+            bencher.iter(|| now(engine.replay(&channel, since, portion)));
         });
     }
     group.finish();

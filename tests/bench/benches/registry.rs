@@ -58,7 +58,12 @@ impl Registry {
             Arc::new(SystemClock),
             Arc::clone(&routes) as Arc<dyn Deliver>,
         ));
-        let shard = Shard::start(&routes, &engine, &Arc::new(Metrics::new()));
+        let shard = Shard::start(
+            &routes,
+            &engine,
+            &Arc::new(Metrics::new()),
+            Duration::from_secs(10),
+        );
         let channel = ChannelName::parse("bench").expect("the name is short");
         let mut outboxes = Vec::with_capacity(SUBSCRIBERS);
         let mut memberships = Vec::with_capacity(SUBSCRIBERS);
@@ -84,7 +89,7 @@ impl Registry {
                 .position(&channel, HistoryLimits::default())
                 .await
                 .expect("the memory engine does not fail");
-            membership.go_live(position);
+            membership.begin(&outbox, position, true).await;
             outboxes.push(outbox);
             memberships.push(membership);
         }

@@ -30,7 +30,8 @@ use widecast_protocol::{ChannelName, Epoch, Member, Position};
 
 use super::{
     ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, PresenceEntry, Publication, Published, Replay,
+    HistoryLimits, HistoryPage, HistoryQuery, Portion, PresenceEntry, Publication, Published,
+    Replay,
 };
 use books::{Books, Slot};
 use budget::Effort;
@@ -174,9 +175,16 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn replay<'a>(&'a self, channel: &'a ChannelName, since: Position) -> EngineFuture<'a, Replay> {
+    fn replay<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        since: Position,
+        portion: Portion,
+    ) -> EngineFuture<'a, Replay> {
         Box::pin(async move {
-            Ok(self.read(channel, |channel, now| reader::replay(channel, since, now)))
+            Ok(self.read(channel, |channel, now| {
+                reader::replay(channel, since, portion, now)
+            }))
         })
     }
 

@@ -6,18 +6,36 @@ use std::time::Instant;
 use widecast_protocol::{EncodedMessage, Offset, Position};
 
 use super::channel::Channel;
-use crate::engine::reading::{HistoryOrder, HistoryPage, HistoryQuery, Replay};
+use crate::engine::reading::{HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay};
 
-/// Everything after `since`, or that it cannot be given.
-pub(super) fn replay(channel: &Channel, since: Position, now: Instant) -> Replay {
-    let position = channel.position();
+/// A portion of what comes after `since`, or that it cannot be given.
+pub(super) fn replay(channel: &Channel, since: Position, portion: Portion, now: Instant) -> Replay {
+    let end = channel.position();
     let missed = known(channel, since)
         .then(|| channel.readable(now).after(since.offset))
         .flatten();
+    let Some(missed) = missed else {
+        return Replay {
+            messages: Vec::new(),
+            recovered: false,
+            position: end,
+            complete: true,
+        };
+    };
+    let mut bytes = 0;
+    let fits = |message: &&Arc<EncodedMessage>| {
+        let fits = bytes < portion.bytes;
+        bytes += message.weight_bytes() as u64;
+        fits
+    };
+    let missed = missed.take(portion.messages).take_while(fits);
+    let messages: Vec<_> = missed.cloned().collect();
+    let position = messages.last().map_or(since, |last| last.position());
     Replay {
-        recovered: missed.is_some(),
-        messages: missed.into_iter().flatten().cloned().collect(),
+        messages,
+        recovered: true,
         position,
+        complete: position == end,
     }
 }
 

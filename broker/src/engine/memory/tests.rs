@@ -17,7 +17,7 @@ use super::agenda::Matter;
 use super::{MemoryEngine, MemorySettings};
 use crate::engine::clock::ManualClock;
 use crate::engine::conformance::{
-    Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, conformance_tests, name,
+    ALL, Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, conformance_tests, name,
     publication, texts,
 };
 use crate::engine::{
@@ -60,7 +60,7 @@ impl MemoryStage {
             offset,
             ..self.position(channel)
         };
-        let replay = now(self.engine.replay(&name(channel), start));
+        let replay = now(self.engine.replay(&name(channel), start, ALL));
         let texts = texts(&replay.messages).into_iter().map(str::to_owned);
         replay.recovered.then(|| texts.collect())
     }
@@ -330,7 +330,7 @@ fn a_history_of_forever_does_not_overflow() {
         offset,
         ..published.position
     };
-    assert!(now(stage.engine.replay(&name("a"), start)).recovered);
+    assert!(now(stage.engine.replay(&name("a"), start, ALL)).recovered);
 }
 
 /// What the books say of all channels is what the channels say.

@@ -49,7 +49,7 @@ pub(in crate::session) async fn subscribe(
         recovered: arrival.recovered,
         members: arrival.members.clone(),
     });
-    session.catch_up(arrival);
+    session.let_flow(arrival).await;
     Ok(())
 }
 
