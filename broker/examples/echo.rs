@@ -6,11 +6,10 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::{App, Error, HttpRequest, HttpResponse, error, web};
 use actix_web_actors::ws;
-use widecast::config::{ByteCount, Config};
+use widecast::config::{ByteCount, Config, TimeoutSettings};
 use widecast::engine::{Deliver, Engine, MemoryEngine, MemorySettings, SystemClock};
 use widecast::metrics::{Metrics, Transport};
 use widecast::net::{self, Connections, ListenerOptions};
@@ -43,11 +42,7 @@ impl Reader for EchoReader {
     }
 }
 
-async fn echo(
-    request: HttpRequest,
-    payload: web::Payload,
-    worker: web::Data<Worker>,
-) -> Result<HttpResponse, Error> {
+async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpResponse, Error> {
     let mut head = ws::handshake(&request)?;
     let identity = Identity {
         sender: Some(random_sender()),
@@ -60,7 +55,7 @@ async fn echo(
     };
     let session = Session::new(&worker, identity, carrier);
     let reader = Box::new(EchoReader(Messages::new(LIMITS)));
-    let body = net::detach(&request, payload.into_inner(), |detached| {
+    let body = net::detach(&request, |detached| {
         SessionActor::start_connected(session, detached, reader);
     });
     let body = body.ok_or_else(|| error::ErrorInternalServerError("not a connection of ours"))?;
@@ -102,7 +97,8 @@ async fn main() -> anyhow::Result<()> {
         workers: 1,
         send_buffer_bytes: services.config.outbox.send_buffer_bytes.as_usize(),
         connections: Connections::new(1024, services.metrics.connections.clone()),
-        head_timeout: Duration::from_secs(5),
+        timeouts: TimeoutSettings::default(),
+        takes_upgrade: |_| true,
     };
     let app = move || {
         App::new()

@@ -5,7 +5,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
@@ -21,9 +20,6 @@ use crate::registry::{Routes, Shard};
 use crate::session::{Heart, Services, Worker};
 use crate::shutdown;
 use crate::{api, greeting, health, http, transports};
-
-/// How long a client may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the broker could not be started, or had to stop.
 #[derive(Debug, Error)]
@@ -64,7 +60,8 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
         connections: connections.clone(),
-        head_timeout: HEAD_TIMEOUT,
+        timeouts: config.timeouts.clone(),
+        takes_upgrade: transports::takes_upgrade,
     };
     let for_workers = Arc::clone(&services);
     let leaving = Arc::clone(&services);

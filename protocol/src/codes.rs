@@ -56,7 +56,7 @@ codes! {
     BadUtf8 = "bad_utf8", 400, 1007, never;
     /// The cursor is not one that the broker made.
     BadCursor = "bad_cursor", 400, 4400, never;
-    /// The name of the channel is empty, too long, or has control characters.
+    /// The name of the channel is empty, too long, `.` or `..`, or has control characters.
     BadChannelName = "bad_channel_name", 400, 4400, never;
     /// The name of the event is empty, too long, or has a line break or NUL.
     BadEventName = "bad_event_name", 400, 4400, never;
@@ -80,8 +80,12 @@ codes! {
     SessionNotFound = "session_not_found", 404, 4404, never;
     /// The address does not answer this method.
     MethodNotAllowed = "method_not_allowed", 405, 4400, never;
-    /// The body did not arrive whole, or not in time.
+    /// What the client sends did not arrive whole, or not in time.
     RequestTimeout = "request_timeout", 408, 4408, later;
+    /// The head of the request is larger than the limit.
+    HeadTooLarge = "head_too_large", 431, 1009, never;
+    /// The address wants a WebSocket of another version.
+    UpgradeRequired = "upgrade_required", 426, 1002, never;
     /// The message, body or frame is larger than the limit.
     MessageTooLarge = "message_too_large", 413, 1009, never;
     /// The body's content type or encoding is not one that the broker reads.

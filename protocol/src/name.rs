@@ -45,6 +45,16 @@ pub enum NameError {
         /// Its place in bytes from the start.
         at: usize,
     },
+    /// A name that is a step in a path.
+    #[error(
+        "{what} is {text:?}: URLs take it for a step in their path, so that no client could put it into one"
+    )]
+    PathStep {
+        /// Which kind of name.
+        what: &'static str,
+        /// The name.
+        text: &'static str,
+    },
 }
 
 fn check(
@@ -109,7 +119,7 @@ macro_rules! shown_text {
     };
 }
 
-/// The name of a channel: 1–255 bytes of UTF-8 without control characters. Cloning shares the text.
+/// The name of a channel: 1–255 bytes of UTF-8 without control characters, and neither `.` nor `..`. Cloning shares the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
@@ -122,9 +132,16 @@ impl ChannelName {
     /// Checks and takes a channel name.
     ///
     /// # Errors
-    /// When the name is empty, longer than [`Self::MAX_BYTES`], or has a control character.
+    /// When the name is empty, longer than [`Self::MAX_BYTES`], has a control character, or is `.` or `..`: URL parsers take
+    /// these for steps in the path however they are escaped
+    /// ([URL, section 4.1](https://url.spec.whatwg.org/#double-dot-path-segment)), so that a request for such a channel
+    /// would ask for something else.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        check("channel name", text, Self::MAX_BYTES, |c| !c.is_control())?;
+        const WHAT: &str = "channel name";
+        if let Some(text) = [".", ".."].into_iter().find(|step| *step == text) {
+            return Err(NameError::PathStep { what: WHAT, text });
+        }
+        check(WHAT, text, Self::MAX_BYTES, |c| !c.is_control())?;
         Ok(Self(text.into()))
     }
 
@@ -283,6 +300,12 @@ mod tests {
             ChannelName::parse("a\u{7f}").map_err(|e| e.to_string()),
             Err("channel name has the forbidden character U+007F at byte 1".to_owned())
         );
+        for step in [".", ".."] {
+            assert!(ChannelName::parse(step).is_err());
+        }
+        for name in ["...", "a/..", "../a", ".a", "%2e", "\u{2024}"] {
+            assert!(ChannelName::parse(name).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl Metrics {
         fitting.map(|(_, value)| value).sum()
     }
 
+    /// The one sample of this name, without labels; 0 when there is none.
+    pub fn value(&self, name: &str) -> f64 {
+        let mut samples = self.samples.iter();
+        let sample = samples.find(|(known, _)| known == name);
+        sample.map_or(0.0, |(_, value)| *value)
+    }
+
     /// The names of all metrics, without labels and without the suffixes of counters and histograms.
     pub fn families(&self) -> Vec<String> {
         let bare = |name: &str| {

@@ -43,7 +43,8 @@ async fn batch(
     codec: Codec,
 ) -> Result<HttpResponse, Problem> {
     let limits = &caller.services.config.limits;
-    let body = read_body(request.headers(), body, BodyLimit::request(limits)).await?;
+    let bound = BodyLimit::request(&caller.services.config);
+    let body = read_body(request.headers(), body, bound).await?;
     let messages = decode_batch(codec, &body)?;
     let limit = limits.messages_per_batch;
     if messages.len() > limit {
@@ -119,7 +120,7 @@ mod tests {
         insta::assert_snapshot!(answer.replace("},{", "},\n{"), @r##"
     200 {"results":[{"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false},
     {"channel":"b","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}]},
-    {"error":{"type":"about:blank","title":"The name of the channel is empty, too long, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}},
+    {"error":{"type":"about:blank","title":"The name of the channel is empty, too long, `.` or `..`, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}},
     {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":2,"duplicate":false}]},
     {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":0,"duplicate":true}]}]}
 "##);

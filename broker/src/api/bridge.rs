@@ -63,11 +63,12 @@ fn check(origin: &str, admission: Admission) -> Result<(), Problem> {
 
 /// Whether this can be an origin as browsers write it: nothing in it means anything to HTML or to a policy.
 fn is_origin(text: &str) -> bool {
-    let authority = text
-        .strip_prefix("http://")
-        .or_else(|| text.strip_prefix("https://"));
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    text == "null" || authority.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(plain))
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]+".contains(&byte);
+    text == "null"
+        || text.split_once("://").is_some_and(|(scheme, authority)| {
+            let mut both = scheme.bytes().chain(authority.bytes());
+            !scheme.is_empty() && !authority.is_empty() && both.all(plain)
+        })
 }
 
 fn policy(origins: &[&str]) -> String {

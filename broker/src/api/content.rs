@@ -5,7 +5,7 @@ use actix_web::{HttpMessage, HttpRequest, web};
 use widecast_protocol::{Code, Payload};
 
 use super::form;
-use crate::config::LimitSettings;
+use crate::config::Config;
 use crate::http::{BodyLimit, MediaType, Problem, read_body};
 
 /// Reads the body of a request as one value.
@@ -15,17 +15,24 @@ use crate::http::{BodyLimit, MediaType, Problem, read_body};
 pub(super) async fn read(
     request: &HttpRequest,
     payload: web::Payload,
-    limits: &LimitSettings,
+    config: &Config,
 ) -> Result<Payload, Problem> {
     let media_type = MediaType::of(request)?;
-    let body = read_body(request.headers(), payload, limit(media_type, limits)).await?;
+    if media_type == MediaType::Ndjson {
+        let detail = format!(
+            "{} is for POST /v1/publish: one message has one value",
+            request.content_type()
+        );
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let body = read_body(request.headers(), payload, limit(media_type, config)).await?;
     match media_type {
         MediaType::Json => Ok(Payload::from_json(body)?),
         MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),
         MediaType::Text => Ok(Payload::text_bytes(body)?),
         MediaType::Form => form::url_encoded(&body),
         MediaType::Multipart => form::multipart(request.headers(), body).await,
-        MediaType::Binary => {
+        MediaType::Binary | MediaType::Ndjson => {
             let media_type = request.headers().get(CONTENT_TYPE);
             let media_type = media_type.and_then(|header| header.to_str().ok());
             Ok(Payload::binary_of_type(
@@ -33,21 +40,14 @@ pub(super) async fn read(
                 media_type.unwrap_or_default(),
             ))
         }
-        MediaType::Ndjson => {
-            let detail = format!(
-                "{} is for POST /v1/publish: one message has one value",
-                request.content_type()
-            );
-            Err(Problem::new(Code::UnsupportedMediaType, detail))
-        }
     }
 }
 
 /// A form on the wire is larger than what it says, up to three times; how large that may be is checked when it is
 /// published.
-fn limit(media_type: MediaType, limits: &LimitSettings) -> BodyLimit {
+fn limit(media_type: MediaType, config: &Config) -> BodyLimit {
     match media_type {
-        MediaType::Form | MediaType::Multipart => BodyLimit::request(limits),
-        _ => BodyLimit::message(limits),
+        MediaType::Form | MediaType::Multipart => BodyLimit::request(config),
+        _ => BodyLimit::message(config),
     }
 }

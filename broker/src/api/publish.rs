@@ -10,7 +10,7 @@ use super::answer;
 use super::content;
 use super::receipt::Receipt;
 use crate::http::{Caller, ChannelPath, Problem, Query, query};
-use crate::session;
+use crate::session::{self, Right, require};
 
 /// The header that makes a repetition harmless.
 const IDEMPOTENCY_HEADER: &str = "idempotency-key";
@@ -28,14 +28,16 @@ pub(super) async fn publish(
     parameters: Query<Parameters>,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let limits = &caller.services.config.limits;
+    let config = &caller.services.config;
     let read = async {
+        // What the head condemns is refused before the body is asked for.
+        require(&caller.services, &channel.0, Right::Publish)?;
         Ok(Publish {
             channel: channel.0.clone(),
             event: query::event(parameters.0.event.as_deref())?,
             idempotency_key: idempotency_key(request.headers())?,
             message_id: query::message_id(parameters.0.message_id.as_deref())?,
-            payload: content::read(&request, body, limits).await?,
+            payload: content::read(&request, body, config).await?,
         })
     };
     let message = read.await.inspect_err(|problem: &Problem| {
@@ -127,11 +129,11 @@ mod tests {
     async fn bad_names_and_keys_are_refused() {
         let broker = Broker::new();
         let text = "text/plain";
-        insta::assert_snapshot!(broker.post("/channels//messages", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}"#);
+        insta::assert_snapshot!(broker.post("/channels//messages", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, `.` or `..`, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}"#);
         insta::assert_snapshot!(broker.post("/channels/%ff/messages", text, "").await, @r#"400 {"type":"about:blank","title":"Text is not UTF-8.","status":400,"detail":"the channel name in the path is not UTF-8 at byte 0","code":"bad_utf8","retryable":false}"#);
-        insta::assert_snapshot!(broker.post("/channels/%0a/messages", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, or has control characters.","status":400,"detail":"channel name has the forbidden character U+000A at byte 0","code":"bad_channel_name","retryable":false}"#);
+        insta::assert_snapshot!(broker.post("/channels/%0a/messages", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, `.` or `..`, or has control characters.","status":400,"detail":"channel name has the forbidden character U+000A at byte 0","code":"bad_channel_name","retryable":false}"#);
         let long = format!("/channels/{}/messages", "x".repeat(256));
-        insta::assert_snapshot!(broker.post(&long, text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, or has control characters.","status":400,"detail":"channel name has 256 bytes, the limit is 255","code":"bad_channel_name","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(&long, text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, `.` or `..`, or has control characters.","status":400,"detail":"channel name has 256 bytes, the limit is 255","code":"bad_channel_name","retryable":false}"#);
         insta::assert_snapshot!(broker.post("/channels/a/messages?event=a%0Ab", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the event is empty, too long, or has a line break or NUL.","status":400,"detail":"event name has the forbidden character U+000A at byte 1","code":"bad_event_name","retryable":false}"#);
         insta::assert_snapshot!(broker.post("/channels/a/messages?event=", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the event is empty, too long, or has a line break or NUL.","status":400,"detail":"event name is empty","code":"bad_event_name","retryable":false}"#);
         insta::assert_snapshot!(broker.post("/channels/a/messages?event=%ff", text, "").await, @r#"400 {"type":"about:blank","title":"Text is not UTF-8.","status":400,"detail":"the decoded query is not UTF-8 at byte 6","code":"bad_utf8","retryable":false}"#);

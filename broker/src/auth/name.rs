@@ -35,9 +35,12 @@ fn has_host(allowed: &AllowedOrigin, host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     match allowed {
         AllowedOrigin::Any => true,
-        AllowedOrigin::Exact(origin) => origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| without_port(authority) == host),
+        // A name under another scheme is not one that is looked up.
+        AllowedOrigin::Exact(origin) => {
+            origin.split_once("://").is_some_and(|(scheme, authority)| {
+                matches!(scheme, "http" | "https") && without_port(authority) == host
+            })
+        }
         AllowedOrigin::Subdomains { suffix, .. } => host
             .strip_suffix(without_port(suffix))
             .is_some_and(|label| !label.is_empty()),
@@ -68,6 +71,7 @@ mod tests {
         vec![
             AllowedOrigin::Exact("https://push.example:8443".to_owned()),
             AllowedOrigin::Exact("null".to_owned()),
+            AllowedOrigin::Exact("app://obsidian.example".to_owned()),
             AllowedOrigin::Subdomains {
                 scheme: "https://".to_owned(),
                 suffix: ".site.example:8443".to_owned(),
@@ -105,6 +109,7 @@ mod tests {
             "evilpush.example",
             "site.example",
             "evilsite.example",
+            "obsidian.example",
             "evil.example.",
             "127.0.0.1.",
         ] {

@@ -27,7 +27,9 @@ pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Adm
     let private = settings.public_address().is_none();
     let authority = authority(origin);
     let loopback = authority.is_some_and(is_loopback_authority);
-    let own = authority.is_some() && authority == host;
+    let own = authority
+        .zip(host)
+        .is_some_and(|(authority, host)| is_same(origin, authority, host));
     let listed = |allowed: &AllowedOrigin| *allowed != AllowedOrigin::Any && allowed.allows(origin);
     if (private && loopback) || (!private && own) || settings.allowed_origins.iter().any(listed) {
         Admission::Trusted
@@ -36,6 +38,17 @@ pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Adm
     } else {
         Admission::Refused
     }
+}
+
+/// Whether a page's own authority is this host. A browser leaves the default port out of the origin; another client may
+/// write it where it calls the broker.
+fn is_same(origin: &str, authority: &str, host: &str) -> bool {
+    let default = if origin.starts_with("https:") {
+        ":443"
+    } else {
+        ":80"
+    };
+    authority.eq_ignore_ascii_case(host.strip_suffix(default).unwrap_or(host))
 }
 
 fn authority(origin: &str) -> Option<&str> {
@@ -119,6 +132,12 @@ pub(super) mod tests {
             Admission::Refused
         );
         assert_eq!(admit(&settings, "null", None), Admission::Refused);
+        for host in ["Push.example", "push.example:443"] {
+            let own = admit(&settings, "https://push.example", Some(host));
+            assert_eq!(own, Admission::Trusted, "{host}");
+        }
+        let other = admit(&settings, "http://push.example", Some("push.example:443"));
+        assert_eq!(other, Admission::Refused);
     }
 
     #[test]

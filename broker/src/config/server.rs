@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
+use super::origin::AllowedOrigin;
 use super::section::settings;
-use super::value::{Bounds, Expected, Given, Setting, Word, integer, quoted};
+use super::value::{Bounds, Expected, Given, Setting, integer, quoted};
 
 settings! {
     /// Where the broker listens and whom it lets in.
@@ -22,7 +23,7 @@ settings! {
         /// reaches it may read and write every channel.
         allow_public_without_authentication: bool, "allow_public_without_authentication" = false;
         /// Web origins whose pages may connect, besides the broker's own: `https://example.com`,
-        /// `https://*.example.com`, `null`, or `*` for all. While the broker listens on loopback only, pages served
+        /// `https://*.example.com`, `capacitor://localhost` of an app in a web view, `null`, or `*` for all. While the broker listens on loopback only, pages served
         /// from loopback may connect, too, and behind a proxy its own public name has to be here.
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
         /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
@@ -124,118 +125,9 @@ impl Setting for Workers {
     }
 }
 
-/// A web origin, or several, whose pages may connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AllowedOrigin {
-    /// All origins.
-    Any,
-    /// Exactly this origin, in the form browsers send it: lower case, no default port, no path; or `null`.
-    Exact(String),
-    /// Every origin between `scheme://` and `.domain[:port]`, at any depth.
-    Subdomains {
-        /// The scheme and `://`.
-        scheme: String,
-        /// A dot, the domain, and the port if it is not the default.
-        suffix: String,
-    },
-}
-
-impl AllowedOrigin {
-    /// Whether an `Origin` header with this value is meant.
-    pub fn allows(&self, origin: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Exact(exact) => exact.eq_ignore_ascii_case(origin),
-            Self::Subdomains { scheme, suffix } => {
-                let origin = origin.to_ascii_lowercase();
-                origin
-                    .strip_prefix(scheme.as_str())
-                    .and_then(|rest| rest.strip_suffix(suffix.as_str()))
-                    .is_some_and(|label| !label.is_empty() && !label.contains(['/', '@', ':']))
-            }
-        }
-    }
-}
-
-impl Word for AllowedOrigin {
-    const EXPECTED: &'static str = "a web origin without a path, such as https://example.com or https://*.example.com, or * for all";
-
-    fn read(text: &str) -> Option<Self> {
-        let text = text.to_ascii_lowercase();
-        if text == "*" {
-            return Some(Self::Any);
-        }
-        if text == "null" {
-            return Some(Self::Exact(text));
-        }
-        let (scheme, host) = text.split_once("://")?;
-        let default_port = match scheme {
-            "http" => ":80",
-            "https" => ":443",
-            _ => return None,
-        };
-        let host = host.strip_suffix(default_port).unwrap_or(host);
-        let plain = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
-        match host.strip_prefix('*') {
-            Some(suffix) if suffix.len() > 1 && suffix.starts_with('.') && plain(suffix) => {
-                Some(Self::Subdomains {
-                    scheme: format!("{scheme}://"),
-                    suffix: suffix.to_owned(),
-                })
-            }
-            None if plain(host) => Some(Self::Exact(format!("{scheme}://{host}"))),
-            _ => None,
-        }
-    }
-
-    fn text(&self) -> String {
-        match self {
-            Self::Any => "*".to_owned(),
-            Self::Exact(exact) => exact.clone(),
-            Self::Subdomains { scheme, suffix } => format!("{scheme}*{suffix}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn allows(pattern: &str, origin: &str) -> bool {
-        AllowedOrigin::read(pattern).unwrap().allows(origin)
-    }
-
-    #[test]
-    fn an_origin_pattern_allows_what_it_says_and_nothing_else() {
-        assert!(allows("https://Example.com:443", "https://example.com"));
-        assert!(!allows("https://example.com", "http://example.com"));
-        assert!(!allows("https://example.com", "https://example.com.evil"));
-        assert!(allows("https://*.example.com", "https://a.b.example.com"));
-        assert!(!allows("https://*.example.com", "https://example.com"));
-        assert!(!allows("https://*.example.com", "https://evilexample.com"));
-        assert!(!allows(
-            "https://*.example.com",
-            "https://evil/.example.com"
-        ));
-        assert!(allows("*", "null"));
-        assert!(allows("null", "null"));
-    }
-
-    #[test]
-    fn what_is_no_origin_is_refused() {
-        for bad in [
-            "",
-            "example.com",
-            "https://",
-            "https://a/b",
-            "ftp://a",
-            "https://*",
-            "https://*.",
-            "https://a.*",
-        ] {
-            assert_eq!(AllowedOrigin::read(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn only_loopback_addresses_are_not_public() {

@@ -17,6 +17,7 @@ use super::presence::PresenceSettings;
 use super::section::Section;
 use super::server::ServerSettings;
 use super::shutdown::ShutdownSettings;
+use super::timeouts::TimeoutSettings;
 
 /// The namespace of the demos' channels.
 const DEMOS: &str = "demos";
@@ -28,6 +29,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// How much one client may ask for at once.
     pub limits: LimitSettings,
+    /// How long the broker waits for clients that send or take nothing.
+    pub timeouts: TimeoutSettings,
     /// How a dead connection is noticed.
     pub heartbeat: HeartbeatSettings,
     /// Long-polling.
@@ -67,10 +70,11 @@ impl Config {
     }
 
     /// The sections that are there once, by name, in the order they are listed.
-    pub(super) fn sections(&mut self) -> [(&'static str, &mut dyn Section); 9] {
+    pub(super) fn sections(&mut self) -> [(&'static str, &mut dyn Section); 10] {
         [
             ("server", &mut self.server),
             ("limits", &mut self.limits),
+            ("timeouts", &mut self.timeouts),
             ("heartbeat", &mut self.heartbeat),
             ("poll", &mut self.poll),
             ("outbox", &mut self.outbox),

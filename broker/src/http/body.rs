@@ -3,51 +3,50 @@
 //! A body with `Content-Encoding: gzip` is inflated when it is there, to no more than its limit: a few bytes can become
 //! gigabytes, and decoders of streams look after each chunk only.
 
-use std::time::Duration;
-
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
-use actix_web::rt::time::timeout;
 use actix_web::web;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use tokio::time::{Instant, timeout_at};
 use widecast_protocol::Code;
 use widecast_protocol::gzip::{self, GzipError};
 
-use crate::config::{ByteCount, LimitSettings};
+use crate::config::{ByteCount, Config};
 use crate::http::Problem;
+use crate::net::{Pace, Patience};
 
-/// How long a body may pause: longer than a mobile network loses packets, shorter than a slow attack needs.
-const PAUSE: Duration = Duration::from_secs(30);
-
-/// A setting that bounds a body.
+/// What bounds a body: a setting its bytes, and the patience of the broker its time.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit {
     /// The key of the setting, for the error.
     setting: &'static str,
     /// Its value.
     bytes: ByteCount,
+    patience: Patience,
 }
 
 impl BodyLimit {
     /// The bound of a body that is one message.
-    pub fn message(limits: &LimitSettings) -> Self {
+    pub fn message(config: &Config) -> Self {
         Self {
             setting: "limits.message_bytes",
-            bytes: limits.message_bytes,
+            bytes: config.limits.message_bytes,
+            patience: Patience::body(&config.timeouts),
         }
     }
 
     /// The bound of a body that is more than one message.
-    pub fn request(limits: &LimitSettings) -> Self {
+    pub fn request(config: &Config) -> Self {
         Self {
             setting: "limits.request_bytes",
-            bytes: limits.request_bytes,
+            bytes: config.limits.request_bytes,
+            patience: Patience::body(&config.timeouts),
         }
     }
 
     fn exceeded(self, actual: &str) -> Problem {
-        let Self { setting, bytes } = self;
+        let Self { setting, bytes, .. } = self;
         let detail = format!(
             "the body has {actual} bytes, {setting} allows {}",
             bytes.get()
@@ -79,7 +78,9 @@ pub async fn read_body(
         return Err(limit.exceeded(&announced.to_string()));
     }
     let mut body = Body::default();
-    while let Some(part) = next_part_soon(&mut payload).await? {
+    let mut pace = Pace::begin(Instant::now(), limit.patience);
+    while let Some(part) = next_part_soon(&mut payload, &pace).await? {
+        pace.progress(Instant::now(), part.len());
         body.push(part);
         if body.len() > limit.bytes.as_usize() {
             return Err(limit.exceeded(&format!("at least {}", body.len())));
@@ -113,10 +114,10 @@ pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Prob
     part.transpose().map_err(|error| unreadable(&error))
 }
 
-async fn next_part_soon(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
-    let part = timeout(PAUSE, next_part(payload)).await;
+async fn next_part_soon(payload: &mut web::Payload, pace: &Pace) -> Result<Option<Bytes>, Problem> {
+    let part = timeout_at(pace.deadline(), next_part(payload)).await;
     part.unwrap_or_else(|_| {
-        let detail = format!("nothing more of the body came for {} s", PAUSE.as_secs());
+        let detail = "the body came more slowly than timeouts.body_ms and timeouts.least_bytes_per_second allow";
         Err(Problem::new(Code::RequestTimeout, detail))
     })
 }

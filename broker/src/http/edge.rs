@@ -13,7 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use widecast_protocol::{Code, Origin};
 
-use super::host::host;
+use super::host::{check_host, host};
 use super::problem::Problem;
 use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
@@ -86,6 +86,7 @@ impl Page {
         let services = request
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
+        check_host(request.request())?;
         let host = host(request.request());
         let origin = request.headers().get(header::ORIGIN);
         let is_asked = !is_visit(request) && !request.path().starts_with(CLIENT);

@@ -8,7 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ALLOW, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Serialize, Serializer};
 use widecast_protocol::{Code, DecodeError};
@@ -28,7 +30,15 @@ pub struct Problem {
     code: Code,
     detail: String,
     allow: Option<HeaderValue>,
+    upgrade: Option<Upgrade>,
     retry_after: Option<Duration>,
+}
+
+/// A protocol that a client is to speak, and its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Upgrade {
+    protocol: &'static str,
+    version: &'static str,
 }
 
 /// The members of a problem, in the order they are shown.
@@ -49,6 +59,7 @@ impl Problem {
             code,
             detail: detail.into(),
             allow: None,
+            upgrade: None,
             retry_after: None,
         }
     }
@@ -64,6 +75,14 @@ impl Problem {
         let detail = format!("{method} is not possible here, only {allowed}");
         let mut problem = Self::new(Code::MethodNotAllowed, detail);
         problem.allow = Some(allow);
+        problem
+    }
+
+    /// The address speaks this version of another protocol only.
+    pub fn upgrade_required(protocol: &'static str, version: &'static str) -> Self {
+        let detail = format!("only version {version} of {protocol} is spoken here");
+        let mut problem = Self::new(Code::UpgradeRequired, detail);
+        problem.upgrade = Some(Upgrade { protocol, version });
         problem
     }
 
@@ -109,6 +128,12 @@ impl Problem {
         response.insert_header(("cache-control", "no-store"));
         if let Some(allow) = &self.allow {
             response.insert_header((ALLOW, allow.clone()));
+        }
+        if let Some(Upgrade { protocol, version }) = self.upgrade {
+            // RFC 6455, section 4.4, and RFC 9110, section 15.5.22.
+            response
+                .insert_header((UPGRADE, protocol))
+                .insert_header((SEC_WEBSOCKET_VERSION, version));
         }
         if let Some(wait) = self.wait() {
             // Rounded up: who comes back too early is refused again.

@@ -3,17 +3,22 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
 use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use super::connection_io::Dispatch;
+use super::head::TakesUpgrade;
+use crate::config::TimeoutSettings;
 
 /// How many connections are open, of how many there may be.
 #[derive(Debug, Clone)]
@@ -69,7 +74,7 @@ impl Drop for Place {
 
 /// Who reads and writes the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
+pub(super) enum Owner {
     /// The dispatcher.
     Dispatcher,
     /// The dispatcher still writes the head of its answer, but reads nothing more.
@@ -78,11 +83,22 @@ enum Owner {
     Session,
 }
 
+/// How the other end has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HangUp {
+    /// It sends nothing more, and may still read.
+    Ended,
+    /// It does neither.
+    Gone,
+}
+
 /// A TCP connection.
 pub struct Connection {
-    stream: TcpStream,
+    pub(super) stream: TcpStream,
     peer: SocketAddr,
     owner: Cell<Owner>,
+    /// What the dispatcher needs of the connection, until it is a session's.
+    pub(super) dispatch: RefCell<Option<Box<Dispatch>>>,
     /// Set when the dispatcher has handed all its bytes to the kernel while leaving.
     head_written: Cell<bool>,
     /// Who waits for `head_written`.
@@ -95,7 +111,12 @@ impl Connection {
     ///
     /// # Errors
     /// Gives the socket back when the limit is reached.
-    pub fn accept(stream: TcpStream, connections: &Connections) -> Result<Rc<Self>, TcpStream> {
+    pub fn accept(
+        stream: TcpStream,
+        connections: &Connections,
+        timeouts: TimeoutSettings,
+        takes: TakesUpgrade,
+    ) -> Result<Rc<Self>, TcpStream> {
         let Some(place) = connections.enter() else {
             return Err(stream);
         };
@@ -106,6 +127,7 @@ impl Connection {
             stream,
             peer,
             owner: Cell::new(Owner::Dispatcher),
+            dispatch: RefCell::new(Some(Box::new(Dispatch::new(timeouts, takes)))),
             head_written: Cell::new(false),
             leaving: RefCell::new(None),
             _place: place,
@@ -183,6 +205,22 @@ impl Connection {
         let _ = time;
     }
 
+    /// Who reads and writes.
+    pub(super) fn owner(&self) -> Owner {
+        self.owner.get()
+    }
+
+    /// Whether the other end has ended its direction, although something may be left to read, or the connection is gone.
+    pub(super) fn is_hung_up(&self) -> Option<HangUp> {
+        let ready = self.stream.ready(Interest::READABLE | Interest::ERROR);
+        let ready = ready.now_or_never()?.ok()?;
+        if ready.is_error() || ready.is_write_closed() {
+            Some(HangUp::Gone)
+        } else {
+            ready.is_read_closed().then_some(HangUp::Ended)
+        }
+    }
+
     /// Whether the dispatcher still has the whole connection.
     pub(super) fn is_attached(&self) -> bool {
         self.owner.get() == Owner::Dispatcher
@@ -194,90 +232,26 @@ impl Connection {
         self.head_written.set(false);
     }
 
-    /// Ready once the dispatcher's head is with the kernel; then the session owns the socket.
-    pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready once the dispatcher's head is with the kernel, with what came behind the request; then the session owns the
+    /// socket.
+    pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<Bytes> {
         if self.head_written.get() {
             self.owner.set(Owner::Session);
-            return Poll::Ready(());
+            let dispatch = self.dispatch.take();
+            let early = dispatch.map_or_else(Bytes::new, |dispatch| dispatch.into_early());
+            return Poll::Ready(early);
         }
         *self.leaving.borrow_mut() = Some(context.waker().clone());
         Poll::Pending
     }
 
-    fn flushed(&self) {
+    /// The dispatcher has handed all its bytes to the kernel.
+    pub(super) fn flushed(&self) {
         if self.owner.get() == Owner::Leaving
             && !self.head_written.replace(true)
             && let Some(waker) = self.leaving.borrow_mut().take()
         {
             waker.wake();
         }
-    }
-}
-
-/// The dispatcher's view of a connection.
-pub struct ConnectionIo(pub Rc<Connection>);
-
-impl AsyncRead for ConnectionIo {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.0.owner.get() {
-            Owner::Session => Poll::Ready(Ok(())),
-            Owner::Leaving => Poll::Pending,
-            Owner::Dispatcher => loop {
-                std::task::ready!(self.0.stream.poll_read_ready(context))?;
-                match self.0.stream.try_read(buffer.initialize_unfilled()) {
-                    Ok(count) => {
-                        buffer.advance(count);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            },
-        }
-    }
-}
-
-impl ConnectionIo {
-    fn poll_write_with(
-        &self,
-        context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            std::task::ready!(self.0.stream.poll_write_ready(context))?;
-            match write(&self.0.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
-    }
-}
-
-impl AsyncWrite for ConnectionIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.0.owner.get() == Owner::Session {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        self.poll_write_with(context, |stream| stream.try_write(bytes))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.flushed();
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.0.owner.get() != Owner::Session {
-            self.0.finish_writing();
-        }
-        Poll::Ready(Ok(()))
     }
 }

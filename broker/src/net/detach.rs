@@ -1,8 +1,8 @@
 //! Taking a socket back from the HTTP dispatcher.
 //!
 //! The answer to a subscription has a body that never yields a byte. Its first poll tells the connection to wait for the
-//! head to be written; the next poll after that takes over what the client has already sent, gives the socket to the
-//! session, and ends the body. The dispatcher then reads an end of stream, writes into nothing, and frees its buffers.
+//! head to be written; the next poll after that gives the socket to the session, with what the client has already sent,
+//! and ends the body. The dispatcher then reads an end of stream, writes into nothing, and frees its buffers.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -11,9 +11,7 @@ use std::task::{Context, Poll};
 
 use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
-use actix_web::dev::Payload;
-use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
+use bytes::Bytes;
 
 use super::connection::Connection;
 
@@ -33,7 +31,6 @@ pub struct Detached {
 /// ([RFC 9112, section 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
 pub fn detach<R: FnOnce(Detached) + 'static>(
     request: &HttpRequest,
-    payload: Payload,
     receiver: R,
 ) -> Option<impl MessageBody<Error = Infallible> + use<R>> {
     let connection = Rc::clone(request.conn_data::<Rc<Connection>>()?);
@@ -42,8 +39,6 @@ pub fn detach<R: FnOnce(Detached) + 'static>(
     }
     Some(DetachBody {
         connection,
-        payload,
-        early: BytesMut::new(),
         leaving: false,
         receiver: Some(Box::new(receiver)),
     })
@@ -51,18 +46,8 @@ pub fn detach<R: FnOnce(Detached) + 'static>(
 
 struct DetachBody {
     connection: Rc<Connection>,
-    payload: Payload,
-    early: BytesMut,
     leaving: bool,
     receiver: Option<Box<dyn FnOnce(Detached)>>,
-}
-
-impl DetachBody {
-    fn take_early(&mut self, context: &mut Context<'_>) {
-        while let Poll::Ready(Some(Ok(bytes))) = Pin::new(&mut self.payload).poll_next(context) {
-            self.early.extend_from_slice(&bytes);
-        }
-    }
 }
 
 impl MessageBody for DetachBody {
@@ -80,9 +65,7 @@ impl MessageBody for DetachBody {
             self.leaving = true;
             self.connection.begin_leaving();
         }
-        self.take_early(context);
-        std::task::ready!(self.connection.poll_left(context));
-        let early = std::mem::take(&mut self.early).freeze();
+        let early = std::task::ready!(self.connection.poll_left(context));
         let connection = Rc::clone(&self.connection);
         if let Some(receiver) = self.receiver.take() {
             receiver(Detached { connection, early });

@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::HttpService;
+use actix_http::{HttpService, KeepAlive};
 use actix_service::{
-    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+    IntoServiceFactory, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
 };
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
@@ -17,7 +17,12 @@ use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::connection::{Connection, ConnectionIo, Connections};
+use super::connection::{Connection, Connections};
+use super::connection_io::ConnectionIo;
+use super::exchange::exchange;
+use super::head::TakesUpgrade;
+use super::refusal::Refusal;
+use crate::config::TimeoutSettings;
 
 /// Why an address could not be listened on.
 #[derive(Debug, ThisError)]
@@ -53,8 +58,10 @@ pub struct ListenerOptions {
     pub send_buffer_bytes: usize,
     /// The count of connections, with its limit.
     pub connections: Connections,
-    /// How long a client may take to send the head of a request.
-    pub head_timeout: Duration,
+    /// How long clients that send or take nothing are waited for.
+    pub timeouts: TimeoutSettings,
+    /// Whether a WebSocket may begin at a path; elsewhere the offer is ignored.
+    pub takes_upgrade: TakesUpgrade,
 }
 
 /// Listens on an address.
@@ -78,11 +85,6 @@ pub fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenErro
     bind().map_err(|source| ListenError { address, source })
 }
 
-/// What a connection over the limit is told before it is closed.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-connection: close\r\nretry-after: 1\r\n\r\n{\"type\":\"about:blank\",\"title\":\"The broker has as many connections as it may.\",\
-\"status\":503,\"code\":\"too_many_connections\",\"retryable\":true}\n";
-
 async fn accept(
     stream: TcpStream,
     options: ListenerOptions,
@@ -91,14 +93,22 @@ async fn accept(
     // A socket that is already gone fails here; the dispatcher finds out by itself.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_send_buffer_size(options.send_buffer_bytes);
-    match Connection::accept(stream, &options.connections) {
+    let ListenerOptions {
+        connections,
+        timeouts,
+        takes_upgrade,
+        ..
+    } = options;
+    match Connection::accept(stream, &connections, timeouts, takes_upgrade) {
         Ok(connection) => {
             let peer = connection.peer();
             Ok((ConnectionIo(connection), Some(peer)))
         }
         Err(mut stream) => {
             // The client may already be gone: nobody is left to tell.
-            let _ = stream.write_all(FULL).await;
+            let _ = stream
+                .write_all(&Refusal::TooManyConnections.answer())
+                .await;
             let _ = stream.shutdown().await;
             Err(())
         }
@@ -142,8 +152,10 @@ where
         server = server.listen("http", listener, move || {
             let accepting = options.clone();
             let http = HttpService::build()
-                .client_request_timeout(options.head_timeout)
-                // Linger only delays closes that the client waits for (RFC 6455, section 7.1.1).
+                // The gate has all the clocks.
+                .client_request_timeout(Duration::ZERO)
+                .keep_alive(KeepAlive::Os)
+                // The dispatcher's linger only delays closes that the client waits for (RFC 6455, section 7.1.1).
                 .client_disconnect_timeout(Duration::ZERO)
                 // A poll whose client is gone must end.
                 .h1_allow_half_closed(false)
@@ -151,7 +163,10 @@ where
                 .on_connect_ext(|io: &ConnectionIo, data: &mut actix_http::Extensions| {
                     data.insert(Rc::clone(&io.0));
                 })
-                .h1(map_config(app().into_factory(), |()| AppConfig::default()))
+                .h1(apply_fn_factory(
+                    map_config(app().into_factory(), |()| AppConfig::default()),
+                    exchange,
+                ))
                 .map_err(|error| tracing::debug!(%error, "connection ended"));
             fn_service(move |stream| accept(stream, accepting.clone())).and_then(http)
         })?;

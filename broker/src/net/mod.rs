@@ -2,10 +2,21 @@
 //! ("detaches" it) when a request turns out to be a subscription, so that sessions write to the socket directly and the
 //! dispatcher's buffers are freed. Knows nothing of channels or sessions.
 
+mod chunks;
 mod connection;
+mod connection_io;
 mod detach;
+mod exchange;
+mod gate;
+mod head;
+mod linger;
 mod listener;
+mod pace;
+mod refusal;
 
-pub use connection::{Connection, ConnectionIo, Connections};
+pub use connection::{Connection, Connections};
+pub use connection_io::ConnectionIo;
 pub use detach::{Detached, detach};
+pub use head::TakesUpgrade;
 pub use listener::{ListenError, ListenerOptions, bind, serve};
+pub use pace::{Pace, Patience};

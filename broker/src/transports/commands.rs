@@ -48,8 +48,8 @@ pub(super) async fn body_commands(
     body: web::Payload,
     services: &Services,
 ) -> Result<Vec<Inbound>, Problem> {
-    let limits = &services.config.limits;
-    let body = read_body(request.headers(), body, BodyLimit::request(limits)).await?;
+    let limit = BodyLimit::request(&services.config);
+    let body = read_body(request.headers(), body, limit).await?;
     let codec = match request.content_type() {
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
             Codec::MessagePack

@@ -26,6 +26,11 @@ use http_stream::HttpStream;
 
 pub use messages::{Message, Messages};
 
+/// Whether a WebSocket may begin at a path.
+pub fn takes_upgrade(path: &str) -> bool {
+    path.ends_with("/ws")
+}
+
 /// Mounts the transports.
 pub fn configure(app: &mut ServiceConfig) {
     Endpoint::at("/channels/{channel}/ws")

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, dev};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use widecast_protocol::Code;
 
 use crate::http::{CURSOR_HEADER, Problem};
@@ -45,13 +45,7 @@ pub(super) fn stream(
     if let Some(cursor) = cursor {
         builder.insert_header((CURSOR_HEADER, cursor));
     }
-    let mut response = hand_over(
-        request,
-        dev::Payload::None,
-        builder,
-        session,
-        Box::new(Ignore),
-    )?;
+    let mut response = hand_over(request, builder, session, Box::new(Ignore))?;
     response.head_mut().no_chunking(true);
     Ok(response)
 }
@@ -59,14 +53,13 @@ pub(super) fn stream(
 /// Answers with a head behind which the socket is the session's.
 pub(super) fn hand_over(
     request: &HttpRequest,
-    payload: dev::Payload,
     mut head: HttpResponseBuilder,
     session: Rc<Session>,
     reader: Box<dyn Reader>,
 ) -> Result<HttpResponse, Problem> {
     let dialect = session.dialect();
     let is_listed = dialect.wire().is_some() && !dialect.is_websocket();
-    let body = detach(request, payload, move |detached| {
+    let body = detach(request, move |detached| {
         let named = is_listed.then(|| session.id().clone());
         let services = std::sync::Arc::clone(session.services());
         let address = SessionActor::start_connected(session, detached, reader);

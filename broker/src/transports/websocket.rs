@@ -1,6 +1,10 @@
 //! WebSockets ([RFC 6455](https://www.rfc-editor.org/rfc/rfc6455)): bare data of one channel, or frames.
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_web::http::Version;
+use actix_web::http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use widecast_protocol::codec::{Codec, authenticates, decode_commands, decode_page_text};
 use widecast_protocol::command::{Publish, Token};
@@ -19,6 +23,9 @@ use super::opening::{Opening, open};
 use super::query::{Subscription, worker};
 use super::streaming::hand_over;
 
+/// The one version of WebSockets.
+const VERSION: &str = "13";
+
 /// The subprotocols of frames; of several offered ones the client's first is taken.
 const PROTOCOLS: [(&str, Wire); 2] = [
     ("widecast.v1.msgpack", Wire::MessagePackWebSocket),
@@ -28,7 +35,6 @@ const PROTOCOLS: [(&str, Wire); 2] = [
 /// `GET /channels/{channel}/ws`
 pub(super) async fn raw(
     request: HttpRequest,
-    payload: web::Payload,
     ChannelPath(channel): ChannelPath,
     subscription: Subscription,
 ) -> Result<HttpResponse, Problem> {
@@ -62,13 +68,12 @@ pub(super) async fn raw(
     // Bare data has no room for cursors: whoever can read headers may resume from here.
     head.insert_header((CURSOR_HEADER, opening.cursor()));
     let session = opening.flow().await;
-    hand_over(&request, payload.into_inner(), head, session, reader)
+    hand_over(&request, head, session, reader)
 }
 
 /// `GET /v1/ws`
 pub(super) async fn envelope(
     request: HttpRequest,
-    payload: web::Payload,
     subscription: Subscription,
 ) -> Result<HttpResponse, Problem> {
     let names = PROTOCOLS.map(|(name, _)| name);
@@ -89,16 +94,36 @@ pub(super) async fn envelope(
         commands_per_frame: limits.commands_per_frame,
     });
     session.welcome();
-    hand_over(&request, payload.into_inner(), head, session, reader)
+    hand_over(&request, head, session, reader)
 }
 
+/// Checks a handshake, and begins the answer to it
+/// ([RFC 6455, section 4.2](https://www.rfc-editor.org/rfc/rfc6455#section-4.2)).
 fn handshake(request: &HttpRequest, protocols: &[&str]) -> Result<HttpResponseBuilder, Problem> {
-    actix_web_actors::ws::handshake_with_protocols(request, protocols).map_err(|error| {
-        Problem::new(
-            Code::InvalidRequest,
-            format!("not a WebSocket handshake: {error}"),
-        )
-    })
+    if request.version() != Version::HTTP_11 {
+        return Err(no_handshake(
+            "a WebSocket begins with a request of HTTP/1.1",
+        ));
+    }
+    let version = request.headers().get(SEC_WEBSOCKET_VERSION);
+    if version.is_some_and(|version| version != VERSION) {
+        return Err(Problem::upgrade_required("websocket", VERSION));
+    }
+    let key = request.headers().get(SEC_WEBSOCKET_KEY);
+    if !key.is_none_or(|key| is_key(key.as_bytes())) {
+        return Err(no_handshake("Sec-WebSocket-Key is no base64 of 16 bytes"));
+    }
+    actix_web_actors::ws::handshake_with_protocols(request, protocols).map_err(no_handshake)
+}
+
+fn no_handshake(reason: impl std::fmt::Display) -> Problem {
+    let detail = format!("not a WebSocket handshake: {reason}");
+    Problem::new(Code::InvalidRequest, detail)
+}
+
+fn is_key(key: &[u8]) -> bool {
+    let mut bytes = [0; 18];
+    matches!(BASE64_STANDARD.decode_slice(key, &mut bytes), Ok(16))
 }
 
 /// The subprotocols that the client offers, the one it likes most first.

@@ -26,6 +26,8 @@ export type BrokerCode =
   | "session_not_found"
   | "method_not_allowed"
   | "request_timeout"
+  | "head_too_large"
+  | "upgrade_required"
   | "message_too_large"
   | "unsupported_media_type"
   | "too_many_channels"

@@ -1,0 +1,186 @@
+//! Where a chunked body ends ([RFC 9112, section 7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1)).
+//!
+//! Only looks: the HTTP dispatcher decodes. It is at least as strict as the dispatcher, so that both see the same end.
+
+use thiserror::Error;
+
+/// How long a line of a chunk's size, with its extensions, or all trailers may be.
+const LINE_BYTES: usize = 4096;
+
+/// The body is not chunked as it is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the body is not chunked as it should be")]
+pub(super) struct BadChunk;
+
+/// How far a chunked body has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the digits of a size, of which there are so many.
+    Size {
+        digits: u8,
+    },
+    /// Behind the digits.
+    Space,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// At the start of a trailer line, or of the line that ends the body.
+    TrailerStart,
+    Trailer,
+    TrailerLf,
+    EndLf,
+    End,
+}
+
+/// Follows a chunked body.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    state: State,
+    /// What is left of the chunk.
+    left: u64,
+    /// How long the line is so far, or the trailers.
+    line: usize,
+}
+
+impl Chunks {
+    /// At the beginning of a body.
+    pub(super) const fn new() -> Self {
+        Self {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: 0,
+        }
+    }
+
+    /// Whether the body has ended.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Goes on; says how many of the bytes belong to the body.
+    pub(super) fn scan(&mut self, input: &[u8]) -> Result<usize, BadChunk> {
+        let mut at = 0;
+        while at < input.len() && !self.is_at_end() {
+            if self.state == State::Data {
+                let rest = input.len() - at;
+                let taken = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+                self.left -= taken as u64;
+                at += taken;
+                if self.left == 0 {
+                    self.state = State::DataCr;
+                }
+            } else {
+                self.state = self.step(input[at])?;
+                at += 1;
+            }
+        }
+        Ok(at)
+    }
+
+    fn step(&mut self, byte: u8) -> Result<State, BadChunk> {
+        self.line += 1;
+        if self.line > LINE_BYTES {
+            return Err(BadChunk);
+        }
+        match (self.state, byte) {
+            (State::Size { digits }, byte) if byte.is_ascii_hexdigit() => {
+                self.add_digit(digits, byte)
+            }
+            (State::Size { digits: 1.. } | State::Space, b' ' | b'\t') => Ok(State::Space),
+            (State::Size { digits: 1.. } | State::Space | State::Extension, b'\r') => {
+                Ok(State::SizeLf)
+            }
+            (State::Size { digits: 1.. } | State::Space, b';')
+            | (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => Ok(State::Extension),
+            (State::SizeLf, b'\n') => {
+                self.line = 0;
+                Ok(if self.left == 0 {
+                    State::TrailerStart
+                } else {
+                    State::Data
+                })
+            }
+            (State::DataCr, b'\r') => Ok(State::DataLf),
+            (State::DataLf, b'\n') => {
+                self.line = 0;
+                Ok(State::Size { digits: 0 })
+            }
+            (State::TrailerStart, b'\r') => Ok(State::EndLf),
+            (State::TrailerStart | State::Trailer, byte) if byte != b'\r' && byte != b'\n' => {
+                Ok(State::Trailer)
+            }
+            (State::Trailer, b'\r') => Ok(State::TrailerLf),
+            (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
+            (State::EndLf, b'\n') => Ok(State::End),
+            _ => Err(BadChunk),
+        }
+    }
+
+    fn add_digit(&mut self, digits: u8, byte: u8) -> Result<State, BadChunk> {
+        // Sixteen digits fill 64 bits; leading zeros count, so that the dispatcher cannot see more of them than this does.
+        if digits == 16 {
+            return Err(BadChunk);
+        }
+        let value = (byte as char).to_digit(16).ok_or(BadChunk)?;
+        self.left = self.left << 4 | u64::from(value);
+        Ok(State::Size { digits: digits + 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(input: &[u8]) -> Result<(usize, bool), BadChunk> {
+        let mut chunks = Chunks::new();
+        let taken = chunks.scan(input)?;
+        Ok((taken, chunks.is_at_end()))
+    }
+
+    const BODIES: [&[u8]; 5] = [
+        b"0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"00a;x=y; z\r\n0123456789\r\n1 \t\r\n!\r\n0\r\n\r\n",
+        b"3\r\n\r\n\r\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n",
+        b"F\r\n0\r\n\r\nGET / HTTP\r\n0;last\r\n\r\n",
+    ];
+
+    #[test]
+    fn the_end_is_found_wherever_the_pieces_are_cut() {
+        for body in BODIES {
+            let followed = [body, b"GET / HTTP/1.1\r\n"].concat();
+            assert_eq!(scan(&followed), Ok((body.len(), true)));
+            for cut in 0..body.len() {
+                let mut chunks = Chunks::new();
+                assert_eq!(chunks.scan(&followed[..cut]), Ok(cut));
+                assert!(!chunks.is_at_end());
+                assert_eq!(chunks.scan(&followed[cut..]), Ok(body.len() - cut));
+                assert!(chunks.is_at_end());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_chunked_is_refused() {
+        let long = [&b"1;"[..], &[b'x'; LINE_BYTES]].concat();
+        let trailers = [&b"0\r\n"[..], &b"a: b\r\n".repeat(LINE_BYTES / 6 + 1)].concat();
+        for bad in [
+            &b"\r\n"[..],
+            b"x\r\n",
+            b"-1\r\n",
+            b"1\nx\r\n0\r\n\r\n",
+            b"1\r\nxy\r\n0\r\n\r\n",
+            b"1\r\nx\n0\r\n\r\n",
+            b"1 2\r\n",
+            b"11112222333344445\r\n",
+            b"1;\0\r\n",
+            b"0\r\na\nb\r\n\r\n",
+            &long,
+            &trailers,
+        ] {
+            assert_eq!(scan(bad), Err(BadChunk), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+}

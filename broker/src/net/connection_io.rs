@@ -1,0 +1,332 @@
+//! The HTTP dispatcher's view of a connection: bytes pass the [`Gate`], and whatever takes too long ends.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::connection::{Connection, HangUp, Owner};
+use super::gate::{Gate, READ_BYTES, Want};
+use super::head::TakesUpgrade;
+use super::linger::linger;
+use super::pace::{Alarm, Pace, Patience};
+use super::refusal::Refusal;
+use crate::config::TimeoutSettings;
+
+/// How often it is looked whether a client is still there whose bytes are left in the kernel: its end is behind them.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long requests are answered whose client has ended its direction, when it is not known whether it still reads.
+const HALF_CLOSED: Duration = Duration::from_secs(1);
+
+/// What a connection needs for as long as the dispatcher has it.
+pub(super) struct Dispatch {
+    timeouts: TimeoutSettings,
+    gate: Gate,
+    reading: Alarm,
+    look_at: Option<Instant>,
+    /// The answer that the client does not take at once.
+    answer: Option<Pace>,
+    writing: Alarm,
+    /// The answer's last byte is with the dispatcher.
+    is_answered: bool,
+}
+
+impl Dispatch {
+    pub(super) fn new(timeouts: TimeoutSettings, takes: TakesUpgrade) -> Self {
+        Self {
+            timeouts,
+            gate: Gate::new(Instant::now(), takes),
+            reading: Alarm::default(),
+            look_at: None,
+            answer: None,
+            writing: Alarm::default(),
+            is_answered: false,
+        }
+    }
+
+    pub(super) fn into_early(self) -> Bytes {
+        self.gate.into_early()
+    }
+
+    /// Whether the time is up for what is to come next.
+    fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timeouts = &self.timeouts;
+        let time = if self.gate.is_in_head() || (self.gate.is_idle() && self.gate.is_first()) {
+            timeouts.head
+        } else if self.gate.is_idle() {
+            timeouts.idle
+        } else {
+            return Poll::Pending;
+        };
+        self.reading.poll(self.gate.since() + time, context)
+    }
+}
+
+impl Connection {
+    fn poll_through_gate(
+        &self,
+        dispatch: &mut Dispatch,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let before = out.filled().len();
+            if let Err(refusal) = dispatch.gate.hand_on(out, Instant::now()) {
+                self.refuse(dispatch, refusal);
+            }
+            if out.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            match dispatch.gate.want(out.remaining()) {
+                Want::End => return Poll::Ready(Ok(())),
+                Want::Bytes(most) => ready!(self.poll_read_early(dispatch, context, most))?,
+                Want::Body(most) => {
+                    ready!(self.poll_read_body(dispatch, context, out, most))?;
+                    if out.filled().len() > before {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Want::Nothing => ready!(self.poll_look(dispatch, context)),
+            }
+        }
+    }
+
+    /// Reads into the gate, for no longer than it may take.
+    fn poll_read_early(
+        &self,
+        dispatch: &mut Dispatch,
+        context: &mut Context<'_>,
+        most: usize,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; READ_BYTES];
+        let most = most.min(READ_BYTES);
+        match self.poll_some(context, &mut bytes[..most]) {
+            Poll::Ready(Ok(0)) => dispatch.gate.end(Instant::now()),
+            Poll::Ready(Ok(count)) => dispatch.gate.received(&bytes[..count], Instant::now()),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending => {
+                ready!(dispatch.poll_too_late(context));
+                if dispatch.gate.is_in_head() {
+                    self.refuse(dispatch, Refusal::HeadTimeout);
+                } else {
+                    dispatch.gate.close();
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads a part of a body to where the dispatcher wants it.
+    fn poll_read_body(
+        &self,
+        dispatch: &mut Dispatch,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+        most: usize,
+    ) -> Poll<io::Result<()>> {
+        let bytes = &mut out.initialize_unfilled()[..most];
+        let count = ready!(self.poll_some(context, bytes))?;
+        if count == 0 {
+            dispatch.gate.end(Instant::now());
+        }
+        let count = dispatch.gate.handed_on(&bytes[..count]);
+        out.advance(count);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_some(&self, context: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Looks now and then whether the client is still there, while nothing is read of it.
+    fn poll_look(&self, dispatch: &mut Dispatch, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            match self.is_hung_up() {
+                Some(HangUp::Gone) => dispatch.gate.close(),
+                Some(HangUp::Ended) => dispatch.gate.end(now),
+                None => {}
+            }
+            let ended = dispatch.gate.ended();
+            if ended.is_some_and(|ended| now >= ended + HALF_CLOSED) {
+                dispatch.gate.close();
+            }
+            if dispatch.gate.want(0) != Want::Nothing {
+                return Poll::Ready(());
+            }
+            let at = *dispatch.look_at.get_or_insert(now + LOOK);
+            ready!(dispatch.reading.poll(at, context));
+            dispatch.look_at = None;
+        }
+    }
+
+    /// Answers what is no request. Nothing else is being answered, so that nothing of the dispatcher's is cut in two; a
+    /// client that takes nothing is not waited for.
+    fn refuse(&self, dispatch: &mut Dispatch, refusal: Refusal) {
+        tracing::debug!(peer = %self.peer(), ?refusal, "what came is no request");
+        let _ = self.try_write(&refusal.answer());
+        dispatch.gate.close();
+    }
+
+    /// The last byte of an answer is with the dispatcher.
+    pub(super) fn answer_ends(&self) {
+        if let Some(dispatch) = &mut *self.dispatch.borrow_mut() {
+            dispatch.is_answered = true;
+        }
+    }
+
+    /// Whether some of the request that is being answered has yet to come.
+    pub(super) fn is_in_request(&self) -> bool {
+        let dispatch = self.dispatch.borrow();
+        let dispatch = dispatch.as_ref();
+        dispatch.is_some_and(|dispatch| dispatch.gate.is_in_request())
+    }
+
+    /// Whether the client waits to be told to send the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        let dispatch = self.dispatch.borrow();
+        let dispatch = dispatch.as_ref();
+        dispatch.is_some_and(|dispatch| dispatch.gate.expects_continue())
+    }
+
+    /// The same; it is told once.
+    pub(super) fn take_expectation(&self) -> bool {
+        let mut dispatch = self.dispatch.borrow_mut();
+        let dispatch = dispatch.as_mut();
+        dispatch.is_some_and(|dispatch| dispatch.gate.take_expectation())
+    }
+
+    /// Writes beside the dispatcher, while it has nothing to write.
+    pub(super) fn poll_write_beside(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_paced(context, |stream| stream.try_write(bytes))
+    }
+
+    /// All that the dispatcher had is with the kernel.
+    fn poll_flushed(&self, context: &mut Context<'_>) {
+        self.flushed();
+        let Some(dispatch) = &mut *self.dispatch.borrow_mut() else {
+            return;
+        };
+        dispatch.answer = None;
+        if !std::mem::take(&mut dispatch.is_answered) {
+            return;
+        }
+        dispatch.look_at = None;
+        dispatch.gate.answered(Instant::now());
+        // The dispatcher may not read again by itself, nor wait for the time to be up.
+        if dispatch.gate.has_news() || dispatch.poll_too_late(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// The dispatcher's bytes, for no longer than the client may take.
+    fn poll_write_paced(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let written = loop {
+            let Poll::Ready(ready) = self.stream.poll_write_ready(context) else {
+                break Poll::Pending;
+            };
+            ready?;
+            match write(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => break Poll::Ready(result),
+            }
+        };
+        let Some(dispatch) = &mut *self.dispatch.borrow_mut() else {
+            return written;
+        };
+        let now = Instant::now();
+        let patience = Patience::answer(&dispatch.timeouts);
+        match (&written, &mut dispatch.answer) {
+            (Poll::Ready(Ok(count)), Some(pace)) => pace.progress(now, *count),
+            (Poll::Ready(_), _) => {}
+            (Poll::Pending, pace) => {
+                let deadline = pace
+                    .get_or_insert_with(|| Pace::begin(now, patience))
+                    .deadline();
+                ready!(dispatch.writing.poll(deadline, context));
+                tracing::debug!(peer = %self.peer(), "the client does not take its answer");
+                self.reset();
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        written
+    }
+
+    /// Ends our direction. A client that has sent something which nobody reads would be reset, and lose its answer.
+    fn finish(self: &Rc<Self>) {
+        self.finish_writing();
+        let dispatch = self.dispatch.borrow();
+        let dispatch = dispatch.as_ref();
+        let has_unread = dispatch.is_some_and(|dispatch| dispatch.gate.has_unread());
+        if has_unread || matches!(self.discard(), Ok(1..)) {
+            actix_rt::spawn(linger(Rc::clone(self)));
+        }
+    }
+}
+
+/// The dispatcher's view of a connection.
+pub struct ConnectionIo(pub Rc<Connection>);
+
+impl AsyncRead for ConnectionIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.0.owner() {
+            Owner::Session => Poll::Ready(Ok(())),
+            Owner::Leaving => Poll::Pending,
+            Owner::Dispatcher => match &mut *self.0.dispatch.borrow_mut() {
+                Some(dispatch) => self.0.poll_through_gate(dispatch, context, buffer),
+                None => Poll::Ready(Ok(())),
+            },
+        }
+    }
+}
+
+impl AsyncWrite for ConnectionIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.0.owner() == Owner::Session {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.0
+            .poll_write_paced(context, |stream| stream.try_write(bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_flushed(context);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.owner() != Owner::Session {
+            self.0.finish();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

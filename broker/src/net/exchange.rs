@@ -1,0 +1,141 @@
+//! One request and its answer, between the HTTP dispatcher and the application: tells the connection when the answer has
+//! ended, and the client to send its body when somebody wants to read it.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, Response};
+use actix_service::Service;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::error::PayloadError;
+use bytes::Bytes;
+use futures_util::Stream;
+use pin_project_lite::pin_project;
+
+use super::connection::Connection;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Hands a request to the application, and its answer to the dispatcher.
+pub(super) fn exchange<S, B>(
+    mut request: Request,
+    service: &S,
+) -> impl Future<Output = Result<Response<AnswerBody<B>>, S::Error>> + use<S, B>
+where
+    S: Service<Request>,
+    S::Response: Into<Response<B>>,
+{
+    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    if let Some(connection) = connection
+        .clone()
+        .filter(|connection| connection.expects_continue())
+    {
+        request = with_continue(request, connection);
+    }
+    // Whatever becomes of the answer, it ends when this is dropped.
+    let end = connection.map(AnswerEnd);
+    let answer = service.call(request);
+    async move {
+        let response: Response<B> = answer.await?.into();
+        let mut response = response.map_body(|_, body| AnswerBody { body, end });
+        if response.body().is_early() {
+            // The rest of the body is not read: what follows it could not be told from it.
+            let head = response.head_mut();
+            head.set_connection_type(ConnectionType::Close);
+        }
+        Ok(response)
+    }
+}
+
+/// Tells the connection that the answer has ended.
+struct AnswerEnd(Rc<Connection>);
+
+impl Drop for AnswerEnd {
+    fn drop(&mut self) {
+        self.0.answer_ends();
+    }
+}
+
+pin_project! {
+    /// The body of an answer, which tells the connection of its end.
+    pub(super) struct AnswerBody<B> {
+        #[pin]
+        body: B,
+        end: Option<AnswerEnd>,
+    }
+}
+
+impl<B> AnswerBody<B> {
+    /// Whether the answer is there before the request has come as a whole.
+    fn is_early(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|AnswerEnd(connection)| connection.is_in_request())
+    }
+}
+
+impl<B: MessageBody> MessageBody for AnswerBody<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().body.poll_next(context)
+    }
+}
+
+fn with_continue(mut request: Request, connection: Rc<Connection>) -> Request {
+    let body = Continued {
+        body: request.take_payload(),
+        connection,
+        left: None,
+    };
+    let payload: BoxedPayloadStream = Box::pin(body);
+    request.replace_payload(Payload::Stream { payload }).0
+}
+
+/// A body whose client is told to send it when it is first read
+/// ([RFC 9110, section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)): by then the head alone has condemned
+/// nothing.
+struct Continued {
+    body: Payload,
+    connection: Rc<Connection>,
+    /// What is left to tell the client.
+    left: Option<&'static [u8]>,
+}
+
+impl Continued {
+    fn poll_told(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let connection = &self.connection;
+        let left = self.left.get_or_insert_with(|| {
+            if connection.take_expectation() {
+                CONTINUE
+            } else {
+                &[]
+            }
+        });
+        while !left.is_empty() {
+            // When the connection has failed the body says so.
+            let Ok(count) = ready!(connection.poll_write_beside(context, left)) else {
+                *left = &[];
+                break;
+            };
+            *left = &left[count..];
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Stream for Continued {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(self.poll_told(context));
+        Pin::new(&mut self.body).poll_next(context)
+    }
+}

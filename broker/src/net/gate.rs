@@ -1,0 +1,491 @@
+//! What of a connection's bytes the HTTP dispatcher may see: one request at a time, and nothing more of the next before the
+//! answer is written.
+//!
+//! The dispatcher reads for as long as something comes, whatever it has yet to answer. Behind a poll that waits it would
+//! keep 128 KiB of further requests, and look at them again and again. So the gate hands it whole heads and the bytes of
+//! their bodies, and keeps a little of what comes early; the rest waits in the kernel, and TCP slows the client down.
+//!
+//! Sans-io: [`ConnectionIo`](super::connection_io::ConnectionIo) reads and writes.
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+
+use super::chunks::Chunks;
+use super::head::{Framing, HEAD_BYTES, Head, TakesUpgrade, inspect};
+use super::refusal::Refusal;
+
+/// How much is read before it is known what it is.
+pub(super) const READ_BYTES: usize = 8 << 10;
+
+/// How much is kept of what comes before the answer is written.
+const READ_AHEAD: usize = READ_BYTES;
+
+/// Where a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The head of a request is next, or has come in part.
+    Head,
+    /// A request is handed on.
+    Request,
+    /// All of the request is handed on, and its answer is not written yet.
+    Answer,
+    /// Nothing more is handed on.
+    Closed,
+}
+
+/// What is known of the request that is under way.
+#[derive(Debug, Default)]
+struct Request {
+    /// No other follows on the connection.
+    is_last: bool,
+    /// The client waits to be told to send the body.
+    expects_continue: bool,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Read at most so many bytes for [`Gate::received`].
+    Bytes(usize),
+    /// Read the body into the dispatcher's buffer, at most so many bytes, and tell [`Gate::handed_on`].
+    Body(usize),
+    /// Nothing is read before the answer is written; what was read ahead is enough.
+    Nothing,
+    /// Tell the dispatcher that nothing more comes.
+    End,
+}
+
+/// Lets one request at a time through.
+#[derive(Debug)]
+pub(super) struct Gate {
+    phase: Phase,
+    takes: TakesUpgrade,
+    /// What has been read and is not handed on.
+    buffer: BytesMut,
+    /// How much of the buffer has been looked at for the end of a head.
+    searched: usize,
+    /// A head in the place of the one that came.
+    rewritten: Bytes,
+    /// How many of the next bytes belong to the request: its head, and a body of known length.
+    passing: u64,
+    /// The body that follows is chunked.
+    chunks: Option<Chunks>,
+    request: Request,
+    is_first: bool,
+    /// When the phase began; for a head, when its first byte came.
+    since: Instant,
+    /// When the client ended its direction.
+    ended: Option<Instant>,
+    /// A request was answered before it had come as a whole.
+    is_cut: bool,
+}
+
+impl Gate {
+    /// Of a connection that has just been opened.
+    pub(super) fn new(now: Instant, takes: TakesUpgrade) -> Self {
+        Self {
+            phase: Phase::Head,
+            takes,
+            buffer: BytesMut::new(),
+            searched: 0,
+            rewritten: Bytes::new(),
+            passing: 0,
+            chunks: None,
+            request: Request::default(),
+            is_first: true,
+            since: now,
+            ended: None,
+            is_cut: false,
+        }
+    }
+
+    /// When the phase began; for a head of which something has come, when that was.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When the client ended its direction.
+    pub(super) fn ended(&self) -> Option<Instant> {
+        self.ended
+    }
+
+    /// Whether no request is under way, and nothing has come of the next.
+    pub(super) fn is_idle(&self) -> bool {
+        self.phase == Phase::Head && self.buffer.is_empty()
+    }
+
+    /// Whether the next request would be the first.
+    pub(super) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Whether the head of a request has come in part.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.phase == Phase::Head && !self.buffer.is_empty()
+    }
+
+    /// Whether a request is not whole yet.
+    pub(super) fn is_in_request(&self) -> bool {
+        self.phase == Phase::Request
+    }
+
+    /// Whether something has come that nobody will read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.is_cut || self.is_in_request() || !self.buffer.is_empty()
+    }
+
+    /// What to do next.
+    pub(super) fn want(&self, room: usize) -> Want {
+        match self.phase {
+            Phase::Closed => Want::End,
+            Phase::Answer if self.ended.is_some() && !self.buffer.is_empty() => Want::Nothing,
+            _ if self.ended.is_some() => Want::End,
+            Phase::Head => Want::Bytes((HEAD_BYTES + 1 - self.buffer.len()).min(READ_BYTES)),
+            Phase::Request if self.chunks.is_some() => Want::Body(room),
+            Phase::Request => {
+                Want::Body(usize::try_from(self.passing).map_or(room, |n| n.min(room)))
+            }
+            Phase::Answer if self.buffer.len() < READ_AHEAD => {
+                Want::Bytes(READ_AHEAD - self.buffer.len())
+            }
+            Phase::Answer => Want::Nothing,
+        }
+    }
+
+    /// Takes what was read.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Instant) {
+        if self.is_idle() {
+            self.since = now;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The client has ended its direction, or is gone.
+    pub(super) fn end(&mut self, now: Instant) {
+        self.ended.get_or_insert(now);
+    }
+
+    /// Hands nothing more on.
+    pub(super) fn close(&mut self) {
+        self.phase = Phase::Closed;
+    }
+
+    /// Hands on what may be handed on.
+    ///
+    /// # Errors
+    /// When what has come is no request.
+    pub(super) fn hand_on(&mut self, out: &mut ReadBuf<'_>, now: Instant) -> Result<(), Refusal> {
+        if self.phase == Phase::Head && !self.buffer.is_empty() {
+            self.look_for_head(now)?;
+        }
+        if self.phase != Phase::Request {
+            return Ok(());
+        }
+        let count = self.rewritten.len().min(out.remaining());
+        out.put_slice(&self.rewritten.split_to(count));
+        if self.rewritten.is_empty() {
+            let count = self.admit(out.remaining());
+            out.put_slice(&self.buffer[..count]);
+            self.buffer.advance(count);
+            if self.buffer.is_empty() {
+                // An idle connection keeps no memory.
+                self.buffer = BytesMut::new();
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes at the front of the buffer belong to the request, of at most so many.
+    fn admit(&mut self, room: usize) -> usize {
+        let mut most = room.min(self.buffer.len());
+        let mut count = usize::try_from(self.passing).map_or(most, |passing| passing.min(most));
+        self.passing -= count as u64;
+        most -= count;
+        if self.passing == 0 && self.chunks.is_some() {
+            let buffer = std::mem::take(&mut self.buffer);
+            count += self.scan(&buffer[count..count + most]);
+            self.buffer = buffer;
+        }
+        self.finish_request();
+        count
+    }
+
+    /// How many of the bytes belong to the chunked body; ends the connection where it is none.
+    fn scan(&mut self, bytes: &[u8]) -> usize {
+        let Some(chunks) = &mut self.chunks else {
+            return 0;
+        };
+        let Ok(count) = chunks.scan(bytes) else {
+            // The dispatcher is told that the body ends here, before its end.
+            self.ended.get_or_insert_with(Instant::now);
+            return 0;
+        };
+        if chunks.is_at_end() {
+            self.chunks = None;
+        }
+        count
+    }
+
+    /// These bytes of a body were read into the dispatcher's buffer; says how many of them belong to it.
+    pub(super) fn handed_on(&mut self, bytes: &[u8]) -> usize {
+        let count = if self.chunks.is_some() {
+            let count = self.scan(bytes);
+            self.buffer.extend_from_slice(&bytes[count..]);
+            count
+        } else {
+            self.passing = self.passing.saturating_sub(bytes.len() as u64);
+            bytes.len()
+        };
+        self.request.expects_continue = false;
+        self.finish_request();
+        count
+    }
+
+    fn finish_request(&mut self) {
+        if self.passing == 0 && self.chunks.is_none() && self.rewritten.is_empty() {
+            self.phase = Phase::Answer;
+        }
+    }
+
+    fn look_for_head(&mut self, now: Instant) -> Result<(), Refusal> {
+        if self.searched > 0 && !self.has_end_of_head() && self.buffer.len() < HEAD_BYTES {
+            // Reading it anew for every byte of it would be work without bounds.
+            self.searched = self.buffer.len();
+            return Ok(());
+        }
+        let Some(head) = inspect(&self.buffer, self.takes)? else {
+            self.searched = self.buffer.len();
+            return Ok(());
+        };
+        self.begin(head, now);
+        Ok(())
+    }
+
+    /// Whether an empty line has come with what was not looked at yet.
+    fn has_end_of_head(&self) -> bool {
+        let new = &self.buffer[self.searched.saturating_sub(3)..];
+        let mut ends = new.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        ends.any(|(at, _)| matches!(new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+    }
+
+    fn begin(&mut self, head: Head, now: Instant) {
+        self.phase = Phase::Request;
+        self.since = now;
+        self.searched = 0;
+        self.is_first = false;
+        self.request.is_last = head.is_last;
+        self.chunks = (head.framing == Framing::Chunked).then(Chunks::new);
+        self.passing = match head.framing {
+            Framing::Length(length) => length,
+            Framing::Chunked => 0,
+        };
+        match head.rewritten {
+            Some(rewritten) => {
+                self.buffer.advance(head.length);
+                self.rewritten = rewritten;
+            }
+            None => self.passing = self.passing.saturating_add(head.length as u64),
+        }
+        // Who has sent some of the body does not wait to be told to.
+        let is_awaited = head.framing != Framing::Length(0) && self.buffer.is_empty();
+        self.request.expects_continue = head.expects_continue && is_awaited;
+    }
+
+    /// Whether the client waits to be told to send the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        self.request.expects_continue
+    }
+
+    /// The same; it is told once.
+    pub(super) fn take_expectation(&mut self) -> bool {
+        std::mem::take(&mut self.request.expects_continue)
+    }
+
+    /// The answer is with the kernel: lets the next request through, if there may be one.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.is_cut |= self.is_in_request();
+        self.phase = match self.phase {
+            Phase::Answer if !self.request.is_last => Phase::Head,
+            Phase::Head => Phase::Head,
+            // What is left of a request that is answered is nobody's: it would be read as another.
+            Phase::Answer | Phase::Request | Phase::Closed => Phase::Closed,
+        };
+        self.since = now;
+    }
+
+    /// Whether the dispatcher would be handed something now.
+    pub(super) fn has_news(&self) -> bool {
+        self.phase == Phase::Closed || self.ended.is_some() || !self.buffer.is_empty()
+    }
+
+    /// What came behind the request, for who takes the connection over.
+    pub(super) fn into_early(self) -> Bytes {
+        self.buffer.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(path: &str) -> bool {
+        path.ends_with("/ws")
+    }
+
+    struct Tried {
+        gate: Gate,
+        now: Instant,
+    }
+
+    impl Tried {
+        fn new() -> Self {
+            let now = Instant::now();
+            let gate = Gate::new(now, takes);
+            Self { gate, now }
+        }
+
+        /// What the dispatcher is handed, in pieces of at most so many bytes.
+        fn handed(&mut self, piece: usize) -> Result<String, Refusal> {
+            let mut all = Vec::new();
+            loop {
+                let mut space = vec![0; piece];
+                let mut out = ReadBuf::new(&mut space);
+                self.gate.hand_on(&mut out, self.now)?;
+                if out.filled().is_empty() {
+                    return Ok(String::from_utf8(all).unwrap());
+                }
+                all.extend_from_slice(out.filled());
+            }
+        }
+
+        fn receive(&mut self, bytes: &[u8]) -> Result<String, Refusal> {
+            self.gate.received(bytes, self.now);
+            self.handed(1000)
+        }
+    }
+
+    const GET: &str = "GET /a HTTP/1.1\r\nHost: b\r\n\r\n";
+    const POST: &str = "POST /a HTTP/1.1\r\nHost: b\r\nContent-Length: 3\r\n\r\nabc";
+    const CHUNKED: &str =
+        "POST /a HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+
+    #[test]
+    fn one_request_at_a_time_is_handed_on_wherever_the_bytes_are_cut() {
+        let all = [GET, POST, CHUNKED, GET].concat();
+        for cut in 0..all.len() {
+            for piece in [1, 7, 1000] {
+                let mut tried = Tried::new();
+                tried.gate.received(&all.as_bytes()[..cut], tried.now);
+                let mut rest = &all.as_bytes()[cut..];
+                for request in [GET, POST, CHUNKED, GET] {
+                    let mut handed = tried.handed(piece).unwrap();
+                    if handed.len() < request.len() {
+                        tried.gate.received(std::mem::take(&mut rest), tried.now);
+                        handed += &tried.handed(piece).unwrap();
+                    }
+                    assert_eq!(handed, request, "cut at {cut}");
+                    tried.gate.answered(tried.now);
+                }
+                assert!(tried.gate.is_idle());
+            }
+        }
+    }
+
+    #[test]
+    fn little_is_read_while_a_request_is_unanswered() {
+        let mut tried = Tried::new();
+        assert_eq!(tried.receive(GET.as_bytes()), Ok(GET.to_owned()));
+        assert_eq!(tried.gate.want(9), Want::Bytes(READ_AHEAD));
+        let many = GET.repeat(READ_AHEAD / GET.len() + 1);
+        assert_eq!(
+            tried.receive(&many.as_bytes()[..READ_AHEAD]),
+            Ok(String::new())
+        );
+        assert_eq!(tried.gate.want(9), Want::Nothing);
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.handed(1000), Ok(GET.to_owned()));
+    }
+
+    #[test]
+    fn nothing_follows_the_last_request_nor_one_that_was_cut() {
+        let last = "GET /a HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n";
+        let mut tried = Tried::new();
+        tried.receive(format!("{last}{GET}").as_bytes()).unwrap();
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.handed(1000), Ok(String::new()));
+        assert_eq!(tried.gate.want(9), Want::End);
+        assert!(tried.gate.has_unread());
+
+        let mut tried = Tried::new();
+        let cut = &POST[..POST.len() - 1];
+        assert_eq!(tried.receive(cut.as_bytes()), Ok(cut.to_owned()));
+        assert_eq!(tried.gate.want(9), Want::Body(1));
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.gate.want(9), Want::End);
+        assert!(tried.gate.has_unread());
+    }
+
+    #[test]
+    fn a_body_is_read_to_where_it_belongs() {
+        let mut tried = Tried::new();
+        let head = &CHUNKED[..CHUNKED.find("1\r\nx").unwrap()];
+        assert_eq!(tried.receive(head.as_bytes()), Ok(head.to_owned()));
+        assert_eq!(tried.gate.want(9), Want::Body(9));
+        let rest = format!("{}{GET}", &CHUNKED[head.len()..]);
+        assert_eq!(
+            tried.gate.handed_on(rest.as_bytes()),
+            CHUNKED.len() - head.len()
+        );
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.handed(1000), Ok(GET.to_owned()));
+    }
+
+    #[test]
+    fn a_body_that_is_not_chunked_ends_before_its_end() {
+        let mut tried = Tried::new();
+        let bad = CHUNKED.replace("1\r\nx", "z\r\nx");
+        tried.receive(bad.as_bytes()).unwrap();
+        assert_eq!(tried.gate.want(9), Want::End);
+        assert!(tried.gate.is_in_request());
+    }
+
+    #[test]
+    fn the_client_is_told_to_go_on_unless_it_does() {
+        let head = POST.replace("\r\n\r\nabc", "\r\nExpect: 100-continue\r\n\r\n");
+        let mut tried = Tried::new();
+        tried.receive(head.as_bytes()).unwrap();
+        assert!(tried.gate.take_expectation());
+        assert!(!tried.gate.take_expectation());
+
+        let mut tried = Tried::new();
+        tried.receive(format!("{head}a").as_bytes()).unwrap();
+        assert!(!tried.gate.expects_continue());
+    }
+
+    #[test]
+    fn a_client_that_ends_its_direction_is_answered_what_it_has_asked() {
+        let mut tried = Tried::new();
+        assert_eq!(
+            tried.receive(format!("{GET}{GET}").as_bytes()),
+            Ok(GET.to_owned())
+        );
+        tried.gate.end(tried.now);
+        assert_eq!(tried.gate.want(9), Want::Nothing);
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.handed(1000), Ok(GET.to_owned()));
+        assert_eq!(tried.gate.want(9), Want::End);
+    }
+
+    #[test]
+    fn a_head_is_not_read_anew_for_every_byte_of_it() {
+        let mut tried = Tried::new();
+        for byte in GET.as_bytes() {
+            let handed = tried.receive(&[*byte]).unwrap();
+            assert!(handed.is_empty() || handed == GET);
+        }
+        assert!(tried.gate.is_in_request() || !tried.gate.is_in_head());
+        let mut tried = Tried::new();
+        assert_eq!(tried.receive(b"\x16\x03\x01"), Err(Refusal::NoRequest));
+    }
+}

@@ -1,0 +1,103 @@
+//! The answers of the listener itself: to what never becomes a request.
+
+use bytes::Bytes;
+use widecast_protocol::Code;
+
+/// Why something is no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// What has come is no head of a request.
+    NoRequest,
+    /// `Host` is missing, or there are several.
+    NoHost,
+    /// It cannot be told where the body ends.
+    NoLength,
+    /// The head is larger than what is read of one.
+    HeadTooLarge,
+    /// The head did not come in time.
+    HeadTimeout,
+    /// The broker has as many connections as it may.
+    TooManyConnections,
+}
+
+impl Refusal {
+    const fn code(self) -> Code {
+        match self {
+            Self::NoRequest | Self::NoHost | Self::NoLength => Code::InvalidRequest,
+            Self::HeadTooLarge => Code::HeadTooLarge,
+            Self::HeadTimeout => Code::RequestTimeout,
+            Self::TooManyConnections => Code::TooManyConnections,
+        }
+    }
+
+    const fn detail(self) -> &'static str {
+        match self {
+            Self::NoRequest => "what has come is no request of HTTP/1.1",
+            Self::NoHost => "a request of HTTP/1.1 has exactly one Host",
+            Self::NoLength => {
+                "a body has either one Content-Length, or Transfer-Encoding: chunked and nothing else"
+            }
+            Self::HeadTooLarge => "a request has at most 96 header fields and 131072 bytes of them",
+            Self::HeadTimeout => "the head of the request did not come within timeouts.head_ms",
+            Self::TooManyConnections => "server.max_connections are open: try again in a moment",
+        }
+    }
+
+    /// The whole answer, problem included.
+    pub(super) fn answer(self) -> Bytes {
+        let code = self.code();
+        let (status, title, detail) = (code.http_status(), code.meaning(), self.detail());
+        let reason = actix_web::http::StatusCode::from_u16(status)
+            .ok()
+            .and_then(|status| status.canonical_reason())
+            .unwrap_or_default();
+        let retry = if status == 503 {
+            "retry-after: 1\r\n"
+        } else {
+            ""
+        };
+        let (name, retryable) = (code.as_str(), code.retryable());
+        let body = format!(
+            "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\"code\":\"{name}\",\"retryable\":{retryable}}}"
+        );
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+             cache-control: no-store\r\n{retry}connection: close\r\n\r\n{body}"
+        );
+        answer.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_a_problem() {
+        for refusal in [
+            Refusal::NoRequest,
+            Refusal::NoHost,
+            Refusal::NoLength,
+            Refusal::HeadTooLarge,
+            Refusal::HeadTimeout,
+            Refusal::TooManyConnections,
+        ] {
+            let answer = String::from_utf8(refusal.answer().to_vec()).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {} ", problem["status"])));
+            assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
+        }
+        let answer = Refusal::HeadTooLarge.answer();
+        insta::assert_snapshot!(String::from_utf8_lossy(&answer).replace('\r', ""), @r#"
+        HTTP/1.1 431 Request Header Fields Too Large
+        content-type: application/problem+json
+        content-length: 212
+        cache-control: no-store
+        connection: close
+
+        {"type":"about:blank","title":"The head of the request is larger than the limit.","status":431,"detail":"a request has at most 96 header fields and 131072 bytes of them","code":"head_too_large","retryable":false}
+        "#);
+    }
+}

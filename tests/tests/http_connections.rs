@@ -1,0 +1,406 @@
+//! HTTP/1.1 as the standards have it: what a connection carries, what a broker says to what is no request, and when it stops
+//! waiting ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110), [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112)).
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use widecast_tests::socket::Bare;
+use widecast_tests::{Broker, Settings, eventually};
+
+const SOON: &str = "300";
+/// What must not happen is watched for this long.
+const WHILE: Duration = Duration::from_millis(500);
+
+/// An answer of [`Bare`], as far as these tests look.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+/// Reads one answer with a `Content-Length`.
+async fn answer(connection: &mut Bare) -> Result<Answer> {
+    let head = String::from_utf8(connection.until(b"\r\n\r\n").await?)?.to_ascii_lowercase();
+    let field = |name: &str| {
+        let mut lines = head.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    let status = head.get(9..12).context("a status")?.parse()?;
+    let length = field("content-length").map_or(Ok(0), str::parse)?;
+    let body = String::from_utf8(connection.exactly(length).await?)?;
+    Ok(Answer { status, head, body })
+}
+
+fn post(channel: &str, fields: &str) -> String {
+    format!(
+        "POST /channels/{channel}/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{fields}\r\n"
+    )
+}
+
+async fn ask(broker: &Broker, request: &str) -> Result<Answer> {
+    let mut connection = Bare::connect(broker).await?;
+    connection.send(request.as_bytes()).await?;
+    answer(&mut connection).await
+}
+
+#[tokio::test]
+async fn a_connection_carries_one_request_after_the_other() -> Result<()> {
+    let broker = Broker::start().await?;
+    let mut connection = Bare::connect(&broker).await?;
+    let (one, two) = (
+        post("a", "Content-Length: 1\r\n"),
+        post("a", "Transfer-Encoding: chunked\r\n"),
+    );
+    let get = "GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let all = format!("{one}1{two}1\r\n2\r\n0\r\n\r\n{get}");
+    // Whole, and cut into single bytes.
+    for piece in [all.len(), 1] {
+        for bytes in all.as_bytes().chunks(piece) {
+            connection.send(bytes).await?;
+        }
+        for _ in 0..3 {
+            assert_eq!(answer(&mut connection).await?.status, 200);
+        }
+    }
+    let messages = broker.get(&["channels", "a", "messages"], &[]).await?;
+    assert_eq!(messages["messages"].as_array().map(Vec::len), Some(4));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_answered_behind_a_request_that_waits_or_is_the_last() -> Result<()> {
+    let broker = Broker::start().await?;
+    let cursor = broker.end_of("a").await?;
+    let mut connection = Bare::connect(&broker).await?;
+    let poll = format!("/channels/a/poll?cursor={cursor}&timeout=20");
+    connection.get(&poll, "").await?;
+    connection
+        .get("/channels/b", "Connection: close\r\n")
+        .await?;
+    connection
+        .send(post("a", "Content-Length: 1\r\n").as_bytes())
+        .await?;
+    connection.send(b"9").await?;
+    eventually("the poll", async || Ok(broker.subscribers("a").await? == 1)).await?;
+    broker.publisher().publish("a", 1).await?;
+    let first = answer(&mut connection).await?;
+    assert!(first.body.contains("\"data\":1"), "{first:?}");
+    let second = answer(&mut connection).await?;
+    assert!(second.body.contains("\"channel\":\"b\""), "{second:?}");
+    assert_eq!(connection.to_end().await?, b"");
+    let messages = broker.get(&["channels", "a", "messages"], &[]).await?;
+    assert_eq!(messages["messages"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_with_requests_behind_a_poll_is_missed() -> Result<()> {
+    let broker = Broker::start().await?;
+    let cursor = broker.end_of("a").await?;
+    for count in [0, 1, 40_000] {
+        let mut connection = Bare::connect(&broker).await?;
+        let poll = format!("/channels/a/poll?cursor={cursor}&timeout=60");
+        connection.get(&poll, "").await?;
+        eventually("the poll", async || Ok(broker.subscribers("a").await? == 1)).await?;
+        let behind = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(count);
+        // The broker does not take it all.
+        let sending = connection.send(behind.as_bytes());
+        let _ = tokio::time::timeout(WHILE, sending).await;
+        connection.reset();
+        eventually("its end", async || Ok(broker.subscribers("a").await? == 0)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn idle_connections_are_kept_as_long_as_the_setting_says() -> Result<()> {
+    let broker = Broker::with(Settings::new().key("timeouts.idle_ms", SOON)).await?;
+    let mut idle = Bare::connect(&broker).await?;
+    idle.get("/channels/a", "").await?;
+    answer(&mut idle).await?;
+    assert_eq!(idle.to_end().await?, b"");
+
+    // The default is longer than the pool of any proxy keeps them, of which this test waits for a part.
+    let broker = Broker::start().await?;
+    let mut idle = Bare::connect(&broker).await?;
+    idle.get("/channels/a", "").await?;
+    answer(&mut idle).await?;
+    assert!(idle.stays_open(Duration::from_secs(7)).await);
+    idle.get("/channels/a", "").await?;
+    assert_eq!(answer(&mut idle).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered_also_to_who_still_sends_it() -> Result<()> {
+    let broker = Broker::start().await?;
+    for megabytes in [2, 20, 60] {
+        let part = vec![b'7'; 1 << 20];
+        let mut connection = Bare::connect(&broker).await?;
+        let length = format!("Content-Length: {}\r\n", megabytes << 20);
+        connection.send(post("a", &length).as_bytes()).await?;
+        for _ in 0..megabytes {
+            connection.send(&part).await?;
+        }
+        assert_eq!(
+            answer(&mut connection).await?.status,
+            413,
+            "{megabytes} MiB"
+        );
+
+        let mut connection = Bare::connect(&broker).await?;
+        connection
+            .send(post("a", "Transfer-Encoding: chunked\r\n").as_bytes())
+            .await?;
+        for _ in 0..megabytes {
+            connection.send(b"100000\r\n").await?;
+            connection.send(&part).await?;
+            connection.send(b"\r\n").await?;
+        }
+        let refused = answer(&mut connection).await?;
+        assert_eq!(refused.status, 413, "{megabytes} MiB in chunks");
+        assert!(refused.head.contains("connection: close"), "{refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_only_when_the_head_is_good() -> Result<()> {
+    let broker = Broker::start().await?;
+    let expecting = |path: &str, fields: &str| {
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{fields}\r\n")
+    };
+    let path = "/channels/a/messages";
+    for (framing, body) in [
+        ("Content-Length: 1\r\n", "1"),
+        ("Transfer-Encoding: chunked\r\n", "1\r\n1\r\n0\r\n\r\n"),
+    ] {
+        let mut connection = Bare::connect(&broker).await?;
+        let fields = format!("Content-Type: application/json\r\n{framing}");
+        for _ in 0..2 {
+            connection.send(expecting(path, &fields).as_bytes()).await?;
+            assert_eq!(answer(&mut connection).await?.status, 100);
+            connection.send(body.as_bytes()).await?;
+            assert_eq!(answer(&mut connection).await?.status, 200);
+        }
+    }
+    for (path, fields, status) in [
+        (path, "Content-Length: 20000000\r\n", 413),
+        (
+            path,
+            "Content-Length: 1\r\nOrigin: https://evil.example\r\n",
+            403,
+        ),
+        (path, "Content-Length: 1\r\nContent-Encoding: br\r\n", 415),
+        (
+            path,
+            "Content-Length: 1\r\nContent-Type: application/x-ndjson\r\n",
+            415,
+        ),
+        (path, "Content-Length: 1\r\nIdempotency-Key: \r\n", 400),
+        ("/v1/sessions/x/commands", "Content-Length: 1\r\n", 404),
+        ("/nowhere", "Content-Length: 1\r\n", 404),
+        ("/health/live", "Content-Length: 1\r\n", 405),
+    ] {
+        let refused = ask(&broker, &expecting(path, fields)).await?;
+        assert_eq!(refused.status, status, "{path} {fields}");
+    }
+    let old = expecting(path, "Content-Length: 1\r\n").replace("HTTP/1.1", "HTTP/1.0");
+    assert_eq!(ask(&broker, &format!("{old}1")).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_offer_to_upgrade_that_is_not_taken_changes_nothing() -> Result<()> {
+    let broker = Broker::start().await?;
+    let get = "GET /channels/a HTTP/1.1\r\nHost: localhost\r\n".to_owned();
+    for offer in [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+        "Connection: upgrade\r\nUpgrade: TLS/1.2\r\n",
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n",
+        "Connection: Upgrade\r\n",
+    ] {
+        let mut connection = Bare::connect(&broker).await?;
+        for request in [
+            format!("{get}{offer}\r\n"),
+            post("a", &format!("Content-Length: 1\r\n{offer}")) + "1",
+            post("a", &format!("Transfer-Encoding: chunked\r\n{offer}")) + "1\r\n1\r\n0\r\n\r\n",
+            format!("{get}\r\n"),
+        ] {
+            connection.send(request.as_bytes()).await?;
+            let answer = answer(&mut connection).await?;
+            assert_eq!(answer.status, 200, "{request}");
+            assert!(!answer.head.contains("connection:"), "{answer:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_handshake_of_the_standard_opens_a_websocket() -> Result<()> {
+    let broker = Broker::start().await?;
+    let good = "GET /channels/a/ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for path in ["/channels/a/ws", "/v1/ws"] {
+        let good = good.replace("/channels/a/ws", path);
+        let opened = ask(&broker, &good).await?;
+        assert_eq!(opened.status, 101);
+        assert!(
+            opened.head.contains("s3pplmbitxaq9kygzzhzrbk+xoo="),
+            "{opened:?}"
+        );
+        for (what, with, status) in [
+            ("dGhlIHNhbXBsZSBub25jZQ==", "", 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "abc", 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAA", 400),
+            ("dGhlIHNhbXBsZSBub25jZQ==", "!!!!!!!!!!!!!!!!!!!!!!==", 400),
+            ("Sec-WebSocket-Key", "X-Key", 400),
+            ("Version: 13", "Version: 99", 426),
+            ("Version: 13", "Version: 8", 426),
+            ("Version: 13", "Version: 0", 426),
+            ("Sec-WebSocket-Version", "X-Version", 400),
+            ("HTTP/1.1", "HTTP/1.0", 400),
+            ("Upgrade: WebSocket", "Upgrade: h2c", 400),
+            ("keep-alive, Upgrade", "keep-alive", 400),
+            ("GET", "POST", 405),
+        ] {
+            let refused = ask(&broker, &good.replace(what, with)).await?;
+            assert_eq!(refused.status, status, "{with:?}: {refused:?}");
+            let is_told = refused.head.contains("sec-websocket-version: 13\r\n");
+            assert_eq!(is_told, status == 426, "{with:?}: {refused:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_target_says_who_is_asked_before_host_does() -> Result<()> {
+    let broker = Broker::start().await?;
+    let own = broker.socket_address();
+    for (target, host, status) in [
+        ("/channels/a".to_owned(), "localhost", 200),
+        ("/channels/a".to_owned(), "evil.example", 403),
+        (format!("http://{own}/channels/a"), "evil.example", 200),
+        (
+            "http://evil.example/channels/a".to_owned(),
+            "localhost",
+            403,
+        ),
+        (
+            "http://user@localhost/channels/a".to_owned(),
+            "localhost",
+            400,
+        ),
+        ("/channels/a".to_owned(), "a b", 400),
+        ("/channels/a".to_owned(), "localhost:abc", 400),
+        ("/channels/a".to_owned(), "[::1", 400),
+        ("/channels/a".to_owned(), "localhost/x", 400),
+        ("/channels/a".to_owned(), "user@localhost", 400),
+        ("/channels/a".to_owned(), "", 400),
+        ("/channels/a".to_owned(), "a\r\nHost: a", 400),
+        ("/channels/a".to_owned(), "[::1]", 200),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(ask(&broker, &request).await?.status, status, "{request}");
+    }
+    let without = "GET /channels/a HTTP/1.1\r\n\r\n";
+    assert_eq!(ask(&broker, without).await?.status, 400);
+    let old = "GET /channels/a HTTP/1.0\r\n\r\n";
+    assert_eq!(ask(&broker, old).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_told_so_as_a_problem() -> Result<()> {
+    let broker = Broker::start().await?;
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
+        "x".repeat(200_000)
+    );
+    for (bytes, status) in [
+        ("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n1",
+            400,
+        ),
+        (&long, 431),
+    ] {
+        let refused = ask(&broker, bytes).await?;
+        assert_eq!(refused.status, status);
+        assert!(
+            refused.head.contains("application/problem+json"),
+            "{refused:?}"
+        );
+        assert!(
+            refused.body.contains(&format!("\"status\":{status}")),
+            "{refused:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_head_and_no_body_is_waited_for_for_ever() -> Result<()> {
+    let settings = Settings::new()
+        .key("timeouts.head_ms", SOON)
+        .key("timeouts.body_ms", SOON);
+    let broker = Broker::with(settings).await?;
+    // Nothing at all.
+    assert_eq!(Bare::connect(&broker).await?.to_end().await?, b"");
+    // Half a first head, and half a second one, of which more comes now and then.
+    for requests in [0, 1] {
+        let mut connection = Bare::connect(&broker).await?;
+        for _ in 0..requests {
+            connection.get("/channels/a", "").await?;
+            answer(&mut connection).await?;
+        }
+        let trickle = async {
+            for byte in b"GET /channels/a HTTP/1.1\r\nHost: localhost\r\n"
+                .iter()
+                .cycle()
+            {
+                if connection.send(&[*byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        // It is sent until the broker has had enough; what it says then stays to be read.
+        let _ = tokio::time::timeout(Duration::from_secs(1), trickle).await;
+        assert_eq!(answer(&mut connection).await?.status, 408, "{requests}");
+    }
+    // Half a body.
+    let mut connection = Bare::connect(&broker).await?;
+    connection
+        .send(post("a", "Content-Length: 9\r\n").as_bytes())
+        .await?;
+    connection.send(b"1").await?;
+    assert_eq!(answer(&mut connection).await?.status, 408);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_given_up() -> Result<()> {
+    let settings = Settings::new()
+        .key("timeouts.answer_ms", SOON)
+        .outbox_bytes(1 << 20, 4096);
+    let broker = Broker::with(settings).await?;
+    let large = "x".repeat(1_000_000);
+    for _ in 0..8 {
+        broker.publisher().publish("a", large.as_str()).await?;
+    }
+    // Less the one that asks.
+    let open =
+        async || Ok::<_, anyhow::Error>(broker.metrics().await?.value("widecast_connections"));
+    let before = open().await?;
+    let mut connections = Vec::new();
+    for _ in 0..5 {
+        let mut connection = Bare::connect_narrow(&broker).await?;
+        connection.get("/channels/a/messages", "").await?;
+        connections.push(connection);
+    }
+    eventually("their end", async || Ok(open().await? <= before)).await?;
+    Ok(())
+}
