@@ -16,7 +16,7 @@ export const INTERNAL = [
   ..."isAdmitted nextCommand admitted denied proved prove require settle".split(" "), // authentication
   ..."messageBytes checkRoom unshared hold leave joined wish missed handler woken cached".split(" "), // connection
   ..."place readers retry isWaiting hasJoined isOpen refused left line isAvailable restart hasOpened".split(" "), // tabs
-  ..."encoded command post rewind abandon resume take again".split(" "), // posts
+  ..."encoded command post rewind abandon resume take".split(" "), // posts
   ..."isLastResort available platform base busy index check suspend reset".split(" "), // transports
   ..."extension plain skip raw float blob finish".split(" "), // codec
 ];

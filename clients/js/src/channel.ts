@@ -8,7 +8,7 @@ import type { ChannelListener, Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
 import { Handlers } from "./handlers.js";
-import { Heard } from "./heard.js";
+import { again } from "./heard.js";
 import { Local, NATIVE } from "./local.js";
 import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
@@ -60,25 +60,56 @@ const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
 const isNetworkName = (name: string): boolean =>
   /^[^\p{Cc}\p{Cs}]+$/u.test(name) && new TextEncoder().encode(name).length <= 255;
 
-/** What was posted or heard in this context without the broker, and where: every channel that was there has heard it. */
-const heardHere = new Heard();
+/**
+ * What was posted or heard in this context without the broker, or posted in another before a channel was opened here, and where: every
+ * channel that was there has heard it.
+ */
+const heardHere = new Set<string>();
+
+/** What was posted in this context and is on its way to the broker, and the name of its channel. */
+const underWay = new Map<string, string>();
+
+/** Where contexts ask each other what is under way on a channel, and tell it. */
+let posts: Local | undefined;
+
+/** Tells other contexts what is under way on a channel, or on all. */
+function tellPosts(name?: string): void {
+  const keys = [...underWay.keys()].filter((key) => !name || underWay.get(key) === name);
+  if (keys.length) posts!.post(["", undefined, keys]);
+}
+
+/** Asks for what was posted in this browser before a channel was opened, which is not for it when it comes from the broker. */
+function askForPosts(name: string): void {
+  // In Node an open channel would keep the process alive.
+  if (!(globalThis.addEventListener as unknown)) return;
+  posts ??= new Local("widecast posts", {
+    message: ([name, , keys]) => {
+      if (keys) for (const key of keys as string[]) again(heardHere, key);
+      else tellPosts(name);
+    },
+    // Channels may have been opened while this page was in the back/forward cache.
+    missed: tellPosts,
+  });
+  posts.post([name]);
+}
 
 export class WidecastChannel extends EventTarget {
   /** The browser's own BroadcastChannel, if it has one, for where this class has taken its place. */
   static readonly native = NATIVE;
   readonly #name: string;
   readonly #handlers = new Handlers(this);
-  readonly #heard = new Heard();
+  readonly #heard = new Set<string>();
   readonly #connection: Connection | undefined;
   readonly #local: Local | undefined;
   /** The broker's address, unless it is a guess. */
   readonly #broker: string | undefined;
-  readonly #wantsPast: boolean;
+  /** Whether it hears from the broker what was posted in this browser before: it has missed it, or asked for it. */
+  #wantsPast: boolean;
   /**
-   * After messages were missed in the browser, those that come are left to the broker, behind the missed ones: these here. Until
-   * it has brought them all, or cannot be reached.
+   * Until the past has been heard, what comes in the browser is left to the broker, which brings it behind what it belongs behind:
+   * these messages, by their ids. Until the broker has brought them all, or cannot be reached; then they are told.
    */
-  #late: Set<string> | undefined;
+  #late: Map<string, () => unknown> | undefined;
   readonly #ready: Promise<void>;
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #closed = false;
@@ -101,15 +132,15 @@ export class WidecastChannel extends EventTarget {
         message: ([id, event, data, broker], origin) => {
           // Who only guesses its broker hears all, and is heard by all.
           if (broker && this.#broker && broker !== this.#broker) return;
-          if (this.#late) return void this.#late.add(id);
-          heardHere.again(`${this.#broker} ${id}`);
-          if (!this.#heard.again(id)) this.#dispatch(event, { data, origin });
+          again(heardHere, `${this.#broker} ${id}`);
+          const tell = (): unknown => again(this.#heard, id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
+          if (this.#late) this.#late.set(id, tell);
+          else tell();
         },
         error: (origin) => this.#dispatchEvent("messageerror", { origin }),
-        missed: () => {
-          if (this.#connection && this.#connection.state !== "closed") this.#late = new Set();
-        },
+        missed: () => this.#awaitPast(),
       });
+      askForPosts(this.#name);
     }
     if (!url || !isNetworkName(this.#name)) {
       this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
@@ -120,6 +151,7 @@ export class WidecastChannel extends EventTarget {
     // Who is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();
     this.#connection.join(this.#name, this.#listener, { presence: member, history, cursor });
+    if (this.#wantsPast) this.#awaitPast();
   }
 
   get name(): string {
@@ -174,11 +206,11 @@ export class WidecastChannel extends EventTarget {
    * Others hear it when it has arrived whole, those of this browser, too; it keeps no order with what is posted meanwhile.
    */
   async upload(body: unknown, options: UploadOptions = {}): Promise<Receipt> {
-    if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+    this.#checkOpen();
     if (!this.#connection) return this.#ready as Promise<never>;
     const id = randomName(16);
     // The broker sends it to all; here it was heard.
-    this.#heard.again(id);
+    again(this.#heard, id);
     return this.#connection.upload(this.#name, id, body, options);
   }
 
@@ -217,35 +249,44 @@ export class WidecastChannel extends EventTarget {
     return "BroadcastChannel";
   }
 
-  #post(message: unknown, event: string | undefined): Promise<Receipt> {
+  /** @throws InvalidStateError when the channel is closed. */
+  #checkOpen(): void {
     if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+  }
+
+  #post(message: unknown, event: string | undefined): Promise<Receipt> {
+    this.#checkOpen();
     const copy = snapshot(message);
     const encoded = encode(copy);
     this.#connection?.checkRoom(encoded);
     const id = randomName(16);
     // It comes back from the broker, which does not know who of those that share a connection has sent it.
-    this.#heard.again(id);
+    again(this.#heard, id);
     try {
       this.#local?.post([id, event, copy, this.#broker]);
-      if (this.#local) heardHere.again(`${this.#broker} ${id}`);
+      if (this.#local) again(heardHere, `${this.#broker} ${id}`);
     } catch (error) {
       // Node sends no Blob to several others. They hear it from the broker.
       if (!this.#connection) throw error;
     }
     if (!this.#connection) return this.#ready as Promise<never>;
-    return this.#connection.publish(this.#name, { id, event, encoded });
+    const receipt = this.#connection.publish(this.#name, { id, event, encoded });
+    const key = `${this.#broker} ${id}`;
+    const arrived = (): unknown => underWay.delete(key);
+    underWay.set(key, this.#name);
+    receipt.then(arrived, arrived);
+    return receipt;
   }
 
   async #ask(fields: Parameters<Connection["request"]>[0]): Promise<Frame> {
-    if (this.#closed) throw new DOMException("the channel is closed", "InvalidStateError");
+    this.#checkOpen();
     return this.#connection ? this.#connection.request(fields) : ((await this.#ready) as never);
   }
 
   readonly #listener: ChannelListener = {
     frame: ({ type, message_id, event, origin, data, cursor, member: who }) => {
-      if (type === "gap") return this.#inTurn(() => this.#dispatchEvent(type, { lastEventId: cursor! }));
-      if (who) return this.#inTurn(() => this.#dispatchEvent(type, { data: member(who) }));
-      if (message_id && (this.#isOld(message_id) || this.#heard.again(message_id))) return;
+      if (type !== "message") return this.#inTurn(() => this.#dispatchEvent(type, who ? { data: member(who) } : { lastEventId: cursor! }));
+      if (message_id && (this.#isOld(message_id) || again(this.#heard, message_id))) return;
       const init = { origin: origin!, lastEventId: cursor! };
       this.#inTurn((bytes) => {
         let value: unknown;
@@ -260,6 +301,7 @@ export class WidecastChannel extends EventTarget {
     joined: () => this.#settle.resolve(),
     refused: (error) => {
       this.#settle.reject(error);
+      this.#giveUpPast();
       this.#status(String(error));
     },
     status: (reason) => this.#status(reason),
@@ -272,6 +314,17 @@ export class WidecastChannel extends EventTarget {
       return false;
     }
     return !!this.#local && !this.#wantsPast && heardHere.has(`${this.#broker} ${id}`);
+  }
+
+  #awaitPast(): void {
+    this.#wantsPast = true;
+    if (this.#connection && !isAway(this.#connection.state)) this.#late = new Map();
+  }
+
+  #giveUpPast(): void {
+    const late = this.#late;
+    this.#late = undefined;
+    for (const tell of late?.values() ?? []) tell();
   }
 
   /** Tells the bytes of a value, inflated, or none when they are corrupt: at once, or when all before it has been told. */
@@ -302,7 +355,7 @@ export class WidecastChannel extends EventTarget {
 
   #status(reason: string): void {
     const { state, transport }: Partial<Connection> = this.#connection ?? { state: "closed" };
-    if (/closed|waiting/.test(state!)) this.#late = undefined;
+    if (isAway(state)) this.#giveUpPast();
     if (!this.#closed) this.dispatchEvent(new CustomEvent("status", { detail: { state, transport, reason } }));
   }
 }
@@ -312,6 +365,9 @@ Object.defineProperty(WidecastChannel, "name", { value: "BroadcastChannel" });
 for (const member of ["name", "onmessage", "onmessageerror", "postMessage", "close"]) {
   Object.defineProperty(WidecastChannel.prototype, member, { enumerable: true });
 }
+
+/** Whether the broker cannot be reached. */
+const isAway = (state: string | undefined): boolean => /closed|waiting/.test(state!);
 
 /** The value as it is now, in the form that structured clone gives it: getters are called once, prototypes are gone. */
 function snapshot(value: unknown): unknown {

@@ -97,22 +97,25 @@ export class Connection extends EventTarget {
   /** What keeps the connection open besides its channels. */
   #held = false;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #level: number;
+  /** The connection that the page has, and how many sessions it has before this one. */
+  #main: Connection = this;
+  #level = 0;
   #own: Connection | undefined;
   #next: Connection | undefined;
-  /** What is collected to be sent together. */
-  #parcel: Uint8Array<ArrayBuffer>[] | undefined;
   /** Whether the page is in the back/forward cache, or frozen: what it posts as it goes waits until it is back. */
   #isCached = false;
 
-  /** `level`: how many sessions with the same options there are before this one. */
+  /** `main`: the connection that needs this session besides its own. */
   constructor(
     readonly broker: URL,
     options: ConnectionOptions,
-    level = 0,
+    main?: Connection,
   ) {
     super();
-    this.#level = level;
+    if (main) {
+      this.#main = main.#main;
+      this.#level = main.#level + 1;
+    }
     const set = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
     this.#options = { ...DEFAULTS, ...set };
     const { WebSocket, EventSource, fetch } = globalThis;
@@ -128,7 +131,7 @@ export class Connection extends EventTarget {
     const backoff = new Backoff(this.#options);
     const dial: Dial = (listener, retry) => new Link(bridge ? types.map(bridged) : types, target, this.#options, backoff, listener, retry);
     const { replyTimeout, scope = "" } = this.#options;
-    const name = ["widecast", broker, names, !!bridge, scope, level].join(" ");
+    const name = ["widecast", broker, names, !!bridge, scope, this.#level].join(" ");
     this.#line = this.#isShared(set) ? new TabLine(name, replyTimeout, dial, this.#listener) : dial(this.#listener);
     this.#authentication = new Authentication(this.#options, {
       nextCommand: () => this.#nextCommand(),
@@ -136,7 +139,7 @@ export class Connection extends EventTarget {
       admitted: () => this.#takeUp(),
       denied: (error, reason) => {
         this.#report(String(error));
-        if (reason) this.dispatchEvent(new CustomEvent("auth_required", { detail: { reason } }));
+        if (reason) this.#main.dispatchEvent(new CustomEvent("auth_required", { detail: { reason } }));
       },
     });
     this.#outbox = new Outbox(this.#options, () => this.#flushSoon());
@@ -174,20 +177,17 @@ export class Connection extends EventTarget {
   /** One that is not shared with other tabs, with the same options: to be present in, which each tab is by itself. @internal */
   unshared(): Connection {
     if (!(this.#line instanceof TabLine)) return this;
-    return (this.#own = this.#like(this.#own, { share: false }, 0));
+    return (this.#own = this.#like(this.#own, { share: false }));
   }
 
   /** Another session, for the channels that this one cannot join as well. */
   #more(): Connection {
-    return (this.#next = this.#like(this.#next, {}, this.#level + 1));
+    return (this.#next = this.#like(this.#next, {}));
   }
 
   /** A connection with the same options, unless there is one already. */
-  #like(present: Connection | undefined, options: ConnectionOptions, level: number): Connection {
-    if (present && present.state !== "closed") return present;
-    const made = new Connection(this.#target.base, { ...this.#options, ...options }, level);
-    made.addEventListener("auth_required", ({ type, detail }: CustomEventInit & Event) => this.dispatchEvent(new CustomEvent(type, { detail })));
-    return made;
+  #like(present: Connection | undefined, options: ConnectionOptions): Connection {
+    return present && present.state !== "closed" ? present : new Connection(this.#target.base, { ...this.#options, ...options }, this);
   }
 
   /** Ends the connection for good, and all that waits for it. */
@@ -195,7 +195,7 @@ export class Connection extends EventTarget {
     this.#own?.close();
     this.#next?.close();
     this.#stopWatching();
-    this.#line.close("closed by the page");
+    this.#line.close("by the page");
   }
 
   /** Proves who this is, anew or for the first time, and tries again what was refused; by the present token if none is given. */
@@ -212,7 +212,7 @@ export class Connection extends EventTarget {
   /** Lets a listener hear a channel. @internal */
   join(channel: string, listener: ChannelListener, wish: Wish): void {
     const present = this.#subscriptions.get(channel);
-    const { presence } = present ?? {};
+    const presence = present?.presence;
     // A session is listed once in a channel.
     if (presence && wish.presence && `${presence}` !== `${wish.presence}`) return this.#more().join(channel, listener, wish);
     const subscription = present ?? new Subscription(channel, this.#host);
@@ -353,10 +353,7 @@ export class Connection extends EventTarget {
         case "auth_required":
           return this.#authentication.require(frame.reason!);
         case "unsubscribed":
-          if (frame.code && subscription) {
-            subscription.end();
-            refuse(subscription, new WidecastError(frame.code, `the broker has ended the subscription`));
-          }
+          if (frame.code && subscription) refuse(subscription, new WidecastError(frame.code, frame.type));
           return;
         default:
           if (frame.id) this.#answered(frame.id, frame);
@@ -385,11 +382,8 @@ export class Connection extends EventTarget {
   /** Takes everything up where the last connection left it. */
   #takeUp(): void {
     this.#asked.clear();
-    this.#parcel = [];
     for (const subscription of this.#subscriptions.values()) subscription.reset();
-    const commands = [...this.#parcel, ...[...this.#requests.values()].map(({ bytes }) => bytes)];
-    this.#parcel = undefined;
-    this.#send(commands);
+    this.#send([...this.#requests.values()].map(({ bytes }) => bytes));
     this.#outbox.rewind();
     this.#flush();
   }
@@ -400,8 +394,7 @@ export class Connection extends EventTarget {
   }
 
   #send(commands: Uint8Array<ArrayBuffer>[]): void {
-    if (this.#parcel) this.#parcel.push(...commands);
-    else if (commands.length) this.#line.send(commands);
+    if (commands.length) this.#line.send(commands);
   }
 
   /** What is posted in one go is sent in one, or what is posted within `batchDelay`. */

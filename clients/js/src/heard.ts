@@ -2,21 +2,12 @@
 const REMEMBERED = 20_000;
 
 /**
- * The ids of the messages that were heard: one comes from another tab at once, and from the broker when it gets there, in
- * either order. Whoever asks first about an id has not heard it.
+ * Remembers that a message was heard, by its id; returns whether it was before: one comes from another tab at once, and from the
+ * broker when it gets there, in either order.
  */
-export class Heard {
-  readonly #ids = new Set<string>();
-
-  has(id: string): boolean {
-    return this.#ids.has(id);
-  }
-
-  /** Whether this is the second time. */
-  again(id: string): boolean {
-    const isOld = this.#ids.has(id);
-    this.#ids.add(id);
-    if (this.#ids.size > REMEMBERED) this.#ids.delete(this.#ids.values().next().value!);
-    return isOld;
-  }
+export function again(heard: Set<string>, id: string): boolean {
+  const isOld = heard.has(id);
+  heard.add(id);
+  if (heard.size > REMEMBERED) heard.delete(heard.values().next().value!);
+  return isOld;
 }

@@ -56,23 +56,18 @@ export class Hub implements LineListener {
 
   /** Takes a client's commands. While the line is not open they are lost: they come again when it is. */
   send(client: LineListener, commands: Uint8Array<ArrayBuffer>[]): void {
-    // What stands together goes together, and all in its order: what was posted before somebody joins is in the channel by then.
-    let others: Uint8Array<ArrayBuffer>[] = [];
-    for (const bytes of commands) {
-      const { type, id, channel, cursor, history } = readFrames(bytes)[0]!;
-      if (id) this.#clients.set(client, slot(id));
-      if (!/^(un)?subscribe$/.test(type)) {
-        others.push(bytes);
-        continue;
-      }
-      this.#send(others);
-      others = [];
-      const subscription = this.#subscriptions.get(channel!) ?? new Subscription(channel!, this.#host);
-      this.#subscriptions.set(channel!, subscription);
-      if (type === "subscribe") subscription.add(client, { id: id!, cursor, history });
-      else subscription.remove(client);
-    }
-    this.#send(others);
+    this.#send(
+      commands.filter((bytes) => {
+        const { type, id, channel, cursor, history } = readFrames(bytes)[0]!;
+        if (id) this.#clients.set(client, slot(id));
+        if (!/^(un)?subscribe$/.test(type)) return true;
+        const subscription = this.#subscriptions.get(channel!) ?? new Subscription(channel!, this.#host);
+        this.#subscriptions.set(channel!, subscription);
+        if (type === "subscribe") subscription.add(client, { id: id!, cursor, history });
+        else subscription.remove(client);
+        return false;
+      }),
+    );
   }
 
   opened(welcome: Frame): void {

@@ -4,12 +4,12 @@
  */
 
 /** What travels between the channels of a browser; the broker is that of the sender, if it is sure of it. */
-export type LocalMessage = [id: string, event: string | undefined, data: unknown, broker: string | undefined];
+export type LocalMessage = [id: string, event?: string | undefined, data?: unknown, broker?: string | undefined];
 
 export interface LocalListener {
   message(message: LocalMessage, origin: string): void;
   /** The message could not be read here. */
-  error(origin: string): void;
+  error?(origin: string): void;
   /** Messages have been missed here. */
   missed(): void;
 }
@@ -55,7 +55,7 @@ export class Local implements EventListenerObject {
   #open(): void {
     const channel = (this.#channel = new NATIVE(this.#name));
     channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.#listener.message(data, origin);
-    channel.onmessageerror = ({ origin }) => this.#listener.error(origin);
+    channel.onmessageerror = ({ origin }) => this.#listener.error?.(origin);
   }
 }
 

@@ -62,7 +62,7 @@ export class Outbox {
   check(bytes: number): void {
     const { queueMessages, queueBytes } = this.#options;
     if (this.size < queueMessages && (this.size === 0 || this.#bytes + bytes <= queueBytes)) return;
-    const message = `${this.size} messages of ${this.#bytes} bytes wait for the broker, more than queueMessages or queueBytes allows`;
+    const message = `${this.size} messages, ${this.#bytes} bytes wait already: queueMessages, queueBytes`;
     throw new DOMException(message, "QuotaExceededError");
   }
 

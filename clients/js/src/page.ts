@@ -9,19 +9,17 @@ export interface PageListener {
 /** Watches until the returned function is called. */
 export function watchPage(listener: PageListener): () => void {
   const stop = new AbortController();
-  const on = (target: EventTarget | undefined, type: string, handle: (event: Event) => void): void =>
-    target?.addEventListener?.(type, handle, { signal: stop.signal });
-  const woken = (): void => listener.woken();
-  // A page that is frozen is kept, too; one that is hidden, or shown for the first time, says that it is not.
-  const cached = (isCached: boolean) => (event: Event) =>
-    (event as Partial<PageTransitionEvent>).persisted !== false && listener.cached(isCached);
+  const on = (target: EventTarget | undefined, types: string, handle: (event: Event) => void): void => {
+    for (const type of types.split(" ")) target?.addEventListener?.(type, handle, { signal: stop.signal });
+  };
   const { document } = globalThis as { document?: Document };
-  on(globalThis, "online", woken);
-  on(globalThis, "offline", woken);
-  on(document, "freeze", cached(true));
-  on(document, "resume", cached(false));
-  on(document, "visibilitychange", () => document!.visibilityState === "visible" && woken());
-  on(globalThis, "pagehide", cached(true));
-  on(globalThis, "pageshow", cached(false));
+  on(globalThis, "online offline", () => listener.woken());
+  on(document, "visibilitychange", () => document!.visibilityState === "visible" && listener.woken());
+  // A page that is frozen is kept, too; one that is hidden, or shown for the first time, says that it is not.
+  const cached = ({ type, persisted }: Event & { persisted?: boolean }): void => {
+    if (persisted !== false) listener.cached(/hide|freeze/.test(type));
+  };
+  on(document, "freeze resume", cached);
+  on(globalThis, "pagehide pageshow", cached);
   return () => stop.abort();
 }

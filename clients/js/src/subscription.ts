@@ -57,13 +57,12 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   readonly #states = new Map<Each, State<Own>>();
   /** Where the session is, if it has joined: behind the readers while messages come again for one of them. */
   #place: Place | undefined;
-  /** As far as the channel is known to reach. */
+  /** How far the channel is known to reach. */
   #end: Place | undefined;
   /** What the session is listed with. */
   #listed: string | undefined;
-  /** The number of the question to the broker that was not answered yet. */
-  #asked = 0;
-  #questions = 0;
+  /** The question to the broker that was not answered yet. */
+  #asked: Question | undefined;
 
   constructor(
     readonly channel: string,
@@ -78,7 +77,8 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
 
   /** What the readers are listed with. */
   get presence(): Uint8Array | undefined {
-    return [...this.#states.values()].find(({ wish }) => wish.presence)?.wish.presence;
+    for (const { wish } of this.#states.values()) if (wish.presence) return wish.presence;
+    return undefined;
   }
 
   /** Lets a reader hear the channel; one that does so already begins anew. */
@@ -92,15 +92,14 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     const wasReader = this.#states.delete(reader);
     const [first] = this.#states.values();
     // Who is left has to be listed as it wishes.
-    if (first && this.#place && !this.#isListed) miss(first);
+    if (first && this.#place && this.#listed !== `${this.presence}`) miss(first);
     this.#ask();
     return wasReader;
   }
 
   /** The session is another, and has not joined the channel yet. */
   reset(): void {
-    this.#place = this.#listed = undefined;
-    this.#asked = 0;
+    this.#place = this.#listed = this.#asked = undefined;
     for (const state of this.#states.values()) miss(state);
     this.#ask();
   }
@@ -110,11 +109,6 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     const state = this.#states.get(reader);
     if (state) miss(state);
     this.#ask();
-  }
-
-  /** The broker has ended the subscription. */
-  end(): void {
-    this.#place = undefined;
   }
 
   /** A message, or what is told of a gap: for all who have not heard it. Who comes and goes: for all who are listed. */
@@ -136,20 +130,15 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     }
   }
 
-  get #isListed(): boolean {
-    return this.#listed === text(this.presence);
-  }
-
   /** Asks the broker for those who wait, one question at a time. */
   #ask(): void {
     const isOpen = this.#host.isOpen();
-    if (this.#asked && isOpen) return;
+    if (isOpen && this.#asked) return;
     if (!this.#states.size) return this.#host.left(this, !!this.#place);
+    if (!isOpen) return;
     const waiting = [...this.#states].filter(([, { isWaiting }]) => isWaiting);
-    const [first] = waiting;
-    if (!first || !isOpen) return;
     const staying = waiting.filter(([, { wish }]) => this.#canStay(wish));
-    const known = staying.filter(([, { wish }]) => wish.cursor && covers(this.#end!, parse(wish.cursor)));
+    const known = staying.filter(([, { wish }]) => wish.cursor);
     if (known.length) {
       this.#stay(known);
     } else if (staying.length) {
@@ -157,22 +146,22 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
         if (cursor) this.#reach(parse(cursor));
         this.#stay(staying);
       });
-    } else {
-      const [reader, { wish }] = first;
-      const { presence } = this;
+    } else if (waiting[0]) {
+      const [reader, { wish }] = waiting[0];
       const { cursor, history } = wish;
+      const { presence } = this;
       this.#question({ type: "subscribe", channel: this.channel, cursor, history, presence }, (answer) => {
-        this.#listed = text(presence);
+        this.#listed = `${presence}`;
         this.#moved(reader, wish, answer);
       });
     }
   }
 
   #question(question: Question, answered: (answer: Frame) => void): void {
-    const number = (this.#asked = ++this.#questions);
+    this.#asked = question;
     this.#host.ask(question, (answer) => {
-      if (number !== this.#asked) return;
-      this.#asked = 0;
+      if (this.#asked !== question) return;
+      this.#asked = undefined;
       answered(answer);
       this.#ask();
     });
@@ -180,19 +169,16 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
 
   /** Whether the session can stay where it is for this wish. */
   #canStay({ cursor, history }: Wish): boolean {
-    if (!this.#place || !this.#isListed) return false;
-    return cursor ? covers(parse(cursor), this.#place) : !history;
+    if (!this.#place || this.#listed !== `${this.presence}`) return false;
+    return cursor ? covers(parse(cursor), this.#place) && covers(this.#end!, parse(cursor)) : !history;
   }
 
   /** Lets readers hear what comes, for whom the session can stay where it is. */
   #stay(readers: [Each, State<Own>][]): void {
     for (const [reader, state] of readers) {
+      const { cursor } = state.wish;
       // Meanwhile it may have left, or the session may have gone past its place.
-      if (this.#states.get(reader) !== state || !this.#canStay(state.wish)) continue;
-      const end = this.#end!;
-      const place = state.wish.cursor ? parse(state.wish.cursor) : end;
-      const recovered = covers(end, place);
-      this.#settle(reader, state, recovered ? place : end, recovered);
+      if (this.#states.get(reader) === state && this.#canStay(state.wish)) this.#settle(reader, state, cursor ? parse(cursor) : this.#end!, true);
     }
     this.#ask();
   }
@@ -235,8 +221,6 @@ function miss(state: State<Wish>): void {
 
 /** Whether who is at a place has heard everything up to another. */
 const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
-
-const text = (data: Uint8Array | undefined): string => `${data}`;
 
 function parse(cursor: string): Place {
   const [epoch, offset] = cursor.split("-");

@@ -152,3 +152,37 @@ test("channels of all sessions end and go on with the connection that they were 
   connection.close();
   for (const status of statuses) await status.until(1);
 });
+
+describe("what is posted beside an object that asks for the past", () => {
+  test("is heard behind the past, in its order, once", async () => {
+    const { name, cursors } = await past("x");
+    const connection = openMachine(broker.url);
+    const sender = openChannel(name, connection);
+    for (let i = 0; i < 3; i++) await sender.publish(i);
+    const all = [open(name, connection, { history: 2 }), open(name, connection, { cursor: cursors[0]! }), open(name, connection)];
+    for (let i = 3; i < 6; i++) sender.postMessage(i);
+    for (const { channel } of all) await channel.ready;
+    const [newest, since, plain] = await heard(name, ...all);
+    expect([newest, since, plain]).toEqual([[1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [3, 4, 5]]);
+    const counts = all.map(({ ear }) => ear.events.length + 1);
+    sender.postMessage("last");
+    for (const [index, { ear }] of all.entries()) expect((await ear.until(counts[index]!)).at(-1)).toBe("last");
+  });
+
+  test("is heard at once while the broker cannot be reached, and once it is back", async () => {
+    const gone = await startBroker();
+    await gone.kill();
+    const connection = openMachine(gone.url, { minDelay: 200, maxDelay: 200 });
+    const sender = openChannel("news", connection);
+    const { ear, channel } = open("news", connection, { history: 9 });
+    for (let i = 0; i < 3; i++) sender.postMessage(i);
+    expect(await ear.until(3)).toEqual([0, 1, 2]);
+    sender.postMessage(3);
+    expect(await ear.until(4)).toEqual([0, 1, 2, 3]);
+    const own = await startBroker({ port: gone.port });
+    await channel.ready;
+    await own.publish("news", "end");
+    expect(await ear.until(5)).toEqual([0, 1, 2, 3, "end"]);
+    await own.kill();
+  });
+});

@@ -1,0 +1,1 @@
+importScripts("/client/widecast.iife.js", "/echo.js");
