@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
+import { rename } from "./names.mjs";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -66,7 +67,7 @@ export async function buildInto(directory) {
       compress: { passes: 2, inline: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true, lhs_constants: false },
       sourceMap: { content: map, includeSources: true, filename: name, url: `${name}.map` },
     });
-    await Promise.all([writeFile(`${directory}/${name}`, small.code), writeFile(`${directory}/${name}.map`, small.map)]);
+    await Promise.all([writeFile(`${directory}/${name}`, await rename(name, small.code)), writeFile(`${directory}/${name}.map`, small.map)]);
   }
   return shortened;
 }
