@@ -7,11 +7,14 @@ _default:
 check:
     .ci/run
 
-# Format, lints and unit tests: what to run while working
+# Unit tests and a part of the others, without browsers: what to run while working
 quick:
+    tests/run quick
+
+# Formats the code, and shows what the linter says
+lint:
     cargo fmt --all
     cargo clippy --workspace --all-targets -- -D warnings
-    cargo test -p widecast-protocol -p widecast
 
 # The end-to-end tests, or those whose names contain the filter
 e2e filter="":
