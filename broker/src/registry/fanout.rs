@@ -116,9 +116,11 @@ impl Fanout {
         Rc::ptr_eq(&subscription.subscriber.outbox, outbox).then_some(subscription)
     }
 
-    /// How far a subscription is, once it has begun.
-    pub(super) fn place(&self, key: usize) -> Option<Position> {
-        self.subscriptions.get(key)?.place(self.last)
+    /// How far a subscription is, once it has begun, to tell its client.
+    pub(super) fn place(&mut self, key: usize) -> Option<Position> {
+        let subscription = self.subscriptions.get_mut(key)?;
+        subscription.subscriber.renew_lane();
+        subscription.place(self.last)
     }
 
     /// Delivers a message to everybody, or keeps it until what is missing before it is there.

@@ -10,8 +10,8 @@ use crate::config::SlowConsumer;
 /// What an item takes besides its bytes, about: its own size, and the allocation that holds the bytes.
 const OVERHEAD_BYTES: usize = 64;
 
-/// One subscription in one outbox. A session that leaves a channel and joins it again begins another: what was lost before
-/// is never told by a gap of what is lost afterwards.
+/// One subscription in one outbox, from one time that the client is told its place to the next: joining a channel once more,
+/// and asking where one is, begins another. What is lost afterwards is never told by a gap before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lane(pub(super) u32);
 

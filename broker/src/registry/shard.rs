@@ -291,10 +291,10 @@ impl Membership {
         }
     }
 
-    /// How far the session is, once it has begun.
+    /// How far the session is, once it has begun, to tell its client.
     pub fn place(&self) -> Option<Position> {
-        let channels = self.shard.channels.borrow();
-        channels.get(&self.channel)?.place(self.key)
+        let mut channels = self.shard.channels.borrow_mut();
+        channels.get_mut(&self.channel)?.place(self.key)
     }
 
     /// Begins to deliver what comes after `start`. With `nothing_past` that is what has come since the subscription was

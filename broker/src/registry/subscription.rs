@@ -59,6 +59,11 @@ impl Subscriber {
         Some(self.outbox.push_past(bytes, message, self.lane))
     }
 
+    /// The client is told where it is: what is lost from now on is told behind that.
+    pub(super) fn renew_lane(&mut self) {
+        self.lane = self.outbox.lane();
+    }
+
     /// Tells that messages up to `cursor` are lost.
     pub(super) fn push_gap(&self, channel: &ChannelName, cursor: Position) {
         self.outbox.push_gap(channel, cursor, self.lane);
