@@ -30,6 +30,8 @@ use widecast_protocol::{ChannelName, EncodedMessage, Member, Position};
 
 pub use crate::history::HistoryLimits;
 pub use crate::presence::{ConnectionId, PresenceChange, PresenceEntry};
+#[cfg(test)]
+pub(crate) use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
 pub use error::EngineError;
 pub use figures::EngineFigures;

@@ -15,7 +15,13 @@ mod opening;
 mod query;
 mod session_poll;
 mod streaming;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod websocket;
+#[cfg(test)]
+mod world;
 
 use actix_web::web::ServiceConfig;
 

@@ -1,9 +1,11 @@
 //! One-way streams: what event streams and HTTP streams have in common. Each is a [`StreamForm`].
 
+use std::rc::Rc;
+
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use widecast_protocol::ChannelName;
 use widecast_protocol::framing::Wire;
+use widecast_protocol::{ChannelName, Cursor};
 
 use crate::http::{ChannelPath, Problem};
 use crate::metrics::Transport;
@@ -59,13 +61,24 @@ async fn raw<F: StreamForm>(
     span: Span,
 ) -> Result<HttpResponse, Problem> {
     let dialect = F::raw(span);
-    let worker = worker(request)?;
-    let session = open(&worker, subscription.identity, dialect, F::TRANSPORT)?;
-    let opening = Opening::join(session, channels, subscription.cursor.as_ref()).await?;
+    let Subscription {
+        identity, cursor, ..
+    } = subscription;
+    let session = open(&worker(request)?, identity, dialect, F::TRANSPORT)?;
+    let (session, cursor) = begun::<F>(session, channels, cursor.as_ref()).await?;
+    stream(request, session, F::content_type(dialect), Some(&cursor))
+}
+
+/// Lets a raw stream begin; gives it with the cursor for the head of its answer.
+pub(super) async fn begun<F: StreamForm>(
+    session: Rc<Session>,
+    channels: &[ChannelName],
+    cursor: Option<&Cursor>,
+) -> Result<(Rc<Session>, String), Problem> {
+    let opening = Opening::join(session, channels, cursor).await?;
     let cursor = opening.cursor();
     begin::<F>(&opening.session, Some(&cursor));
-    let session = opening.flow().await;
-    stream(request, session, F::content_type(dialect), Some(&cursor))
+    Ok((opening.flow().await, cursor))
 }
 
 fn envelope<F: StreamForm>(

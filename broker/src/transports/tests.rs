@@ -1,0 +1,192 @@
+//! What a client knows is never ahead of what it was told, behind whichever byte its connection is cut: streams of every
+//! form, with several channels, gaps, drops and holes in them, of clients that come again.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use widecast_protocol::framing::Wire;
+use widecast_protocol::{CommandId, Epoch, Offset, Position};
+
+use super::testing::{AGAIN, Client};
+use super::world::{HISTORY_AGE, Link, World, settle};
+use crate::engine::Deliver;
+use crate::session::{Dialect, Span};
+
+/// What happens, one thing after another.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Messages are published, perhaps by the client itself.
+    Publish {
+        channel: usize,
+        count: usize,
+        bytes: usize,
+        own: bool,
+    },
+    /// Messages are lost on their way from the engine, who knows it.
+    Lose { channel: usize, count: usize },
+    /// The client's socket takes so many bytes.
+    Write(usize),
+    /// The history of all channels is over.
+    Expire,
+    /// The connection is cut, and the client comes back.
+    Cut,
+    /// The client joins a channel once more: from where it is, or asking where that is.
+    Again { channel: usize, from_known: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let channel = || 0..3_usize;
+    prop_oneof![
+        8 => (channel(), 1..8_usize, 1..300_usize, any::<bool>()).prop_map(
+            |(channel, count, bytes, own)| Step::Publish { channel, count, bytes, own }
+        ),
+        1 => (channel(), 1..8_usize).prop_map(|(channel, count)| Step::Lose { channel, count }),
+        6 => prop_oneof![0..40_usize, 0..2000_usize].prop_map(Step::Write),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Cut),
+        1 => (channel(), any::<bool>())
+            .prop_map(|(channel, from_known)| Step::Again { channel, from_known }),
+    ]
+}
+
+impl World {
+    async fn take(&self, step: Step, mut link: Link, cuts: &mut Vec<Client>) -> Link {
+        let named = |channel: usize| &self.channels[channel % self.channels.len()];
+        match step {
+            Step::Publish {
+                channel,
+                count,
+                bytes,
+                own,
+            } => {
+                let own = own && link.client.dialect != Dialect::RawWebSocket;
+                for _ in 0..count {
+                    self.publish(named(channel), bytes, own).await;
+                }
+            }
+            Step::Lose { channel, count } => {
+                self.leaky.loses.store(true, Ordering::Relaxed);
+                for _ in 0..count {
+                    self.publish(named(channel), 1, false).await;
+                }
+                self.leaky.loses.store(false, Ordering::Relaxed);
+                self.leaky.lost(named(channel));
+            }
+            Step::Write(most) => link.read(most, cuts),
+            Step::Expire => self.clock.pass(HISTORY_AGE + Duration::from_secs(1)),
+            Step::Cut => link = self.connect(link.client, cuts).await,
+            Step::Again {
+                channel,
+                from_known,
+            } => {
+                let channel = named(channel);
+                let known = link.client.known.get(channel).copied();
+                if link.client.dialect.wire().is_some() && !link.is_over() {
+                    let known = known.filter(|_| from_known);
+                    let id = known.map(|_| CommandId::Number(AGAIN));
+                    let asked = known.map(|known| (channel.clone(), known));
+                    link.client.asked.extend(asked);
+                    link.subscribe(channel, known, id, cuts).await;
+                }
+            }
+        }
+        settle().await;
+        if link.is_over() {
+            // What is written before the end may still arrive.
+            link.read(usize::MAX / 2, cuts);
+            link = self.connect(link.client, cuts).await;
+        }
+        link
+    }
+}
+
+/// Runs the steps, then cuts the connection behind every byte at which the client knew something new, and lets it come back.
+async fn run(dialect: Dialect, steps: Vec<Step>) -> usize {
+    let several = dialect.span() == Span::Several || dialect.wire().is_some();
+    let world = World::new(if several { 3 } else { 1 });
+    let mut client = Client::new(dialect, &world.channels, &world.own);
+    if steps.len().is_multiple_of(3) {
+        let elsewhere = Position {
+            epoch: Epoch(51),
+            offset: Offset(9),
+        };
+        client = client.knows(&world.channels[0], elsewhere);
+    }
+    let mut cuts = vec![client.clone()];
+    let mut link = world.connect(client, &mut cuts).await;
+    for step in steps {
+        link = world.take(step, link, &mut cuts).await;
+    }
+    let told = link.drain(&world, &mut cuts).await;
+    for cut in cuts {
+        let further = &mut Vec::new();
+        let link = world.connect(cut, further).await;
+        link.drain(&world, further).await;
+    }
+    told.gaps
+}
+
+fn holds_for(dialect: Dialect) {
+    let gaps = Cell::new(0);
+    let config = ProptestConfig::default();
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        // More when somebody asks for more by PROPTEST_CASES.
+        cases: if config.cases > 256 { config.cases } else { 24 },
+        failure_persistence: None,
+        ..config
+    });
+    let steps = proptest::collection::vec(step(), 1..60);
+    let result = runner.run(&steps, |steps| {
+        let told = actix_rt::System::new().block_on(run(dialect, steps));
+        gaps.set(gaps.get() + told);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{dialect:?}: {error}");
+    }
+    let tells = dialect != Dialect::RawWebSocket;
+    assert!(
+        gaps.get() > 0 || !tells,
+        "{dialect:?} was never told of a gap"
+    );
+}
+
+#[test]
+fn an_event_stream_of_one_channel_can_be_cut_anywhere() {
+    holds_for(Dialect::RawSse(Span::One));
+}
+
+#[test]
+fn an_event_stream_of_several_channels_can_be_cut_anywhere() {
+    holds_for(Dialect::RawSse(Span::Several));
+}
+
+#[test]
+fn a_stream_of_lines_of_one_channel_can_be_cut_anywhere() {
+    holds_for(Dialect::RawNdjson(Span::One));
+}
+
+#[test]
+fn a_stream_of_lines_of_several_channels_can_be_cut_anywhere() {
+    holds_for(Dialect::RawNdjson(Span::Several));
+}
+
+#[test]
+fn a_raw_websocket_can_be_cut_anywhere_and_counted_from_its_head() {
+    holds_for(Dialect::RawWebSocket);
+}
+
+#[test]
+fn sessions_can_be_cut_anywhere_on_every_wire() {
+    for wire in [
+        Wire::JsonWebSocket,
+        Wire::MessagePackWebSocket,
+        Wire::JsonSse,
+        Wire::JsonNdjson,
+        Wire::MessagePackStream,
+    ] {
+        holds_for(Dialect::Envelope(wire));
+    }
+}
