@@ -236,6 +236,8 @@ impl Draft<'_> {
             channels,
             sender,
             echo: random.random_bool(0.1),
+            history: random.random_bool(0.3).then(|| random.random_range(1..300)),
+            packed: random.random_bool(0.5),
             habit: match random.random_range(0..3) {
                 0 => Habit::OneByOne,
                 1 if self.scope.has(Feature::Leaving) => Habit::Leaves,

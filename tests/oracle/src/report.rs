@@ -16,11 +16,14 @@ const SHOWN: usize = 6;
 /// The run in one line.
 pub fn summary(plan: &Plan, case: &Case, violations: &[Violation]) -> String {
     let entries = case.testimonies.iter().flat_map(|it| &it.entries);
-    let (mut heard, mut gaps, mut ended) = (0, 0, 0);
+    let (mut heard, mut gaps, mut drops, mut ended) = (0, 0, 0, 0);
     for Entry { told, .. } in entries {
         match told {
             Told::Heard(_) => heard += 1,
-            Told::Gap { .. } => gaps += 1,
+            Told::Gap {
+                on_resume: true, ..
+            } => gaps += 1,
+            Told::Gap { .. } => drops += 1,
             Told::Ended(_) => ended += 1,
             _ => {}
         }
@@ -28,7 +31,7 @@ pub fn summary(plan: &Plan, case: &Case, violations: &[Violation]) -> String {
     let acked = case.records.iter();
     let acked = acked.filter(|record| !record.outcome.acks.is_empty());
     format!(
-        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps, {ended} cuts, {} restarts: {}",
+        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps on resuming and {drops} in streams, {ended} cuts, {} restarts: {}",
         plan.seed,
         case.records.len(),
         acked.count(),

@@ -140,8 +140,10 @@ impl Link {
     }
 
     /// Prepares polls; the first one opens the session.
-    pub fn poll(endpoint: &Endpoint, join: &Join) -> Self {
-        Self::polling(endpoint, join, Answers::Plain)
+    pub fn poll(endpoint: &Endpoint, join: &Join, codec: Codec) -> Self {
+        let mut it = Self::polling(endpoint, join, Answers::Plain);
+        it.codec = codec;
+        it
     }
 
     /// Prepares polls that are answered by scripts.
@@ -182,6 +184,10 @@ impl Link {
                 while polling.frames.is_empty() {
                     let request =
                         polling.request(&self.http, &self.base, self.session.as_deref())?;
+                    let request = match self.codec {
+                        Codec::Json => request,
+                        Codec::MessagePack => request.header("accept", self.codec.content_type()),
+                    };
                     polling.take(&Answer::read(request.send().await?).await?)?;
                 }
                 polling.frames.pop_front()

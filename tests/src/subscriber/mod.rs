@@ -177,7 +177,7 @@ impl Subscriber {
             Transport::MessagePackStream => {
                 envelope(Link::stream(endpoint, join, Codec::MessagePack).await).await
             }
-            Transport::EnvelopePoll => envelope(Ok(Link::poll(endpoint, join))).await,
+            Transport::EnvelopePoll => envelope(Ok(Link::poll(endpoint, join, Codec::Json))).await,
             Transport::EnvelopeJsonp => envelope(Ok(Link::jsonp(endpoint, join))).await,
         }?;
         let mut publisher = broker.publisher();

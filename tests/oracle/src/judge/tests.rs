@@ -355,6 +355,27 @@ fn every_place_has_a_message() {
 }
 
 #[test]
+fn what_was_repeated_behind_a_restart_may_have_a_place_before_it() {
+    let told = vec![
+        given("e0", 0),
+        heard("p-1", 2),
+        gap(EPOCH, 2),
+        heard("p-3", 3),
+    ];
+    let mut case = case(told);
+    let Told::Heard(first) = &mut case.testimonies[0].entries[1].told else {
+        panic!("a message")
+    };
+    first.place = Some(Place::new("e0", 2));
+    case.restarts = 1;
+    let found = kinds(&case);
+    assert_eq!(found, [Kind::Hole, Kind::Lost], "where is 1 of e0?");
+    case.records[1].outcome.attempts.push("lane".to_owned());
+    case.testimonies[0].sender = Some("Ann".to_owned());
+    assert_eq!(kinds(&case), [], "perhaps it is the first attempt of p-2");
+}
+
+#[test]
 fn a_key_is_known_again_and_no_other_is() {
     let mut repeated = case(all());
     let outcome = &mut repeated.records[0].outcome;

@@ -13,8 +13,8 @@ use super::{Case, Kind, Violation};
 pub(super) struct Truth<'a> {
     records: HashMap<&'a str, &'a Record>,
     channels: BTreeMap<&'a str, Epochs<'a>>,
-    /// Per channel and sender, how many messages nobody has told a place of.
-    unplaced: HashMap<(&'a str, Option<&'a str>), usize>,
+    /// Per channel and epoch, the senders of messages that may be there although nobody has told their place.
+    unplaced: BTreeMap<&'a str, BTreeMap<&'a str, Vec<Option<&'a str>>>>,
 }
 
 /// The messages of a channel by epoch and offset.
@@ -58,7 +58,7 @@ impl<'a> Truth<'a> {
                 }));
             }
         }
-        truth.count_unplaced();
+        truth.find_unplaced();
         violations.extend(truth.published_twice());
         violations.extend(truth.holes());
         violations.extend(truth.wrong_duplicates());
@@ -87,7 +87,8 @@ impl<'a> Truth<'a> {
         match id.and_then(|id| self.record(id)) {
             Some(record) => AtPlace::Known(record),
             None => AtPlace::Unknown {
-                perhaps_own: sender.is_some() && self.unplaced.contains_key(&(channel, sender)),
+                perhaps_own: sender.is_some()
+                    && self.unplaced(channel, &place.epoch).contains(&sender),
             },
         }
     }
@@ -100,15 +101,31 @@ impl<'a> Truth<'a> {
         (there != id).then(|| format!("{channel} has both {there} and {id} at {place}"))
     }
 
-    fn count_unplaced(&mut self) {
-        let placed: HashSet<&str> = self.channels.values().flat_map(ids).collect();
-        for record in self.records.values() {
-            let refused = record.outcome.refusals == record.outcome.attempts.len();
-            if !placed.contains(&*record.id) && !refused {
-                let key = (&*record.channel, record.sender.as_deref());
-                *self.unplaced.entry(key).or_default() += 1;
+    /// A message may be anywhere in its channel if one of its attempts was not answered: an answer is lost with the
+    /// connection, and what was published in one epoch can be published again in the next one.
+    fn find_unplaced(&mut self) {
+        let unanswered = self.records.values().filter(|record| {
+            let outcome = &record.outcome;
+            outcome.attempts.len() > outcome.acks.len() + outcome.refusals
+        });
+        for record in unanswered {
+            let Some((channel, epochs)) = self.channels.get_key_value(&*record.channel) else {
+                continue;
+            };
+            for (epoch, messages) in epochs {
+                if !messages.values().any(|id| *id == record.id) {
+                    let there = self.unplaced.entry(channel).or_default();
+                    let there = there.entry(epoch).or_default();
+                    there.push(record.sender.as_deref());
+                }
             }
         }
+    }
+
+    fn unplaced(&self, channel: &str, epoch: &str) -> &[Option<&'a str>] {
+        let epochs = self.unplaced.get(channel);
+        let unplaced = epochs.and_then(|epochs| epochs.get(epoch));
+        unplaced.map_or(&[], Vec::as_slice)
     }
 
     fn published_twice(&self) -> Vec<Violation> {
@@ -130,19 +147,15 @@ impl<'a> Truth<'a> {
     fn holes(&self) -> Vec<Violation> {
         let mut violations = Vec::new();
         for (channel, epochs) in &self.channels {
-            let unplaced = self.unplaced.iter();
-            let unplaced = unplaced.filter(|((of, _), _)| of == channel);
-            let mut unplaced: usize = unplaced.map(|(_, count)| count).sum();
             for (epoch, messages) in epochs {
                 let last = messages.keys().next_back().copied().unwrap_or_default();
                 let missing = (1..=last).filter(|offset| !messages.contains_key(offset));
                 let missing: Vec<_> = missing.collect();
                 // Whose answer was lost may have been published, and been heard by nobody but its sender.
-                if missing.len() > unplaced {
+                if missing.len() > self.unplaced(channel, epoch).len() {
                     let what = format!("{channel} has nothing at {epoch}: {missing:?}");
                     violations.push(violation(Kind::Hole, what));
                 }
-                unplaced = unplaced.saturating_sub(missing.len());
             }
         }
         violations
@@ -213,11 +226,6 @@ fn keeps_order(record: &Record) -> bool {
 /// The number in an id such as `p3-17`.
 fn number_of(id: &str) -> Option<u64> {
     id.rsplit_once('-')?.1.parse().ok()
-}
-
-fn ids<'a>(epochs: &Epochs<'a>) -> Vec<&'a str> {
-    let ids = epochs.values().flat_map(|messages| messages.values());
-    ids.copied().collect()
 }
 
 fn violation(kind: Kind, what: String) -> Violation {

@@ -117,7 +117,7 @@ impl Journey {
             lifetime: None,
         };
         if slow {
-            let (bytes, pause) = (random.random_range(500..8000), random.random_range(1..40));
+            let (bytes, pause) = (random.random_range(500..8000), random.random_range(1..150));
             journey.down.pace = Some((bytes, Duration::from_millis(pause)));
         }
         if split {
@@ -125,10 +125,12 @@ impl Journey {
             journey.up.single = random.random_range(1..300);
         }
         if stalls {
-            let pause = Duration::from_millis(random.random_range(50..2500));
-            let lane = journey.lane(random.random_bool(0.7));
-            let at = position(random);
-            lane.faults.push_back((at, Fault::Stall(pause)));
+            for _ in 0..random.random_range(1..6) {
+                let pause = Duration::from_millis(random.random_range(50..2500));
+                let lane = journey.lane(random.random_bool(0.8));
+                let at = position(random);
+                lane.faults.push_back((at, Fault::Stall(pause)));
+            }
         }
         if cuts {
             journey.draw_cut(random);
@@ -139,15 +141,15 @@ impl Journey {
         journey
     }
 
+    /// A cut at a place or after a time; whatever comes first.
     fn draw_cut(&mut self, random: &mut StdRng) {
         let cut = Cut {
             client: Ending::draw_of_client(random),
             broker: Ending::draw(random),
         };
-        if random.random_bool(0.3) {
-            let after = Duration::from_millis(random.random_range(1..4000));
+        if random.random_bool(0.5) {
+            let after = Duration::from_millis(random.random_range(1..6000));
             self.lifetime = Some((after, cut));
-            return;
         }
         let half = random.random_bool(0.15);
         let fault = if half {

@@ -51,6 +51,10 @@ pub struct Spec {
     pub echo: bool,
     /// How a session joins its channels.
     pub habit: Habit,
+    /// How many past messages a session asks for where it has no cursor.
+    pub history: Option<u32>,
+    /// Whether a session of polls is in MessagePack.
+    pub packed: bool,
     /// What a session publishes, if anything.
     pub publishing: Option<Publishing>,
 }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use rand::RngExt;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use widecast_tests::subscriber::link::{Arrival, Codec, Link};
 use widecast_tests::{Join, Transport};
 
@@ -22,6 +22,9 @@ pub use self::publishing::Publishing;
 
 use self::publishing::Desk;
 
+/// How often a session of polls tries again before it gives itself up.
+const FAILURES: usize = 4;
+
 /// How seldom a session leaves a channel: once in so many milliseconds at the most.
 const LEAVES_EVERY: u64 = 800;
 
@@ -31,6 +34,8 @@ pub(super) struct Session {
     /// The cursor of each channel.
     cursors: BTreeMap<String, String>,
     desk: Option<Desk>,
+    /// How many past messages it asks for where it has no cursor.
+    history: Option<u32>,
     ids: u64,
     opened: u64,
 }
@@ -48,6 +53,7 @@ impl Session {
         if self.desk.is_none() {
             self.desk = it.spec.publishing.clone().map(|what| Desk::new(what, it));
         }
+        self.history = it.spec.history;
         self.opened += 1;
         let places = self.places();
         it.asked("a session", Some(places));
@@ -88,6 +94,7 @@ impl Session {
         mut joining: Joining,
     ) -> Result<String> {
         let leaves = it.spec.habit == Habit::Leaves;
+        let mut failures = 0;
         let mut leave_at = Instant::now() + pause(it, LEAVES_EVERY);
         loop {
             let calm = *it.calm.borrow();
@@ -104,20 +111,43 @@ impl Session {
                         joining.asked.push(self.leave(it, link).await?);
                     }
                 }
-                arrival = unless_silent(link.next()) => match arrival? {
-                    Arrival::End(end) => return Ok(format!("{end:?}")),
-                    Arrival::Frame(Value::Array(frames)) => {
-                        for frame in frames {
-                            self.take(it, link, frame, &mut joining).await?;
+                arrival = unless_silent(link.next()) => match arrival {
+                    Err(error) if failures < FAILURES && can_poll_again(it, &error) => {
+                        failures += 1;
+                        sleep(pause(it, 30)).await;
+                    }
+                    arrival => {
+                        failures = 0;
+                        if let Some(end) = self.arrived(it, link, arrival?, &mut joining).await? {
+                            return Ok(end);
                         }
                     }
-                    Arrival::Frame(frame) if frame["type"] == "goodbye" => {
-                        return Ok(frame.to_string());
-                    }
-                    Arrival::Frame(frame) => self.take(it, link, frame, &mut joining).await?,
                 },
             }
         }
+    }
+
+    /// Takes what has come; says how the connection ended, if it did.
+    async fn arrived(
+        &mut self,
+        it: &Subscriber,
+        link: &mut Link,
+        arrival: Arrival,
+        joining: &mut Joining,
+    ) -> Result<Option<String>> {
+        match arrival {
+            Arrival::End(end) => return Ok(Some(format!("{end:?}"))),
+            Arrival::Frame(Value::Array(frames)) => {
+                for frame in frames {
+                    self.take(it, link, frame, joining).await?;
+                }
+            }
+            Arrival::Frame(frame) if frame["type"] == "goodbye" => {
+                return Ok(Some(frame.to_string()));
+            }
+            Arrival::Frame(frame) => self.take(it, link, frame, joining).await?,
+        }
+        Ok(None)
     }
 
     async fn take(
@@ -212,8 +242,10 @@ impl Session {
         for channel in channels {
             self.ids += 1;
             let mut command = json!({ "type": "subscribe", "id": self.ids, "channel": channel });
-            if let Some(cursor) = self.cursors.get(channel) {
-                command["cursor"] = cursor.clone().into();
+            match (self.cursors.get(channel), self.history) {
+                (Some(cursor), _) => command["cursor"] = cursor.clone().into(),
+                (None, Some(messages)) => command["history"] = messages.into(),
+                (None, None) => {}
             }
             commands.push(command);
         }
@@ -245,6 +277,11 @@ impl Session {
     }
 }
 
+/// Whether a poll got no answer: the frames it would have had are given to the next one.
+fn can_poll_again(it: &Subscriber, error: &Error) -> bool {
+    it.spec.transport.polls() && error.is::<reqwest::Error>()
+}
+
 async fn open(it: &Subscriber) -> Result<Link> {
     let (endpoint, spec) = (&it.endpoint, &it.spec);
     let join = Join {
@@ -260,7 +297,8 @@ async fn open(it: &Subscriber) -> Result<Link> {
         Transport::EnvelopeSse => Link::event_stream(endpoint, &join).await?,
         Transport::JsonStream => Link::stream(endpoint, &join, Codec::Json).await?,
         Transport::MessagePackStream => Link::stream(endpoint, &join, Codec::MessagePack).await?,
-        Transport::EnvelopePoll => Link::poll(endpoint, &join),
+        Transport::EnvelopePoll if spec.packed => Link::poll(endpoint, &join, Codec::MessagePack),
+        Transport::EnvelopePoll => Link::poll(endpoint, &join, Codec::Json),
         Transport::EnvelopeJsonp => Link::jsonp(endpoint, &join),
         raw => bail!("{raw:?} has no sessions"),
     };
