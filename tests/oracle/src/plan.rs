@@ -212,7 +212,7 @@ impl Draft<'_> {
     fn subscriber(&self, number: usize, transport: Transport, random: &mut StdRng) -> Spec {
         let name = format!("s{number}:{transport:?}");
         let several = match transport {
-            Transport::RawWebSocket => false,
+            Transport::RawWebSocket | Transport::ValueWebSocket => false,
             raw if !raw.is_envelope() => {
                 self.scope.has(Feature::Several) && random.random_bool(0.6)
             }
@@ -220,7 +220,11 @@ impl Draft<'_> {
         };
         let channels = some_of(self.channels, several, random);
         // The key of a plain WebSocket is nobody else's: it counts, and has to hear everything.
-        let keyed = transport != Transport::RawWebSocket && random.random_bool(0.7);
+        let plain = matches!(
+            transport,
+            Transport::RawWebSocket | Transport::ValueWebSocket
+        );
+        let keyed = !plain && random.random_bool(0.7);
         let sender = keyed.then(|| format!("sender-key-of-subscriber-{number}"));
         let publishes = transport.is_envelope()
             && transport != Transport::EnvelopeJsonp

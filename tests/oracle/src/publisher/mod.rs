@@ -5,6 +5,7 @@ mod batch;
 mod http;
 mod lines;
 mod raw_websocket;
+mod value_websocket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,16 +36,19 @@ pub enum Kind {
     Lines,
     /// A plain WebSocket.
     RawWebSocket,
+    /// A WebSocket with JSON.
+    ValueWebSocket,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Http,
         Self::JsonBatch,
         Self::MessagePackBatch,
         Self::Lines,
         Self::RawWebSocket,
+        Self::ValueWebSocket,
     ];
 }
 
@@ -79,6 +83,7 @@ impl Publisher {
                     Kind::JsonBatch | Kind::MessagePackBatch => self.batch().await,
                     Kind::Lines => self.stream().await,
                     Kind::RawWebSocket => self.socket().await,
+                    Kind::ValueWebSocket => self.value_socket().await,
                 };
                 if let Err(error) = done {
                     let error = format!("{error:#}");

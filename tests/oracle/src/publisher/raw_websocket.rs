@@ -15,22 +15,28 @@ use super::{Publisher, soon};
 
 impl Publisher {
     pub(super) async fn socket(&mut self) -> Result<()> {
-        let number: u32 = self.author.random().random();
-        let lane = format!("{}#{number:08x}", self.author.subject.name);
-        let sender = self.author.subject.sender.clone();
-        let query: Vec<_> = sender
-            .map(|key| ("sender".to_owned(), key))
-            .into_iter()
-            .collect();
-        let channels = self.author.subject.channels.clone();
-        // A plain WebSocket has one channel: it publishes on that one for as long as it is open.
-        let channel = &channels[self.author.random().random_range(0..channels.len())];
-        let url = address(&self.endpoint.base, &["channels", channel, "ws"], &query)?;
-        let (mut socket, _) = soon(open_websocket(&url, &[])).await?;
-        self.author.subject.channels = vec![channel.clone()];
+        let (mut socket, lane, channels) = self.open_socket(Vec::new()).await?;
         let done = self.send_frames(&mut socket, &lane).await;
         self.author.subject.channels = channels;
         done
+    }
+
+    /// Opens a plain WebSocket on one of the channels, and publishes on no other until the channels that are given back,
+    /// with the socket's lane, are put back.
+    pub(super) async fn open_socket(
+        &mut self,
+        mut query: Vec<(String, String)>,
+    ) -> Result<(WebSocket, String, Vec<String>)> {
+        let number: u32 = self.author.random().random();
+        let lane = format!("{}#{number:08x}", self.author.subject.name);
+        let sender = self.author.subject.sender.clone();
+        query.extend(sender.map(|key| ("sender".to_owned(), key)));
+        let channels = self.author.subject.channels.clone();
+        let channel = channels[self.author.random().random_range(0..channels.len())].clone();
+        let url = address(&self.endpoint.base, &["channels", &channel, "ws"], &query)?;
+        let (socket, _) = soon(open_websocket(&url, &[])).await?;
+        self.author.subject.channels = vec![channel];
+        Ok((socket, lane, channels))
     }
 
     async fn send_frames(&mut self, socket: &mut WebSocket, lane: &str) -> Result<()> {

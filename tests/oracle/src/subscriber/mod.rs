@@ -169,13 +169,22 @@ impl Subscriber {
 impl Memory {
     fn of(transport: Transport) -> Self {
         match transport {
-            Transport::RawWebSocket => Self::RawSocket(RawSocket::default()),
+            Transport::RawWebSocket | Transport::ValueWebSocket => {
+                Self::RawSocket(RawSocket::default())
+            }
             Transport::RawSse => Self::Events(EventSource::default()),
             Transport::RawStream => Self::Lines(LineReader::default()),
             Transport::LongPoll | Transport::ShortPoll | Transport::JsonpPoll => {
                 Self::Poll(Poller::default())
             }
-            _ => Self::Session(Box::default()),
+            // All by name: a new transport needs a reader of its own.
+            Transport::JsonWebSocket
+            | Transport::MessagePackWebSocket
+            | Transport::EnvelopeSse
+            | Transport::JsonStream
+            | Transport::MessagePackStream
+            | Transport::EnvelopePoll
+            | Transport::EnvelopeJsonp => Self::Session(Box::default()),
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use widecast_tests::Transport;
 use widecast_tests::address::address;
 use widecast_tests::heard::binary;
-use widecast_tests::socket::open_websocket;
+use widecast_tests::socket::{WebSocket, open_websocket};
 
 use crate::log::Told;
 use crate::payload::Shown;
@@ -30,42 +33,72 @@ impl RawSocket {
         let from = self.place.as_ref();
         let places = from.map(|place| [(channel.clone(), place.clone())].into());
         it.asked("a raw WebSocket", places);
+        let json = it.spec.transport == Transport::ValueWebSocket;
         let cursor = from.map(|place| ("cursor".to_owned(), place.to_string()));
-        let query = full_query(it, cursor.into_iter().collect());
+        let json = json.then(|| ("json".to_owned(), String::new()));
+        let query = full_query(it, cursor.into_iter().chain(json.clone()).collect());
         let url = address(&it.endpoint.base, &path(it, "ws"), &query)?;
         let (mut socket, headers) = soon("the handshake", open_websocket(&url, &[])).await?;
         let cursor = cursor_header(&headers).context("no Widecast-Cursor")?;
-        let mut place = it.given("header", &cursor)?.remove(&channel);
-        self.place.clone_from(&place);
+        self.place = it.given("header", &cursor)?.remove(&channel);
         loop {
             let frame = unless_silent(async { Ok(socket.next().await) }).await?;
-            let shown = match frame {
-                Some(Ok(Frame::Text(text))) => Shown::Text(text.to_string()),
-                Some(Ok(Frame::Binary(bytes))) => Shown::Value(binary(&bytes)),
-                Some(Ok(Frame::Close(close))) => {
-                    if close.as_ref().is_some_and(|close| close.code == GAP) {
-                        self.place = None;
-                        it.log.tell(Told::Gap {
-                            channel: Some(channel),
-                            upto: None,
-                            on_resume: true,
-                        });
-                    }
-                    // The broker may be gone already.
-                    let _ = soon("the close", async { Ok(socket.flush().await?) }).await;
-                    return Ok(format!("{close:?}"));
+            match frame {
+                Some(Ok(Frame::Text(text))) if json.is_some() => {
+                    let value = serde_json::from_str(&text).with_context(|| text.to_string())?;
+                    self.value(it, &channel, value)?;
                 }
-                Some(Ok(_)) => continue,
+                Some(Ok(Frame::Text(text))) => self.message(it, &Shown::Text(text.to_string())),
+                Some(Ok(Frame::Binary(bytes))) => self.message(it, &Shown::Value(binary(&bytes))),
+                Some(Ok(Frame::Close(close))) => {
+                    return Ok(self.closed(it, &mut socket, close.as_ref()).await);
+                }
+                Some(Ok(_)) => {}
                 None => return Ok("the end".to_owned()),
                 Some(Err(error)) => return Ok(error.to_string()),
-            };
-            place = place.map(|place| place.behind(1));
-            self.place.clone_from(&place);
-            let event = it.catalog.event_of(&shown);
-            let told = it
-                .catalog
-                .heard(&shown, event.as_deref(), |_| place.clone());
-            it.log.tell(told);
+            }
         }
+    }
+
+    /// A value in JSON, or what is told beside the values; what is published here has no `type`.
+    fn value(&mut self, it: &Subscriber, channel: &str, value: Value) -> Result<()> {
+        match value["type"].as_str() {
+            None => self.message(it, &Shown::Value(value)),
+            Some("gap") => {
+                let cursor = value["cursor"].as_str().unwrap_or_default();
+                it.gap(channel, Some(cursor))?;
+                self.place = Some(Place::read(cursor)?);
+            }
+            Some("goodbye") => {}
+            Some(_) => it.strange(format!("the object {value}")),
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, it: &Subscriber, shown: &Shown) {
+        self.place = self.place.as_ref().map(|place| place.behind(1));
+        let event = it.catalog.event_of(shown);
+        let place = self.place.clone();
+        it.log
+            .tell(it.catalog.heard(shown, event.as_deref(), |_| place));
+    }
+
+    async fn closed(
+        &mut self,
+        it: &Subscriber,
+        socket: &mut WebSocket,
+        close: Option<&CloseFrame>,
+    ) -> String {
+        if close.is_some_and(|close| close.code == GAP) {
+            self.place = None;
+            it.log.tell(Told::Gap {
+                channel: it.spec.channels.first().cloned(),
+                upto: None,
+                on_resume: true,
+            });
+        }
+        // The broker may be gone already.
+        let _ = soon("the close", async { Ok(socket.flush().await?) }).await;
+        format!("{close:?}")
     }
 }
