@@ -1,11 +1,9 @@
 /** Proves to the broker who this is: when a session begins, when the broker asks for it, and before the proof expires. */
+import type { TokenSource } from "./api.js";
 import { WidecastError } from "./error.js";
 import { command } from "./frames.js";
 
 type Token = string | undefined;
-
-/** A token, or what fetches one each time it is needed; `undefined` for going without. */
-export type TokenSource = string | (() => Token | Promise<Token>);
 
 export interface AuthenticationOptions {
   /** A token that proves to the broker who this is, or what fetches one each time it is needed. */

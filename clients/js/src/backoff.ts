@@ -1,12 +1,7 @@
+import type { ConnectionOptions } from "./api.js";
+
 /** How long to wait before connecting again. */
-export interface BackoffOptions {
-  /** The longest wait before the first attempt; doubled with each further one. */
-  minDelay: number;
-  /** The longest wait before any attempt. */
-  maxDelay: number;
-  /** How many attempts in a row may fail. */
-  maxAttempts: number;
-}
+export type BackoffOptions = Required<Pick<ConnectionOptions, "minDelay" | "maxDelay" | "maxAttempts">>;
 
 /**
  * Exponential backoff with full jitter: any time up to the longest, so that clients that lost their broker together do not

@@ -1,5 +1,6 @@
 /** Which broker is meant, and the one connection to it that the channels of this context share. */
-import { Connection, type ConnectionOptions } from "./connection.js";
+import type { ConnectionOptions } from "./api.js";
+import { Connection } from "./connection.js";
 
 /** Where the script came from: known only while it is loaded, in a classic worker by a stack alone. */
 const SCRIPT = import.meta.url || (globalThis.document?.currentScript as HTMLScriptElement | null)?.src || new Error().stack || "";

@@ -2,6 +2,7 @@
  * A BroadcastChannel (https://html.spec.whatwg.org/multipage/web-messaging.html#broadcasting-to-other-browsing-contexts) that
  * reaches other machines: what is posted is heard inside the browser at once, and everywhere else through the broker.
  */
+import type { ChannelOptions, HistoryQuery, Member, PastMessage, Receipt, UploadOptions } from "./api.js";
 import { brokerAddress, connectionTo, SERVED } from "./broker.js";
 import { encode, inflate, Reader } from "./codec/index.js";
 import type { ChannelListener, Connection } from "./connection.js";
@@ -10,48 +11,7 @@ import type { Frame, MemberFrame } from "./frames.js";
 import { Handlers } from "./handlers.js";
 import { again } from "./heard.js";
 import { Local, NATIVE } from "./local.js";
-import type { Receipt } from "./outbox.js";
 import { randomName } from "./random.js";
-import type { UploadOptions } from "./upload.js";
-
-export interface ChannelOptions {
-  /** The broker's address, or a connection to it; by default the server that the script came from. */
-  broker?: string | URL | Connection;
-  /**
-   * `local`: contexts of this browser hear each other at once. `broker`: everybody hears everything in the broker's one order
-   * and therefore only through it.
-   */
-  order?: "local" | "broker";
-  /** Be listed as present, with this data; `true` for none. */
-  presence?: unknown;
-  /** How many of the newest past messages to hear first. */
-  history?: number;
-  /** Where to resume: the `lastEventId` of the last message that was heard. */
-  cursor?: string;
-}
-
-/** Somebody who is present. */
-export interface Member {
-  id: string;
-  data: unknown;
-}
-
-/** A message of the past. */
-export interface PastMessage extends Receipt {
-  data: unknown;
-  event: string | undefined;
-  origin: string;
-  /** When the broker accepted it, in milliseconds since 1970. */
-  timestamp: number;
-  lastEventId: string;
-}
-
-export interface HistoryQuery {
-  /** Only what is newer than this `lastEventId`. */
-  since?: string;
-  /** At most so many. */
-  limit?: number;
-}
 
 /** Events with a meaning of their own: a message whose event is called so is a plain message. */
 const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
@@ -124,8 +84,8 @@ export class WidecastChannel extends EventTarget {
     this.#ready.catch(() => {});
     const { broker, order, cursor, history, presence } = options ?? {};
     this.#wantsPast = !!(cursor || history);
-    const isConnection = broker instanceof EventTarget;
-    const url = isConnection ? broker.broker : addressOrNone(broker);
+    const own = broker instanceof EventTarget ? (broker as unknown as Connection) : undefined;
+    const url = own ? own.broker : addressOrNone(broker as string | URL | undefined);
     this.#broker = broker || SERVED ? url?.href : undefined;
     if (order !== "broker" && NATIVE) {
       this.#local = new Local(`widecast channel ${this.#name}`, {
@@ -147,7 +107,7 @@ export class WidecastChannel extends EventTarget {
       return;
     }
     const member = presence === undefined || presence === false ? undefined : encode(presence).bytes;
-    this.#connection = isConnection ? broker : connectionTo(url);
+    this.#connection = own ?? connectionTo(url);
     // Who is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();
     this.#connection.join(this.#name, this.#listener, { presence: member, history, cursor });
@@ -215,7 +175,7 @@ export class WidecastChannel extends EventTarget {
   }
 
   /** Past messages, oldest first. */
-  async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage[]> {
+  async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage<any>[]> {
     const { messages } = await this.#ask({ type: "history", channel: this.#name, since, limit });
     return Promise.all(
       messages!.map(async ({ data, event, origin, timestamp, offset, epoch }) => ({
@@ -244,6 +204,10 @@ export class WidecastChannel extends EventTarget {
     this.#connection?.leave(this.#name, this.#listener);
     this.#settle.reject(new WidecastError("closed", "the channel is closed"));
   }
+
+  // Only their types: `api.ts` has those that are published.
+  declare addEventListener: (type: string, listener: any, options?: boolean | AddEventListenerOptions) => void;
+  declare removeEventListener: (type: string, listener: any, options?: boolean | EventListenerOptions) => void;
 
   get [Symbol.toStringTag](): string {
     return "BroadcastChannel";

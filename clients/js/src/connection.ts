@@ -2,46 +2,23 @@
  * A connection to a broker, shared by all channels of this context: joins their channels, sends their posts, and does both
  * again after every reconnect, whatever the transport is then.
  */
-import { Authentication, type TokenSource } from "./authentication.js";
-import { Backoff, type BackoffOptions } from "./backoff.js";
+import type { ConnectionOptions, Receipt, TokenSource, TransportName, UploadOptions } from "./api.js";
+import { Authentication } from "./authentication.js";
+import { Backoff } from "./backoff.js";
 import { bridged } from "./bridged.js";
 import { compress, type Encoded, raw } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { command, type Frame } from "./frames.js";
 import { COMMAND_IDS } from "./hub.js";
 import type { Dial, Line, LineListener, LineState } from "./line.js";
-import { Link, type LinkOptions } from "./link.js";
-import { Outbox, WINDOW, type OutboxOptions, type Post, type Receipt } from "./outbox.js";
+import { Link } from "./link.js";
+import { Outbox, WINDOW, type Post } from "./outbox.js";
 import { watchPage } from "./page.js";
 import { randomName } from "./random.js";
 import { type Host, type Reader, Subscription, type Wish } from "./subscription.js";
 import { TabLine } from "./tab_line.js";
-import { type Platform, type Target, TRANSPORTS, type TransportName } from "./transports/index.js";
-import { byBridge, directly, encodeUpload, upload, type UploadOptions } from "./upload.js";
-
-export interface ConnectionOptions extends Partial<LinkOptions>, Partial<BackoffOptions>, Partial<OutboxOptions>, Platform {
-  /** The transports to use, the one to prefer first. */
-  transports?: TransportName[];
-  /** Reach the broker through a frame of its `/bridge.html`: for a page that may not connect to it, but may frame it. */
-  bridge?: boolean;
-  /** A token that proves to the broker who this is, or what fetches one each time it is needed. */
-  token?: TokenSource;
-  /** How long a message may wait for others to be sent together with it, in milliseconds; 0: what is posted in one go. */
-  batchDelay?: number;
-  /** So many bytes of messages do not wait any longer. */
-  batchBytes?: number;
-  /** How long to stay connected when no channel is open, in milliseconds. */
-  idleTimeout?: number;
-  /**
-   * Whether the tabs of a browser use one connection, if it can do that. A `token` without a `scope` turns it off: tabs may have
-   * different users.
-   */
-  share?: boolean;
-  /** Only connections of the same scope are shared: name the user, or whatever makes connections different. */
-  scope?: string;
-  /** From how many bytes on messages are compressed on their way, where the browser can; `false` for none. */
-  compress?: number | false;
-}
+import { type Platform, type Target, TRANSPORTS } from "./transports/index.js";
+import { byBridge, directly, encodeUpload, upload } from "./upload.js";
 
 const DEFAULTS = {
   minDelay: 1000,

@@ -1,17 +1,11 @@
 /** BroadcastChannel for the whole network: the browser client of Widecast. */
-export { connect } from "./broker.js";
-export type { TokenSource } from "./authentication.js";
-export {
-  type ChannelOptions,
-  type HistoryQuery,
-  type Member,
-  type PastMessage,
-  WidecastChannel,
-} from "./channel.js";
+import type { Connect, WidecastChannel as Channel, WidecastChannelConstructor } from "./api.js";
+import { connect as connectTo } from "./broker.js";
+import { WidecastChannel as ChannelClass } from "./channel.js";
+
+export type * from "./api.js";
 export type { Code } from "./codes.js";
-export type { Connection, ConnectionOptions } from "./connection.js";
 export { WidecastError } from "./error.js";
-export type { LineState as ConnectionState } from "./line.js";
-export type { Receipt } from "./outbox.js";
-export type { TransportName } from "./transports/index.js";
-export type { UploadOptions } from "./upload.js";
+export const connect: Connect = connectTo;
+export type WidecastChannel<Data = any> = Channel<Data>;
+export const WidecastChannel: WidecastChannelConstructor = ChannelClass;

@@ -1,9 +1,8 @@
 /** What leads a connection to its broker: an own transport, another tab that has one, or a frame that is nearer to it. */
+import type { ConnectionState, TransportName } from "./api.js";
 import type { Frame } from "./frames.js";
-import type { TransportName } from "./transports/index.js";
 
-/** `idle`: not wanted, or suspended. `waiting`: until the next attempt. `closed`: for good. */
-export type LineState = "idle" | "connecting" | "open" | "waiting" | "closed";
+export type LineState = ConnectionState;
 
 export interface Line {
   readonly state: LineState;

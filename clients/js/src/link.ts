@@ -2,19 +2,13 @@
  * One open transport at a time, kept open: takes the best that gets through, the next when it does not, and comes back to the
  * better one later. Knows nothing of channels: who uses it takes everything up again whenever `opened` is called.
  */
+import type { ConnectionOptions, TransportName } from "./api.js";
 import type { Backoff } from "./backoff.js";
 import { command, type Frame } from "./frames.js";
 import type { Line, LineListener, LineState } from "./line.js";
-import type { Target, Transport, TransportName, TransportType } from "./transports/index.js";
+import type { Target, Transport, TransportType } from "./transports/index.js";
 
-export interface LinkOptions {
-  /** How long a transport may take to bring the broker's welcome. */
-  connectTimeout: number;
-  /** How long the broker may be silent after it was asked something. */
-  replyTimeout: number;
-  /** When a better transport is tried again for the first time; each time later it waits twice as long. */
-  upgradeDelay: number;
-}
+export type LinkOptions = Required<Pick<ConnectionOptions, "connectTimeout" | "replyTimeout" | "upgradeDelay">>;
 
 /** A transport on trial, or in use. */
 interface Carrier {

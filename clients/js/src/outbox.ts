@@ -1,12 +1,7 @@
 /** Posts on their way to the broker, in their order, each kept until the broker has it. */
+import type { ConnectionOptions, Receipt } from "./api.js";
 import type { Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
-
-/** Where the broker has put a message. */
-export interface Receipt {
-  offset: number;
-  epoch: string;
-}
 
 /** A message to publish. */
 export interface Post {
@@ -26,12 +21,7 @@ interface Entry extends Post {
   command: number | undefined;
 }
 
-export interface OutboxOptions {
-  /** How many posts may wait. */
-  queueMessages: number;
-  /** How many bytes they may have together. */
-  queueBytes: number;
-}
+export type OutboxOptions = Required<Pick<ConnectionOptions, "queueMessages" | "queueBytes">>;
 
 /** How many posts may be out without an answer. */
 export const WINDOW = 256;

@@ -1,20 +1,9 @@
 /** A message sent by a request of its own, which tells how much of it has left. */
+import type { Receipt, UploadOptions } from "./api.js";
 import { encode, type Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { throughBridge } from "./bridged.js";
-import type { Receipt } from "./outbox.js";
 import { address, type Target } from "./transports/index.js";
-
-export interface UploadOptions {
-  /** Names the event. */
-  event?: string | undefined;
-  /** Hears how much has left, where there is XMLHttpRequest: in pages and workers, but for service workers. */
-  onprogress?: ((event: ProgressEvent) => void) | undefined;
-  /** How long it may take, in milliseconds; for ever, if it is not given. */
-  timeout?: number | undefined;
-  /** Gives it up. */
-  signal?: AbortSignal | undefined;
-}
 
 /** The bytes of what is uploaded; a form is an object, its repeated fields are arrays, as where a broker reads forms. */
 export function encodeUpload(body: unknown): Encoded {

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import WebSocket from "ws";
 import { WidecastChannel } from "../src/channel.js";
-import { Connection, type ConnectionOptions } from "../src/connection.js";
+import type { ConnectionOptions } from "../src/api.js";
+import { Connection } from "../src/connection.js";
 import { Ear } from "./heard.js";
 import { StubBroker } from "./stub_broker.js";
 

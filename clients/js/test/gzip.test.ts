@@ -2,8 +2,10 @@
 import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { compress, encode, extension, inflate, write } from "../src/codec/index.js";
-import { type ChannelListener, Connection, type ConnectionOptions } from "../src/connection.js";
-import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
+import type { ConnectionOptions } from "../src/api.js";
+import { type ChannelListener, Connection } from "../src/connection.js";
+import type { ChannelOptions } from "../src/api.js";
+import { WidecastChannel } from "../src/channel.js";
 import type { Frame } from "../src/frames.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";

@@ -1,8 +1,10 @@
 /** Connections of tests in Node, each as that of another machine: nothing of it is heard but through the broker. */
 import { EventSource } from "eventsource";
 import WebSocket from "ws";
-import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
-import { Connection, type ConnectionOptions } from "../src/connection.js";
+import type { ChannelOptions } from "../src/api.js";
+import { WidecastChannel } from "../src/channel.js";
+import type { ConnectionOptions } from "../src/api.js";
+import { Connection } from "../src/connection.js";
 
 const opened: { close(): void }[] = [];
 

@@ -1,7 +1,8 @@
 /** Bad networks between the client and a real broker. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WidecastChannel } from "../src/channel.js";
-import { Connection, type ConnectionOptions } from "../src/connection.js";
+import type { ConnectionOptions } from "../src/api.js";
+import { Connection } from "../src/connection.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";

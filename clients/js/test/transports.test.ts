@@ -1,7 +1,9 @@
 /** Each transport against a real broker, from Node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { Connection, type ConnectionOptions } from "../src/connection.js";
-import { type ChannelOptions, WidecastChannel } from "../src/channel.js";
+import type { ConnectionOptions } from "../src/api.js";
+import { Connection } from "../src/connection.js";
+import type { ChannelOptions } from "../src/api.js";
+import { WidecastChannel } from "../src/channel.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";

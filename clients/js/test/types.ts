@@ -1,5 +1,7 @@
 /** What the types promise to who writes TypeScript: compiled by `npm run types`, never run. */
+import { EventSource as OtherEventSource } from "eventsource";
 import { expectTypeOf } from "vitest";
+import OtherWebSocket from "ws";
 import {
   type ChannelOptions,
   type Code,
@@ -10,6 +12,7 @@ import {
   type Member,
   type PastMessage,
   type Receipt,
+  type Status,
   type TokenSource,
   type TransportName,
   type UploadOptions,
@@ -20,7 +23,11 @@ import {
 const channel = new WidecastChannel("news");
 
 // Code for BroadcastChannel is code for this.
-expectTypeOf(channel).toExtend<Pick<BroadcastChannel, "name" | "postMessage" | "close" | "addEventListener">>();
+channel satisfies BroadcastChannel;
+const taken: BroadcastChannel = channel;
+taken.addEventListener("message", (event: MessageEvent<string>) => event.data.length);
+// And the class can take its place.
+globalThis.BroadcastChannel = WidecastChannel as unknown as typeof BroadcastChannel;
 expectTypeOf(channel.onmessage).parameter(0).toExtend<MessageEvent>();
 expectTypeOf(channel.name).toEqualTypeOf<string>();
 // @ts-expect-error -- a name is not set
@@ -29,7 +36,7 @@ channel.name = "other";
 new WidecastChannel();
 channel.onmessage = function (event) {
   expectTypeOf(this).toEqualTypeOf<WidecastChannel>();
-  expectTypeOf(event).toEqualTypeOf<MessageEvent>();
+  expectTypeOf(event).toExtend<MessageEvent>();
 };
 channel.onmessage = null;
 // @ts-expect-error -- a handler is a function
@@ -38,7 +45,7 @@ channel.onmessage = "handler";
 expectTypeOf(channel.ready).toEqualTypeOf<Promise<void>>();
 expectTypeOf(channel.publish({ at: new Date() }, { event: "e" })).toEqualTypeOf<Promise<Receipt>>();
 expectTypeOf(channel.upload(new Blob(["x"]))).toEqualTypeOf<Promise<Receipt>>();
-expectTypeOf(channel.history({ since: "e-1", limit: 2 })).toEqualTypeOf<Promise<PastMessage[]>>();
+expectTypeOf(channel.history({ since: "e-1", limit: 2 })).toEqualTypeOf<Promise<PastMessage<any>[]>>();
 expectTypeOf(channel.presence()).toEqualTypeOf<Promise<Member[]>>();
 expectTypeOf<Receipt>().toEqualTypeOf<{ offset: number; epoch: string }>();
 expectTypeOf<PastMessage["data"]>().toBeUnknown();
@@ -72,6 +79,34 @@ connect("https://broker.example", { transports: ["carrier pigeon"] });
 connect("https://broker.example", { retries: 3 });
 new WidecastChannel("news", { broker: connection, order: "broker", presence: { name: "Ann" }, history: 5, cursor: "e-1" });
 expectTypeOf<ChannelOptions["order"]>().toEqualTypeOf<"local" | "broker" | undefined>();
+
+// Listeners, as the documentation shows them.
+channel.addEventListener("status", ({ detail }) => {
+  expectTypeOf(detail).toEqualTypeOf<Status>();
+  expectTypeOf(detail.transport).toEqualTypeOf<TransportName | undefined>();
+});
+channel.addEventListener("gap", ({ lastEventId }) => expectTypeOf(lastEventId).toBeString());
+channel.addEventListener("join", ({ data }) => expectTypeOf(data).toEqualTypeOf<Member>());
+channel.addEventListener("price", ({ data, origin }) => [expectTypeOf(data).toBeAny(), expectTypeOf(origin).toBeString()], { once: true });
+channel.addEventListener("message", { handleEvent: (event: Event) => event.type });
+channel.addEventListener("message", null);
+const typed = new WidecastChannel<{ price: number }>("prices");
+typed.onmessage = ({ data }) => expectTypeOf(data.price).toBeNumber();
+typed.addEventListener("message", ({ data }) => expectTypeOf(data).toEqualTypeOf<{ price: number }>());
+typed.addEventListener("change", ({ data }) => expectTypeOf(data).toEqualTypeOf<{ price: number }>());
+const listener = ({ data }: MessageEvent<{ price: number }>): number => data.price;
+typed.addEventListener("message", listener);
+typed.removeEventListener("message", listener);
+typed.postMessage({ price: 1 });
+// @ts-expect-error -- that is no price
+typed.postMessage("free");
+expectTypeOf(typed.history()).toEqualTypeOf<Promise<PastMessage<{ price: number }>[]>>();
+connection.addEventListener("auth_required", ({ detail }) => expectTypeOf(detail.reason).toBeString());
+connection.addEventListener("status", ({ detail }) => expectTypeOf(detail).toEqualTypeOf<Status>());
+class Room extends WidecastChannel<string> {}
+expectTypeOf(new Room("room").onmessage).parameter(0).toHaveProperty("data").toBeString();
+// Sockets of others, as Node needs them.
+connect("https://broker.example", { WebSocket: OtherWebSocket, EventSource: OtherEventSource });
 
 // A code that is newer than the client is a code, too.
 expectTypeOf<"forbidden">().toExtend<Code>();

@@ -1,7 +1,9 @@
 /** Channels of one name in one page, each with a wish of its own, and more channels than a session may join. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { ChannelOptions, WidecastChannel } from "../src/channel.js";
-import type { Connection, ConnectionOptions } from "../src/connection.js";
+import type { ChannelOptions } from "../src/api.js";
+import type { WidecastChannel } from "../src/channel.js";
+import type { ConnectionOptions } from "../src/api.js";
+import type { Connection } from "../src/connection.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";

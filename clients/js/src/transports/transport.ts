@@ -1,7 +1,8 @@
 /** What a transport is: something that carries commands to the broker and frames back. */
+import type { TransportName } from "../api.js";
 import type { Frame } from "../frames.js";
 
-export type TransportName = "websocket" | "sse" | "stream" | "poll" | "jsonp";
+export type { TransportName };
 
 /** The parts of the platform that transports are made of; where one is missing, its transport is not tried. */
 export interface Platform {
