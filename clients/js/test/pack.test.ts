@@ -91,12 +91,15 @@ test("the classic script has what the module has", async () => {
   expect(script).toEqual(module);
 }, PATIENCE);
 
-test("all that package.json names is in it, and nothing of the tests", async () => {
-  const { exports, main, module, types } = JSON.parse(await readFile(`${PACKAGE}/package.json`, "utf8")) as Record<string, object>;
+test("all that package.json names is in it, its licences, and nothing else", async () => {
+  const { exports, main, module, types, ...about } = JSON.parse(await readFile(`${directory}/node_modules/widecast/package.json`, "utf8")) as Record<string, object>;
   const named = JSON.stringify([exports, main, module, types]).match(/\.\/dist\/[^"]+/g)!;
   expect(files).toEqual(expect.arrayContaining(named.map((path) => path.slice(2))));
-  expect(files).toContain("README.md");
-  expect(files.filter((path) => !/^(dist\/|package\.json|README\.md|LICENSE)/.test(path))).toEqual([]);
+  expect(files).toEqual(expect.arrayContaining(["README.md", "LICENSE-MIT", "LICENSE-APACHE"]));
+  expect(about).toMatchObject({ license: "MIT OR Apache-2.0", repository: { directory: "clients/js" }, homepage: expect.any(String) });
+  expect(files.filter((path) => !/^(dist\/widecast|dist\/types\/|package\.json|README\.md|LICENSE-)/.test(path))).toEqual([]);
+  const declared = files.filter((path) => path.startsWith("dist/types/")).map((path) => path.slice(11));
+  expect(declared.sort()).toEqual(["api.d.ts", "codes.d.ts", "error.d.ts", "index.d.ts"]);
 });
 
 const TYPED = `
@@ -105,7 +108,8 @@ const TYPED = `
   const connection: Connection = connect("https://broker.example", { transports: ["websocket"], token: () => Promise.resolve("secret"), batchDelay: 5 });
   const channel = new WidecastChannel("news", { broker: connection, order: "broker", history: 3 });
   channel.onmessage = (event: MessageEvent<string>) => console.log(event.data.length, event.lastEventId);
-  channel.addEventListener("status", () => connection.transport satisfies TransportName | undefined);
+  channel.addEventListener("status", ({ detail }) => detail.transport satisfies TransportName | undefined);
+  channel satisfies BroadcastChannel;
   const receipt: Promise<Receipt> = channel.upload(new Blob(["x"]), { timeout: 1000, onprogress: ({ loaded, total }) => console.log(loaded / total) });
   const past: Promise<PastMessage[]> = channel.history({ limit: 1 });
   receipt.catch((error: unknown) => error instanceof WidecastError && error.code === "timeout" && error.retryable);
@@ -116,12 +120,30 @@ const TYPED = `
   void past;
 `;
 
+/** The same without the types of a browser. */
+const TYPED_WITHOUT_DOM = `
+  import { connect, type Member, WidecastChannel, WidecastError } from "widecast";
+
+  const channel = new WidecastChannel<{ price: number }>("prices", { broker: connect("http://127.0.0.1:8080") });
+  channel.onmessage = ({ data, origin, lastEventId }) => [data.price.toFixed(2), origin.length, lastEventId.length];
+  channel.addEventListener("status", ({ detail }) => detail.state === "open");
+  channel.addEventListener("join", ({ data }: { data: Member }) => data.id);
+  channel.addEventListener("change", ({ data }) => data.price, { once: true });
+  channel.publish({ price: 1 }).catch((error: unknown) => error instanceof WidecastError && error.code);
+  class Room extends WidecastChannel<string> {}
+  new Room("room").postMessage("hello");
+  // @ts-expect-error -- no price
+  channel.postMessage("free");
+`;
+
 test.each([
-  ["NodeNext", "NodeNext"],
-  ["ESNext", "Bundler"],
-])("its types hold for who uses %s and resolves as %s", async (module, moduleResolution) => {
-  const compilerOptions = { module, moduleResolution, target: "ES2022", lib: ["ES2022", "DOM"], types: [], strict: true, noEmit: true, skipLibCheck: false };
+  ["NodeNext", "NodeNext", ["DOM"], TYPED],
+  ["ESNext", "Bundler", ["DOM"], TYPED],
+  ["NodeNext", "NodeNext", [], TYPED_WITHOUT_DOM],
+  ["ESNext", "Bundler", [], TYPED_WITHOUT_DOM],
+])("its types hold for modules of %s, resolved as %s, with the library %j", async (module, moduleResolution, lib, typed) => {
+  const compilerOptions = { module, moduleResolution, target: "ES2022", lib: ["ES2022", ...lib], types: [], strict: true, noEmit: true, skipLibCheck: false };
   await writeFile(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ["typed.ts"] }));
-  await writeFile(`${directory}/typed.ts`, TYPED);
+  await writeFile(`${directory}/typed.ts`, typed);
   await run(`${PACKAGE}/node_modules/.bin/tsc`, ["-p", "tsconfig.json"]);
 }, PATIENCE);
