@@ -125,7 +125,8 @@ mod tests {
         # come no more often than `timeout_ms` allows for the answer.
         # Default: 25000 · from: default
         interval_ms = 25000
-        # How long a client may take to answer a ping before its connection is dropped.
+        # How long a client may take to answer a ping, or take nothing of what waits for it, before its
+        # connection is dropped.
         # Default: 10000 · from: --set
         timeout_ms = 17
         "#);
