@@ -4,7 +4,7 @@
  */
 import type { ChannelOptions, HistoryQuery, Member, PastMessage, Receipt, UploadOptions } from "./api.js";
 import { brokerAddress, connectionTo, SERVED } from "./broker.js";
-import { encode, inflate, Reader } from "./codec/index.js";
+import { encode, inflate, Reader, utf8Length } from "./codec/index.js";
 import type { ChannelListener, Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import type { Frame, MemberFrame } from "./frames.js";
@@ -18,7 +18,7 @@ const RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
 
 /** A name that a broker takes: 1 to 255 bytes without control characters or half surrogate pairs. */
 const isNetworkName = (name: string): boolean =>
-  /^[^\p{Cc}\p{Cs}]+$/u.test(name) && new TextEncoder().encode(name).length <= 255;
+  /^[^\p{Cc}\p{Cs}]+$/u.test(name) && utf8Length(name) <= 255;
 
 /**
  * What was posted or heard in this context without the broker, or posted in another before a channel was opened here, and where: every
@@ -312,8 +312,8 @@ export class WidecastChannel extends EventTarget {
   #dispatchEvent(type: string, init: MessageEventInit): void {
     if (this.#closed) return;
     const event = new MessageEvent(type, init);
-    // As an argument, undefined stands for the default, which is null.
-    if ("data" in init && init.data === undefined) Object.defineProperty(event, "data", { value: undefined });
+    // As an argument, undefined stands for the default, which is null. The native event has no properties of its own.
+    if ("data" in init && init.data === undefined) Object.setPrototypeOf(event, { __proto__: MessageEvent.prototype, get data() { return; } });
     this.dispatchEvent(event);
   }
 

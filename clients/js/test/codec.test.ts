@@ -187,7 +187,31 @@ describe("structured clone", () => {
     expect(part.buffer).toBe(own);
     expect([...part]).toEqual([2, 3]);
     expect([view.buffer === own, view.byteOffset, view.byteLength]).toEqual([true, 2, 2]);
-    expect(clone(new Uint8Array(buffer, 1, 2)).buffer.byteLength).toBe(2);
+  });
+
+  test.each([
+    ["bytes", (buffer: ArrayBuffer) => new Uint8Array(buffer, 1, 2)],
+    ["no bytes", (buffer: ArrayBuffer) => new Uint8Array(buffer, 3, 0)],
+    ["numbers", (buffer: ArrayBuffer) => new Uint16Array(buffer, 2, 1)],
+    ["a DataView", (buffer: ArrayBuffer) => new DataView(buffer, 3)],
+  ])("%s in a larger buffer keep it, and their place in it", (_, view) => {
+    const copy = clone(view(new Uint8Array([1, 2, 3, 4, 5, 6]).buffer));
+    const { byteOffset, byteLength } = view(new ArrayBuffer(6));
+    expect([copy.byteOffset, copy.byteLength]).toEqual([byteOffset, byteLength]);
+    expect([...new Uint8Array(copy.buffer)]).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test("a Buffer of Node's pool leaves what others have written there", () => {
+    const secret = Buffer.from("secret");
+    const copy = clone(structuredClone(Buffer.from("hello")));
+    expect(Buffer.from(copy.buffer).toString()).toBe("hello");
+    expect(secret.buffer.byteLength).toBe(Buffer.poolSize);
+  });
+
+  test("a part of shared memory is copied", () => {
+    const bytes = new Uint8Array(new SharedArrayBuffer(4), 1, 2);
+    bytes.set([1, 2]);
+    expect([...clone(bytes)]).toEqual([1, 2]);
   });
 
   test("resizable buffers stay resizable", () => {

@@ -95,15 +95,15 @@ class Encoding {
   }
 
   /**
-   * Its own bytes; of a buffer that others share too or that can be resized, all of it and the place in it. A view that
-   * ends where such a buffer ends goes on doing so.
+   * Its buffer and the place in it, or only the bytes when it shows all of a buffer that nothing else shows and that cannot be
+   * resized. A view that ends where a buffer ends that can be resized goes on doing so.
    */
   #view(view: ArrayBufferView): Plain {
     const { byteOffset, byteLength } = view;
     const buffer = view.buffer as ArrayBuffer;
     const tag = tagOf(view);
     let body: Plain = new Uint8Array(buffer, byteOffset, byteLength);
-    if (this.#places.has(buffer) || buffer.resizable) {
+    if (this.#places.has(buffer) || buffer.resizable || isPart(view)) {
       const follows = buffer.resizable && byteOffset + byteLength === buffer.byteLength;
       body = [this.#plain(buffer), byteOffset, ...(follows ? [] : [(view as Uint8Array).length ?? byteLength])];
     } else if (tag === "Uint8Array") {
@@ -113,7 +113,12 @@ class Encoding {
   }
 }
 
-const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+/**
+ * Whether a view shows a part of its buffer. Not if that is a pool of Node's, which holds what other parts of a program have
+ * written, nor if it is shared memory, which cannot travel.
+ */
+const isPart = ({ buffer, byteLength }: ArrayBufferView): boolean =>
+  buffer instanceof ArrayBuffer && byteLength < buffer.byteLength && buffer.byteLength !== (globalThis as { Buffer?: { poolSize: number } }).Buffer?.poolSize;
 
 /**
  * What has to be a value of a graph: what is met twice, and every so many levels whatever is there, so that no value is
@@ -127,7 +132,7 @@ function shared(root: unknown): Map<unknown, number> {
     const next: unknown[] = [];
     for (const container of level) {
       for (const part of contents(container)) {
-        if (!isObject(part)) continue;
+        if (Object(part) !== part) continue;
         if (met.has(part)) members.add(part);
         else next.push(part);
         met.add(part);

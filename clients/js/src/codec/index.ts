@@ -3,4 +3,4 @@ export { encode } from "./encode.js";
 export { compress, inflate } from "./gzip.js";
 export { fromJson } from "./json.js";
 export { Reader } from "./reader.js";
-export { type Encoded, extension, type Plain, raw, write } from "./writer.js";
+export { type Encoded, extension, type Plain, raw, utf8Length, write } from "./writer.js";

@@ -56,6 +56,20 @@ const TESTS = {
     throws(() => Channel("x"), TypeError);
     throws(() => open(Symbol("x")), TypeError);
   },
+  async "an event whose data is undefined looks like any other"(open) {
+    const [from, to] = [open(), open()];
+    from.postMessage(undefined);
+    const event = await next(to);
+    equal(event.data, undefined);
+    const names = [];
+    for (const name in event) names.push(name);
+    const like = new MessageEvent("message");
+    const expected = [];
+    for (const name in like) expected.push(name);
+    equal(names.sort(), expected.sort());
+    equal(Object.getOwnPropertyNames(event), Object.getOwnPropertyNames(like));
+    equal([event instanceof MessageEvent, event.constructor], [true, MessageEvent]);
+  },
   "a name is converted to a string"(open) {
     for (const [name, text] of [[null, "null"], [undefined, "undefined"], ["fooBar", "fooBar"], [123, "123"], ["", ""], [{ toString: () => "o" }, "o"]]) {
       equal(open(name).name, text);

@@ -90,10 +90,15 @@ const COMPARE = {
   },
 };
 COMPARE.DOMMatrixReadOnly = COMPARE.DOMMatrix;
-COMPARE.DataView = (copy, value, path) =>
-  equal(bytes(copy.buffer.slice(copy.byteOffset, copy.byteOffset + copy.byteLength)), bytes(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength)), path);
+COMPARE.DataView = (copy, value, path) => {
+  equal([copy.byteOffset, copy.byteLength], [value.byteOffset, value.byteLength], path);
+  equal(bytes(copy.buffer), bytes(value.buffer), path);
+};
 for (const kind of ["Int8", "Uint8", "Uint8Clamped", "Int16", "Uint16", "Int32", "Uint32", "Float32", "Float64", "BigInt64", "BigUint64"]) {
-  COMPARE[`${kind}Array`] = (copy, value, path) => equal([...copy], [...value], path);
+  COMPARE[`${kind}Array`] = (copy, value, path) => {
+    equal([...copy], [...value], path);
+    COMPARE.DataView(copy, value, path);
+  };
 }
 
 const STRINGS = ["", "this is a sample string", "\ud800\udc00", "\ud800", "\udc00", "\0", "a\ud800b\udc00", "\ufeffx"];

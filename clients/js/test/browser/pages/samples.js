@@ -15,7 +15,7 @@ function samples() {
     boxed: [Object(1), Object(NaN), Object("text"), Object(false)],
     errors: [new Error("what"), new TypeError("\"")],
     collections: [new Map([[{ key: 1 }, new Set([1, "2", new Map()])]]), new Set()],
-    bytes: [new Uint8Array([0, 255, 62, 63]), new Uint8Array([1, 2, 3, 4]).subarray(1, 3), new ArrayBuffer(3), new Float64Array([1.5, -0])],
+    bytes: [new Uint8Array([0, 255, 62, 63]), new Uint8Array([1, 2, 3, 4]).slice(1, 3), new ArrayBuffer(3), new Float64Array([1.5, -0])],
     // What it can only read.
     graphs: [[shared, shared], cycle, map],
   };
