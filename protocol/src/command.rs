@@ -98,10 +98,19 @@ pub struct Subscribe {
     pub channel: ChannelName,
     /// Where to resume; from the end without one.
     pub cursor: Option<Cursor>,
-    /// Be listed as a member with this data (`presence: true` gives `null` data), and hear of joins and leaves.
-    pub presence: Option<Payload>,
+    /// Whether to be listed as a member; without it that stays as it is, or is no for a channel that is joined anew.
+    pub presence: Option<Listing>,
     /// Also deliver up to this many of the newest past messages, when there is no cursor.
     pub history: Option<u32>,
+}
+
+/// Whether to be listed as a member of a channel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Listing {
+    /// With this data (`presence: true` gives `null`), and to hear of joins and leaves.
+    Listed(Payload),
+    /// Not, or no longer.
+    Unlisted,
 }
 
 /// Publishes a message.

@@ -182,3 +182,153 @@ async fn a_member_never_sees_the_sender_key_of_another() -> Result<()> {
     assert!(!listed.to_string().contains("sender-key"), "{listed}");
     Ok(())
 }
+
+/// Sessions, on which a change of presence is answered.
+const SESSIONS: [Transport; 4] = [
+    Transport::JsonWebSocket,
+    Transport::MessagePackWebSocket,
+    Transport::EnvelopeSse,
+    Transport::EnvelopePoll,
+];
+
+/// Subscribes to the room as the fields say; gives the answer.
+async fn subscribe(session: &mut Subscriber, fields: Value) -> Result<Value> {
+    let mut command = json!({ "type": "subscribe", "channel": ROOM });
+    for (name, value) in fields.as_object().context("fields")? {
+        command[name] = value.clone();
+    }
+    let reply = session.envelope()?.command(command).await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    Ok(reply)
+}
+
+#[tokio::test]
+async fn somebody_who_no_longer_wants_to_be_listed_is_not_and_misses_nothing() -> Result<()> {
+    let broker = broker(Duration::ZERO).await?;
+    let mut ann = broker
+        .join(
+            Transport::JsonWebSocket,
+            &member("ann", "sender-key-of-ann"),
+        )
+        .await?;
+    for transport in SESSIONS {
+        let mut bob = broker
+            .join(transport, &member("bob", "sender-key-of-bob"))
+            .await?;
+        while told(&mut ann, "join").await?["data"]["name"] != "bob" {}
+        // `null` says nothing.
+        let reply = subscribe(&mut bob, json!({ "presence": null })).await?;
+        assert_eq!(names(&broker).await?, ["ann", "bob"], "{reply}");
+        broker.publisher().publish(ROOM, 1).await?;
+        let reply = subscribe(&mut bob, json!({ "presence": false })).await?;
+        assert_eq!(reply["members"], Value::Null, "{transport:?}");
+        assert_eq!(ann.message().await?.data, 1);
+        assert_eq!(told(&mut ann, "leave").await?["data"]["name"], "bob");
+        assert_eq!(names(&broker).await?, ["ann"], "{transport:?}");
+        broker.publisher().publish(ROOM, 2).await?;
+        assert_eq!(bob.data(2).await?, [json!(1), json!(2)], "{transport:?}");
+        assert_eq!(ann.message().await?.data, 2);
+        // And once more, with the members as they are then.
+        let reply = subscribe(&mut bob, json!({ "presence": { "name": "rob" } })).await?;
+        let members = reply["members"].as_array().map(Vec::len);
+        assert_eq!(members, Some(2), "{transport:?}");
+        assert_eq!(told(&mut ann, "join").await?["data"]["name"], "rob");
+        // A cursor without a word about presence: the channel is left, and joined as one that is not listed.
+        let cursor = broker.end_of(ROOM).await?;
+        subscribe(&mut bob, json!({ "cursor": cursor })).await?;
+        assert_eq!(told(&mut ann, "leave").await?["data"]["name"], "rob");
+        assert_eq!(names(&broker).await?, ["ann"], "{transport:?}");
+        bob.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn other_data_is_a_join_and_no_leave_however_it_is_said() -> Result<()> {
+    let broker = broker(Duration::ZERO).await?;
+    let mut ann = broker
+        .join(
+            Transport::JsonWebSocket,
+            &member("ann", "sender-key-of-ann"),
+        )
+        .await?;
+    for transport in SESSIONS {
+        let mut bob = broker
+            .join(transport, &member("bob", "sender-key-of-bob"))
+            .await?;
+        while told(&mut ann, "join").await?["data"]["name"] != "bob" {}
+        subscribe(&mut bob, json!({ "presence": { "name": "bob 2" } })).await?;
+        assert_eq!(told(&mut ann, "join").await?["data"]["name"], "bob 2");
+        let cursor = broker.end_of(ROOM).await?;
+        let fields = json!({ "presence": { "name": "bob 3" }, "cursor": cursor });
+        subscribe(&mut bob, fields).await?;
+        assert_eq!(told(&mut ann, "join").await?["data"]["name"], "bob 3");
+        // Left and back at once: in this order, since there is no grace time.
+        let commands = json!([
+            { "type": "unsubscribe", "channel": ROOM },
+            { "type": "subscribe", "channel": ROOM, "presence": { "name": "bob 4" } },
+            { "type": "unsubscribe", "channel": ROOM },
+        ]);
+        bob.envelope()?.send(&commands).await?;
+        for (kind, name) in [("leave", "bob 3"), ("join", "bob 4"), ("leave", "bob 4")] {
+            assert_eq!(told(&mut ann, kind).await?["data"]["name"], name);
+        }
+        bob.close().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_newcomer_is_told_fits_the_members_it_was_given() -> Result<()> {
+    const ROUNDS: usize = 40;
+    let grace = Duration::from_millis(20);
+    let settings = Settings::new().presence_grace(grace).workers(1);
+    let broker = Broker::with(settings).await?;
+    let _stays = broker
+        .join(
+            Transport::JsonWebSocket,
+            &member("stays", "sender-key-of-one-that-stays"),
+        )
+        .await?;
+    for round in 0..ROUNDS {
+        let key = |what: &str| format!("sender-key-of-{what}-{round}");
+        let goes = broker
+            .join(Transport::JsonWebSocket, &member("goes", &key("goes")))
+            .await?;
+        goes.kill();
+        // Joins about when the other leaves.
+        tokio::time::sleep(grace + Duration::from_micros(100 * (round % 60) as u64)).await;
+        let mut comes = broker
+            .join(
+                Transport::JsonWebSocket,
+                &Join::channels(&[]).sender(&key("comes")),
+            )
+            .await?;
+        let reply = subscribe(&mut comes, json!({ "presence": { "name": "comes" } })).await?;
+        let members = reply["members"].as_array().context("members")?;
+        let mut here: Vec<_> = members.iter().map(|it| it["id"].clone()).collect();
+        let mut later = broker
+            .join(Transport::JsonWebSocket, &member("later", &key("later")))
+            .await?;
+        loop {
+            let Heard::Frame(frame) = comes.next().await? else {
+                anyhow::bail!("no frame");
+            };
+            let id = &frame["member"]["id"];
+            if frame["type"] == "leave" {
+                assert!(here.contains(id), "{frame} is not of {members:?}");
+                here.retain(|known| known != id);
+            } else {
+                assert!(!here.contains(id), "{frame} is of {members:?}");
+                here.push(id.clone());
+            }
+            if frame["member"]["data"]["name"] == "later" {
+                break;
+            }
+        }
+        later.envelope()?;
+        later.kill();
+        comes.kill();
+    }
+    Ok(())
+}

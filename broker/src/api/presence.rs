@@ -42,7 +42,7 @@ pub(super) async fn presence(
 ) -> Result<HttpResponse, Problem> {
     let channel = channel.0;
     require(&caller.services, &channel, Right::Presence)?;
-    let members = caller.services.engine.members(&channel).await?;
+    let members = caller.services.engine.members(&channel).await?.members;
     let members: Result<_, _> = members.into_iter().map(Present::try_from).collect();
     answer::json(&Answer {
         channel: channel.as_str(),

@@ -13,7 +13,7 @@ use widecast_protocol::{ChannelName, EncodedMessage};
 
 use super::configure;
 use crate::config::Config;
-use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, PresenceChange};
+use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, NumberedChange};
 use crate::health;
 use crate::http::edge;
 use crate::metrics::Metrics;
@@ -41,7 +41,7 @@ impl Deliver for TwoListeners {
         2
     }
 
-    fn presence(&self, _: &ChannelName, _: PresenceChange) {}
+    fn presence(&self, _: &ChannelName, _: NumberedChange) {}
 
     fn lost(&self, _: &ChannelName) {}
 }

@@ -11,7 +11,7 @@ use widecast_protocol::{
 
 use super::{
     ChannelQuery, ConnectionId, Deliver, Engine, HistoryLimits, HistoryOrder, HistoryQuery,
-    Portion, PresenceChange, PresenceEntry, Publication, Replay,
+    NumberedChange, Portion, PresenceChange, PresenceEntry, Publication, Replay,
 };
 
 /// More than any test publishes.
@@ -39,7 +39,7 @@ pub(super) trait Stage {
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     messages: Mutex<Vec<Arc<EncodedMessage>>>,
-    changes: Mutex<Vec<PresenceChange>>,
+    changes: Mutex<Vec<NumberedChange>>,
 }
 
 impl Heard {
@@ -49,7 +49,14 @@ impl Heard {
 
     /// The changes of members since the last call.
     fn take_changes(&self) -> Vec<PresenceChange> {
-        std::mem::take(&mut self.changes.lock().unwrap())
+        let numbered = std::mem::take(&mut *self.changes.lock().unwrap());
+        numbered.into_iter().map(|one| one.change).collect()
+    }
+
+    /// The number of the newest change since the last call of [`Heard::take_changes`].
+    fn newest_change(&self) -> Option<u64> {
+        let changes = self.changes.lock().unwrap();
+        changes.last().map(|newest| newest.number)
     }
 }
 
@@ -59,7 +66,7 @@ impl Deliver for Heard {
         1
     }
 
-    fn presence(&self, _: &ChannelName, change: PresenceChange) {
+    fn presence(&self, _: &ChannelName, change: NumberedChange) {
         self.changes.lock().unwrap().push(change);
     }
 
@@ -393,10 +400,12 @@ pub(super) async fn members_join_once_and_leave_after_the_grace_time(stage: &dyn
     enter(stage, 1, bob.clone()).await;
     enter(stage, 2, ann.clone()).await;
     enter(stage, 3, ann.clone()).await;
+    let list = stage.engine().members(&name("news")).await.unwrap();
+    // Who has the list knows the changes so far.
+    assert_eq!(stage.heard().newest_change(), Some(list.changes));
     let joins = [Joined(bob.clone()), Joined(ann.clone())];
     assert_eq!(stage.heard().take_changes(), joins);
-    let members = stage.engine().members(&name("news")).await.unwrap();
-    assert_eq!(members, [ann.clone(), bob.clone()]);
+    assert_eq!(list.members, [ann.clone(), bob.clone()]);
     exit(stage, 2).await;
     stage.pass(2 * PRESENCE_GRACE).await;
     assert_eq!(stage.heard().take_changes(), []);
@@ -408,9 +417,10 @@ pub(super) async fn members_join_once_and_leave_after_the_grace_time(stage: &dyn
     exit(stage, 4).await;
     exit(stage, 1).await;
     stage.pass(2 * PRESENCE_GRACE).await;
+    let list = stage.engine().members(&name("news")).await.unwrap();
+    assert_eq!(list.members, []);
+    assert_eq!(stage.heard().newest_change(), Some(list.changes));
     assert_eq!(stage.heard().take_changes(), [Left(ann), Left(bob)]);
-    let members = stage.engine().members(&name("news")).await.unwrap();
-    assert_eq!(members, []);
 }
 
 pub(super) async fn changed_data_is_told_as_a_join(stage: &dyn Stage) {

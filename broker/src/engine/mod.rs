@@ -26,10 +26,12 @@ mod reading;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use widecast_protocol::{ChannelName, EncodedMessage, Member, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 pub use crate::history::HistoryLimits;
-pub use crate::presence::{ConnectionId, PresenceChange, PresenceEntry};
+pub use crate::presence::{
+    ConnectionId, MemberList, NumberedChange, PresenceChange, PresenceEntry,
+};
 #[cfg(test)]
 pub(crate) use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
@@ -109,11 +111,11 @@ pub trait Engine: Send + Sync + 'static {
         connection: ConnectionId,
     ) -> EngineFuture<'a, ()>;
 
-    /// Who is here, ordered by member id. Who left less than the grace time ago still is.
+    /// Who is here. Who left less than the grace time ago still is.
     ///
     /// # Errors
     /// When the engine cannot be reached.
-    fn members<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, Vec<Member>>;
+    fn members<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, MemberList>;
 
     /// Somebody on this node subscribes: from the answer on, every message is delivered here. Calls are counted: each
     /// needs its [`Engine::unsubscribed`].
@@ -161,8 +163,8 @@ pub trait Deliver: Send + Sync + 'static {
     /// Hands a message to the channel's subscribers; returns how many there are.
     fn deliver(&self, message: Arc<EncodedMessage>) -> u64;
 
-    /// Tells the channel's subscribers who came or went.
-    fn presence(&self, channel: &ChannelName, change: PresenceChange);
+    /// Tells the channel's subscribers who came or went. The numbers go up as long as the channel has subscribers.
+    fn presence(&self, channel: &ChannelName, change: NumberedChange);
 
     /// Messages were lost on the way to this node: the channel's subscribers have to resume with [`Engine::replay`].
     fn lost(&self, channel: &ChannelName);

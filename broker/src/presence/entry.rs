@@ -15,6 +15,24 @@ pub struct PresenceEntry {
     pub member: Member,
 }
 
+/// A change, and the how-manieth of its channel it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NumberedChange {
+    /// Counted from 1.
+    pub number: u64,
+    /// The change.
+    pub change: PresenceChange,
+}
+
+/// Who is in a channel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemberList {
+    /// The members, ordered by id.
+    pub members: Vec<Member>,
+    /// How many changes have led to this: who has the list knows of the changes up to this number.
+    pub changes: u64,
+}
+
 /// What the others in the channel are told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PresenceChange {

@@ -5,5 +5,5 @@
 mod entry;
 mod roster;
 
-pub use entry::{ConnectionId, PresenceChange, PresenceEntry};
+pub use entry::{ConnectionId, MemberList, NumberedChange, PresenceChange, PresenceEntry};
 pub use roster::Roster;

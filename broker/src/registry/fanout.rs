@@ -4,12 +4,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use slab::Slab;
-use widecast_protocol::framing::Wire;
-use widecast_protocol::{ChannelName, Code, EncodedMessage, Position, Reply};
+use widecast_protocol::{ChannelName, Code, EncodedMessage, Position};
 
-use crate::engine::{PresenceChange, Replay};
+use crate::engine::{NumberedChange, Replay};
 use crate::metrics::{Metrics, Policy};
 
 use crate::config::SlowConsumer;
@@ -18,6 +16,7 @@ use super::catch_up::Cause;
 use super::outbox::{Outbox, Pushed};
 use super::pace::{Behind, Turn};
 use super::subscription::{Continuity, Sent, Subscriber, Subscription, continuity};
+use super::watch::{News, PresenceWatch};
 
 /// How many messages wait while a hole is being filled; beyond that the history is read again.
 const WAITING_MESSAGES: usize = 1024;
@@ -253,35 +252,31 @@ impl Fanout {
     }
 
     /// Tells those who want to know who came or went.
-    pub(super) fn presence(&self, channel: &ChannelName, change: &PresenceChange) {
-        let mut encoded: Vec<(Wire, Bytes)> = Vec::new();
-        let (PresenceChange::Joined(member) | PresenceChange::Left(member)) = change;
-        for (_, subscription) in &self.subscriptions {
-            let subscriber = &subscription.subscriber;
-            let Some(watch) = &subscriber.presence else {
-                continue;
-            };
-            if watch.own_id == member.id {
-                continue;
+    pub(super) fn presence(&mut self, channel: &ChannelName, change: &NumberedChange) {
+        let mut news = News::new(channel, change);
+        for (_, subscription) in &mut self.subscriptions {
+            let subscriber = &mut subscription.subscriber;
+            if let Some(watch) = &mut subscriber.presence {
+                watch.tell(&mut news, &subscriber.outbox);
             }
-            let known = encoded.iter().find(|(wire, _)| *wire == watch.wire);
-            let bytes = if let Some((_, bytes)) = known {
-                bytes.clone()
-            } else {
-                let bytes = watch.wire.encode(&frame(channel, change));
-                encoded.push((watch.wire, bytes.clone()));
-                bytes
-            };
-            subscriber.outbox.push_frame(bytes);
         }
     }
-}
 
-fn frame(channel: &ChannelName, change: &PresenceChange) -> Reply {
-    let channel = channel.clone();
-    match change.clone() {
-        PresenceChange::Joined(member) => Reply::Join { channel, member },
-        PresenceChange::Left(member) => Reply::Leave { channel, member },
+    /// From now on a subscriber hears who comes and goes, or no longer.
+    pub(super) fn set_watch(&mut self, key: usize, watch: Option<Box<PresenceWatch>>) {
+        if let Some(subscription) = self.subscriptions.get_mut(key) {
+            subscription.subscriber.presence = watch;
+        }
+    }
+
+    /// A subscriber has been told who is here, after so many changes.
+    pub(super) fn begin_watch(&mut self, key: usize, channel: &ChannelName, changes: u64) {
+        if let Some(subscription) = self.subscriptions.get_mut(key) {
+            let subscriber = &mut subscription.subscriber;
+            if let Some(watch) = &mut subscriber.presence {
+                watch.begin(changes, channel, &subscriber.outbox);
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use bytes::Bytes;
 use widecast_protocol::{CursorVector, Epoch, Offset, WireForm};
 
 use super::*;

@@ -19,11 +19,13 @@ mod subscription;
 #[cfg(test)]
 mod testing;
 mod voice;
+mod watch;
 
 pub use flush::FlushList;
 pub use item::Lane;
 pub use outbox::{Outbox, Pushed};
 pub use routes::Routes;
 pub use shard::{Membership, Shard, ShardActor};
-pub use subscription::{PresenceWatch, Subscriber};
+pub use subscription::Subscriber;
 pub use voice::{Cursors, GapForm, Voice};
+pub use watch::PresenceWatch;

@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 use widecast_protocol::{ChannelName, EncodedMessage};
 
-use crate::engine::{Deliver, PresenceChange};
+use crate::engine::{Deliver, NumberedChange};
 
 use super::shard::{Arrived, Lost, PresenceChanged, ShardActor, Wake};
 
@@ -226,7 +226,7 @@ impl Deliver for Routes {
         subscribers
     }
 
-    fn presence(&self, channel: &ChannelName, change: PresenceChange) {
+    fn presence(&self, channel: &ChannelName, change: NumberedChange) {
         self.tell(channel, || PresenceChanged {
             channel: channel.clone(),
             change: change.clone(),

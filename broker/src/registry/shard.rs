@@ -12,9 +12,10 @@ use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{ConnectionId, Engine, EngineError, Portion, PresenceChange, Replay};
+use crate::engine::{ConnectionId, Engine, EngineError, NumberedChange, Portion, Replay};
 use crate::metrics::Metrics;
 
 use super::fanout::{Fanout, Next};
@@ -23,6 +24,7 @@ use super::outbox::Outbox;
 use super::pace::{Behind, Turn};
 use super::routes::{MAILBOX_MESSAGES, Routes, ShardHandle};
 use super::subscription::Subscriber;
+use super::watch::PresenceWatch;
 
 /// How long to wait before an engine that failed is asked again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -167,15 +169,20 @@ impl Shard {
         }
     }
 
-    /// A connection is no longer here as a member.
-    pub fn exit(&self, channel: &ChannelName, connection: ConnectionId) {
+    /// A connection is no longer here as a member. It is done whether or not somebody waits for the answer, after which
+    /// the same connection may enter again.
+    pub fn exit(&self, channel: &ChannelName, connection: ConnectionId) -> oneshot::Receiver<()> {
         let engine = Arc::clone(&self.engine);
         let channel = channel.clone();
+        let (done, answer) = oneshot::channel();
         finish(async move {
             if let Err(error) = engine.exit(&channel, connection).await {
                 tracing::warn!(channel.name = %channel, %error, "engine was not told of a member that left");
             }
+            // Nobody has to wait for it.
+            let _ = done.send(());
         });
+        answer
     }
 
     fn unsubscribe(&self, channel: ChannelName) {
@@ -283,6 +290,20 @@ impl Membership {
         &self.channel
     }
 
+    /// From now on this session hears who comes and goes, once it has begun to; or no longer.
+    pub fn set_watch(&self, watch: Option<PresenceWatch>) {
+        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
+            fanout.set_watch(self.key, watch.map(Box::new));
+        }
+    }
+
+    /// This session has been told who is here, after so many changes: it hears of those after them.
+    pub fn begin_watch(&self, changes: u64) {
+        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
+            fanout.begin_watch(self.key, &self.channel, changes);
+        }
+    }
+
     /// Tells this session that messages up to `cursor` are lost.
     pub fn tell_gap(&self, cursor: Position) {
         let channels = self.shard.channels.borrow();
@@ -339,7 +360,7 @@ pub(super) struct Lost(pub(super) ChannelName);
 #[rtype(result = "()")]
 pub(super) struct PresenceChanged {
     pub(super) channel: ChannelName,
-    pub(super) change: PresenceChange,
+    pub(super) change: NumberedChange,
 }
 
 /// The shard's mailbox.
@@ -386,8 +407,8 @@ impl Handler<PresenceChanged> for ShardActor {
 
     fn handle(&mut self, changed: PresenceChanged, _: &mut Self::Context) {
         self.shard.look_for_overrun();
-        let channels = self.shard.channels.borrow();
-        if let Some(fanout) = channels.get(&changed.channel) {
+        let mut channels = self.shard.channels.borrow_mut();
+        if let Some(fanout) = channels.get_mut(&changed.channel) {
             fanout.presence(&changed.channel, &changed.change);
         }
     }

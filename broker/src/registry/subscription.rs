@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position, SenderKey, WireForm};
 
 use crate::config::SlowConsumer;
@@ -13,14 +12,7 @@ use crate::engine::Replay;
 use super::catch_up::{CatchUp, Cause, Passed};
 use super::item::Lane;
 use super::outbox::{Outbox, Pushed};
-
-/// Who hears of joins and leaves, and how.
-pub struct PresenceWatch {
-    /// The session's frames.
-    pub wire: Wire,
-    /// The member the session itself is, whose coming and going it is not told.
-    pub own_id: String,
-}
+use super::watch::PresenceWatch;
 
 /// A session as a channel sees it.
 pub struct Subscriber {

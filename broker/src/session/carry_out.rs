@@ -58,7 +58,7 @@ impl Session {
                 commands::subscribe(self, command.id, subscribe).await
             }
             CommandKind::Unsubscribe { channel } => {
-                commands::unsubscribe(self, command.id, channel)
+                commands::unsubscribe(self, command.id, channel).await
             }
             CommandKind::Publish(message) => commands::publish(self, command.id, message).await,
             CommandKind::Batch { messages } => commands::batch(self, command.id, messages).await,

@@ -10,8 +10,6 @@ use crate::registry::Membership;
 /// A channel that the session has joined.
 pub(super) struct Joined {
     pub(super) membership: Rc<Membership>,
-    /// Whether the session is listed as a member there.
-    pub(super) is_present: bool,
     /// Where the session began to hear it.
     pub(super) beginning: Option<Position>,
 }
@@ -29,6 +27,11 @@ impl Channels {
     fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
         self.0
             .binary_search_by(|joined| joined.membership.channel().cmp(channel))
+    }
+
+    /// The session's part in a channel.
+    pub(super) fn membership(&self, channel: &ChannelName) -> Option<&Rc<Membership>> {
+        Some(&self.0[self.find(channel).ok()?].membership)
     }
 
     /// A place after which the session hears everything: the newest that is known.
@@ -53,10 +56,5 @@ impl Channels {
     /// Removes a channel.
     pub(super) fn remove(&mut self, channel: &ChannelName) -> Option<Joined> {
         self.find(channel).ok().map(|index| self.0.remove(index))
-    }
-
-    /// Removes all.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Joined> {
-        self.0.drain(..)
     }
 }

@@ -3,12 +3,11 @@
 
 use std::rc::Rc;
 
-use widecast_protocol::reply::Member;
 use widecast_protocol::{ChannelName, Code, Offset, Payload, Position};
 
-use crate::engine::{HistoryOrder, HistoryQuery, Portion, PresenceEntry};
+use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion};
 use crate::metrics::ResumeOutcome;
-use crate::registry::{Membership, PresenceWatch, Subscriber};
+use crate::registry::{Membership, Subscriber};
 
 use super::access::Right;
 use super::channels::Joined;
@@ -39,7 +38,7 @@ pub struct Arrival {
     /// The place that the client may be given before it is told of a loss: until then, the one that it asked for.
     pub known: Position,
     /// Who is here, when presence was asked for.
-    pub members: Option<Vec<Member>>,
+    pub members: Option<MemberList>,
     /// Whether nothing has been published after `cursor` so far.
     nothing_past: bool,
 }
@@ -65,30 +64,29 @@ impl Session {
     /// When the namespace does not allow it, the session has joined as many channels as it may, or the engine cannot
     /// be reached.
     pub async fn join(self: &Rc<Self>, joining: Joining) -> Result<Arrival, Refusal> {
-        let channel = &joining.channel;
-        self.check(&joining)?;
-        let subscriber = self.subscriber(channel, joining.presence.is_some());
-        let membership = Rc::new(self.shard().join(channel, subscriber).await?);
-        self.channels.borrow_mut().insert(Joined {
-            membership: Rc::clone(&membership),
-            is_present: joining.presence.is_some(),
-            beginning: joining.since,
-        });
-        let arrived = self.arrive(&joining, membership).await;
+        let channel = joining.channel.clone();
+        let arrived = self.arrive(joining).await;
         if arrived.is_err() {
-            self.leave(channel);
+            self.leave(&channel);
+            self.disappear(&channel).await;
         }
         arrived
     }
 
-    async fn arrive(
-        &self,
-        joining: &Joining,
-        membership: Rc<Membership>,
-    ) -> Result<Arrival, Refusal> {
+    async fn arrive(&self, joining: Joining) -> Result<Arrival, Refusal> {
+        self.check(&joining)?;
         let channel = &joining.channel;
-        let beginning = self.beginning(joining).await?;
-        let members = self.appear(channel, joining.presence.clone()).await?;
+        let subscriber = self.subscriber(channel, joining.presence.is_some());
+        let membership = Rc::new(self.shard().join(channel, subscriber).await?);
+        self.channels.borrow_mut().insert(Joined {
+            membership: Rc::clone(&membership),
+            beginning: joining.since,
+        });
+        let beginning = self.beginning(&joining).await?;
+        let members = match joining.presence {
+            Some(data) => Some(self.appear(channel, data).await?),
+            None => None,
+        };
         let Beginning {
             cursor, recovered, ..
         } = beginning;
@@ -107,31 +105,16 @@ impl Session {
         })
     }
 
-    /// Leaves a channel. Returns whether it had been joined.
-    pub fn leave(&self, channel: &ChannelName) -> bool {
-        let left = self.channels.borrow_mut().remove(channel);
-        if let Some(joined) = &left
-            && joined.is_present
-        {
-            self.shard().exit(channel, self.connection());
-        }
-        left.is_some()
+    /// Leaves a channel; whoever was listed there still is. Returns whether it had been joined.
+    pub(super) fn leave(&self, channel: &ChannelName) -> bool {
+        self.channels.borrow_mut().remove(channel).is_some()
     }
 
     fn check(&self, joining: &Joining) -> Result<(), Refusal> {
         let channel = &joining.channel;
         self.require(channel, Right::Subscribe)?;
         if let Some(data) = &joining.presence {
-            let limit = self.services().config.limits.presence_bytes;
-            let actual = data.size_bytes();
-            if actual > limit.as_usize() {
-                let detail = format!(
-                    "the presence data has {actual} bytes, limits.presence_bytes allows {}",
-                    limit.get()
-                );
-                return Err(Refusal::new(Code::MessageTooLarge, detail));
-            }
-            self.require(channel, Right::Presence)?;
+            self.check_listing(channel, data)?;
         }
         if joining.history.is_some() {
             self.require(channel, Right::History)?;
@@ -147,17 +130,14 @@ impl Session {
     }
 
     fn subscriber(&self, channel: &ChannelName, with_presence: bool) -> Subscriber {
-        let presence = self.dialect().wire().filter(|_| with_presence).map(|wire| {
-            let own_id = self.identity().member_id();
-            Box::new(PresenceWatch { wire, own_id })
-        });
+        let watch = with_presence.then(|| self.watch()).flatten();
         Subscriber {
             outbox: Rc::clone(self.outbox()),
             sender: self.identity().muted(),
             form: self.dialect().message_form(),
             lane: self.outbox().lane(),
             policy: self.services().config.namespace(channel).slow_consumer,
-            presence,
+            presence: watch.map(Box::new),
         }
     }
 
@@ -217,33 +197,18 @@ impl Session {
         }))
     }
 
-    async fn appear(
-        &self,
-        channel: &ChannelName,
-        data: Option<Payload>,
-    ) -> Result<Option<Vec<Member>>, Refusal> {
-        let Some(data) = data else { return Ok(None) };
-        let engine = &self.services().engine;
-        let member = Member {
-            id: self.identity().member_id(),
-            data,
-        };
-        let entry = PresenceEntry {
-            connection: self.connection(),
-            member,
-        };
-        engine.enter(channel, entry).await?;
-        Ok(Some(engine.members(channel).await?))
-    }
-
     /// Lets the messages of a joined channel flow: first what is past, at the client's pace, then what comes.
     pub async fn let_flow(&self, arrival: Arrival) {
         let Arrival {
             membership,
             cursor,
             nothing_past,
+            members,
             ..
         } = arrival;
+        if let Some(list) = members {
+            membership.begin_watch(list.changes);
+        }
         membership.begin(self.outbox(), cursor, nothing_past).await;
     }
 }

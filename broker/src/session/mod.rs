@@ -15,6 +15,7 @@ mod identity;
 mod inbound;
 mod join;
 mod life;
+mod listing;
 mod polled;
 mod publisher;
 mod refusal;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::Addr;
 use bytes::Bytes;
 use rand::RngExt;
-use widecast_protocol::{Code, Reply, SessionId};
+use widecast_protocol::{ChannelName, Code, Reply, SessionId};
 
 use crate::engine::ConnectionId;
 use crate::metrics::Transport;
@@ -55,6 +55,8 @@ pub struct Session {
     carrier: Carrier,
     outbox: Rc<Outbox>,
     pub(super) channels: RefCell<Channels>,
+    /// The channels in which the session is listed as a member, or may be.
+    listed: RefCell<Vec<ChannelName>>,
     life: Cell<Life>,
     /// How much the client had been written at the last look, if more was waiting then.
     written: Cell<Option<u64>>,
@@ -79,6 +81,7 @@ impl Session {
             identity,
             carrier,
             channels: RefCell::default(),
+            listed: RefCell::default(),
             life: Cell::new(Life::Quiet),
             written: Cell::new(None),
             polled: carrier.dialect.is_polled().then(Box::default),
@@ -117,6 +120,21 @@ impl Session {
 
     pub(super) fn connection(&self) -> ConnectionId {
         self.connection
+    }
+
+    /// The session is, or may be, listed as a member from now on.
+    pub(super) fn note_listed(&self, channel: &ChannelName) {
+        let mut listed = self.listed.borrow_mut();
+        if !listed.contains(channel) {
+            listed.push(channel.clone());
+        }
+    }
+
+    /// The session is listed no longer. Returns whether it was.
+    pub(super) fn forget_listed(&self, channel: &ChannelName) -> bool {
+        let mut listed = self.listed.borrow_mut();
+        let index = listed.iter().position(|known| known == channel);
+        index.map(|index| listed.swap_remove(index)).is_some()
     }
 
     pub(super) fn publisher(&self) -> Publisher {
@@ -288,11 +306,9 @@ impl Drop for Session {
         if let Some(id) = self.id.get() {
             services.sessions.remove(id);
         }
-        for joined in self.channels.get_mut().drain() {
-            if joined.is_present {
-                let channel = joined.membership.channel();
-                self.worker.shard.exit(channel, self.connection);
-            }
+        for channel in self.listed.get_mut().drain(..) {
+            // Nobody enters by this connection any more, so nobody has to wait for it to be gone.
+            drop(self.worker.shard.exit(&channel, self.connection));
         }
     }
 }

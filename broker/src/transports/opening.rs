@@ -85,11 +85,11 @@ impl Opening {
                 presence: presence.clone(),
             };
             let arrival = session.join(joining).await?;
-            if let Some(members) = &arrival.members {
+            if let Some(list) = &arrival.members {
                 session.reply(&Reply::Presence {
                     id: None,
                     channel: channel.clone(),
-                    members: members.clone(),
+                    members: list.members.clone(),
                 });
             }
             arrivals.push(arrival);

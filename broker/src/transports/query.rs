@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actix_web::{FromRequest, HttpMessage, HttpRequest, dev, web};
 use indexmap::IndexSet;
-use widecast_protocol::codec::presence_of;
+use widecast_protocol::codec::listing_of;
+use widecast_protocol::command::Listing;
 use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin, Payload};
 
@@ -167,7 +168,10 @@ fn presence(text: &str) -> Option<Payload> {
         return Some(Payload::null());
     }
     let json = Payload::from_json(text.to_owned());
-    presence_of(json.unwrap_or_else(|_| Payload::text(text)))
+    match listing_of(json.unwrap_or_else(|_| Payload::text(text)))? {
+        Listing::Listed(data) => Some(data),
+        Listing::Unlisted => None,
+    }
 }
 
 /// `timeout` is in seconds, and may have a fraction.

@@ -19,7 +19,7 @@ use super::opening::{Opening, open};
 use super::testing::{Client, Own};
 use crate::config::{ByteCount, Config, NamespaceRules, SlowConsumer};
 use crate::engine::{
-    Deliver, Engine, ManualClock, MemoryEngine, MemorySettings, PresenceChange, Publication,
+    Deliver, Engine, ManualClock, MemoryEngine, MemorySettings, NumberedChange, Publication,
 };
 use crate::metrics::{Metrics, Transport};
 use crate::registry::{Routes, Shard};
@@ -44,7 +44,7 @@ impl Deliver for Leaky {
         self.routes.deliver(message)
     }
 
-    fn presence(&self, channel: &ChannelName, change: PresenceChange) {
+    fn presence(&self, channel: &ChannelName, change: NumberedChange) {
         self.routes.presence(channel, change);
     }
 

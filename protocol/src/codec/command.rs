@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::field::{Field, Limit, List, PublishFields};
 use super::source::{JsonSource, MessagePackSource, Scalar, Shape, Source};
 use super::{Codec, DecodeError};
-use crate::command::{Command, CommandId, CommandKind, HistoryRequest, Publish, Subscribe, Token};
+use crate::command::{
+    Command, CommandId, CommandKind, HistoryRequest, Listing, Publish, Subscribe, Token,
+};
 use crate::payload::{Payload, PayloadKind};
 
 /// A frame that is no command.
@@ -79,7 +81,7 @@ struct CommandFields<'a> {
     id: Field<'a>,
     token: Field<'a>,
     cursor: Field<'a>,
-    presence: Option<Payload>,
+    presence: Option<Listing>,
     history: Field<'a>,
     since: Field<'a>,
     limit: Field<'a>,
@@ -95,7 +97,7 @@ impl<'a> CommandFields<'a> {
             "token" => self.token.read(source),
             "cursor" => self.cursor.read(source),
             "presence" => {
-                self.presence = presence_of(source.payload()?);
+                self.presence = listing_of(source.payload()?);
                 Ok(())
             }
             "history" => self.history.read(source),
@@ -186,14 +188,17 @@ pub(super) fn command_id(field: Field<'_>) -> Result<Option<CommandId>, DecodeEr
     }
 }
 
-/// What to be listed with: `true` is to be listed without data, `false` and `null` not to be listed.
-pub fn presence_of(data: Payload) -> Option<Payload> {
+/// Whether to be listed, and with what: `true` is to be listed without data, `false` not to be listed, `null` says nothing.
+pub fn listing_of(data: Payload) -> Option<Listing> {
     match (data.kind(), &**data.bytes()) {
-        (PayloadKind::Json, b"null" | b"false") | (PayloadKind::MessagePack, b"\xC0" | b"\xC2") => {
-            None
+        (PayloadKind::Json, b"null") | (PayloadKind::MessagePack, b"\xC0") => None,
+        (PayloadKind::Json, b"false") | (PayloadKind::MessagePack, b"\xC2") => {
+            Some(Listing::Unlisted)
         }
-        (PayloadKind::Json, b"true") | (PayloadKind::MessagePack, b"\xC3") => Some(Payload::null()),
-        _ => Some(data),
+        (PayloadKind::Json, b"true") | (PayloadKind::MessagePack, b"\xC3") => {
+            Some(Listing::Listed(Payload::null()))
+        }
+        _ => Some(Listing::Listed(data)),
     }
 }
 
@@ -269,7 +274,9 @@ mod tests {
             match &mut command.kind {
                 CommandKind::Publish(publish) => normal(&mut publish.payload),
                 CommandKind::Subscribe(subscribe) => {
-                    subscribe.presence.iter_mut().for_each(normal);
+                    if let Some(Listing::Listed(data)) = &mut subscribe.presence {
+                        normal(data);
+                    }
                 }
                 CommandKind::Batch { messages } => {
                     for publish in messages.iter_mut().flatten() {
@@ -300,6 +307,7 @@ mod tests {
             {"channel":"news","cursor":"1x-5","presence":true,"history":true,"type":"subscribe"},
             {"type":"subscribe","channel":"news","cursor":"a=1-2,b=3-4","presence":{"name":"Ann"},"history":20},
             {"type":"subscribe","channel":"news","cursor":null,"presence":null,"history":null,"id":null},
+            {"type":"subscribe","channel":"news","presence":false},
             {"type":"unsubscribe","channel":"news"},
             {"type":"publish","channel":"news","data":{"deep":[1,{}]},"event":"e","idempotency_key":"k","message_id":"m-1","more":[{}]},
             {"type":"publish","channel":"news","data":"text"},
@@ -311,9 +319,10 @@ mod tests {
         ]"#), @r#"
         Some(Number(1)) Authenticate { token: Token(…) }
         Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Payload { kind: Json, bytes: b"null" }), history: Some(4294967295) })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: {"a": Position { epoch: Epoch(1), offset: Offset(2) }, "b": Position { epoch: Epoch(3), offset: Offset(4) }} })), presence: Some(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" }), history: Some(20) })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Listed(Payload { kind: Json, bytes: b"null" })), history: Some(4294967295) })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: {"a": Position { epoch: Epoch(1), offset: Offset(2) }, "b": Position { epoch: Epoch(3), offset: Offset(4) }} })), presence: Some(Listed(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" })), history: Some(20) })
         None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
+        None Subscribe(Subscribe { channel: "news", cursor: None, presence: Some(Unlisted), history: None })
         None Unsubscribe { channel: "news" }
         None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })
         None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None })

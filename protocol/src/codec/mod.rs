@@ -13,7 +13,7 @@ mod reply;
 mod source;
 
 pub use batch::{BatchMessage, decode_batch, decode_batch_line};
-pub use command::{Refused, decode_commands, presence_of};
+pub use command::{Refused, decode_commands, listing_of};
 pub use error::{Codec, DecodeError};
 pub(crate) use message::write_message;
 pub use page::{authenticates, decode_page_text};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use widecast::engine::{
-    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Portion, PresenceChange,
+    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, NumberedChange, Portion,
     Publication, SystemClock,
 };
 use widecast_protocol::encoded::EncodedMessage;
@@ -34,7 +34,7 @@ impl Deliver for Nobody {
         0
     }
 
-    fn presence(&self, _channel: &ChannelName, _change: PresenceChange) {}
+    fn presence(&self, _channel: &ChannelName, _change: NumberedChange) {}
 
     fn lost(&self, _channel: &ChannelName) {}
 }

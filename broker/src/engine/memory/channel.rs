@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use widecast_protocol::{EncodedMessage, Epoch, Member, Message, Offset, Position};
+use widecast_protocol::{EncodedMessage, Epoch, Message, Offset, Position};
 
 use super::agenda::Matter;
 use super::idempotency::RecentKeys;
@@ -12,7 +12,9 @@ use crate::engine::Deliver;
 use crate::engine::publication::{Publication, Published};
 use crate::engine::reading::ChannelInfo;
 use crate::history::{History, HistoryLimits, HistoryView};
-use crate::presence::{ConnectionId, PresenceChange, PresenceEntry, Roster};
+use crate::presence::{
+    ConnectionId, MemberList, NumberedChange, PresenceChange, PresenceEntry, Roster,
+};
 
 /// Later than any broker runs: a duration from the configuration may be too long to be added to a time.
 const FOREVER: Duration = Duration::from_hours(24 * 365 * 100);
@@ -37,6 +39,8 @@ pub(super) struct Channel {
     /// Boxed, like the roster: most channels have none, and there may be very many channels.
     keys: Option<Box<RecentKeys>>,
     roster: Option<Box<Roster>>,
+    /// How often somebody has come, gone or changed.
+    presence_changes: u64,
     subscribers: u64,
     last_used: Instant,
 }
@@ -57,6 +61,7 @@ impl Channel {
             timestamp_ms: 0,
             keys: None,
             roster: None,
+            presence_changes: 0,
             subscribers: 0,
             last_used: now,
         }
@@ -143,8 +148,17 @@ impl Channel {
         keys.find(key, now, settings.idempotency_window)
     }
 
-    pub(super) fn enter(&mut self, entry: PresenceEntry, now: Instant) -> Option<PresenceChange> {
-        self.roster.get_or_insert_default().enter(entry, now)
+    pub(super) fn enter(&mut self, entry: PresenceEntry, now: Instant) -> Option<NumberedChange> {
+        let change = self.roster.get_or_insert_default().enter(entry, now)?;
+        Some(self.numbered(change))
+    }
+
+    fn numbered(&mut self, change: PresenceChange) -> NumberedChange {
+        self.presence_changes += 1;
+        NumberedChange {
+            number: self.presence_changes,
+            change,
+        }
     }
 
     pub(super) fn exit(&mut self, connection: ConnectionId, now: Instant) {
@@ -158,17 +172,20 @@ impl Channel {
         &mut self,
         now: Instant,
         grace: Duration,
-    ) -> Option<PresenceChange> {
+    ) -> Option<NumberedChange> {
         let change = self.roster.as_mut()?.expire(now, grace);
         if self.roster.as_ref().is_some_and(|roster| roster.is_empty()) {
             self.roster = None;
         }
-        change
+        Some(self.numbered(change?))
     }
 
-    pub(super) fn members(&self) -> Vec<Member> {
+    pub(super) fn members(&self) -> MemberList {
         let members = self.roster.iter().flat_map(|roster| roster.members());
-        members.cloned().collect()
+        MemberList {
+            members: members.cloned().collect(),
+            changes: self.presence_changes,
+        }
     }
 
     pub(super) fn subscribed(&mut self) {

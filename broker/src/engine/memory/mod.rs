@@ -26,12 +26,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dashmap::DashMap;
-use widecast_protocol::{ChannelName, Epoch, Member, Position};
+use widecast_protocol::{ChannelName, Epoch, Position};
 
 use super::{
     ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, Portion, PresenceEntry, Publication, Published,
-    Replay,
+    HistoryLimits, HistoryPage, HistoryQuery, MemberList, Portion, PresenceEntry, Publication,
+    Published, Replay,
 };
 use books::{Books, Slot};
 use budget::Effort;
@@ -216,10 +216,10 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn members<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, Vec<Member>> {
+    fn members<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, MemberList> {
         Box::pin(async move {
             let slot = self.channels.get(channel);
-            Ok(slot.map_or_else(Vec::new, |slot| slot.channel.members()))
+            Ok(slot.map_or_else(MemberList::default, |slot| slot.channel.members()))
         })
     }
 

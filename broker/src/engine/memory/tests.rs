@@ -22,7 +22,7 @@ use crate::engine::conformance::{
 };
 use crate::engine::{
     ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture, HistoryLimits,
-    PresenceChange, PresenceEntry, Publication, SystemClock,
+    NumberedChange, PresenceChange, PresenceEntry, Publication, SystemClock,
 };
 
 struct MemoryStage {
@@ -286,7 +286,7 @@ fn many_members_may_leave_at_once() {
     }
     stage.clock.pass(PRESENCE_GRACE);
     stage.engine.sweep();
-    assert_eq!(now(stage.engine.members(&name("a"))), []);
+    assert_eq!(now(stage.engine.members(&name("a"))).members, []);
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn without_a_grace_time_a_member_leaves_at_once() {
     });
     now(stage.engine.enter(&name("a"), entry(1)));
     now(stage.engine.exit(&name("a"), ConnectionId(1)));
-    assert_eq!(now(stage.engine.members(&name("a"))), []);
+    assert_eq!(now(stage.engine.members(&name("a"))).members, []);
 }
 
 #[test]
@@ -451,7 +451,7 @@ impl Deliver for TwoShards {
         2
     }
 
-    fn presence(&self, _: &ChannelName, _: PresenceChange) {}
+    fn presence(&self, _: &ChannelName, _: NumberedChange) {}
 
     fn lost(&self, _: &ChannelName) {}
 }
@@ -550,8 +550,8 @@ impl Deliver for Gone {
         0
     }
 
-    fn presence(&self, _: &ChannelName, change: PresenceChange) {
-        if matches!(change, PresenceChange::Left(_)) {
+    fn presence(&self, _: &ChannelName, change: NumberedChange) {
+        if matches!(change.change, PresenceChange::Left(_)) {
             self.0.notify_one();
         }
     }

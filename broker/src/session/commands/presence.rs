@@ -13,7 +13,7 @@ pub(in crate::session) async fn presence(
     channel: ChannelName,
 ) -> Result<(), Refusal> {
     session.require(&channel, Right::Presence)?;
-    let members = session.services().engine.members(&channel).await?;
+    let members = session.services().engine.members(&channel).await?.members;
     session.reply(&Reply::Presence {
         id,
         channel,
