@@ -102,6 +102,8 @@ codes! {
     WebSocketProtocol = "websocket_protocol", 400, 1002, never;
     /// The broker has as many connections as it may.
     TooManyConnections = "too_many_connections", 503, 1013, later;
+    /// The broker has as much to hold as it may.
+    Overloaded = "overloaded", 503, 1013, later;
     /// The broker is shutting down: reconnect, to another or to the next.
     ShuttingDown = "shutting_down", 503, 1001, later;
     /// The engine that keeps offsets and history cannot be reached.

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use widecast_tests::socket::Bare;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use widecast_tests::socket::{Bare, client_frame, client_frame_header};
 use widecast_tests::{Broker, Settings, eventually};
 
 const SOON: &str = "300";
@@ -402,5 +403,70 @@ async fn a_client_that_takes_nothing_of_its_answer_is_given_up() -> Result<()> {
         connections.push(connection);
     }
     eventually("their end", async || Ok(open().await? <= before)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unfinished_websocket_message_is_not_waited_for_for_ever() -> Result<()> {
+    let settings = Settings::new().key("timeouts.message_ms", SOON);
+    let broker = Broker::with(settings).await?;
+    for path in ["/v1/ws", "/channels/a/ws"] {
+        for part in [
+            client_frame(0x01, b"half a message"),
+            client_frame_header(0x81, 1000),
+            vec![0x81],
+        ] {
+            let mut connection = Bare::connect(&broker).await?;
+            connection.upgrade(path).await?;
+            connection.send(&part).await?;
+            // A sign of life is none of the message.
+            for _ in 0..20 {
+                let pong = client_frame(0x8a, b"");
+                if part[0] != 0x01 || connection.send(&pong).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            let said = connection.to_end().await?;
+            let close = said
+                .windows(4)
+                .any(|bytes| bytes[0] == 0x88 && bytes[2..] == 4408u16.to_be_bytes());
+            assert!(close, "{path} {part:?}: {said:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn unfinished_messages_of_all_clients_are_bounded_and_the_largest_goes_first() -> Result<()> {
+    let settings = Settings::new()
+        .key("limits.request_bytes", "2_097_152")
+        .key("limits.unfinished_bytes", "4_194_304")
+        .workers(1);
+    let broker = Broker::with(settings).await?;
+    let mut small = Bare::connect(&broker).await?;
+    small.upgrade("/channels/a/ws").await?;
+    small.send(&client_frame(0x01, b"half ")).await?;
+    let mut large = Vec::new();
+    for _ in 0..5 {
+        let mut connection = Bare::connect(&broker).await?;
+        connection.upgrade("/v1/ws").await?;
+        connection
+            .send(&client_frame(0x01, &[b' '; 1_500_000]))
+            .await?;
+        large.push(connection);
+    }
+    // Of five there is room for two.
+    let mut ends: FuturesUnordered<_> = large.iter_mut().map(Bare::to_end).collect();
+    for _ in 0..3 {
+        let said = ends.next().await.context("an end")??;
+        let close = 1013u16.to_be_bytes();
+        assert!(said.windows(2).any(|bytes| bytes == close), "{said:?}");
+    }
+    assert!(tokio::time::timeout(WHILE, ends.next()).await.is_err());
+    let mut hearing = Bare::connect(&broker).await?;
+    hearing.upgrade("/channels/a/ws").await?;
+    small.send(&client_frame(0x80, b"a message")).await?;
+    hearing.until(b"half a message").await?;
     Ok(())
 }

@@ -12,6 +12,9 @@ settings! {
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=268_435_456;
         /// The largest body of an HTTP request that carries several messages or commands.
         request_bytes: ByteCount, "request_bytes" = ByteCount::mebibytes(8), within 1..=1_073_741_824;
+        /// The most that unfinished requests and WebSocket messages of all clients may take together. Beyond it the largest
+        /// of them is given up.
+        unfinished_bytes: ByteCount, "unfinished_bytes" = ByteCount::mebibytes(64), within 1..=1_099_511_627_776;
         /// The most that one session may tell about itself where it is listed as a member: the bytes of its data.
         presence_bytes: ByteCount, "presence_bytes" = ByteCount::kibibytes(4), within 0..=1_048_576;
         /// The longest name of a channel.

@@ -102,6 +102,13 @@ impl Config {
                 other: "poll.max_timeout_ms",
             });
         }
+        if self.limits.request_bytes > self.limits.unfinished_bytes {
+            errors.push(ConfigError::Contradiction {
+                key: "limits.request_bytes",
+                relation: "at most",
+                other: "limits.unfinished_bytes",
+            });
+        }
         if self.limits.message_bytes > self.limits.request_bytes {
             errors.push(ConfigError::Contradiction {
                 key: "limits.message_bytes",

@@ -14,7 +14,7 @@ use widecast_protocol::gzip::{self, GzipError};
 
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
-use crate::net::{Pace, Patience};
+use crate::net::{GIVEN_UP, Intake, Pace, Patience};
 
 /// What bounds a body: a setting its bytes, and the patience of the broker its time.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,8 @@ pub struct BodyLimit {
     /// Its value.
     bytes: ByteCount,
     patience: Patience,
+    /// How much all unfinished bodies and messages may have together.
+    unfinished_bytes: ByteCount,
 }
 
 impl BodyLimit {
@@ -33,6 +35,7 @@ impl BodyLimit {
             setting: "limits.message_bytes",
             bytes: config.limits.message_bytes,
             patience: Patience::body(&config.timeouts),
+            unfinished_bytes: config.limits.unfinished_bytes,
         }
     }
 
@@ -42,6 +45,7 @@ impl BodyLimit {
             setting: "limits.request_bytes",
             bytes: config.limits.request_bytes,
             patience: Patience::body(&config.timeouts),
+            unfinished_bytes: config.limits.unfinished_bytes,
         }
     }
 
@@ -79,9 +83,11 @@ pub async fn read_body(
     }
     let mut body = Body::default();
     let mut pace = Pace::begin(Instant::now(), limit.patience);
-    while let Some(part) = next_part_soon(&mut payload, &pace).await? {
+    let mut intake = Intake::new();
+    while let Some(part) = next_part_soon(&mut payload, &pace, &intake).await? {
         pace.progress(Instant::now(), part.len());
         body.push(part);
+        intake.hold(body.len(), limit.unfinished_bytes.as_usize());
         if body.len() > limit.bytes.as_usize() {
             return Err(limit.exceeded(&format!("at least {}", body.len())));
         }
@@ -114,9 +120,20 @@ pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Prob
     part.transpose().map_err(|error| unreadable(&error))
 }
 
-async fn next_part_soon(payload: &mut web::Payload, pace: &Pace) -> Result<Option<Bytes>, Problem> {
-    let part = timeout_at(pace.deadline(), next_part(payload)).await;
-    part.unwrap_or_else(|_| {
+async fn next_part_soon(
+    payload: &mut web::Payload,
+    pace: &Pace,
+    intake: &Intake,
+) -> Result<Option<Bytes>, Problem> {
+    let given_up = std::future::poll_fn(|context| intake.poll_given_up(context));
+    let part = async {
+        tokio::select! {
+            biased;
+            () = given_up => Err(Problem::new(Code::Overloaded, GIVEN_UP)),
+            part = next_part(payload) => part,
+        }
+    };
+    timeout_at(pace.deadline(), part).await.unwrap_or_else(|_| {
         let detail = "the body came more slowly than timeouts.body_ms and timeouts.least_bytes_per_second allow";
         Err(Problem::new(Code::RequestTimeout, detail))
     })

@@ -58,6 +58,9 @@ impl Pace {
 
     /// A piece of so many bytes is there.
     pub fn progress(&mut self, now: Instant, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
         let Patience { pause, least_rate } = self.patience;
         let longest = now + pause;
         let nanoseconds = (bytes as u64)
@@ -76,11 +79,11 @@ impl Pace {
 
 /// A timer that is made when it is first needed, and may be asked for another time at each poll.
 #[derive(Debug, Default)]
-pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
+pub struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Ready once it is `at`.
-    pub(super) fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if at < sleep.deadline() {
             sleep.as_mut().reset(at);

@@ -14,7 +14,9 @@ use widecast_protocol::Code;
 use crate::net::{Connection, Detached};
 
 use super::inbound::{Inbound, Reader};
+use super::refusal::Refusal;
 use super::session::Session;
+use super::unfinished::Unfinished;
 
 /// How many bytes one read takes.
 const READ_BYTES: usize = 64 << 10;
@@ -30,6 +32,16 @@ thread_local! {
 struct Inlet {
     connection: Rc<Connection>,
     reader: Box<dyn Reader>,
+    unfinished: Option<Box<Unfinished>>,
+}
+
+/// Of a session that ends because of what it was sent: nothing more of it is kept.
+struct Deaf;
+
+impl Reader for Deaf {
+    fn read(&mut self, _: &[u8]) -> Vec<Inbound> {
+        Vec::new()
+    }
 }
 
 /// The actor of one session.
@@ -47,7 +59,11 @@ impl SessionActor {
     ) -> Addr<Self> {
         let Detached { connection, early } = detached;
         session.outbox().attach(Rc::clone(&connection));
-        let inlet = Some(Inlet { connection, reader });
+        let inlet = Some(Inlet {
+            connection,
+            reader,
+            unfinished: None,
+        });
         Self::create(|context| {
             let mut actor = Self { session, inlet };
             actor.received(&early, context);
@@ -77,6 +93,9 @@ impl SessionActor {
         }
         self.session.heard();
         let inbound = inlet.reader.read(bytes);
+        let config = &self.session.services().config;
+        let bytes = inlet.reader.unfinished_bytes();
+        Unfinished::follow(&mut inlet.unfinished, bytes, config);
         if !inbound.is_empty() {
             self.carry_out(inbound, context);
         }
@@ -84,7 +103,28 @@ impl SessionActor {
 
     fn carry_out(&self, inbound: Vec<Inbound>, context: &mut Context<Self>) {
         let session = Rc::clone(&self.session);
-        context.wait(session.carry_out(inbound).into_actor(self));
+        let carried_out = session.carry_out(inbound).into_actor(self);
+        context.wait(carried_out.map(|(), actor, _| {
+            let config = &actor.session.services().config;
+            let inlet = actor.inlet.as_mut();
+            if let Some(unfinished) = inlet.and_then(|inlet| inlet.unfinished.as_mut()) {
+                unfinished.excuse(config);
+            }
+        }));
+    }
+
+    /// Ends the session of a client that does not finish its message, when it is time.
+    fn give_up(&mut self, context: &mut Context<Self>, task: &mut TaskContext<'_>) {
+        let Some(inlet) = &mut self.inlet else {
+            return;
+        };
+        let unfinished = inlet.unfinished.as_mut();
+        let given_up = unfinished.map(|unfinished| unfinished.poll_given_up(task));
+        if let Some(Poll::Ready(Refusal { code, detail })) = given_up {
+            inlet.reader = Box::new(Deaf);
+            inlet.unfinished = None;
+            self.carry_out(vec![Inbound::Fail { code, detail }], context);
+        }
     }
 }
 
@@ -115,9 +155,16 @@ impl ActorFuture<SessionActor> for Reading {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         for _ in 0..READS_PER_TURN {
-            if std::task::ready!(self.connection.poll_readable(task)).is_err() {
-                context.stop();
-                return Poll::Ready(());
+            match self.connection.poll_readable(task) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    context.stop();
+                    return Poll::Ready(());
+                }
+                Poll::Pending => {
+                    actor.give_up(context, task);
+                    return Poll::Pending;
+                }
             }
             let ended =
                 SCRATCH.with_borrow_mut(|scratch| match self.connection.try_read(scratch) {

@@ -8,6 +8,11 @@ use widecast_protocol::{Code, Command, CommandId};
 pub trait Reader {
     /// Reads the next bytes, in whatever pieces they come.
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound>;
+
+    /// How many bytes have come of what is not whole; none when nothing is under way.
+    fn unfinished_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// One thing a client has sent.

@@ -25,6 +25,7 @@ mod services;
     reason = "the session itself, beside what it is made of"
 )]
 mod session;
+mod unfinished;
 
 pub use access::{Right, require, require_jsonp};
 pub use actor::{Commands, SessionActor};

@@ -24,6 +24,11 @@ impl Messages {
         Self(Decoder::new(limits))
     }
 
+    /// How many bytes have come of the message that is not whole; none between two messages.
+    pub fn unfinished_bytes(&self) -> Option<usize> {
+        self.0.unfinished_bytes()
+    }
+
     /// Takes bytes apart; `message` turns each message into what the session is to do.
     pub fn read(
         &mut self,

@@ -157,6 +157,10 @@ struct PageReader {
 }
 
 impl Reader for PageReader {
+    fn unfinished_bytes(&self) -> Option<usize> {
+        self.messages.unfinished_bytes()
+    }
+
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
         let (channel, is_json) = (&self.channel, self.is_json);
         self.messages.read(bytes, |message, inbound| match message {
@@ -205,6 +209,10 @@ struct FrameReader {
 }
 
 impl Reader for FrameReader {
+    fn unfinished_bytes(&self) -> Option<usize> {
+        self.messages.unfinished_bytes()
+    }
+
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
         let (codec, most) = (self.codec, self.commands_per_frame);
         self.messages

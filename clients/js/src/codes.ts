@@ -36,6 +36,7 @@ export type BrokerCode =
   | "heartbeat_timeout"
   | "websocket_protocol"
   | "too_many_connections"
+  | "overloaded"
   | "shutting_down"
   | "engine_unavailable"
   | "internal";

@@ -82,6 +82,15 @@ impl Decoder {
         matches!(self.state, State::Idle)
     }
 
+    /// How many bytes have come of the message that is not whole; none between two messages. Of what is no message, but not
+    /// whole either, a header or a control frame, it is 0.
+    pub fn unfinished_bytes(&self) -> Option<usize> {
+        match &self.state {
+            State::Idle | State::Ended => None,
+            State::Busy(unfinished) => Some(unfinished.message.as_ref().map_or(0, Message::bytes)),
+        }
+    }
+
     /// Gives the next event of `input`, taking what it has read off its front; none when all of it is read.
     ///
     /// After a close frame and after an error nothing that follows is looked at

@@ -34,6 +34,11 @@ impl Message {
         }
     }
 
+    /// How many bytes have come.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Checks the limits for one more frame, before any of its payload is kept.
     pub(super) fn admit(&mut self, length: u64, limits: DecoderLimits) -> Result<(), FrameError> {
         self.fragments += 1;
