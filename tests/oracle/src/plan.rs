@@ -76,6 +76,8 @@ pub enum Feature {
     Several,
     /// Raw transports.
     Raw,
+    /// WebSockets with JSON.
+    Json,
     /// Sessions.
     Sessions,
     /// Sessions that leave channels and come back.
@@ -112,8 +114,8 @@ impl Plan {
         let channels = channels(scope, random);
         let broker = BrokerPlan {
             workers: random.random_range(1..=3),
-            outbox_bytes: one_of(&[16 << 10, 64 << 10, 1 << 20], random),
-            send_buffer_bytes: one_of(&[8 << 10, 32 << 10, 128 << 10], random),
+            outbox_bytes: one_of(&[16 << 10, 16 << 10, 64 << 10, 1 << 20], random),
+            send_buffer_bytes: one_of(&[4 << 10, 8 << 10, 32 << 10, 128 << 10], random),
             message_bytes: one_of(&[64 << 10, 1 << 20], random),
         };
         let mut draft = Draft {
@@ -193,12 +195,10 @@ impl Draft<'_> {
         let mut transports: Vec<_> = Transport::ALL.into();
         let more = (0..3).map(|_| one_of(&Transport::ALL, random));
         transports.extend(more.collect::<Vec<_>>());
-        transports.retain(|transport| {
-            self.scope.has(if transport.is_envelope() {
-                Feature::Sessions
-            } else {
-                Feature::Raw
-            })
+        transports.retain(|transport| match transport {
+            Transport::ValueWebSocket => self.scope.has(Feature::Json),
+            session if session.is_envelope() => self.scope.has(Feature::Sessions),
+            _ => self.scope.has(Feature::Raw),
         });
         let numbered = transports.into_iter().enumerate();
         numbered
@@ -262,6 +262,7 @@ impl Draft<'_> {
             .collect();
         let mut kinds: Vec<_> = Kind::ALL.into();
         kinds.push(Kind::Http);
+        kinds.retain(|kind| *kind != Kind::ValueWebSocket || self.scope.has(Feature::Json));
         let numbered = kinds.into_iter().enumerate();
         let publisher = |(number, kind)| {
             let sender = match random.random_range(0..10) {
@@ -313,9 +314,12 @@ fn rhythm(broker: BrokerPlan, scope: &Scope, random: &mut StdRng) -> Rhythm {
     } else {
         0
     };
+    let bursts = one_of(&[0, 20, 50, 200], random);
+    // Much at once and little in between, or the other way round.
+    let least = if bursts == 200 { 250 } else { 20 };
     Rhythm {
-        pause: Duration::from_millis(random.random_range(20..160)),
-        bursts: random.random_range(0..60),
+        pause: Duration::from_millis(random.random_range(least..least + 150)),
+        bursts,
         burst: one_of(&[5, 40, 120], random),
         large,
         large_bytes: broker.message_bytes - 4096,

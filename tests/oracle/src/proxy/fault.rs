@@ -117,7 +117,7 @@ impl Journey {
             lifetime: None,
         };
         if slow {
-            let (bytes, pause) = (random.random_range(500..8000), random.random_range(1..150));
+            let (bytes, pause) = (random.random_range(200..6000), random.random_range(5..200));
             journey.down.pace = Some((bytes, Duration::from_millis(pause)));
         }
         if split {

@@ -100,6 +100,7 @@ async fn carry(
             to,
             lane,
             delay: journey.delay,
+            narrow: journey.narrow,
             calm: calm.clone(),
         };
         let up = pump(from_client, to_broker, journey.up);

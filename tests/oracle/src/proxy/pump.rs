@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::fault::{Cut, Fault, Lane};
 
-/// How many pieces are under way at once.
+/// How many pieces are under way at once, and of a narrow connection.
 const PIECES: usize = 16;
+const NARROW_PIECES: usize = 1;
 
 /// How one direction ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) struct Pump<'a> {
     pub(super) to: WriteHalf<'a>,
     pub(super) lane: Lane,
     pub(super) delay: Duration,
+    /// Whether it holds as little as it can.
+    pub(super) narrow: bool,
     /// Becomes true when there are to be no more faults.
     pub(super) calm: watch::Receiver<bool>,
 }
@@ -42,9 +45,11 @@ impl Pump<'_> {
             to,
             lane,
             delay,
+            narrow,
             calm,
         } = self;
-        let (sender, receiver) = mpsc::channel(PIECES);
+        let pieces = if narrow { NARROW_PIECES } else { PIECES };
+        let (sender, receiver) = mpsc::channel(pieces);
         let mut writer = Writer {
             to,
             lane,
