@@ -14,6 +14,11 @@ use super::world::{HISTORY_AGE, Link, World, settle};
 use crate::engine::Deliver;
 use crate::session::{Dialect, Span};
 
+/// An outbox in which a handful of messages may wait.
+const A_HANDFUL: u64 = 1500;
+/// An outbox in which more messages may wait than one write takes.
+const MANY: u64 = 6000;
+
 /// What happens, one thing after another.
 #[derive(Debug, Clone)]
 enum Step {
@@ -39,6 +44,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let channel = || 0..3_usize;
     prop_oneof![
+        2 => (channel(), 20..60_usize).prop_map(
+            |(channel, count)| Step::Publish { channel, count, bytes: 1, own: false }
+        ),
         8 => (channel(), 1..8_usize, 1..300_usize, any::<bool>()).prop_map(
             |(channel, count, bytes, own)| Step::Publish { channel, count, bytes, own }
         ),
@@ -105,7 +113,12 @@ impl World {
 /// Runs the steps, then cuts the connection behind every byte at which the client knew something new, and lets it come back.
 async fn run(dialect: Dialect, steps: Vec<Step>) -> usize {
     let several = dialect.span() == Span::Several || dialect.wire().is_some();
-    let world = World::new(if several { 3 } else { 1 });
+    let outbox_bytes = if steps.len().is_multiple_of(2) {
+        A_HANDFUL
+    } else {
+        MANY
+    };
+    let world = World::new(if several { 3 } else { 1 }, outbox_bytes);
     let mut client = Client::new(dialect, &world.channels, &world.own);
     if steps.len().is_multiple_of(3) {
         let elsewhere = Position {

@@ -25,8 +25,6 @@ use crate::metrics::{Metrics, Transport};
 use crate::registry::{Routes, Shard};
 use crate::session::{Dialect, Echo, Heart, Identity, Inbound, Services, Session, Worker};
 
-/// How much may wait: a handful of messages.
-const OUTBOX_BYTES: u64 = 1500;
 pub(super) const HISTORY_AGE: Duration = Duration::from_mins(5);
 const SENDER: &str = "the-key-of-the-one-client";
 
@@ -69,9 +67,9 @@ pub(super) struct Link {
 }
 
 impl World {
-    pub(super) fn new(channels: usize) -> Self {
+    pub(super) fn new(channels: usize, outbox_bytes: u64) -> Self {
         let mut config = Config::default();
-        config.outbox.bytes = ByteCount::new(OUTBOX_BYTES);
+        config.outbox.bytes = ByteCount::new(outbox_bytes);
         let rules = [
             ("plain", SlowConsumer::Disconnect, 100),
             ("old", SlowConsumer::DropOldest, 6),
