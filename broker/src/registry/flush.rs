@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use crate::metrics::{Deliveries, Policy};
 
-use super::outbox::{Flushed, Outbox};
+use super::outbox::Outbox;
+use super::writing::Flushed;
 
 /// How many sockets are written before the worker looks at its other work: a fan-out of 1,000 writes would hold it for 3.5 ms.
 const SOCKETS_PER_SLICE: usize = 64;

@@ -20,6 +20,7 @@ mod subscription;
 mod testing;
 mod voice;
 mod watch;
+mod writing;
 
 pub use flush::FlushList;
 pub use item::Lane;

@@ -4,7 +4,6 @@
 //! one frame per write when idle, many under load. Not `Sync`: everything stays on the shard's thread.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -22,7 +21,7 @@ use super::pace::{Behind, Turns};
 use super::voice::{GapForm, Voice};
 
 /// Who takes the bytes.
-enum Sink {
+pub(super) enum Sink {
     /// Nobody yet: the head of the answer is still being written, or no poll is waiting.
     Nobody,
     /// The socket.
@@ -45,33 +44,22 @@ pub enum Pushed {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Open,
     /// Nothing more is taken; what is queued is written, then the socket is closed.
     Ending,
     Closed(Code),
 }
 
-/// What became of a flush.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flushed {
-    /// Nothing is left.
-    Done,
-    /// More frames are queued than one slice writes.
-    More,
-    /// The kernel takes nothing for now.
-    Blocked,
-}
-
 /// The outbox of one session.
 pub struct Outbox {
-    backlog: RefCell<Backlog>,
+    pub(super) backlog: RefCell<Backlog>,
     limit_bytes: usize,
     voice: Voice,
     /// How many subscriptions there have been.
     lanes: Cell<u32>,
-    sink: RefCell<Sink>,
-    state: Cell<State>,
+    pub(super) sink: RefCell<Sink>,
+    pub(super) state: Cell<State>,
     /// In the flush list, or waiting for the kernel.
     pub(super) scheduled: Cell<bool>,
     /// Who waits for room or for the end.
@@ -80,7 +68,7 @@ pub struct Outbox {
     turns: Turns,
     /// How much the client has been written, or has taken by polls.
     written: Cell<u64>,
-    flush_list: Rc<FlushList>,
+    pub(super) flush_list: Rc<FlushList>,
 }
 
 impl Outbox {
@@ -354,7 +342,7 @@ impl Outbox {
         Poll::Pending
     }
 
-    fn owes_little(&self) -> bool {
+    pub(super) fn owes_little(&self) -> bool {
         !self.is_open() || self.backlog.borrow().owed() <= self.limit_bytes / 2
     }
 
@@ -375,7 +363,7 @@ impl Outbox {
     }
 
     /// Changes what waits, and counts what the change makes of it.
-    fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
         let mut backlog = self.backlog.borrow_mut();
         let before = backlog.bytes();
         let result = change(&mut backlog);
@@ -394,11 +382,11 @@ impl Outbox {
         }
     }
 
-    fn count_written(&self, bytes: usize) {
+    pub(super) fn count_written(&self, bytes: usize) {
         self.written.set(self.written.get() + bytes as u64);
     }
 
-    fn wake_waiters(&self) {
+    pub(super) fn wake_waiters(&self) {
         let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
         for waiter in waiters {
             waiter.wake();
@@ -426,89 +414,11 @@ impl Outbox {
             backlog.fits(bytes, limit).then_some(dropped)
         })
     }
-
-    /// Writes once to the socket, or wakes the poll that waits.
-    pub(super) fn flush(&self) -> Flushed {
-        let connection = match &*self.sink.borrow() {
-            Sink::Nobody => return Flushed::Done,
-            Sink::Poll(waker) => {
-                waker.wake_by_ref();
-                return Flushed::Done;
-            }
-            Sink::Socket(connection) => Rc::clone(connection),
-        };
-        match self.write_some(&connection) {
-            Ok(()) if self.backlog.borrow().is_empty() => {
-                if self.state.get() == State::Ending {
-                    self.state.set(State::Closed(Code::ShuttingDown));
-                    connection.finish_writing();
-                    self.wake_waiters();
-                }
-                Flushed::Done
-            }
-            Ok(()) => Flushed::More,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flushed::Blocked,
-            Err(_) => {
-                // The reader sees the end of the stream and ends the session.
-                self.close(Code::SlowConsumer);
-                Flushed::Done
-            }
-        }
-    }
-
-    /// Waits until the kernel takes bytes again.
-    pub(super) async fn writable(&self) {
-        let connection = match &*self.sink.borrow() {
-            Sink::Socket(connection) => Rc::clone(connection),
-            Sink::Nobody | Sink::Poll(_) => return,
-        };
-        // A failed socket counts as writable: the next write finds the error.
-        let _ = connection.writable().await;
-    }
-
-    fn write_some(&self, connection: &Connection) -> io::Result<()> {
-        self.write_with(|frames| match frames {
-            [] => Ok(0),
-            [frame] => connection.try_write(frame),
-            frames => connection.try_write_vectored(frames),
-        })
-    }
-
-    /// Lets `write` take what is in front.
-    fn write_with(
-        &self,
-        write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<()> {
-        let owed_much = !self.owes_little();
-        let written = self.change(|backlog| backlog.write(write))?;
-        self.flush_list.wrote(written);
-        self.count_written(written);
-        if self.has_room() || (owed_much && self.owes_little()) {
-            self.wake_waiters();
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.change(Backlog::clear);
-    }
-}
-
-#[cfg(test)]
-impl Outbox {
-    /// What a socket takes that has room for `most` bytes.
-    pub(crate) fn written(&self, most: usize) -> Vec<u8> {
-        let mut taken = Vec::new();
-        let write = |frames: &[IoSlice<'_>]| {
-            for frame in frames {
-                taken.extend_from_slice(&frame[..frame.len().min(most - taken.len())]);
-            }
-            Ok(taken.len())
-        };
-        self.write_with(write).unwrap();
-        taken
     }
 }
 

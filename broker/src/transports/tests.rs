@@ -146,7 +146,7 @@ fn holds_for(dialect: Dialect) {
     let config = ProptestConfig::default();
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         // More when somebody asks for more by PROPTEST_CASES.
-        cases: if config.cases > 256 { config.cases } else { 24 },
+        cases: if config.cases > 256 { config.cases } else { 16 },
         failure_persistence: None,
         ..config
     });
