@@ -6,7 +6,7 @@ use super::byte_count::ByteCount;
 use super::section::settings;
 
 settings! {
-    /// How much one client may ask for at once. What goes beyond is refused with an error that names the limit.
+    /// How much one client may ask for at once. A request that goes beyond is refused with an error that names the limit.
     pub struct LimitSettings {
         /// The largest message: the bytes of its data.
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=268_435_456;

@@ -6,7 +6,7 @@ use super::section::settings;
 use super::value::Word;
 
 settings! {
-    /// What the broker writes to standard error.
+    /// The log that the broker writes to standard error.
     pub struct LogSettings {
         /// What is logged: `error`, `warn`, `info`, `debug`, `trace` or `off`, also per module
         /// (`info,widecast::session=debug`).

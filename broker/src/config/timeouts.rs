@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::section::settings;
 
 settings! {
-    /// How long the broker waits for clients that send or take nothing. What takes longer is ended: a request with the status
-    /// 408, a WebSocket with the code 4408, anything else without a word.
+    /// How long the broker waits for clients that send or take nothing. The broker ends what takes longer: a request with the
+    /// status 408, a WebSocket with the code 4408, anything else without a word.
     pub struct TimeoutSettings {
         /// How long the head of a request may take, from its first byte; of a new connection, from its opening.
         head: Duration, "head_ms" = Duration::from_secs(10), within 10..=3_600_000;
