@@ -452,7 +452,7 @@ async fn unfinished_messages_of_all_clients_are_bounded_and_the_largest_goes_fir
         let mut connection = Bare::connect(&broker).await?;
         connection.upgrade("/v1/ws").await?;
         connection
-            .send(&client_frame(0x01, &[b' '; 1_500_000]))
+            .send(&client_frame(0x01, &vec![b' '; 1_500_000]))
             .await?;
         large.push(connection);
     }

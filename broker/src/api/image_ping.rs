@@ -3,6 +3,7 @@
 //! Any page can load an image from anywhere, without the browser telling which page it is: a namespace has to allow it.
 
 use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, Payload};
@@ -51,7 +52,13 @@ pub(super) async fn publish_by_image(
         message_id: None,
     };
     session::publish(&caller.services, &caller.publisher, message).await?;
-    Ok(answer::bytes("image/gif", Bytes::from_static(PIXEL)))
+    let mut response = answer::bytes("image/gif", Bytes::from_static(PIXEL));
+    // Any page may show it, also one that isolates itself.
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    response
+        .headers_mut()
+        .insert(policy, HeaderValue::from_static("cross-origin"));
+    Ok(response)
 }
 
 /// The query as an object, for pages that put each value into a parameter of its own.

@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use widecast_protocol::{Code, Origin};
 
+use super::foreign::{protect, refuse_foreign_load};
 use super::host::{check_host, host};
 use super::problem::Problem;
 use super::refused_origins;
@@ -61,6 +62,7 @@ pub async fn edge<B: MessageBody + 'static>(
     let response = next.call(request).await?;
     let mut response = in_form(response);
     let headers = response.headers_mut();
+    protect(headers);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     if let Some(page) = &page {
         page.grant(headers);
@@ -87,6 +89,9 @@ impl Page {
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         check_host(request.request())?;
+        if request.method() == Method::POST {
+            refuse_foreign_load(request.request())?;
+        }
         let host = host(request.request());
         let origin = request.headers().get(header::ORIGIN);
         let is_asked = !is_visit(request) && !request.path().starts_with(CLIENT);
@@ -184,6 +189,7 @@ fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<Eith
     let mut response = problem.error_response();
     let vary = HeaderValue::from_static("Origin");
     response.headers_mut().insert(header::VARY, vary);
+    protect(response.headers_mut());
     request.into_response(response).map_into_right_body()
 }
 

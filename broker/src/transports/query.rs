@@ -9,7 +9,7 @@ use widecast_protocol::command::Listing;
 use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin, Payload};
 
-use crate::http::{Problem, Query, sender_key};
+use crate::http::{Problem, Query, refuse_foreign_load, sender_key};
 use crate::session::{Echo, Identity, Services};
 
 use super::jsonp;
@@ -51,6 +51,10 @@ impl Subscription {
         };
         let cursor_text = last_event_id(request).or_else(|| last("cursor").map(str::to_owned));
         let session = last("session").map(str::to_owned);
+        let callback = jsonp::callback(request)?;
+        if callback.is_none() {
+            refuse_foreign_load(request)?;
+        }
         Ok(Self {
             channels: channels(&pairs, most_channels(request))?,
             // The cursor of a session of polls is a number of its own.
@@ -74,7 +78,7 @@ impl Subscription {
             },
             session,
             timeout: last("timeout").map(timeout).transpose()?,
-            callback: jsonp::callback(request)?,
+            callback,
             msgpack: accepts_msgpack(request),
             json: switch("json", last("json"))?,
             presence: last("presence").and_then(presence),

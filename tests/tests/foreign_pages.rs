@@ -1,0 +1,133 @@
+//! What pages of other sites can do without asking: show images, load scripts, frame and link. None of it opens a session or
+//! publishes anything, unless a namespace allows it; and no answer is taken for what it is not.
+
+use anyhow::{Context, Result};
+use widecast_tests::{Broker, Settings};
+
+const CROSS_SITE: (&str, &str) = ("sec-fetch-site", "cross-site");
+
+async fn get(
+    broker: &Broker,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+) -> Result<reqwest::Response> {
+    let mut request = broker.http().get(format!("{}{path}", broker.base()));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    Ok(request.send().await?)
+}
+
+#[tokio::test]
+async fn an_image_on_another_page_opens_no_session() -> Result<()> {
+    // The namespace of the demos allows JSONP.
+    let broker = Broker::with(Settings::new().key("server.demos", "false")).await?;
+    let cursor = broker.end_of("a").await?;
+    let poll = format!("/channels/a/poll?timeout=20&cursor={cursor}");
+    for path in [
+        "/channels/a/sse",
+        "/channels/a/stream",
+        &poll,
+        "/v1/sse?channel=a",
+        "/v1/sse?session=new",
+        "/v1/stream?session=new",
+        "/v1/poll?session=new",
+        "/v1/poll?session=new&callback=f",
+    ] {
+        for mode in ["no-cors", "navigate"] {
+            let mode = ("sec-fetch-mode", mode);
+            let refused = get(&broker, path, &[CROSS_SITE, mode]).await?;
+            let status = refused.status().as_u16();
+            if path.contains("callback") {
+                let script = refused.text().await?;
+                assert!(script.contains("forbidden"), "{path}: {script}");
+            } else {
+                assert_eq!(status, 403, "{path}");
+            }
+        }
+    }
+    let metrics = broker.metrics().await?;
+    assert!(metrics.sum(&["widecast_sessions_opened_total"]) < 1.0);
+    let publish = broker
+        .http()
+        .post(format!("{}/channels/a/messages", broker.base()))
+        .header(CROSS_SITE.0, CROSS_SITE.1)
+        .body("1");
+    assert_eq!(publish.send().await?.status(), 403);
+    let ping = get(&broker, "/channels/a/publish.gif?data=1", &[CROSS_SITE]).await?;
+    assert_eq!(ping.status(), 403);
+
+    // Who asks, who is no page, and the pages of the site itself are served as before.
+    let same = ("sec-fetch-site", "same-origin");
+    let origin = ("origin", "http://localhost:3000");
+    for headers in [&[][..], &[same], &[CROSS_SITE, origin]] {
+        let served = get(&broker, "/channels/a/sse", headers).await?;
+        assert_eq!(served.status(), 200, "{headers:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_can_allow_scripts_and_image_pings() -> Result<()> {
+    let broker = Broker::with(Settings::new().script_access("default")).await?;
+    for path in [
+        "/channels/a/publish.gif?data=1",
+        "/channels/a/poll?callback=f",
+        "/v1/poll?session=new&callback=f",
+        "/client/widecast.iife.js",
+        "/client/widecast.js",
+        "/client/widecast.legacy.js",
+    ] {
+        let served = get(&broker, path, &[CROSS_SITE, ("sec-fetch-mode", "no-cors")]).await?;
+        assert_eq!(served.status(), 200, "{path}");
+        let policy = served.headers().get("cross-origin-resource-policy");
+        assert_eq!(policy.context("a policy")?, "cross-origin", "{path}");
+        if path.contains("callback") {
+            assert!(!served.text().await?.contains("error"), "{path}");
+        }
+    }
+    let metrics = broker.metrics().await?;
+    assert!(metrics.value("widecast_messages_published_total") >= 1.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_answer_is_guessed_at_or_given_to_other_sites() -> Result<()> {
+    let broker = Broker::start().await?;
+    broker.publisher().publish("a", 1).await?;
+    for path in [
+        "/channels/a",
+        "/channels/a/messages",
+        "/channels/a/sse",
+        "/channels/a/poll",
+        "/v1/poll?session=x",
+        "/metrics",
+        "/health/live",
+        "/nowhere",
+        "/demos/",
+    ] {
+        let answer = get(&broker, path, &[]).await?;
+        let header = |name| answer.headers().get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(header("x-content-type-options"), ["nosniff"], "{path}");
+        assert_eq!(
+            header("cross-origin-resource-policy"),
+            ["same-site"],
+            "{path}"
+        );
+    }
+    let refused = get(
+        &broker,
+        "/channels/a",
+        &[("origin", "https://evil.example")],
+    )
+    .await?;
+    assert_eq!(refused.status(), 403);
+    assert_eq!(
+        refused
+            .headers()
+            .get("x-content-type-options")
+            .context("nosniff")?,
+        "nosniff"
+    );
+    Ok(())
+}
