@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::campaign::Logs;
 use crate::plan::{Feature, Scope};
 
 /// Publishes and subscribes through a failing network, and checks that the broker keeps its promises.
@@ -25,13 +26,24 @@ pub struct Arguments {
     pub broker: Option<PathBuf>,
     /// Where the logs of runs with violations go.
     #[arg(long, value_name = "DIRECTORY", default_value = "target/oracle")]
-    pub logs: PathBuf,
+    logs: PathBuf,
+    /// Keep the logs of all runs.
+    #[arg(long)]
+    all_logs: bool,
     /// What the runs leave out, to look at the rest alone; may be repeated.
     #[arg(long, value_name = "WHAT")]
     without: Vec<Feature>,
 }
 
 impl Arguments {
+    /// Which logs are kept, and where.
+    pub fn logs(&self) -> Logs {
+        Logs {
+            directory: self.logs.clone(),
+            all: self.all_logs,
+        }
+    }
+
     /// What a run may contain.
     pub fn scope(&self) -> Scope {
         Scope {

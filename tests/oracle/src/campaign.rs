@@ -1,7 +1,7 @@
 //! Runs one after the other, each from its own seed, and says what came of them.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -10,6 +10,15 @@ use crate::plan::{Plan, Scope};
 use crate::report;
 use crate::stage::perform;
 
+/// Which logs are kept.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    /// Where they go.
+    pub directory: PathBuf,
+    /// Whether also those of runs without a violation are kept.
+    pub all: bool,
+}
+
 /// Carries out the runs of the seeds; gives how many of them had a violation.
 ///
 /// # Errors
@@ -17,7 +26,7 @@ use crate::stage::perform;
 pub async fn campaign(
     seeds: impl IntoIterator<Item = u64>,
     scope: &Scope,
-    logs: &Path,
+    logs: &Logs,
 ) -> Result<usize> {
     let mut bad = 0;
     for seed in seeds {
@@ -27,27 +36,33 @@ pub async fn campaign(
 }
 
 /// Carries out one run; gives whether all promises were kept.
-async fn run(seed: u64, scope: &Scope, logs: &Path) -> Result<bool> {
+async fn run(seed: u64, scope: &Scope, logs: &Logs) -> Result<bool> {
     let plan = Plan::draw(seed, scope);
     let outcome = perform(&plan).await;
     let outcome = outcome.with_context(|| format!("the run of seed {seed}: {plan:#?}"))?;
     let violations = judge(&outcome.case);
+    let fine = violations.is_empty();
     let out = &mut io::stdout();
-    let summary = report::summary(&plan, &outcome.case, &violations);
-    writeln!(out, "{summary}")?;
-    if violations.is_empty() {
-        return Ok(true);
-    }
-    std::fs::create_dir_all(logs)?;
-    let path = logs.join(format!("seed-{seed}.log"));
-    let all = report::everything(&plan, &outcome.case, &violations, &outcome.broker_log);
-    std::fs::write(&path, all).with_context(|| path.display().to_string())?;
     writeln!(
         out,
-        "{}\nrepeat it with --seed {seed} --runs 1 --seconds {}; everything is in {}",
-        report::violations(&outcome.case, &violations),
-        plan.time.as_secs_f64(),
-        path.display()
+        "{}",
+        report::summary(&plan, &outcome.case, &violations)
     )?;
-    Ok(false)
+    if fine && !logs.all {
+        return Ok(true);
+    }
+    std::fs::create_dir_all(&logs.directory)?;
+    let path = logs.directory.join(format!("seed-{seed}.log"));
+    let all = report::everything(&plan, &outcome.case, &violations, &outcome.broker_log);
+    std::fs::write(&path, all).with_context(|| path.display().to_string())?;
+    if !fine {
+        writeln!(
+            out,
+            "{}\nrepeat it with --seed {seed} --runs 1 --seconds {}; everything is in {}",
+            report::violations(&outcome.case, &violations),
+            plan.time.as_secs_f64(),
+            path.display()
+        )?;
+    }
+    Ok(fine)
 }

@@ -12,7 +12,7 @@ use widecast_tests::program::use_binary;
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let scope = arguments.scope();
+    let (scope, logs) = (arguments.scope(), arguments.logs());
     if let Some(path) = arguments.broker {
         use_binary(path)?;
     }
@@ -21,7 +21,7 @@ async fn main() -> Result<ExitCode> {
         .seed
         .unwrap_or_else(|| rand::random::<u32>().into());
     let seeds = first..first.saturating_add(arguments.runs);
-    let bad = campaign(seeds, &scope, &arguments.logs).await?;
+    let bad = campaign(seeds, &scope, &logs).await?;
     writeln!(
         io::stdout(),
         "{bad} of {} runs had violations",
