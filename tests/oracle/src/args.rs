@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::campaign::Logs;
-use crate::plan::{Feature, Scope};
+use crate::scope::{Feature, Scope};
 
 /// Publishes and subscribes through a failing network, and checks that the broker keeps its promises.
 #[derive(Debug, Parser)]

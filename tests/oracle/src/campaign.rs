@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::judge::judge;
-use crate::plan::{Plan, Scope};
+use crate::plan::Plan;
 use crate::report;
+use crate::scope::Scope;
 use crate::stage::perform;
 
 /// Which logs are kept.

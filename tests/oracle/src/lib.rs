@@ -14,6 +14,7 @@ pub mod plan;
 pub mod proxy;
 pub mod publisher;
 pub mod report;
+pub mod scope;
 pub mod seed;
 pub mod stage;
 pub mod subscriber;

@@ -12,6 +12,7 @@ use widecast_tests::settings::{Settings, SlowConsumer};
 use crate::judge::ChannelRules;
 use crate::proxy::fault::Weather;
 use crate::publisher::{Kind, Rhythm, Subject};
+use crate::scope::{Feature, Scope};
 use crate::seed::generator;
 use crate::subscriber::{Habit, Publishing, Spec};
 
@@ -56,42 +57,6 @@ pub enum Trouble {
     Kill,
     /// SIGTERM, and a new start.
     Terminate,
-}
-
-/// What a run may contain.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    /// For how long there are publications and faults.
-    pub time: Duration,
-    /// What is left out.
-    pub without: Vec<Feature>,
-}
-
-/// Something that can be left out, to look at the rest alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Feature {
-    /// Slow-consumer rules that drop messages.
-    Drops,
-    /// Raw streams and polls of several channels.
-    Several,
-    /// Raw transports.
-    Raw,
-    /// WebSockets with JSON.
-    Json,
-    /// Sessions.
-    Sessions,
-    /// Sessions that leave channels and come back.
-    Leaving,
-    /// Restarts of the broker.
-    Restarts,
-    /// Halts of the broker.
-    Halts,
-    /// Large messages.
-    Large,
-    /// Histories that are short.
-    ShortHistories,
-    /// Faults of the network.
-    Faults,
 }
 
 /// A namespace of the runs: its name, how much history it keeps, and its rule for slow consumers.
@@ -172,13 +137,6 @@ impl Plan {
             Some((channel.clone(), rules))
         });
         rules.collect()
-    }
-}
-
-impl Scope {
-    /// Whether the runs have this.
-    pub fn has(&self, feature: Feature) -> bool {
-        !self.without.contains(&feature)
     }
 }
 

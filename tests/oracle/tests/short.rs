@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use widecast_oracle::campaign::{Logs, campaign};
-use widecast_oracle::plan::Scope;
+use widecast_oracle::scope::Scope;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_without_a_word() -> Result<()> {
