@@ -20,6 +20,7 @@ use widecast::session::{
 };
 use widecast::transports::{Message, Messages};
 use widecast_protocol::Origin;
+use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::{DecoderLimits, binary, text};
 
 /// Group 9 of the suite sends 16 MiB in one message, and 4 MiB in fragments of 64 bytes.
@@ -50,7 +51,7 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
         origin: Origin::unknown(),
     };
     let carrier = Carrier {
-        dialect: Dialect::RawWebSocket,
+        dialect: Dialect::connected(Wire::RawWebSocket),
         transport: Transport::WebSocket,
     };
     let session = Session::new(&worker, identity, carrier);

@@ -5,7 +5,6 @@
 //! depends on the receiver, except that sessions of several channels put a cursor of their own before
 //! [`EncodedMessage::after_cursor`].
 
-use std::io::Write;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -13,45 +12,9 @@ use bytes::Bytes;
 use crate::codec::notation::{Json, MessagePack, Object};
 use crate::codec::{Codec, write_message};
 use crate::cursor::Position;
-use crate::framing::{Wire, ndjson, sse, websocket};
+use crate::framing::{Content, Framing, Wire, sse, websocket};
 use crate::message::Message;
 use crate::payload::{Payload, PayloadKind};
-
-/// The ways a message looks on a wire, framing included. Raw: the data alone, or beside a cursor. The others: `message` frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireForm {
-    /// The data as a WebSocket frame: bytes as binary, a string as itself, anything else as JSON.
-    RawWebSocket,
-    /// The data as a WebSocket frame: bytes as binary, anything else as JSON.
-    ValueWebSocket,
-    /// [`Wire::JsonWebSocket`].
-    JsonWebSocket,
-    /// [`Wire::MessagePackWebSocket`].
-    MessagePackWebSocket,
-    /// An event with the cursor as its id: a string as itself, anything else as JSON.
-    RawSse,
-    /// [`Wire::JsonSse`].
-    JsonSse,
-    /// A line `{"cursor","channel","offset","event","origin","timestamp","data"}`, which is also an item of a poll.
-    RawNdjson,
-    /// [`Wire::JsonNdjson`].
-    JsonNdjson,
-    /// [`Wire::MessagePackStream`].
-    MessagePackStream,
-}
-
-impl WireForm {
-    const COUNT: usize = 9;
-
-    /// What stands before the cursor in the raw forms that have one.
-    pub fn before_cursor(self) -> &'static str {
-        match self {
-            Self::RawSse => "id: ",
-            Self::RawNdjson => "{\"cursor\":\"",
-            _ => "",
-        }
-    }
-}
 
 /// A message and its wire forms.
 #[derive(Debug)]
@@ -59,7 +22,7 @@ pub struct EncodedMessage {
     message: Message,
     /// The payload in the codec that it did not come in.
     transcoded: OnceLock<Payload>,
-    forms: [OnceLock<Bytes>; WireForm::COUNT],
+    forms: [OnceLock<Bytes>; Wire::ALL.len()],
 }
 
 impl EncodedMessage {
@@ -68,7 +31,7 @@ impl EncodedMessage {
         Self {
             message,
             transcoded: OnceLock::new(),
-            forms: [const { OnceLock::new() }; WireForm::COUNT],
+            forms: [const { OnceLock::new() }; Wire::ALL.len()],
         }
     }
 
@@ -86,18 +49,15 @@ impl EncodedMessage {
     }
 
     /// The complete bytes on a wire.
-    pub fn bytes(&self, form: WireForm) -> Bytes {
-        self.form(form).clone()
+    pub fn bytes(&self, wire: Wire) -> Bytes {
+        self.form(wire).clone()
     }
 
-    /// The part of [`WireForm::RawSse`] or [`WireForm::RawNdjson`] after the cursor, shared with the whole: it goes behind
-    /// [`WireForm::before_cursor`] and a cursor of several channels. Of the forms without a cursor, all.
-    pub fn after_cursor(&self, form: WireForm) -> Bytes {
-        let start = match form.before_cursor() {
-            "" => 0,
-            before => before.len() + self.position().to_string().len(),
-        };
-        self.form(form).slice(start..)
+    /// The part after the cursor, shared with the whole: it goes behind [`Wire::head`] with a cursor of several channels. On wires
+    /// where messages have no such head, all.
+    pub fn after_cursor(&self, wire: Wire) -> Bytes {
+        let start = wire.head(self.position()).len();
+        self.form(wire).slice(start..)
     }
 
     /// About how much memory the message takes, without its forms: what a history counts.
@@ -115,29 +75,28 @@ impl EncodedMessage {
             + message.id.as_ref().map_or(0, |id| id.as_str().len())
     }
 
-    fn form(&self, form: WireForm) -> &Bytes {
-        self.forms[form as usize].get_or_init(|| self.make(form))
+    fn form(&self, wire: Wire) -> &Bytes {
+        self.forms[wire as usize].get_or_init(|| self.make(wire))
     }
 
-    fn make(&self, form: WireForm) -> Bytes {
+    fn make(&self, wire: Wire) -> Bytes {
         let json_capacity = self.envelope_bytes() + self.json_capacity();
-        let write_json = |out: &mut Vec<u8>| self.write_json_frame(out);
-        match form {
-            WireForm::RawWebSocket => self.raw_websocket(),
-            WireForm::ValueWebSocket => self.value_websocket(),
-            WireForm::RawSse => self.raw_sse(),
-            WireForm::RawNdjson => ndjson::line(json_capacity, |out| self.write_raw_item(out)),
-            WireForm::JsonWebSocket => Wire::JsonWebSocket.frame(json_capacity, write_json),
-            WireForm::JsonSse => Wire::JsonSse.frame(json_capacity, write_json),
-            WireForm::JsonNdjson => Wire::JsonNdjson.frame(json_capacity, write_json),
-            WireForm::MessagePackWebSocket => self.msgpack_frame(Wire::MessagePackWebSocket),
-            WireForm::MessagePackStream => self.msgpack_frame(Wire::MessagePackStream),
+        match (wire.content(), wire.framing()) {
+            (Content::Data, Framing::Sse) => self.event(),
+            (Content::Data, _) => self.data(wire),
+            (Content::Value, _) => self.value(wire),
+            (Content::Object, Framing::Sse) => {
+                sse::object(json_capacity, self.position(), |out| self.write_object(out))
+            }
+            (Content::Object, _) => wire.frame(json_capacity, |out| self.write_object(out)),
+            (Content::Frame(Codec::Json), _) => {
+                wire.frame(json_capacity, |out| self.write_json_frame(out))
+            }
+            (Content::Frame(Codec::MessagePack), _) => {
+                let capacity = self.envelope_bytes() + self.msgpack_capacity();
+                wire.frame(capacity, |out| self.write_msgpack_frame(out))
+            }
         }
-    }
-
-    fn msgpack_frame(&self, wire: Wire) -> Bytes {
-        let capacity = self.envelope_bytes() + self.msgpack_capacity();
-        wire.frame(capacity, |out| self.write_msgpack_frame(out))
     }
 
     /// Appends the `message` frame in JSON.
@@ -150,31 +109,35 @@ impl EncodedMessage {
         write_message::<MessagePack>(out, &self.message, |out| self.write_msgpack_data(out));
     }
 
-    fn raw_websocket(&self) -> Bytes {
+    /// The bare data: bytes as a binary message, a string as itself.
+    fn data(&self, wire: Wire) -> Bytes {
         let payload = self.payload_in(Codec::Json);
         match payload.kind() {
             PayloadKind::Binary => websocket::binary(payload.bytes()),
-            _ => websocket::text(payload.bytes()),
+            _ => wire.frame(payload.bytes().len(), |out| {
+                out.extend_from_slice(payload.bytes());
+            }),
         }
     }
 
-    fn value_websocket(&self) -> Bytes {
+    /// The data as JSON, but for bytes.
+    fn value(&self, wire: Wire) -> Bytes {
         let payload = self.payload_in(Codec::Json);
         match payload.kind() {
             PayloadKind::Binary => websocket::binary(payload.bytes()),
-            _ => Wire::JsonWebSocket.frame(payload.json_capacity(), |out| payload.write_json(out)),
+            _ => wire.frame(payload.json_capacity(), |out| payload.write_json(out)),
         }
     }
 
-    fn raw_sse(&self) -> Bytes {
+    /// The bare data as an event, under the name of the message.
+    fn event(&self) -> Bytes {
         let payload = self.payload_in(Codec::Json);
         let data_capacity = match payload.kind() {
             PayloadKind::Text => sse::data_capacity(payload.bytes()),
             _ => payload.json_capacity(),
         };
         let mut out = Vec::with_capacity(self.envelope_bytes() + data_capacity);
-        out.extend_from_slice(WireForm::RawSse.before_cursor().as_bytes());
-        write!(out, "{}", self.position()).expect("writing to memory does not fail");
+        out.extend_from_slice(Wire::RawSse.head(self.position()).as_bytes());
         if let Some(event) = &self.message.event {
             out.extend_from_slice(b"\nevent: ");
             out.extend_from_slice(event.as_str().as_bytes());
@@ -188,7 +151,7 @@ impl EncodedMessage {
         out.into()
     }
 
-    fn write_raw_item(&self, out: &mut Vec<u8>) {
+    fn write_object(&self, out: &mut Vec<u8>) {
         let message = &self.message;
         Object::<Json>::begin(out)
             .shown("cursor", self.position())
@@ -262,18 +225,6 @@ mod tests {
     use crate::name::{ChannelName, EventName, MessageId};
     use crate::payload::Payload;
 
-    const FORMS: [WireForm; WireForm::COUNT] = [
-        WireForm::RawWebSocket,
-        WireForm::ValueWebSocket,
-        WireForm::JsonWebSocket,
-        WireForm::MessagePackWebSocket,
-        WireForm::RawSse,
-        WireForm::JsonSse,
-        WireForm::RawNdjson,
-        WireForm::JsonNdjson,
-        WireForm::MessagePackStream,
-    ];
-
     const GZIP_OF_TEXT: &[u8] =
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x5b\x9c\xc8\x95\x04\x00\x1e\x20\xdc\x6e\x04\x00\x00\x00";
     const GZIP_OF_BINARY: &[u8] =
@@ -298,7 +249,7 @@ mod tests {
     #[test]
     fn each_form_is_made_once() {
         let message = encoded(Payload::from_json("{\"a\":1}").unwrap(), None);
-        for form in FORMS {
+        for &form in Wire::ALL {
             assert_eq!(message.bytes(form).as_ptr(), message.bytes(form).as_ptr());
         }
     }
@@ -306,11 +257,10 @@ mod tests {
     #[test]
     fn what_stands_around_the_cursor_is_the_whole() {
         let message = encoded(Payload::text("hello"), Some("greeting"));
-        for form in FORMS {
-            let before = form.before_cursor();
-            let cursor = if before.is_empty() { "" } else { "z-7" };
+        for &form in Wire::ALL {
+            let head = form.head("z-7");
             let after = message.after_cursor(form);
-            let whole = [before.as_bytes(), cursor.as_bytes(), &after].concat();
+            let whole = [head.as_bytes(), &after].concat();
             assert_eq!(message.bytes(form), whole);
         }
     }
@@ -318,8 +268,8 @@ mod tests {
     /// The message in each form, one a line.
     fn shown(payload: Payload, event: Option<&str>) -> String {
         let message = encoded(payload, event);
-        let line = |form| format!("{form:?} {}", message.bytes(form).escape_ascii());
-        FORMS.map(line).join("\n")
+        let line = |form: &Wire| format!("{form:?} {}", message.bytes(*form).escape_ascii());
+        Wire::ALL.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -327,9 +277,11 @@ mod tests {
         insta::assert_snapshot!(shown(Payload::text("a \"word\" and é"), None), @r#"
         RawWebSocket \x81\x0fa \"word\" and \xc3\xa9
         ValueWebSocket \x81\x13\"a \\\"word\\\" and \xc3\xa9\"
+        ObjectWebSocket \x81~\x00\x80{\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"a \\\"word\\\" and \xc3\xa9\"}
         JsonWebSocket \x81~\x00\x8e{\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82n\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xafa \"word\" and \xc3\xa9\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: a \"word\" and \xc3\xa9\n\n
+        ObjectSse id: z-7\ndata: {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"a \\\"word\\\" and \xc3\xa9\"}\n\n
         JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"a \\\"word\\\" and \xc3\xa9\"}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":\"a \\\"word\\\" and \xc3\xa9\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
@@ -342,9 +294,11 @@ mod tests {
         insta::assert_snapshot!(shown(Payload::text("\n1\r\n2\r3\r\r\n"), Some("poem")), @r#"
         RawWebSocket \x81\n\n1\r\n2\r3\r\r\n
         ValueWebSocket \x81\x13\"\\n1\\r\\n2\\r3\\r\\r\\n\"
+        ObjectWebSocket \x81~\x00\x8f{\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"poem\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\"}
         JsonWebSocket \x81~\x00\x9d{\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82t\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xaa\n1\r\n2\r3\r\r\n\xa5event\xa4poem\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\nevent: poem\ndata: \ndata: 1\ndata: 2\ndata: 3\ndata: \ndata: \n\n
+        ObjectSse id: z-7\ndata: {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"poem\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\"}\n\n
         JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"poem\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\"}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":\"\\n1\\r\\n2\\r3\\r\\r\\n\",\"event\":\"poem\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
@@ -357,9 +311,11 @@ mod tests {
         insta::assert_snapshot!(shown(Payload::binary(Bytes::from_static(b"\0\x01\xfe\xff")), None), @r#"
         RawWebSocket \x82\x04\x00\x01\xfe\xff
         ValueWebSocket \x82\x04\x00\x01\xfe\xff
+        ObjectWebSocket \x81~\x00\x92{\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"}}
         JsonWebSocket \x81~\x00\xa0{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82d\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\xc4\x04\x00\x01\xfe\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: {\"$type\":\"binary\",\"value\":\"AAH+/w==\"}\n\n
+        ObjectSse id: z-7\ndata: {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"}}\n\n
         JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"}}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"$type\":\"binary\",\"value\":\"AAH+/w==\"},\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
@@ -374,9 +330,11 @@ mod tests {
         insta::assert_snapshot!(shown(payload, Some("tick \"tock\"")), @r#"
         RawWebSocket \x81+{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}
         ValueWebSocket \x81+{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}
+        ObjectWebSocket \x81~\x00\xb0{\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}}
         JsonWebSocket \x81~\x00\xbe{\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82~\x00\x82\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\x82\xa2at\xd4\x02\x00\xa1n\xcb\xbf\xf8\x00\x00\x00\x00\x00\x00\xa5event\xabtick \"tock\"\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\nevent: tick \"tock\"\ndata: {\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}\n\n
+        ObjectSse id: z-7\ndata: {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}}\n\n
         JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50}}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":{\"at\":{\"$type\":\"Date\",\"value\":0},\"n\":-1.50},\"event\":\"tick \\\"tock\\\"\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
@@ -391,9 +349,11 @@ mod tests {
         insta::assert_snapshot!(shown(payload, None), @r#"
         RawWebSocket \x81,[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]
         ValueWebSocket \x81,[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]
+        ObjectWebSocket \x81~\x00\x99{\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]}
         JsonWebSocket \x81~\x00\xa7{\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}
         MessagePackWebSocket \x82e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
         RawSse id: z-7\ndata: [null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]\n\n
+        ObjectSse id: z-7\ndata: {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]}\n\n
         JsonSse data: {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n\n
         RawNdjson {\"cursor\":\"z-7\",\"channel\":\"news\",\"offset\":7,\"origin\":\"https://example.org\",\"timestamp\":1700000000000,\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255]}\n
         JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
@@ -415,11 +375,8 @@ mod tests {
             let payload = Payload::from_msgpack(came.clone()).unwrap();
             let compressed = encoded(payload.checked_gzip(100).unwrap(), None);
             let plain = encoded(value, None);
-            for form in FORMS {
-                if matches!(
-                    form,
-                    WireForm::MessagePackWebSocket | WireForm::MessagePackStream
-                ) {
+            for &form in Wire::ALL {
+                if matches!(form, Wire::MessagePackWebSocket | Wire::MessagePackStream) {
                     let bytes = compressed.bytes(form);
                     assert!(bytes.windows(came.len()).any(|part| part == came));
                 } else {
@@ -435,11 +392,7 @@ mod tests {
         message.id = MessageId::parse("m-1").ok();
         let message = EncodedMessage::new(message);
         let line = |form| message.bytes(form).escape_ascii().to_string();
-        let forms = [
-            WireForm::JsonNdjson,
-            WireForm::MessagePackStream,
-            WireForm::RawNdjson,
-        ];
+        let forms = [Wire::JsonNdjson, Wire::MessagePackStream, Wire::RawNdjson];
         insta::assert_snapshot!(forms.map(line).join("\n"), @r#"
         {\"type\":\"message\",\"channel\":\"news\",\"data\":null,\"message_id\":\"m-1\",\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
         \x00\x00\x00n\x88\xa4type\xa7message\xa7channel\xa4news\xa4data\xc0\xaamessage_id\xa3m-1\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
@@ -457,11 +410,7 @@ mod tests {
         ] {
             let message = encoded(payload, Some("event"));
             let room = message.envelope_bytes() + message.json_capacity();
-            for form in [
-                WireForm::JsonWebSocket,
-                WireForm::JsonSse,
-                WireForm::RawNdjson,
-            ] {
+            for form in [Wire::JsonWebSocket, Wire::JsonSse, Wire::RawNdjson] {
                 let length = message.bytes(form).len();
                 assert!(
                     length <= room + 16,
@@ -469,7 +418,7 @@ mod tests {
                 );
             }
             let room = message.envelope_bytes() + message.msgpack_capacity();
-            assert!(message.bytes(WireForm::MessagePackStream).len() <= room + 4);
+            assert!(message.bytes(Wire::MessagePackStream).len() <= room + 4);
         }
     }
 }

@@ -21,7 +21,7 @@ pub use codec::DecodeError;
 pub use codes::Code;
 pub use command::{Command, CommandId, CommandKind};
 pub use cursor::{Cursor, CursorVector, Position};
-pub use encoded::{EncodedMessage, WireForm};
+pub use encoded::EncodedMessage;
 pub use message::{Epoch, Message, Offset, Origin};
 pub use name::{ChannelName, EventName, IdempotencyKey, MessageId, SenderKey, SessionId};
 pub use payload::{Payload, PayloadKind};

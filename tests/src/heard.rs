@@ -74,6 +74,19 @@ pub enum Heard {
 }
 
 impl Heard {
+    /// Reads an object of a stream without frames: a message, or by its `type` something else.
+    ///
+    /// # Errors
+    /// When it is none of them.
+    pub fn from_object(object: Value) -> Result<Self> {
+        let channel = || object["channel"].as_str().map(str::to_owned);
+        Ok(match object["type"].as_str() {
+            None => Self::Message(Message::from_object(&object)?),
+            Some("gap") if object["recovered"] == false => Self::Gap { channel: channel() },
+            Some(_) => Self::Frame(object),
+        })
+    }
+
     /// The end of a stream that has no close code.
     pub fn end() -> Self {
         Self::Closed {

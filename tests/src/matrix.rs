@@ -9,9 +9,11 @@ macro_rules! over_every_transport {
             $crate::over_every_transport!(@each $scenario:
                 raw_websocket = RawWebSocket,
                 value_websocket = ValueWebSocket,
+                object_websocket = ObjectWebSocket,
                 json_websocket = JsonWebSocket,
                 message_pack_websocket = MessagePackWebSocket,
                 raw_sse = RawSse,
+                object_sse = ObjectSse,
                 envelope_sse = EnvelopeSse,
                 raw_stream = RawStream,
                 json_stream = JsonStream,

@@ -150,8 +150,15 @@ async fn no_id_of_an_event_stream_covers_a_gap_that_was_not_told() -> Result<()>
         ("/v1/sse?channel=a&channel=b", "a=1f-9,b=1f-9", 2),
         ("/v1/sse?channel=a&channel=b", "a=1f-9", 1),
         ("/v1/sse?channel=a", "1f-9", 1),
+        ("/channels/a/sse?format=message", "1f-9", 1),
+        (
+            "/v1/sse?channel=a&channel=b&format=message",
+            "a=1f-9,b=1f-9",
+            2,
+        ),
     ];
     for (target, asked, lost) in targets {
+        let is_object = target.contains("format=message");
         let mut cursor = asked.to_owned();
         let mut gaps = 0;
         // Each time the connection is cut behind one block more.
@@ -163,10 +170,12 @@ async fn no_id_of_an_event_stream_covers_a_gap_that_was_not_told() -> Result<()>
             assert_eq!(event, None, "{target}");
             assert!(begins.is_some_and(|id| id.contains("1f-9")), "{target}");
             let [id, event, data] = block(&mut stream).await?;
-            assert_eq!(event.as_deref(), Some("widecast.gap"), "{target}");
+            let name = (!is_object).then_some("widecast.gap");
+            assert_eq!(event.as_deref(), name, "{target}");
             let id = id.context("the gap's own id")?;
             let data: Value = serde_json::from_str(&data.context("data")?)?;
             assert_eq!(data["cursor"], id, "{target}");
+            assert_eq!(data["type"] == "gap", is_object, "{target}");
             (cursor, gaps) = (id, gaps + 1);
         }
         assert!(!cursor.contains("1f-9"), "{target}: {cursor}");

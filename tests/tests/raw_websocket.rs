@@ -57,8 +57,8 @@ async fn a_setting_cuts_them_at_the_end_of_the_broker() -> Result<()> {
         let mut broker = Broker::with(settings).await?;
         let (mut socket, _) = open(&broker, &[]).await?;
         broker.publisher().publish("news", "last").await?;
-        broker.signal(Signal::Terminate).await?;
         assert_eq!(next(&mut socket).await?, Some(Frame::text("last")));
+        broker.signal(Signal::Terminate).await?;
         match next(&mut socket).await? {
             Some(Frame::Close(Some(frame))) if is_told => {
                 assert_eq!(u16::from(frame.code), 1001);
@@ -209,6 +209,52 @@ async fn a_page_in_json_sees_who_comes_and_goes() -> Result<()> {
     );
     let plain = RawWebSocket::open(&broker, &join, Texts::Plain).await;
     assert!(plain.is_err(), "bare data has no room for it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_objects_say_all_that_is_known_and_where_to_resume() -> Result<()> {
+    let broker = Broker::start().await?;
+    let publisher = broker.publisher();
+    let before = publisher.publish("news", 1).await?;
+    let join = Join::channel("news").presence(json!({ "name": "Ann" }));
+    let query = [
+        ("json".to_owned(), String::new()),
+        ("format".to_owned(), "message".to_owned()),
+        ("presence".to_owned(), "Ann".to_owned()),
+        ("cursor".to_owned(), before.cursor()),
+    ];
+    let url = address(&broker.base(), &["channels", "news", "ws"], &query)?;
+    let (mut socket, _) = open_websocket(&url, &[]).await?;
+    let mut object = async || match next(&mut socket).await? {
+        Some(Frame::Text(text)) => Ok(serde_json::from_str::<Value>(&text)?),
+        other => bail!("{other:?} instead of an object"),
+    };
+    let begins = object().await?;
+    assert_eq!(begins["type"], "subscribed", "{begins}");
+    assert_eq!(begins["cursor"], before.cursor());
+    assert_eq!(begins["recovered"], true);
+    assert_eq!(begins["members"][0]["data"], "Ann");
+    let greeting = publisher.publish_event("news", "greeting", "hi").await?;
+    let message = object().await?;
+    let expected = json!({
+        "cursor": greeting.cursor(), "channel": "news", "offset": 2, "event": "greeting",
+        "origin": "", "timestamp": message["timestamp"], "data": "hi",
+    });
+    assert_eq!(message, expected);
+    // The place of another epoch: where it was, then the gap, which says where it goes on.
+    let lost = RawWebSocket::open(&broker, &join.from("1f-9"), Texts::Objects).await?;
+    assert_eq!(lost.cursor().as_deref(), Some("1f-9"));
+    let mut lost = lost;
+    let heard = within("the gap", lost.next()).await?;
+    assert!(matches!(heard, Heard::Gap { .. }), "{heard:?}");
+    assert_eq!(lost.cursor(), Some(greeting.cursor()));
+    let url = address(
+        &broker.base(),
+        &["channels", "news", "ws"],
+        &[("format".to_owned(), "xml".to_owned())],
+    )?;
+    assert!(open_websocket(&url, &[]).await.is_err());
     Ok(())
 }
 

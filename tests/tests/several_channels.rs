@@ -5,8 +5,9 @@ use serde_json::json;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{Broker, Heard, Join, Settings, Transport};
 
-const RAW: [Transport; 4] = [
+const RAW: [Transport; 5] = [
     Transport::RawSse,
+    Transport::ObjectSse,
     Transport::RawStream,
     Transport::LongPoll,
     Transport::ShortPoll,
@@ -65,7 +66,11 @@ async fn one_cursor_resumes_all_channels_when_nothing_had_been_received() -> Res
 #[tokio::test]
 async fn a_gap_in_one_channel_is_no_gap_in_the_other() -> Result<()> {
     let broker = Broker::with(Settings::new().history("small", 2, 1 << 20)).await?;
-    for transport in [Transport::RawSse, Transport::RawStream] {
+    for transport in [
+        Transport::RawSse,
+        Transport::ObjectSse,
+        Transport::RawStream,
+    ] {
         let (a, b) = (format!("small:{transport:?}"), format!("b/{transport:?}"));
         let join = Join::channels(&[&a, &b]);
         let subscriber = broker.join(transport, &join).await?;
@@ -107,7 +112,11 @@ async fn a_gap_in_one_channel_is_no_gap_in_the_other() -> Result<()> {
 async fn a_channel_that_is_new_to_the_cursor_begins_at_its_end() -> Result<()> {
     let broker = Broker::start().await?;
     // A poll joins when it asks, and a test could not publish between that and its answer.
-    for transport in [Transport::RawSse, Transport::RawStream] {
+    for transport in [
+        Transport::RawSse,
+        Transport::ObjectSse,
+        Transport::RawStream,
+    ] {
         let (a, b, c) = (
             format!("a/{transport:?}"),
             format!("b/{transport:?}"),
@@ -221,5 +230,27 @@ async fn a_session_answers_every_command_that_has_an_id() -> Result<()> {
             "{reply}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_objects_in_events_tell_the_channels_apart() -> Result<()> {
+    let broker = Broker::start().await?;
+    let join = Join::channels(&["a", "b"]);
+    let mut subscriber = broker.join(Transport::ObjectSse, &join).await?;
+    broker.publisher().publish("b", 1).await?;
+    broker
+        .publisher()
+        .publish_event("a", "named", "two")
+        .await?;
+    let first = subscriber.message().await?;
+    assert_eq!(
+        (first.channel.as_deref(), first.data),
+        (Some("b"), json!(1))
+    );
+    let second = subscriber.message().await?;
+    assert_eq!(second.channel.as_deref(), Some("a"));
+    assert_eq!(second.event.as_deref(), Some("named"));
+    assert_eq!(second.data, json!("two"));
     Ok(())
 }

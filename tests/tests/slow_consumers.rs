@@ -146,6 +146,8 @@ async fn resuming_gets_past_messages_larger_than_what_may_wait() -> Result<()> {
         Transport::LongPoll,
         Transport::RawWebSocket,
         Transport::ValueWebSocket,
+        Transport::ObjectWebSocket,
+        Transport::ObjectSse,
         Transport::JsonWebSocket,
         Transport::EnvelopePoll,
     ] {
@@ -169,7 +171,12 @@ async fn the_pasts_of_several_channels_are_all_sent_to_one_session() -> Result<(
         places.push(format!("{}={end}", channel.replace(':', "%3A")));
     }
     flood_with(&broker, &channels, EACH).await?;
-    for transport in [Transport::RawStream, Transport::RawSse, Transport::LongPoll] {
+    for transport in [
+        Transport::RawStream,
+        Transport::RawSse,
+        Transport::ObjectSse,
+        Transport::LongPoll,
+    ] {
         let join = Join::channels(&channels).from(places.join(","));
         let mut resumed = broker.join(transport, &join).await?;
         // Only then does it read.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
-use widecast_protocol::{EncodedMessage, WireForm};
+use widecast_protocol::EncodedMessage;
+use widecast_protocol::framing::Wire;
 
 use super::answer;
 use crate::engine::{HistoryOrder, HistoryPage, HistoryQuery};
@@ -67,7 +68,7 @@ fn write(page: &HistoryPage) -> bytes::Bytes {
 }
 
 fn item(message: &Arc<EncodedMessage>) -> bytes::Bytes {
-    let mut line = message.bytes(WireForm::RawNdjson);
+    let mut line = message.bytes(Wire::RawNdjson);
     line.truncate(line.trim_ascii_end().len());
     line
 }

@@ -1,27 +1,24 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use widecast_protocol::{CursorVector, Epoch, Offset, WireForm};
+use widecast_protocol::framing::Wire;
+use widecast_protocol::{Epoch, Offset};
 
 use super::*;
 use crate::registry::testing::message;
 use crate::registry::{Cursors, FlushList, GapForm, Outbox, Voice};
 
-fn tell(channel: &ChannelName, cursor: Position, _: &CursorVector) -> Bytes {
-    format!("gap {channel} {}", cursor.offset).into()
-}
-
 fn subscriber(sender: Option<widecast_protocol::SenderKey>) -> (Rc<Outbox>, Subscriber) {
     let list = FlushList::new(Metrics::new().deliveries);
     let voice = Voice {
-        gap: GapForm::Told(tell),
+        wire: Wire::RawSse,
+        gap: GapForm::Told,
         cursors: Cursors::OfEach,
     };
     let outbox = Outbox::new(list, 1 << 20, voice);
     let subscriber = Subscriber {
         outbox: Rc::clone(&outbox),
         sender,
-        form: WireForm::RawSse,
         lane: outbox.lane(),
         policy: SlowConsumer::Disconnect,
         presence: None,
@@ -42,7 +39,7 @@ fn heard(outbox: &Outbox) -> Vec<String> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         match text.split_once("\ndata: a ") {
             Some((_, offset)) => offset.trim().to_owned(),
-            None => text,
+            None => text.lines().next().unwrap_or_default().to_owned(),
         }
     };
     outbox.take().iter().map(line).collect()
@@ -137,7 +134,7 @@ fn a_hole_that_the_history_cannot_fill_is_told() {
     let channel = message("a", 1).message().channel.clone();
     fanout.fill(&channel, &replay(9, false, 0..0), &metrics);
     fanout.arrived(&message("a", 10), &metrics);
-    assert_eq!(heard(&outbox), ["gap a 9", "10"]);
+    assert_eq!(heard(&outbox), ["id: 1-9", "10"]);
 }
 
 #[test]
@@ -253,7 +250,8 @@ fn narrow() -> (Rc<Outbox>, Subscriber) {
     let (_, subscriber) = subscriber(None);
     let list = FlushList::new(Metrics::new().deliveries);
     let voice = Voice {
-        gap: GapForm::Told(tell),
+        wire: Wire::RawSse,
+        gap: GapForm::Told,
         cursors: Cursors::OfEach,
     };
     let outbox = Outbox::new(list, 100, voice);
@@ -319,7 +317,7 @@ fn one_that_resumes_is_told_when_the_history_is_gone_before_it_was_sent() {
     assert_eq!(turn, Turn::Again);
     assert_eq!(read(&mut fanout, key, &outbox, 5), Turn::Over);
     fanout.arrived(&message("a", 6), &metrics);
-    assert_eq!(heard(&outbox), ["gap a 5", "6"]);
+    assert_eq!(heard(&outbox), ["id: 1-5", "6"]);
 }
 
 #[test]

@@ -219,7 +219,7 @@ impl Outbox {
     /// Tells the client that messages of a channel up to `cursor` are lost; where that cannot be told, ends the session.
     pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position, lane: Lane) {
         match self.voice.gap {
-            GapForm::Told(_) if self.is_open() => {
+            GapForm::Told if self.is_open() => {
                 let channel = channel.clone();
                 self.append(Item::Gap {
                     channel,
@@ -227,8 +227,8 @@ impl Outbox {
                     lane,
                 });
             }
-            GapForm::Told(_) => {}
-            GapForm::Ends(last) => self.finish(last()),
+            GapForm::Told => {}
+            GapForm::Ends => self.finish(self.voice.end_of_gap()),
             GapForm::Closes => self.close(Code::HistoryLost),
         }
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position, SenderKey, WireForm};
+use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position, SenderKey};
 
 use crate::config::SlowConsumer;
 use crate::engine::Replay;
@@ -20,8 +20,6 @@ pub struct Subscriber {
     pub outbox: Rc<Outbox>,
     /// Messages with this key are not delivered; `None` for a session that hears its own.
     pub sender: Option<SenderKey>,
-    /// What its messages look like.
-    pub form: WireForm,
     /// Its part of the outbox.
     pub lane: Lane,
     /// What happens when its outbox is full.
@@ -67,10 +65,11 @@ impl Subscriber {
             self.outbox.pass(message);
             return None;
         }
-        Some(if self.outbox.voice().has_vector() {
-            message.after_cursor(self.form)
+        let voice = self.outbox.voice();
+        Some(if voice.has_vector() {
+            message.after_cursor(voice.wire)
         } else {
-            message.bytes(self.form)
+            message.bytes(voice.wire)
         })
     }
 }

@@ -1,18 +1,20 @@
 //! How an outbox tells its client what is not in the bytes of a message: what is lost, and where the client is.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use widecast_protocol::{ChannelName, CursorVector, Position};
+use std::fmt::Display;
+
+use bytes::Bytes;
+use widecast_protocol::framing::{Lost, Wire};
+use widecast_protocol::{Code, CursorVector};
 
 use super::item::Item;
 
 /// How a client is told of lost messages.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapForm {
-    /// By these bytes in the stream: of which channel and up to which place, and, with [`Cursors::OfAll`], the cursor
-    /// that the client then has.
-    Told(fn(&ChannelName, Position, &CursorVector) -> Bytes),
-    /// By the end of the stream, with these last bytes: the form has no room for anything but data.
-    Ends(fn() -> Bytes),
+    /// In the stream, as its wire tells it.
+    Told,
+    /// By the end of the stream: its wire has no room for anything but data.
+    Ends,
     /// By whoever takes the bytes, who finds the outbox closed.
     Closes,
 }
@@ -24,13 +26,15 @@ pub enum Cursors {
     OfEach,
     /// The same, and where the client is, for the answer of a poll.
     OfAnswers,
-    /// One of all channels, behind these bytes and before the rest of the message.
-    OfAll(&'static str),
+    /// One of all channels, before the rest of the message.
+    OfAll,
 }
 
 /// What a session's outbox says besides what is pushed into it.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct Voice {
+    /// What the bytes look like.
+    pub wire: Wire,
     /// What is said of lost messages.
     pub gap: GapForm,
     /// What is said of the client's place.
@@ -38,21 +42,27 @@ pub struct Voice {
 }
 
 impl Voice {
-    pub(super) fn can_tell_gaps(&self) -> bool {
-        matches!(self.gap, GapForm::Told(_))
+    pub(super) fn can_tell_gaps(self) -> bool {
+        self.gap == GapForm::Told
     }
 
-    pub(super) fn keeps_places(&self) -> bool {
+    /// The last bytes for a client that cannot be told of a gap.
+    pub(super) fn end_of_gap(self) -> Bytes {
+        let code = Code::HistoryLost;
+        self.wire.end(code, code.meaning(), None)
+    }
+
+    pub(super) fn keeps_places(self) -> bool {
         self.cursors != Cursors::OfEach
     }
 
     /// Whether every message has a cursor of all channels.
-    pub(super) fn has_vector(&self) -> bool {
-        matches!(self.cursors, Cursors::OfAll(_))
+    pub(super) fn has_vector(self) -> bool {
+        self.cursors == Cursors::OfAll
     }
 
     /// Whether something is made when the item is written, that stands before its bytes or is all of it.
-    pub(super) fn has_head(&self, item: &Item) -> bool {
+    pub(super) fn has_head(self, item: &Item) -> bool {
         match item {
             Item::Gap { .. } => true,
             Item::Message { .. } => self.has_vector(),
@@ -61,30 +71,31 @@ impl Voice {
     }
 
     /// That, where the client is at `at` once it has it.
-    pub(super) fn head(&self, item: &Item, at: &CursorVector) -> Option<Bytes> {
-        match (item, self.cursors) {
-            (
-                Item::Gap {
-                    channel, cursor, ..
-                },
-                _,
-            ) => Some(match self.gap {
-                GapForm::Told(form) => form(channel, *cursor, at),
-                GapForm::Ends(_) | GapForm::Closes => Bytes::new(),
-            }),
-            (Item::Message { .. }, Cursors::OfAll(before)) => {
-                let cursor = at.to_string();
-                let mut head = BytesMut::with_capacity(before.len() + cursor.len());
-                head.put_slice(before.as_bytes());
-                head.put_slice(cursor.as_bytes());
-                Some(head.freeze())
+    pub(super) fn head(self, item: &Item, at: &CursorVector) -> Option<Bytes> {
+        match item {
+            Item::Gap {
+                channel, cursor, ..
+            } => {
+                let cursors: &dyn Display = if self.has_vector() { at } else { cursor };
+                let lost = Lost {
+                    channel,
+                    position: *cursor,
+                    cursor: cursors,
+                };
+                let told = self.wire.gap(lost).filter(|_| self.can_tell_gaps());
+                Some(told.unwrap_or_default())
             }
-            _ => None,
+            Item::Message { .. } if self.has_vector() => Some(self.wire.head(at).into()),
+            Item::Message { .. }
+            | Item::Frame(_)
+            | Item::Answer(_)
+            | Item::Pong(_)
+            | Item::Gone => None,
         }
     }
 
     /// The item's head, out of those that were made for several items in their order.
-    pub(super) fn next_head(&self, item: &Item, heads: &mut impl Iterator<Item = Bytes>) -> Bytes {
+    pub(super) fn next_head(self, item: &Item, heads: &mut impl Iterator<Item = Bytes>) -> Bytes {
         let head = self.has_head(item).then(|| heads.next()).flatten();
         head.unwrap_or_default()
     }

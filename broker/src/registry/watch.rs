@@ -113,6 +113,7 @@ mod tests {
 
     fn outbox() -> Rc<Outbox> {
         let voice = Voice {
+            wire: Wire::JsonNdjson,
             gap: GapForm::Closes,
             cursors: Cursors::OfEach,
         };

@@ -2,7 +2,6 @@
 
 use widecast_protocol::{ChannelName, Code};
 
-use super::dialect::Dialect;
 use super::refusal::Refusal;
 use super::services::Services;
 use super::session::Session;
@@ -81,10 +80,10 @@ impl Session {
 
     /// Makes sure that the channel may be used in the way that the session came by.
     pub(super) fn require_way(&self, channel: &ChannelName) -> Result<(), Refusal> {
-        match self.dialect() {
-            Dialect::EnvelopeScript => require_jsonp(self.services(), channel),
-            _ => Ok(()),
+        if self.dialect().is_script() {
+            return require_jsonp(self.services(), channel);
         }
+        Ok(())
     }
 }
 

@@ -79,7 +79,7 @@ impl Session {
 
     /// Tells the client that a command failed. A session that has no frames to be told in ends.
     fn refuse(&self, id: Option<CommandId>, refusal: Refusal) {
-        if self.dialect().wire().is_none() {
+        if self.dialect().frames().is_none() {
             self.fail(refusal);
             return;
         }

@@ -2,39 +2,37 @@
 //! same for all.
 
 use bytes::Bytes;
-use widecast_protocol::framing::{Wire, ndjson, sse, websocket};
-use widecast_protocol::{ChannelName, Code, Position, Reply, WireForm};
+use widecast_protocol::framing::{Content, Framing, Wire};
+use widecast_protocol::{Code, Reply};
 
 use crate::registry::{Cursors, GapForm, Voice};
 
-/// The form of a session's bytes.
+/// The form of a session's bytes, and the way that they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// Bare data in WebSocket messages.
-    RawWebSocket,
-    /// Values as JSON in WebSocket messages, and frames beside them for what is no message.
-    ValueWebSocket,
-    /// Events for `EventSource`.
-    RawSse(Span),
-    /// Message objects, one a line.
-    RawNdjson(Span),
-    /// Message objects, collected until a poll takes them.
-    RawPoll(Span),
-    /// Frames.
-    Envelope(Wire),
-    /// Frames, collected until a poll takes them.
-    EnvelopePoll(Wire),
-    /// Frames in JSON, collected until a poll takes them as a script (JSONP). Who loads scripts is not known.
-    EnvelopeScript,
+pub struct Dialect {
+    wire: Wire,
+    span: Span,
+    way: Way,
 }
 
-/// Which cursor the messages of a raw session carry.
+/// Which cursor the messages of a session without frames carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
     /// That of the one channel the session was opened for.
     One,
     /// One that covers several channels.
     Several,
+}
+
+/// How the bytes come to the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Over a connection of the session's own.
+    Connection,
+    /// Collected until a poll takes them.
+    Polls,
+    /// Collected until a poll takes them as a script (JSONP). Who loads scripts is not known.
+    Scripts,
 }
 
 /// Why a session ends, and when the client may come back.
@@ -49,170 +47,127 @@ pub struct Farewell {
 }
 
 impl Dialect {
-    /// The form of messages.
-    pub fn message_form(self) -> WireForm {
-        match self {
-            Self::RawWebSocket => WireForm::RawWebSocket,
-            Self::ValueWebSocket => WireForm::ValueWebSocket,
-            Self::RawSse(_) => WireForm::RawSse,
-            Self::RawNdjson(_) | Self::RawPoll(_) => WireForm::RawNdjson,
-            Self::Envelope(wire) | Self::EnvelopePoll(wire) => wire.message_form(),
-            Self::EnvelopeScript => SCRIPT_WIRE.message_form(),
+    /// That of a connection.
+    pub const fn connected(wire: Wire) -> Self {
+        Self {
+            wire,
+            span: Span::One,
+            way: Way::Connection,
         }
     }
 
-    /// The frames, if the session has any.
-    pub fn wire(self) -> Option<Wire> {
-        match self {
-            Self::Envelope(wire) | Self::EnvelopePoll(wire) => Some(wire),
-            Self::EnvelopeScript => Some(SCRIPT_WIRE),
-            Self::ValueWebSocket => Some(Wire::JsonWebSocket),
-            Self::RawWebSocket | Self::RawSse(_) | Self::RawNdjson(_) | Self::RawPoll(_) => None,
+    /// That of a sequence of polls.
+    pub const fn polled(wire: Wire) -> Self {
+        Self {
+            way: Way::Polls,
+            ..Self::connected(wire)
         }
+    }
+
+    /// That of a sequence of polls for frames that are answered scripts.
+    pub const fn scripts() -> Self {
+        Self {
+            way: Way::Scripts,
+            ..Self::connected(Wire::JsonNdjson)
+        }
+    }
+
+    /// The same, for so many channels.
+    #[must_use]
+    pub const fn spanning(self, span: Span) -> Self {
+        Self { span, ..self }
+    }
+
+    /// What messages look like.
+    pub fn wire(self) -> Wire {
+        self.wire
+    }
+
+    /// What frames look like, if the session is told any.
+    pub fn frames(self) -> Option<Wire> {
+        self.wire.frames()
     }
 
     /// Which cursor its messages carry.
     pub fn span(self) -> Span {
-        match self {
-            Self::RawSse(span) | Self::RawNdjson(span) | Self::RawPoll(span) => span,
-            Self::RawWebSocket
-            | Self::ValueWebSocket
-            | Self::Envelope(_)
-            | Self::EnvelopePoll(_)
-            | Self::EnvelopeScript => Span::One,
-        }
+        self.span
     }
 
     /// Whether the session is a sequence of polls, without a connection of its own.
     pub fn is_polled(self) -> bool {
-        matches!(
-            self,
-            Self::RawPoll(_) | Self::EnvelopePoll(_) | Self::EnvelopeScript
-        )
+        self.way != Way::Connection
     }
 
-    /// Whether it is the WebSocket of a page that speaks no frames of the broker's.
-    pub fn is_page_websocket(self) -> bool {
-        matches!(self, Self::RawWebSocket | Self::ValueWebSocket)
+    /// Whether it is loaded as scripts.
+    pub fn is_script(self) -> bool {
+        self.way == Way::Scripts
     }
 
-    /// Whether the session can send, and so has to be told apart from those who hear it.
-    pub fn sends(self) -> bool {
-        self == Self::RawWebSocket || self.wire().is_some()
+    /// Whether it is one poll, whose answer is messages and a cursor.
+    fn is_one_poll(self) -> bool {
+        self.is_polled() && self.frames().is_none()
     }
 
     /// Whether the session is carried by a WebSocket.
     pub fn is_websocket(self) -> bool {
-        matches!(
-            self,
-            Self::RawWebSocket
-                | Self::ValueWebSocket
-                | Self::Envelope(Wire::JsonWebSocket | Wire::MessagePackWebSocket)
-        )
+        self.wire.framing() == Framing::WebSocket
+    }
+
+    /// Whether it is the WebSocket of a page that sends no frames.
+    pub fn is_page_websocket(self) -> bool {
+        self.is_websocket() && !matches!(self.wire.content(), Content::Frame(_))
+    }
+
+    /// Whether the session can send, and so has to be told apart from those who hear it.
+    pub fn sends(self) -> bool {
+        self.is_websocket() || self.frames().is_some()
     }
 
     /// What the session's outbox says besides what is pushed into it.
     pub fn voice(self) -> Voice {
+        let gap = match self.wire.tells_gaps() {
+            _ if self.is_one_poll() => GapForm::Closes,
+            true => GapForm::Told,
+            false => GapForm::Ends,
+        };
+        let cursors = match self.span {
+            Span::Several => Cursors::OfAll,
+            Span::One if self.is_one_poll() => Cursors::OfAnswers,
+            Span::One => Cursors::OfEach,
+        };
         Voice {
-            gap: self.gap_form(),
-            cursors: self.cursors(),
+            wire: self.wire,
+            gap,
+            cursors,
         }
     }
 
     /// Whether the client is told of lost messages by something that its cursor may not be ahead of. The answer of a poll
     /// tells of them and gives the cursor in one.
     pub fn tells_gaps(self) -> bool {
-        !matches!(self, Self::RawPoll(_))
-    }
-
-    fn cursors(self) -> Cursors {
-        match self.span() {
-            Span::Several => Cursors::OfAll(self.message_form().before_cursor()),
-            Span::One if matches!(self, Self::RawPoll(_)) => Cursors::OfAnswers,
-            Span::One => Cursors::OfEach,
-        }
-    }
-
-    fn gap_form(self) -> GapForm {
-        match self {
-            Self::RawWebSocket => GapForm::Ends(|| {
-                let code = Code::HistoryLost;
-                websocket::close(code.close_code(), code.meaning())
-            }),
-            Self::RawPoll(_) => GapForm::Closes,
-            Self::RawSse(Span::One) => {
-                GapForm::Told(|channel, cursor, _| sse::gap(channel, cursor))
-            }
-            Self::RawSse(Span::Several) => {
-                GapForm::Told(|channel, _, cursor| sse::gap(channel, cursor))
-            }
-            Self::RawNdjson(Span::One) => {
-                GapForm::Told(|channel, cursor, _| ndjson::gap(channel, cursor))
-            }
-            Self::RawNdjson(Span::Several) => {
-                GapForm::Told(|channel, _, cursor| ndjson::gap(channel, cursor))
-            }
-            Self::ValueWebSocket => gap_frame(Wire::JsonWebSocket),
-            Self::Envelope(wire) | Self::EnvelopePoll(wire) => gap_frame(wire),
-            Self::EnvelopeScript => gap_frame(SCRIPT_WIRE),
-        }
+        !self.is_one_poll()
     }
 
     /// A sign of life from the broker.
     pub fn heartbeat(self) -> Option<Bytes> {
-        let wire = match self {
-            Self::RawWebSocket | Self::ValueWebSocket => Wire::JsonWebSocket,
-            Self::RawSse(_) => Wire::JsonSse,
-            Self::RawNdjson(_) => Wire::JsonNdjson,
-            Self::Envelope(wire) => wire,
-            Self::RawPoll(_) | Self::EnvelopePoll(_) | Self::EnvelopeScript => return None,
-        };
-        Some(wire.heartbeat())
+        (!self.is_polled()).then(|| self.wire.heartbeat())
     }
 
     /// The last bytes of a session.
     pub fn farewell(self, farewell: &Farewell) -> Bytes {
-        let mut last = self.wire().map_or_else(Bytes::new, |wire| {
-            wire.encode(&Reply::Goodbye {
-                code: farewell.code,
-                reason: farewell.reason.clone(),
-                reconnect_after_ms: farewell.reconnect_after_ms,
+        let Farewell {
+            code,
+            reason,
+            reconnect_after_ms,
+        } = farewell;
+        let goodbye = self.frames().map_or_else(Bytes::new, |frames| {
+            frames.encode(&Reply::Goodbye {
+                code: *code,
+                reason: reason.clone(),
+                reconnect_after_ms: *reconnect_after_ms,
             })
         });
-        if self.is_websocket() {
-            let close = websocket::close(farewell.code.close_code(), &farewell.reason);
-            last = [last, close].concat().into();
-        } else if matches!(self, Self::RawSse(_) | Self::Envelope(Wire::JsonSse)) {
-            // What `EventSource` waits before it reconnects.
-            let retry = farewell
-                .reconnect_after_ms
-                .map_or_else(Bytes::new, sse::retry);
-            last = [last, retry].concat().into();
-        }
-        last
+        let end = self.wire.end(*code, reason, *reconnect_after_ms);
+        [goodbye, end].concat().into()
     }
-}
-
-/// What the frames of scripts are made of.
-const SCRIPT_WIRE: Wire = Wire::JsonNdjson;
-
-fn gap_frame(wire: Wire) -> GapForm {
-    GapForm::Told(match wire {
-        Wire::JsonWebSocket => |channel, cursor, _| gap(Wire::JsonWebSocket, channel, cursor),
-        Wire::MessagePackWebSocket => {
-            |channel, cursor, _| gap(Wire::MessagePackWebSocket, channel, cursor)
-        }
-        Wire::JsonSse => |channel, cursor, _| gap(Wire::JsonSse, channel, cursor),
-        Wire::JsonNdjson => |channel, cursor, _| gap(Wire::JsonNdjson, channel, cursor),
-        Wire::MessagePackStream => {
-            |channel, cursor, _| gap(Wire::MessagePackStream, channel, cursor)
-        }
-    })
-}
-
-fn gap(wire: Wire, channel: &ChannelName, cursor: Position) -> Bytes {
-    wire.encode(&Reply::Gap {
-        channel: channel.clone(),
-        cursor,
-    })
 }

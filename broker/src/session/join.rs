@@ -134,7 +134,6 @@ impl Session {
         Subscriber {
             outbox: Rc::clone(self.outbox()),
             sender: self.identity().muted(),
-            form: self.dialect().message_form(),
             lane: self.outbox().lane(),
             policy: self.services().config.namespace(channel).slow_consumer,
             presence: watch.map(Box::new),

@@ -33,7 +33,7 @@ impl Session {
 
     /// What hears for the session who comes and goes, if it has frames to be told in.
     pub(super) fn watch(&self) -> Option<PresenceWatch> {
-        let wire = self.dialect().wire()?;
+        let wire = self.dialect().frames()?;
         Some(PresenceWatch::new(wire, self.identity().member_id()))
     }
 

@@ -146,7 +146,7 @@ impl Session {
 
     /// Sends a frame, if the session has frames.
     pub fn reply(&self, reply: &Reply) {
-        if let Some(wire) = self.carrier.dialect.wire() {
+        if let Some(wire) = self.carrier.dialect.frames() {
             self.outbox.push_frame(wire.encode(reply));
         }
     }

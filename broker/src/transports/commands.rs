@@ -8,7 +8,7 @@ use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{Code, Command, SessionId};
 
 use crate::http::{BodyLimit, Problem, read_body};
-use crate::session::{Commands, Dialect, Inbound, Listed, Services};
+use crate::session::{Commands, Inbound, Listed, Services};
 
 use super::jsonp;
 use super::streaming::uncached;
@@ -77,7 +77,7 @@ pub(super) fn session(
     let id = SessionId::parse(name).ok();
     let listed = id.and_then(|id| services.sessions.get(&id));
     let listed = listed.ok_or_else(session_not_found)?;
-    if callback.is_some() && listed.dialect != Dialect::EnvelopeScript {
+    if callback.is_some() && !listed.dialect.is_script() {
         let detail = "the session was opened without callback=, and is not for scripts";
         return Err(Problem::new(Code::Forbidden, detail));
     }

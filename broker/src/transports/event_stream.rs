@@ -4,10 +4,10 @@ use bytes::Bytes;
 use widecast_protocol::framing::{Wire, sse};
 
 use crate::metrics::Transport;
-use crate::session::{Dialect, Session, Span, millis};
+use crate::session::{Session, millis};
 
 use super::one_way::StreamForm;
-use super::query::Subscription;
+use super::query::{MessageFormat, Subscription};
 
 /// `GET /channels/{channel}/sse` and `GET /v1/sse`
 pub(super) struct EventStream;
@@ -15,15 +15,18 @@ pub(super) struct EventStream;
 impl StreamForm for EventStream {
     const TRANSPORT: Transport = Transport::Sse;
 
-    fn raw(span: Span) -> Dialect {
-        Dialect::RawSse(span)
+    fn raw(subscription: &Subscription) -> Wire {
+        match subscription.format {
+            MessageFormat::Data => Wire::RawSse,
+            MessageFormat::Message => Wire::ObjectSse,
+        }
     }
 
-    fn wire(_: &Subscription) -> Wire {
+    fn frames(_: &Subscription) -> Wire {
         Wire::JsonSse
     }
 
-    fn content_type(_: Dialect) -> &'static str {
+    fn content_type(_: Wire) -> &'static str {
         "text/event-stream"
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use widecast_protocol::framing::Wire;
 
 use crate::metrics::Transport;
-use crate::session::{Dialect, Session, Span};
+use crate::session::Session;
 
 use super::one_way::StreamForm;
 use super::query::Subscription;
@@ -15,11 +15,11 @@ pub(super) struct HttpStream;
 impl StreamForm for HttpStream {
     const TRANSPORT: Transport = Transport::Stream;
 
-    fn raw(span: Span) -> Dialect {
-        Dialect::RawNdjson(span)
+    fn raw(_: &Subscription) -> Wire {
+        Wire::RawNdjson
     }
 
-    fn wire(subscription: &Subscription) -> Wire {
+    fn frames(subscription: &Subscription) -> Wire {
         if subscription.msgpack {
             Wire::MessagePackStream
         } else {
@@ -27,8 +27,8 @@ impl StreamForm for HttpStream {
         }
     }
 
-    fn content_type(dialect: Dialect) -> &'static str {
-        if dialect == Dialect::Envelope(Wire::MessagePackStream) {
+    fn content_type(wire: Wire) -> &'static str {
+        if wire == Wire::MessagePackStream {
             "application/msgpack"
         } else {
             "application/x-ndjson"

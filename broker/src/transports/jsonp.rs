@@ -82,7 +82,7 @@ fn refusal(problem: &Problem) -> HttpResponse {
 /// `forbidden` when there is no channel that it could use.
 pub(super) fn dialect(services: &Services) -> Result<Dialect, Problem> {
     if services.config.namespaces.any(|rules| rules.jsonp.is_on()) {
-        return Ok(Dialect::EnvelopeScript);
+        return Ok(Dialect::scripts());
     }
     let detail = "no namespace allows JSONP (namespace.….jsonp)";
     Err(Problem::new(Code::Forbidden, detail))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::{BufMut, Bytes, BytesMut};
+use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, Code};
 
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
@@ -117,7 +118,7 @@ async fn after(
     let session = open(
         worker,
         subscription.identity,
-        Dialect::RawPoll(span),
+        Dialect::polled(Wire::RawNdjson).spanning(span),
         Transport::Poll,
     )?;
     let opening = Opening::join(session, channels, cursor.as_ref()).await?;

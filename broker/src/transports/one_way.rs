@@ -20,14 +20,14 @@ pub(super) trait StreamForm {
     /// Under which name its sessions are counted.
     const TRANSPORT: Transport;
 
-    /// The dialect of messages without frames.
-    fn raw(span: Span) -> Dialect;
+    /// The wire of messages without frames.
+    fn raw(subscription: &Subscription) -> Wire;
 
     /// The wire of frames.
-    fn wire(subscription: &Subscription) -> Wire;
+    fn frames(subscription: &Subscription) -> Wire;
 
     /// The media type of a stream.
-    fn content_type(dialect: Dialect) -> &'static str;
+    fn content_type(wire: Wire) -> &'static str;
 
     /// What a stream begins with; `cursor` is that of a stream without frames.
     fn beginning(session: &Session, cursor: Option<&str>) -> Option<Bytes>;
@@ -60,13 +60,18 @@ async fn raw<F: StreamForm>(
     subscription: Subscription,
     span: Span,
 ) -> Result<HttpResponse, Problem> {
-    let dialect = F::raw(span);
+    let dialect = Dialect::connected(F::raw(&subscription)).spanning(span);
     let Subscription {
         identity, cursor, ..
     } = subscription;
     let session = open(&worker(request)?, identity, dialect, F::TRANSPORT)?;
     let (session, cursor) = begun::<F>(session, channels, cursor.as_ref()).await?;
-    stream(request, session, F::content_type(dialect), Some(&cursor))
+    stream(
+        request,
+        session,
+        F::content_type(dialect.wire()),
+        Some(&cursor),
+    )
 }
 
 /// Lets a raw stream begin; gives it with the cursor for the head of its answer.
@@ -85,12 +90,12 @@ fn envelope<F: StreamForm>(
     request: &HttpRequest,
     subscription: Subscription,
 ) -> Result<HttpResponse, Problem> {
-    let dialect = Dialect::Envelope(F::wire(&subscription));
+    let dialect = Dialect::connected(F::frames(&subscription));
     let worker = worker(request)?;
     let session = open(&worker, subscription.identity, dialect, F::TRANSPORT)?;
     begin::<F>(&session, None);
     session.welcome();
-    stream(request, session, F::content_type(dialect), None)
+    stream(request, session, F::content_type(dialect.wire()), None)
 }
 
 fn begin<F: StreamForm>(session: &Session, cursor: Option<&str>) {

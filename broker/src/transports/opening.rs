@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Payload, Reply};
 
 use crate::http::Problem;
@@ -85,13 +86,7 @@ impl Opening {
                 presence: presence.clone(),
             };
             let arrival = session.join(joining).await?;
-            if let Some(list) = &arrival.members {
-                session.reply(&Reply::Presence {
-                    id: None,
-                    channel: channel.clone(),
-                    members: list.members.clone(),
-                });
-            }
+            greet(&session, &arrival);
             arrivals.push(arrival);
         }
         let recovered = arrivals.iter().all(|arrival| arrival.recovered);
@@ -125,6 +120,29 @@ impl Opening {
             self.session.let_flow(arrival).await;
         }
         self.session
+    }
+}
+
+/// Tells a page, if it can be told, where it begins and who is here: with message objects the former, too, since it cannot read
+/// the head of the answer.
+fn greet(session: &Session, arrival: &Arrival) {
+    let channel = arrival.channel().clone();
+    let members = arrival.members.as_ref();
+    let members = members.map(|list| list.members.clone());
+    if session.dialect().wire().content() == Content::Object {
+        session.reply(&Reply::Subscribed {
+            id: None,
+            channel,
+            cursor: arrival.known,
+            recovered: arrival.recovered,
+            members,
+        });
+    } else if let Some(members) = members {
+        session.reply(&Reply::Presence {
+            id: None,
+            channel,
+            members,
+        });
     }
 }
 

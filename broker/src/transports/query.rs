@@ -14,6 +14,15 @@ use crate::session::{Echo, Identity, Services};
 
 use super::jsonp;
 
+/// What of a message a subscriber without frames is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MessageFormat {
+    /// The data.
+    Data,
+    /// An object with all that is known of the message, as NDJSON has it.
+    Message,
+}
+
 /// The parameters of a subscription.
 pub(super) struct Subscription {
     /// The channels named by `channel=`, without repetitions.
@@ -34,6 +43,8 @@ pub(super) struct Subscription {
     pub(super) msgpack: bool,
     /// Whether the texts of a page's WebSocket are JSON.
     pub(super) json: bool,
+    /// How a page's messages come.
+    pub(super) format: MessageFormat,
     /// With what the subscriber wants to be listed.
     pub(super) presence: Option<Payload>,
 }
@@ -81,6 +92,7 @@ impl Subscription {
             callback,
             msgpack: accepts_msgpack(request),
             json: switch("json", last("json"))?,
+            format: format(last("format"))?,
             presence: last("presence").and_then(presence),
         })
     }
@@ -161,6 +173,17 @@ fn switch(name: &str, text: Option<&str>) -> Result<bool, Problem> {
         Some("true" | "1" | "") => Ok(true),
         Some(other) => {
             let detail = format!("{name} is {other:?}, expected true or false");
+            Err(Problem::new(Code::InvalidRequest, detail))
+        }
+    }
+}
+
+fn format(text: Option<&str>) -> Result<MessageFormat, Problem> {
+    match text {
+        None | Some("data") => Ok(MessageFormat::Data),
+        Some("message") => Ok(MessageFormat::Message),
+        Some(other) => {
+            let detail = format!("format is {other:?}, expected data or message");
             Err(Problem::new(Code::InvalidRequest, detail))
         }
     }

@@ -67,8 +67,8 @@ fn find_or_open(
             }
             let dialect = match (&subscription.callback, subscription.msgpack) {
                 (Some(_), _) => jsonp::dialect(services)?,
-                (None, true) => Dialect::EnvelopePoll(Wire::MessagePackStream),
-                (None, false) => Dialect::EnvelopePoll(Wire::JsonNdjson),
+                (None, true) => Dialect::polled(Wire::MessagePackStream),
+                (None, false) => Dialect::polled(Wire::JsonNdjson),
             };
             let identity = subscription.identity.clone();
             let session = open(&worker(request)?, identity, dialect, Transport::Poll)?;
@@ -110,7 +110,7 @@ async fn answer(
         .await
         .map_err(|_| session_not_found())?;
     let (content_type, body) = match listed.dialect.wire() {
-        Some(Wire::MessagePackStream) => ("application/msgpack", msgpack(id, &taken)),
+        Wire::MessagePackStream => ("application/msgpack", msgpack(id, &taken)),
         _ => ("application/json", json(id, &taken)),
     };
     let mut response = HttpResponse::Ok();

@@ -58,7 +58,7 @@ pub(super) fn hand_over(
     reader: Box<dyn Reader>,
 ) -> Result<HttpResponse, Problem> {
     let dialect = session.dialect();
-    let is_listed = dialect.wire().is_some() && !dialect.is_websocket();
+    let is_listed = dialect.frames().is_some() && !dialect.is_websocket();
     let body = detach(request, move |detached| {
         let named = is_listed.then(|| session.id().clone());
         let services = std::sync::Arc::clone(session.services());

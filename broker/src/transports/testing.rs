@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde_json::Value;
-use widecast_protocol::framing::Wire;
+use widecast_protocol::codec::Codec;
+use widecast_protocol::framing::{Content, Framing};
 use widecast_protocol::{ChannelName, Cursor, CursorVector, Offset, Position};
 
 use crate::session::{Dialect, Span};
@@ -77,7 +78,7 @@ impl Client {
 
     /// The head of the answer, of a client that can read it.
     pub(super) fn head(&mut self, cursor: &str) {
-        if !matches!(self.dialect, Dialect::RawSse(_)) {
+        if self.dialect.wire().framing() != Framing::Sse {
             self.learn(cursor);
         }
     }
@@ -85,13 +86,11 @@ impl Client {
     /// One byte of the stream; says whether it ended something.
     pub(super) fn byte(&mut self, byte: u8) -> bool {
         self.partial.push(byte);
-        let unit = match self.dialect {
-            Dialect::RawSse(_) | Dialect::Envelope(Wire::JsonSse) => ending(&self.partial, b"\n\n"),
-            Dialect::RawNdjson(_) | Dialect::Envelope(Wire::JsonNdjson) => {
-                ending(&self.partial, b"\n")
-            }
-            Dialect::Envelope(Wire::MessagePackStream) => prefixed(&self.partial),
-            _ => websocket(&self.partial),
+        let unit = match self.dialect.wire().framing() {
+            Framing::Sse => ending(&self.partial, b"\n\n"),
+            Framing::Lines => ending(&self.partial, b"\n"),
+            Framing::Prefixed => prefixed(&self.partial),
+            Framing::WebSocket => websocket(&self.partial),
         };
         let Some(unit) = unit.map(<[u8]>::to_vec) else {
             return false;
@@ -104,18 +103,22 @@ impl Client {
     }
 
     fn unit(&mut self, unit: &[u8]) {
-        match self.dialect {
-            Dialect::RawSse(_) => self.event(std::str::from_utf8(unit).unwrap()),
-            Dialect::RawNdjson(_) => self.line(&serde_json::from_slice(unit).unwrap()),
-            Dialect::RawWebSocket => self.data(unit),
-            Dialect::Envelope(Wire::MessagePackStream | Wire::MessagePackWebSocket) => {
+        let wire = self.dialect.wire();
+        match (wire.content(), wire.framing()) {
+            (Content::Data | Content::Object, Framing::Sse) => {
+                self.event(std::str::from_utf8(unit).unwrap());
+            }
+            (Content::Object, _) => self.line(&serde_json::from_slice(unit).unwrap()),
+            (Content::Data, _) => self.data(unit),
+            (Content::Value, _) => self.value(&serde_json::from_slice(unit).unwrap()),
+            (Content::Frame(Codec::MessagePack), _) => {
                 self.frame(&rmp_serde::from_slice(unit).unwrap());
             }
-            Dialect::Envelope(Wire::JsonSse) => {
+            (Content::Frame(Codec::Json), Framing::Sse) => {
                 let json = unit.strip_prefix(b"data: ").unwrap();
                 self.frame(&serde_json::from_slice(json).unwrap());
             }
-            _ => self.frame(&serde_json::from_slice(unit).unwrap()),
+            (Content::Frame(Codec::Json), _) => self.frame(&serde_json::from_slice(unit).unwrap()),
         }
     }
 
@@ -129,6 +132,11 @@ impl Client {
                 assert_eq!(gap["cursor"].as_str(), id, "in {block}");
                 self.gap(&gap);
             }
+            (None, Some(object)) if self.dialect.wire().content() == Content::Object => {
+                let object: Value = serde_json::from_str(object).unwrap();
+                assert_eq!(object["cursor"].as_str(), id, "in {block}");
+                self.line(&object);
+            }
             (_, Some(data)) => self.hear(data),
             _ => {}
         }
@@ -140,6 +148,8 @@ impl Client {
     fn line(&mut self, line: &Value) {
         match line["type"].as_str() {
             Some("gap") => self.gap(line),
+            // What is lost before it is told behind it.
+            Some("subscribed") => {}
             Some(other) => panic!("a line of type {other}"),
             None => self.hear(line["data"].as_str().unwrap()),
         }
@@ -153,7 +163,20 @@ impl Client {
             self.known.clear();
             return;
         }
-        self.hear(std::str::from_utf8(data).unwrap());
+        self.count(std::str::from_utf8(data).unwrap());
+    }
+
+    /// A value beside frames.
+    fn value(&mut self, value: &Value) {
+        if value["type"] == "gap" {
+            self.frame(value);
+        } else {
+            self.count(value.as_str().unwrap());
+        }
+    }
+
+    fn count(&mut self, data: &str) {
+        self.hear(data);
         let (channel, position) = self.known.pop_first().unwrap();
         let next = Offset(position.offset.0 + 1);
         self.learn_one(

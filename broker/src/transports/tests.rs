@@ -10,7 +10,7 @@ use widecast_protocol::framing::Wire;
 use widecast_protocol::{CommandId, Epoch, Offset, Position};
 
 use super::testing::{AGAIN, Client};
-use super::world::{HISTORY_AGE, Link, World, settle};
+use super::world::{HISTORY_AGE, Link, World, counts, settle, speaks_frames};
 use crate::engine::Deliver;
 use crate::session::{Dialect, Span};
 
@@ -69,7 +69,7 @@ impl World {
                 bytes,
                 own,
             } => {
-                let own = own && link.client.dialect != Dialect::RawWebSocket;
+                let own = own && !counts(link.client.dialect);
                 for _ in 0..count {
                     self.publish(named(channel), bytes, own).await;
                 }
@@ -91,7 +91,7 @@ impl World {
             } => {
                 let channel = named(channel);
                 let known = link.client.known.get(channel).copied();
-                if link.client.dialect.wire().is_some() && !link.is_over() {
+                if speaks_frames(link.client.dialect) && !link.is_over() {
                     let known = known.filter(|_| from_known);
                     let id = known.map(|_| CommandId::Number(AGAIN));
                     let asked = known.map(|known| (channel.clone(), known));
@@ -112,7 +112,7 @@ impl World {
 
 /// Runs the steps, then cuts the connection behind every byte at which the client knew something new, and lets it come back.
 async fn run(dialect: Dialect, steps: Vec<Step>) -> usize {
-    let several = dialect.span() == Span::Several || dialect.wire().is_some();
+    let several = dialect.span() == Span::Several || speaks_frames(dialect);
     let outbox_bytes = if steps.len().is_multiple_of(2) {
         A_HANDFUL
     } else {
@@ -159,7 +159,7 @@ fn holds_for(dialect: Dialect) {
     if let Err(error) = result {
         panic!("{dialect:?}: {error}");
     }
-    let tells = dialect != Dialect::RawWebSocket;
+    let tells = dialect.wire().tells_gaps();
     assert!(
         gaps.get() > 0 || !tells,
         "{dialect:?} was never told of a gap"
@@ -168,27 +168,38 @@ fn holds_for(dialect: Dialect) {
 
 #[test]
 fn an_event_stream_of_one_channel_can_be_cut_anywhere() {
-    holds_for(Dialect::RawSse(Span::One));
+    for wire in [Wire::RawSse, Wire::ObjectSse] {
+        holds_for(Dialect::connected(wire));
+    }
 }
 
 #[test]
 fn an_event_stream_of_several_channels_can_be_cut_anywhere() {
-    holds_for(Dialect::RawSse(Span::Several));
+    for wire in [Wire::RawSse, Wire::ObjectSse] {
+        holds_for(Dialect::connected(wire).spanning(Span::Several));
+    }
 }
 
 #[test]
 fn a_stream_of_lines_of_one_channel_can_be_cut_anywhere() {
-    holds_for(Dialect::RawNdjson(Span::One));
+    holds_for(Dialect::connected(Wire::RawNdjson));
 }
 
 #[test]
 fn a_stream_of_lines_of_several_channels_can_be_cut_anywhere() {
-    holds_for(Dialect::RawNdjson(Span::Several));
+    holds_for(Dialect::connected(Wire::RawNdjson).spanning(Span::Several));
 }
 
 #[test]
 fn a_raw_websocket_can_be_cut_anywhere_and_counted_from_its_head() {
-    holds_for(Dialect::RawWebSocket);
+    for wire in [Wire::RawWebSocket, Wire::ValueWebSocket] {
+        holds_for(Dialect::connected(wire));
+    }
+}
+
+#[test]
+fn a_websocket_of_message_objects_can_be_cut_anywhere() {
+    holds_for(Dialect::connected(Wire::ObjectWebSocket));
 }
 
 #[test]
@@ -200,6 +211,6 @@ fn sessions_can_be_cut_anywhere_on_every_wire() {
         Wire::JsonNdjson,
         Wire::MessagePackStream,
     ] {
-        holds_for(Dialect::Envelope(wire));
+        holds_for(Dialect::connected(wire));
     }
 }

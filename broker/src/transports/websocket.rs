@@ -20,7 +20,7 @@ use crate::session::{Dialect, Inbound, Reader};
 use super::commands::{inbound_of, inbound_one};
 use super::messages::{Message, Messages};
 use super::opening::{Opening, open};
-use super::query::{Subscription, worker};
+use super::query::{MessageFormat, Subscription, worker};
 use super::streaming::hand_over;
 
 /// The one version of WebSockets.
@@ -43,15 +43,17 @@ pub(super) async fn raw(
     let mut head = handshake(&request, &offered)?;
     let worker = worker(&request)?;
     let limits = &worker.services.config.limits;
-    let (dialect, longest) = if subscription.json {
-        (Dialect::ValueWebSocket, limits.request_bytes)
-    } else {
-        (Dialect::RawWebSocket, limits.message_bytes)
-    };
-    if subscription.presence.is_some() && dialect.wire().is_none() {
-        let detail = "presence= needs json: bare data has no room to say who comes and goes";
+    let dialect = Dialect::connected(page_wire(&subscription));
+    if subscription.presence.is_some() && dialect.frames().is_none() {
+        let detail = "presence= needs json or format=message: bare data has no room to say who comes and goes";
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
+    // A batch is larger than the messages in it.
+    let longest = if subscription.json {
+        limits.request_bytes
+    } else {
+        limits.message_bytes
+    };
     let session = open(
         &worker,
         subscription.identity,
@@ -80,7 +82,7 @@ pub(super) async fn envelope(
     let head = handshake(&request, &names)?;
     let wire = chosen(&request);
     let worker = worker(&request)?;
-    let dialect = Dialect::Envelope(wire);
+    let dialect = Dialect::connected(wire);
     let session = open(
         &worker,
         subscription.identity,
@@ -139,6 +141,14 @@ fn chosen(request: &HttpRequest) -> Wire {
     let known = |name: &str| PROTOCOLS.iter().find(|(known, _)| *known == name);
     let first = offered(request).find_map(known);
     first.map_or(Wire::JsonWebSocket, |(_, wire)| *wire)
+}
+
+fn page_wire(subscription: &Subscription) -> Wire {
+    match (subscription.format, subscription.json) {
+        (MessageFormat::Message, _) => Wire::ObjectWebSocket,
+        (MessageFormat::Data, true) => Wire::ValueWebSocket,
+        (MessageFormat::Data, false) => Wire::RawWebSocket,
+    }
 }
 
 fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits {

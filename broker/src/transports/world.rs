@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use widecast_protocol::command::Subscribe;
+use widecast_protocol::framing::{Content, Wire};
 use widecast_protocol::{
     ChannelName, Command, CommandId, CommandKind, Cursor, EncodedMessage, Offset, Origin, Payload,
     Position, SenderKey,
@@ -146,28 +147,30 @@ impl World {
         client.connects();
         let sender = SenderKey::parse(SENDER).unwrap();
         let identity = Identity {
-            sender: (client.dialect != Dialect::RawWebSocket).then_some(sender),
+            sender: (!counts(client.dialect)).then_some(sender),
             echo: Echo::Off,
             origin: Origin::unknown(),
         };
         let session = open(&self.worker, identity, client.dialect, Transport::Sse).unwrap();
         let (channels, cursor) = (client.channels.clone(), client.cursor());
-        let session = match client.dialect {
-            Dialect::RawSse(_) => {
+        let session = match client.dialect.wire() {
+            Wire::RawSse | Wire::ObjectSse => {
                 let begun = begun::<EventStream>(session, &channels, cursor.as_ref()).await;
                 begun.unwrap().0
             }
-            Dialect::RawNdjson(_) => {
+            Wire::RawNdjson => {
                 let begun = begun::<HttpStream>(session, &channels, cursor.as_ref()).await;
                 let (session, head) = begun.unwrap();
                 client.head(&head);
                 session
             }
-            Dialect::RawWebSocket => {
+            Wire::RawWebSocket | Wire::ValueWebSocket | Wire::ObjectWebSocket => {
                 let opening = Opening::join(session, &channels, cursor.as_ref())
                     .await
                     .unwrap();
-                client.head(&opening.cursor());
+                if counts(client.dialect) {
+                    client.head(&opening.cursor());
+                }
                 opening.flow().await
             }
             _ => {
@@ -175,7 +178,7 @@ impl World {
                 session
             }
         };
-        let is_session = client.dialect.wire().is_some();
+        let is_session = speaks_frames(client.dialect);
         let mut link = Link { client, session };
         for channel in channels.iter().filter(|_| is_session) {
             let known = link.client.known.get(channel).copied();
@@ -183,6 +186,16 @@ impl World {
         }
         link
     }
+}
+
+/// Whether the client is given no cursor but in the head, and counts from there: its own messages would be a mystery to it.
+pub(super) fn counts(dialect: Dialect) -> bool {
+    matches!(dialect.wire(), Wire::RawWebSocket | Wire::ValueWebSocket)
+}
+
+/// Whether the client joins its channels by commands.
+pub(super) fn speaks_frames(dialect: Dialect) -> bool {
+    matches!(dialect.wire().content(), Content::Frame(_))
 }
 
 /// Lets the shard, and whoever sends the past, do what there is to do.

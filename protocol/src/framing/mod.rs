@@ -7,4 +7,4 @@ pub mod sse;
 pub mod websocket;
 mod wire;
 
-pub use wire::Wire;
+pub use wire::{Content, Framing, Lost, Wire};

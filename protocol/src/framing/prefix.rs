@@ -8,7 +8,7 @@ use super::websocket::{self, Opcode};
 /// The longest header of a WebSocket frame from the server.
 const WEBSOCKET_ROOM: usize = websocket::header_bytes(usize::MAX);
 /// The length before each frame of a MessagePack stream.
-const STREAM_ROOM: usize = size_of::<u32>();
+pub(super) const STREAM_ROOM: usize = size_of::<u32>();
 
 /// A WebSocket frame around what `write` appends, about `capacity` bytes.
 pub(crate) fn websocket(

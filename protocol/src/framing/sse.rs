@@ -9,7 +9,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 
-use super::ndjson::GAP_CAPACITY;
+use super::wire::GAP_CAPACITY;
 use crate::codec::notation::{Json, Object};
 use crate::name::ChannelName;
 
@@ -33,7 +33,7 @@ pub fn id(cursor: impl Display) -> Bytes {
 
 /// Tells the reader that messages of a channel were lost, and that it goes on after `cursor`: in one event, so that nobody
 /// has the new id without the news.
-pub fn gap(channel: &ChannelName, cursor: impl Display + Copy) -> Bytes {
+pub(crate) fn gap(channel: &ChannelName, cursor: &dyn Display) -> Bytes {
     let mut out = Vec::with_capacity(GAP_CAPACITY);
     write!(out, "id: {cursor}\nevent: {GAP_EVENT}\ndata: ")
         .expect("writing to memory does not fail");
@@ -43,6 +43,19 @@ pub fn gap(channel: &ChannelName, cursor: impl Display + Copy) -> Bytes {
         .boolean("recovered", false)
         .end();
     out.extend_from_slice(b"\n\n");
+    out.into()
+}
+
+/// An event with an id, of the one line of JSON that `write` appends, about `capacity` bytes.
+pub(crate) fn object(
+    capacity: usize,
+    cursor: impl Display,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> Bytes {
+    let mut out = Vec::with_capacity(capacity + 16);
+    writeln!(out, "id: {cursor}").expect("writing to memory does not fail");
+    write_line(&mut out, write);
+    out.push(b'\n');
     out.into()
 }
 
@@ -98,16 +111,6 @@ mod tests {
         assert_eq!(shown(&heartbeat()), r":\n\n");
         assert_eq!(shown(&retry(1500)), r"retry: 1500\n\n");
         assert_eq!(shown(&id("a=1-2,b=3-4")), r"id: a=1-2,b=3-4\n\n");
-    }
-
-    #[test]
-    fn a_gap_is_an_event() {
-        let news = ChannelName::parse("news \"today\"").unwrap();
-        insta::assert_snapshot!(String::from_utf8_lossy(&gap(&news, "1-2")), @r#"
-        id: 1-2
-        event: widecast.gap
-        data: {"channel":"news \"today\"","cursor":"1-2","recovered":false}
-        "#);
     }
 
     #[test]

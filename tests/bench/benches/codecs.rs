@@ -9,7 +9,8 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use widecast_protocol::codec::{Codec, decode_commands};
-use widecast_protocol::encoded::{EncodedMessage, WireForm};
+use widecast_protocol::encoded::EncodedMessage;
+use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::{Decoder, DecoderLimits};
 use widecast_protocol::{ChannelName, Epoch, Message, Offset, Origin, Payload};
 
@@ -134,14 +135,14 @@ fn wire_forms(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wire form, 128-byte text");
     let message = message(Payload::text("x".repeat(128)));
     for form in [
-        WireForm::RawWebSocket,
-        WireForm::JsonWebSocket,
-        WireForm::MessagePackWebSocket,
-        WireForm::RawSse,
-        WireForm::JsonSse,
-        WireForm::RawNdjson,
-        WireForm::JsonNdjson,
-        WireForm::MessagePackStream,
+        Wire::RawWebSocket,
+        Wire::JsonWebSocket,
+        Wire::MessagePackWebSocket,
+        Wire::RawSse,
+        Wire::JsonSse,
+        Wire::RawNdjson,
+        Wire::JsonNdjson,
+        Wire::MessagePackStream,
     ] {
         group.bench_function(format!("{form:?}"), |bencher| {
             bencher.iter_batched_ref(
@@ -153,7 +154,7 @@ fn wire_forms(criterion: &mut Criterion) {
     }
     let shared = EncodedMessage::new(message);
     group.bench_function("any, the second time", |bencher| {
-        bencher.iter(|| black_box(&shared).bytes(WireForm::JsonWebSocket));
+        bencher.iter(|| black_box(&shared).bytes(Wire::JsonWebSocket));
     });
     group.finish();
 }

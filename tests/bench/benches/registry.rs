@@ -13,7 +13,8 @@ use widecast::engine::{
 };
 use widecast::metrics::Metrics;
 use widecast::registry::{Cursors, GapForm, Membership, Outbox, Routes, Shard, Subscriber, Voice};
-use widecast_protocol::{ChannelName, Origin, Payload, WireForm};
+use widecast_protocol::framing::Wire;
+use widecast_protocol::{ChannelName, Origin, Payload};
 
 const SUBSCRIBERS: usize = 1_000;
 
@@ -25,13 +26,13 @@ fn main() {
         .measurement_time(Duration::from_secs(3))
         .configure_from_args();
     let mut group = criterion.benchmark_group("registry: 1 channel × 1000");
-    for form in [WireForm::RawWebSocket, WireForm::JsonWebSocket] {
+    for wire in [Wire::RawWebSocket, Wire::JsonWebSocket] {
         for burst in [1, 8] {
             group.throughput(Throughput::Elements((SUBSCRIBERS * burst) as u64));
-            group.bench_function(format!("{form:?}, {burst} in flight"), |bencher| {
+            group.bench_function(format!("{wire:?}, {burst} in flight"), |bencher| {
                 bencher.iter_custom(|rounds| {
                     System::new().block_on(async {
-                        let bench = Registry::open(form).await;
+                        let bench = Registry::open(wire).await;
                         bench.time(rounds, burst).await
                     })
                 });
@@ -51,7 +52,7 @@ struct Registry {
 }
 
 impl Registry {
-    async fn open(form: WireForm) -> Self {
+    async fn open(wire: Wire) -> Self {
         let routes = Routes::new();
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::new(
             MemorySettings::default(),
@@ -69,6 +70,7 @@ impl Registry {
         let mut memberships = Vec::with_capacity(SUBSCRIBERS);
         for _ in 0..SUBSCRIBERS {
             let voice = Voice {
+                wire,
                 gap: GapForm::Closes,
                 cursors: Cursors::OfEach,
             };
@@ -76,7 +78,6 @@ impl Registry {
             let subscriber = Subscriber {
                 outbox: Rc::clone(&outbox),
                 sender: None,
-                form,
                 lane: outbox.lane(),
                 policy: SlowConsumer::Disconnect,
                 presence: None,

@@ -170,7 +170,9 @@ impl Draft<'_> {
     fn subscriber(&self, number: usize, transport: Transport, random: &mut StdRng) -> Spec {
         let name = format!("s{number}:{transport:?}");
         let several = match transport {
-            Transport::RawWebSocket | Transport::ValueWebSocket => false,
+            Transport::RawWebSocket | Transport::ValueWebSocket | Transport::ObjectWebSocket => {
+                false
+            }
             raw if !raw.is_envelope() => {
                 self.scope.has(Feature::Several) && random.random_bool(0.6)
             }

@@ -22,7 +22,7 @@ use crate::publisher::Publisher;
 use self::envelope::Envelope;
 use self::link::{Codec, Link};
 use self::raw_poll::{PollKind, RawPoll};
-use self::raw_sse::RawSse;
+use self::raw_sse::{Events, RawSse};
 use self::raw_stream::RawStream;
 use self::raw_websocket::{RawWebSocket, Texts};
 
@@ -33,12 +33,16 @@ pub enum Transport {
     RawWebSocket,
     /// `new WebSocket("…?json")`: JSON in both directions.
     ValueWebSocket,
+    /// `new WebSocket("…?json&format=message")`: message objects.
+    ObjectWebSocket,
     /// Envelope frames in JSON over WebSocket.
     JsonWebSocket,
     /// Envelope frames in MessagePack over WebSocket.
     MessagePackWebSocket,
     /// `new EventSource(…)`.
     RawSse,
+    /// `new EventSource("…?format=message")`: message objects.
+    ObjectSse,
     /// Envelope frames over an event stream, commands by POST.
     EnvelopeSse,
     /// NDJSON lines of messages.
@@ -61,12 +65,14 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport and codec.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::RawWebSocket,
         Self::ValueWebSocket,
+        Self::ObjectWebSocket,
         Self::JsonWebSocket,
         Self::MessagePackWebSocket,
         Self::RawSse,
+        Self::ObjectSse,
         Self::EnvelopeSse,
         Self::RawStream,
         Self::JsonStream,
@@ -90,7 +96,7 @@ impl Transport {
 
     /// Whether the broker tells more than messages, such as a goodbye.
     pub fn has_frames(self) -> bool {
-        self.is_envelope() || self == Self::ValueWebSocket
+        self.is_envelope() || matches!(self, Self::ValueWebSocket | Self::ObjectWebSocket)
     }
 
     /// Whether what is heard comes by polls.
@@ -159,7 +165,15 @@ impl Subscriber {
             Transport::ValueWebSocket => RawWebSocket::open(broker, join, Texts::Json)
                 .await
                 .map(Inner::RawWebSocket),
-            Transport::RawSse => RawSse::open(broker, join).await.map(Inner::RawSse),
+            Transport::ObjectWebSocket => RawWebSocket::open(broker, join, Texts::Objects)
+                .await
+                .map(Inner::RawWebSocket),
+            Transport::RawSse => RawSse::open(broker, join, Events::Data)
+                .await
+                .map(Inner::RawSse),
+            Transport::ObjectSse => RawSse::open(broker, join, Events::Objects)
+                .await
+                .map(Inner::RawSse),
             Transport::RawStream => RawStream::open(broker, join).await.map(Inner::RawStream),
             Transport::LongPoll => poll(PollKind::Long).await,
             Transport::ShortPoll => poll(PollKind::Short).await,
@@ -270,7 +284,7 @@ impl Subscriber {
     /// Where it is, if the transport tells: hand it to [`Join::from`] to resume.
     pub fn cursor(&self) -> Option<String> {
         match &self.inner {
-            Inner::RawWebSocket(_) => None,
+            Inner::RawWebSocket(it) => it.cursor(),
             Inner::RawSse(it) => it.cursor(),
             Inner::RawStream(it) => it.cursor(),
             Inner::RawPoll(it) => it.cursor(),

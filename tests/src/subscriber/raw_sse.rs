@@ -1,6 +1,7 @@
 //! What a page has with `new EventSource(url)`.
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use super::event_stream::{Block, EventStream};
 use crate::address::address;
@@ -8,8 +9,18 @@ use crate::broker::Broker;
 use crate::heard::{Heard, Message, shown_as_text};
 use crate::join::Join;
 
+/// What the events of a plain event stream have as data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// The data of a message.
+    Data,
+    /// The message as an object.
+    Objects,
+}
+
 /// A plain event stream.
 pub struct RawSse {
+    kind: Events,
     events: EventStream,
     /// Read while joining, not heard yet.
     first: Option<Block>,
@@ -21,8 +32,12 @@ impl RawSse {
     ///
     /// # Errors
     /// When the broker refuses.
-    pub async fn open(broker: &Broker, join: &Join) -> Result<Self> {
-        let url = address(&broker.base(), &join.raw_path("sse"), &join.raw_query())?;
+    pub async fn open(broker: &Broker, join: &Join, kind: Events) -> Result<Self> {
+        let mut query = join.raw_query();
+        if kind == Events::Objects {
+            query.push(("format".to_owned(), "message".to_owned()));
+        }
+        let url = address(&broker.base(), &join.raw_path("sse"), &query)?;
         let mut request = broker.http().get(url).header("accept", "text/event-stream");
         if let Some(cursor) = &join.cursor {
             request = request.header("last-event-id", cursor);
@@ -33,6 +48,7 @@ impl RawSse {
             bail!("{status}: {}", response.text().await?);
         }
         let mut it = Self {
+            kind,
             events: EventStream::new(response),
             first: None,
             cursor: join.cursor.clone(),
@@ -67,16 +83,34 @@ impl RawSse {
             let Some(block) = next else {
                 return Ok(Heard::end());
             };
-            if let Some(heard) = self.take(block) {
+            if let Some(heard) = self.take(block)? {
                 return Ok(heard);
             }
         }
     }
 
-    fn take(&mut self, block: Block) -> Option<Heard> {
-        if let Some(id) = block.id {
-            self.cursor = Some(id);
+    fn take(&mut self, block: Block) -> Result<Option<Heard>> {
+        if let Some(id) = &block.id {
+            self.cursor = Some(id.clone());
         }
+        match self.kind {
+            Events::Data => Ok(self.data(block)),
+            Events::Objects => self.object(block),
+        }
+    }
+
+    fn object(&self, block: Block) -> Result<Option<Heard>> {
+        let Some(data) = block.data else {
+            return Ok(None);
+        };
+        let object: Value = serde_json::from_str(&data).context(data)?;
+        if block.event.is_some() || object["cursor"].as_str() != self.cursor.as_deref() {
+            bail!("{:?} with the id {:?}: {object}", block.event, self.cursor);
+        }
+        Heard::from_object(object).map(Some)
+    }
+
+    fn data(&self, block: Block) -> Option<Heard> {
         let data = block.data?;
         if block.event.as_deref() == Some("widecast.gap") {
             return Some(Heard::Gap { channel: None });

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::lines::Lines;
 use crate::address::address;
 use crate::broker::Broker;
-use crate::heard::{Heard, Message};
+use crate::heard::Heard;
 use crate::join::Join;
 
 /// A stream of lines.
@@ -60,12 +60,7 @@ impl RawStream {
             if let Some(cursor) = object["cursor"].as_str() {
                 self.cursor = Some(cursor.to_owned());
             }
-            let channel = || object["channel"].as_str().map(str::to_owned);
-            return Ok(match object["type"].as_str() {
-                None => Heard::Message(Message::from_object(&object)?),
-                Some("gap") if object["recovered"] == false => Heard::Gap { channel: channel() },
-                Some(_) => Heard::Frame(object),
-            });
+            return Heard::from_object(object);
         }
     }
 

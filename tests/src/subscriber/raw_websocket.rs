@@ -1,6 +1,6 @@
 //! What a page has with `new WebSocket(url)`: text and bytes, nothing else.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as Frame;
@@ -19,12 +19,15 @@ pub enum Texts {
     Plain,
     /// The JSON of values.
     Json,
+    /// The JSON of values that are sent, and of message objects that are heard.
+    Objects,
 }
 
 /// A plain WebSocket on one channel.
 pub struct RawWebSocket {
     socket: WebSocket,
     texts: Texts,
+    cursor: Option<String>,
 }
 
 impl RawWebSocket {
@@ -34,8 +37,11 @@ impl RawWebSocket {
     /// When the broker refuses.
     pub async fn open(broker: &Broker, join: &Join, texts: Texts) -> Result<Self> {
         let mut query = join.raw_query();
-        if texts == Texts::Json {
+        if texts != Texts::Plain {
             query.push(("json".to_owned(), String::new()));
+        }
+        if texts == Texts::Objects {
+            query.push(("format".to_owned(), "message".to_owned()));
         }
         if let Some(presence) = &join.presence {
             query.push(("presence".to_owned(), presence.to_string()));
@@ -47,7 +53,19 @@ impl RawWebSocket {
         );
         let url = address(&broker.base(), &join.raw_path("ws"), &query)?;
         let (socket, _) = open_websocket(&url, &[]).await?;
-        Ok(Self { socket, texts })
+        let mut it = Self {
+            socket,
+            texts,
+            cursor: None,
+        };
+        if texts == Texts::Objects {
+            // It begins with where it is.
+            match it.next().await? {
+                Heard::Frame(frame) if frame["type"] == "subscribed" => {}
+                other => bail!("{other:?} instead of the beginning"),
+            }
+        }
+        Ok(it)
     }
 
     /// The next message, or the end.
@@ -59,6 +77,13 @@ impl RawWebSocket {
             let data = match self.socket.next().await {
                 Some(Ok(Frame::Text(text))) if self.texts == Texts::Json => {
                     return value_heard(&text);
+                }
+                Some(Ok(Frame::Text(text))) if self.texts == Texts::Objects => {
+                    let object: Value = serde_json::from_str(&text)?;
+                    if let Some(cursor) = object["cursor"].as_str() {
+                        self.cursor = Some(cursor.to_owned());
+                    }
+                    return Heard::from_object(object);
                 }
                 Some(Ok(Frame::Text(text))) => shown_as_text(&text),
                 Some(Ok(Frame::Binary(bytes))) => binary(&bytes),
@@ -77,7 +102,7 @@ impl RawWebSocket {
     pub async fn publish(&mut self, text: &str) -> Result<()> {
         match self.texts {
             Texts::Plain => self.send_text(text).await,
-            Texts::Json => self.send_text(&json!(text).to_string()).await,
+            Texts::Json | Texts::Objects => self.send_text(&json!(text).to_string()).await,
         }
     }
 
@@ -95,6 +120,11 @@ impl RawWebSocket {
     /// When the connection is gone.
     pub async fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.socket.send(Frame::binary(bytes.to_vec())).await?)
+    }
+
+    /// Where it is, if it is told.
+    pub fn cursor(&self) -> Option<String> {
+        self.cursor.clone()
     }
 
     /// Sends a close frame and waits for the broker's.

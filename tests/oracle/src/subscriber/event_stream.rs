@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use widecast_tests::Transport;
 use widecast_tests::subscriber::event_stream::{Block, EventStream};
 
 use crate::log::Told;
@@ -9,12 +10,15 @@ use crate::payload::Shown;
 use crate::place::Places;
 
 use super::http::ask;
+use super::lines::LineReader;
 use super::{Subscriber, unless_silent};
 
 /// An `EventSource`, and its last event id.
 #[derive(Default)]
 pub(super) struct EventSource {
     last_event_id: Option<String>,
+    /// Takes what is shown as message objects.
+    objects: LineReader,
 }
 
 impl EventSource {
@@ -22,12 +26,33 @@ impl EventSource {
         let id = self.last_event_id.as_deref();
         let from = id.map(|id| it.read(id)).transpose()?;
         it.asked("an event stream", from);
-        let response = ask(it, "sse", Vec::new(), id).await?;
+        let are_objects = it.spec.transport == Transport::ObjectSse;
+        let format = are_objects.then(|| ("format".to_owned(), "message".to_owned()));
+        let response = ask(it, "sse", format.into_iter().collect(), id).await?;
         let mut events = EventStream::new(response);
         while let Some(block) = unless_silent(events.next()).await? {
-            self.take(it, block)?;
+            if are_objects {
+                self.take_object(it, block)?;
+            } else {
+                self.take(it, block)?;
+            }
         }
         Ok("the end".to_owned())
+    }
+
+    /// The object has the cursor that is the id of its block.
+    fn take_object(&mut self, it: &Subscriber, block: Block) -> Result<()> {
+        if let Some(data) = &block.data {
+            self.objects.take(it, "object", data)?;
+            if self.objects.cursor != block.id || block.event.is_some() {
+                it.strange(format!("the block {block:?}"));
+            }
+        }
+        if let Some(id) = block.id {
+            it.given("id", &id)?;
+            self.last_event_id = Some(id);
+        }
+        Ok(())
     }
 
     fn take(&mut self, it: &Subscriber, block: Block) -> Result<()> {

@@ -9,10 +9,10 @@ use crate::payload::Shown;
 use super::http::{ask, cursor_header, place_of};
 use super::{Subscriber, unless_silent};
 
-/// A reader of lines, and its last cursor.
+/// A reader of objects on lines, and its last cursor.
 #[derive(Default)]
 pub(super) struct LineReader {
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 impl LineReader {
@@ -29,16 +29,17 @@ impl LineReader {
         let mut lines = Lines::new(response);
         while let Some(line) = unless_silent(lines.next()).await? {
             if !line.is_empty() {
-                self.take(it, &line)?;
+                self.take(it, "line", &line)?;
             }
         }
         Ok("the end".to_owned())
     }
 
-    fn take(&mut self, it: &Subscriber, line: &str) -> Result<()> {
+    /// Takes an object; `by` is what carries its cursor.
+    pub(super) fn take(&mut self, it: &Subscriber, by: &'static str, line: &str) -> Result<()> {
         let Ok(mut object) = serde_json::from_str::<Value>(line) else {
-            it.strange(format!("the line {line:.300}"));
-            bail!("a line that is not JSON");
+            it.strange(format!("the {by} {line:.300}"));
+            bail!("what is not JSON");
         };
         let cursor = object["cursor"].as_str().map(str::to_owned);
         match object["type"].as_str() {
@@ -53,10 +54,11 @@ impl LineReader {
                 let channel = object["channel"].as_str().unwrap_or_default();
                 it.gap(channel, cursor.as_deref())?;
             }
+            Some("subscribed") => {}
             Some(_) => return Ok(()),
         }
         if let Some(cursor) = cursor {
-            it.given("line", &cursor)?;
+            it.given(by, &cursor)?;
             self.cursor = Some(cursor);
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod event_stream;
 mod http;
 mod lines;
+mod object_websocket;
 mod poll;
 mod raw_websocket;
 mod session;
@@ -24,6 +25,7 @@ use crate::place::{Place, Places, read_cursor};
 
 use self::event_stream::EventSource;
 use self::lines::LineReader;
+use self::object_websocket::ObjectSocket;
 use self::poll::Poller;
 use self::raw_websocket::RawSocket;
 use self::session::Session;
@@ -89,6 +91,7 @@ pub struct Subscriber {
 /// What a subscriber keeps over its connections.
 enum Memory {
     RawSocket(RawSocket),
+    ObjectSocket(ObjectSocket),
     Events(EventSource),
     Lines(LineReader),
     Poll(Poller),
@@ -102,6 +105,7 @@ impl Subscriber {
         loop {
             let end = match &mut memory {
                 Memory::RawSocket(it) => it.connection(&mut self).await,
+                Memory::ObjectSocket(it) => it.connection(&mut self).await,
                 Memory::Events(it) => it.connection(&mut self).await,
                 Memory::Lines(it) => it.connection(&mut self).await,
                 Memory::Poll(it) => it.poll(&mut self).await,
@@ -172,7 +176,8 @@ impl Memory {
             Transport::RawWebSocket | Transport::ValueWebSocket => {
                 Self::RawSocket(RawSocket::default())
             }
-            Transport::RawSse => Self::Events(EventSource::default()),
+            Transport::ObjectWebSocket => Self::ObjectSocket(ObjectSocket::default()),
+            Transport::RawSse | Transport::ObjectSse => Self::Events(EventSource::default()),
             Transport::RawStream => Self::Lines(LineReader::default()),
             Transport::LongPoll | Transport::ShortPoll | Transport::JsonpPoll => {
                 Self::Poll(Poller::default())
