@@ -187,9 +187,14 @@ fn is_preflight(request: &ServiceRequest) -> bool {
 
 fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<EitherBody<B>> {
     let mut response = problem.error_response();
-    let vary = HeaderValue::from_static("Origin");
-    response.headers_mut().insert(header::VARY, vary);
-    protect(response.headers_mut());
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    // The page may read why: the refusal tells nothing but what the page knows, and its client can stop trying.
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    protect(headers);
     request.into_response(response).map_into_right_body()
 }
 
@@ -236,10 +241,11 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_page_that_is_not_allowed_is_refused() {
+    async fn a_page_that_is_not_allowed_is_refused_and_may_read_why() {
         let response = Broker::new().call(get("https://evil.example")).await;
         assert_eq!(response.status(), 403);
-        assert_eq!(header(&response, "access-control-allow-origin"), "");
+        assert_eq!(header(&response, "access-control-allow-origin"), "*");
+        assert_eq!(header(&response, "access-control-allow-credentials"), "");
         insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not talk to this broker: server.allowed_origins does not list it","code":"origin_not_allowed","retryable":false}"#);
     }
 

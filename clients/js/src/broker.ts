@@ -17,6 +17,7 @@ export function brokerAddress(broker: string | URL | undefined): URL {
   const page = [location?.href, origin].find((each) => /^http/.test(each!));
   const url = new URL(broker ?? SERVED ?? new URL("/", page ?? SCRIPT), page);
   url.protocol = url.protocol.replace(/^ws/, "http");
+  if (!/^http/.test(url.protocol)) throw new TypeError("name a broker");
   if (!url.pathname.endsWith("/")) url.pathname += "/";
   url.search = url.hash = "";
   return url;

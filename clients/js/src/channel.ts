@@ -103,7 +103,9 @@ export class WidecastChannel extends EventTarget {
       askForPosts(this.#name);
     }
     if (!url || !isNetworkName(this.#name)) {
-      this.#settle.reject(new WidecastError("local_only", `${this.#name} is heard in this browser only`));
+      const error = new WidecastError("local_only", `${this.#name} is heard in this browser only${url ? "" : ": name a broker"}`);
+      this.#settle.reject(error);
+      queueMicrotask(() => this.#status(String(error)));
       return;
     }
     const member = presence === undefined || presence === false ? undefined : encode(presence).bytes;
@@ -354,7 +356,7 @@ function addressOrNone(broker: string | URL | undefined): URL | undefined {
   try {
     return brokerAddress(broker);
   } catch (error) {
-    // A page without an address has no broker of its own; one that names a broken address is told.
+    // A page without an address has no broker of its own, nor has Node; who names a broken address is told.
     if (broker !== undefined) throw error;
     return undefined;
   }

@@ -453,5 +453,5 @@ function refuse({ readers }: Subscription<ChannelListener>, error: unknown): voi
 }
 
 function closed(reason = "the connection is closed"): WidecastError {
-  return new WidecastError("closed", reason);
+  return new WidecastError(/origin_not_allowed/.exec(reason)?.[0] ?? "closed", reason);
 }

@@ -101,8 +101,12 @@ export class Link implements Line {
   #try([index, ...rest]: number[], failed: (reasons: string) => void, reasons = ""): void {
     if (index === undefined) return failed(reasons);
     const type = this.#types[index]!;
+    // A server that has answered to others is reached; what it answers to a script would be run.
+    if (type.isLastResort && reasons.includes(" was answered ")) return failed(reasons);
     const fail = (reason: string): void => {
       this.#endTrial();
+      // The broker refuses the page, whatever the transport.
+      if (reason.includes("origin_not_allowed") && !this.#carrier) return this.#end("closed", reason);
       this.#try(rest, failed, `${reasons} ${type.name}: ${reason};`);
     };
     const carrier = { index } as Carrier;

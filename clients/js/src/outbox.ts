@@ -52,7 +52,7 @@ export class Outbox {
   check(bytes: number): void {
     const { queueMessages, queueBytes } = this.#options;
     if (this.size < queueMessages && (this.size === 0 || this.#bytes + bytes <= queueBytes)) return;
-    const message = `${this.size} messages, ${this.#bytes} bytes wait already: queueMessages, queueBytes`;
+    const message = `${this.size} messages wait: queueMessages or queueBytes allows no more`;
     throw new DOMException(message, "QuotaExceededError");
   }
 

@@ -39,8 +39,8 @@ export class OneWay implements Transport {
       cache: "no-store",
       signal: this.signal,
     });
-    if (!answer.ok) throw new Error(`GET was answered ${answer.status}`);
-    return answer;
+    if (answer.ok && answer.headers.get("content-type") === "application/msgpack") return answer;
+    throw new Error(`GET was answered ${answer.status} ${(await answer.text()).slice(0, 400)}`);
   }
 
   send(commands: Uint8Array<ArrayBuffer>[]): void {
