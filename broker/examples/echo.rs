@@ -12,7 +12,7 @@ use actix_web_actors::ws;
 use widecast::config::{ByteCount, Config, TimeoutSettings};
 use widecast::engine::{Deliver, Engine, MemoryEngine, MemorySettings, SystemClock};
 use widecast::metrics::{Metrics, Transport};
-use widecast::net::{self, Connections, ListenerOptions};
+use widecast::net::{self, Connections, ListenerOptions, Terms};
 use widecast::registry::{Routes, Shard};
 use widecast::session::{
     Carrier, Dialect, Echo, Heart, Identity, Inbound, Reader, Services, Session, SessionActor,
@@ -98,8 +98,11 @@ async fn main() -> anyhow::Result<()> {
         workers: 1,
         send_buffer_bytes: services.config.outbox.send_buffer_bytes.as_usize(),
         connections: Connections::new(1024, services.metrics.connections.clone()),
-        timeouts: TimeoutSettings::default(),
-        takes_upgrade: |_| true,
+        terms: Terms {
+            timeouts: TimeoutSettings::default(),
+            unfinished_bytes: usize::MAX,
+            takes_upgrade: |_| true,
+        },
     };
     let app = move || {
         App::new()

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::engine::{Engine, MemoryEngine, MemorySettings, SystemClock};
 use crate::metrics::Metrics;
-use crate::net::{self, Connections, ListenError, ListenerOptions};
+use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
 use crate::registry::{Routes, Shard};
 use crate::session::{Heart, Services, Worker};
 use crate::shutdown;
@@ -60,8 +60,11 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
         connections: connections.clone(),
-        timeouts: config.timeouts.clone(),
-        takes_upgrade: transports::takes_upgrade,
+        terms: Terms {
+            timeouts: config.timeouts.clone(),
+            unfinished_bytes: config.limits.unfinished_bytes.as_usize(),
+            takes_upgrade: transports::takes_upgrade,
+        },
     };
     let for_workers = Arc::clone(&services);
     let leaving = Arc::clone(&services);

@@ -470,3 +470,25 @@ async fn unfinished_messages_of_all_clients_are_bounded_and_the_largest_goes_fir
     hearing.until(b"half a message").await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn unfinished_heads_count_with_all_that_is_unfinished() -> Result<()> {
+    let settings = Settings::new()
+        .key("limits.message_bytes", "65_536")
+        .key("limits.request_bytes", "65_536")
+        .key("limits.unfinished_bytes", "524_288")
+        .workers(1);
+    let broker = Broker::with(settings).await?;
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut connection = Bare::connect(&broker).await?;
+        let half = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(100_000));
+        connection.send(half.as_bytes()).await?;
+        connections.push(connection);
+    }
+    let mut answers: FuturesUnordered<_> = connections.iter_mut().map(answer).collect();
+    for _ in 0..5 {
+        assert_eq!(answers.next().await.context("an answer")??.status, 503);
+    }
+    Ok(())
+}

@@ -16,9 +16,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::connection_io::Dispatch;
-use super::head::TakesUpgrade;
-use crate::config::TimeoutSettings;
+use super::connection_io::{Dispatch, Terms};
 
 /// How many connections are open, of how many there may be.
 #[derive(Debug, Clone)]
@@ -114,8 +112,7 @@ impl Connection {
     pub fn accept(
         stream: TcpStream,
         connections: &Connections,
-        timeouts: TimeoutSettings,
-        takes: TakesUpgrade,
+        terms: Terms,
     ) -> Result<Rc<Self>, TcpStream> {
         let Some(place) = connections.enter() else {
             return Err(stream);
@@ -127,7 +124,7 @@ impl Connection {
             stream,
             peer,
             owner: Cell::new(Owner::Dispatcher),
-            dispatch: RefCell::new(Some(Box::new(Dispatch::new(timeouts, takes)))),
+            dispatch: RefCell::new(Some(Box::new(Dispatch::new(terms)))),
             head_written: Cell::new(false),
             leaving: RefCell::new(None),
             _place: place,

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connection::{Connection, HangUp, Owner};
 use super::gate::{Gate, READ_BYTES, Want};
 use super::head::TakesUpgrade;
+use super::intake::Intake;
 use super::linger::linger;
 use super::pace::{Alarm, Pace, Patience};
 use super::refusal::Refusal;
@@ -25,10 +26,24 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long requests are answered whose client has ended its direction, when it is not known whether it still reads.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
 
+/// What the listener grants each connection.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// How long clients that send or take nothing are waited for.
+    pub timeouts: TimeoutSettings,
+    /// How many bytes all that is unfinished may take together.
+    pub unfinished_bytes: usize,
+    /// Whether a WebSocket may begin at a path; elsewhere the offer is ignored.
+    pub takes_upgrade: TakesUpgrade,
+}
+
 /// What a connection needs for as long as the dispatcher has it.
 pub(super) struct Dispatch {
     timeouts: TimeoutSettings,
+    unfinished_bytes: usize,
     gate: Gate,
+    /// The head that has come in part.
+    head: Option<Intake>,
     reading: Alarm,
     look_at: Option<Instant>,
     /// The answer that the client does not take at once.
@@ -39,10 +54,12 @@ pub(super) struct Dispatch {
 }
 
 impl Dispatch {
-    pub(super) fn new(timeouts: TimeoutSettings, takes: TakesUpgrade) -> Self {
+    pub(super) fn new(terms: Terms) -> Self {
         Self {
-            timeouts,
-            gate: Gate::new(Instant::now(), takes),
+            timeouts: terms.timeouts,
+            unfinished_bytes: terms.unfinished_bytes,
+            gate: Gate::new(Instant::now(), terms.takes_upgrade),
+            head: None,
             reading: Alarm::default(),
             look_at: None,
             answer: None,
@@ -53,6 +70,17 @@ impl Dispatch {
 
     pub(super) fn into_early(self) -> Bytes {
         self.gate.into_early()
+    }
+
+    /// Counts the head that has come in part. Ready when it is given up for others.
+    fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.gate.is_in_head() {
+            self.head = None;
+            return Poll::Pending;
+        }
+        let head = self.head.get_or_insert_default();
+        head.hold(self.gate.kept_bytes(), self.unfinished_bytes);
+        head.poll_given_up(context)
     }
 
     /// Whether the time is up for what is to come next.
@@ -111,6 +139,9 @@ impl Connection {
             Poll::Ready(Ok(0)) => dispatch.gate.end(Instant::now()),
             Poll::Ready(Ok(count)) => dispatch.gate.received(&bytes[..count], Instant::now()),
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending if dispatch.poll_given_up(context).is_ready() => {
+                self.refuse(dispatch, Refusal::Overloaded);
+            }
             Poll::Pending => {
                 ready!(dispatch.poll_too_late(context));
                 if dispatch.gate.is_in_head() {
@@ -229,6 +260,7 @@ impl Connection {
             return;
         }
         dispatch.look_at = None;
+        dispatch.head = None;
         dispatch.gate.answered(Instant::now());
         // The dispatcher may not read again by itself, nor wait for the time to be up.
         if dispatch.gate.has_news() || dispatch.poll_too_late(context).is_ready() {

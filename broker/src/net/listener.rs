@@ -18,11 +18,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::connection::{Connection, Connections};
-use super::connection_io::ConnectionIo;
+use super::connection_io::{ConnectionIo, Terms};
 use super::exchange::exchange;
-use super::head::TakesUpgrade;
 use super::refusal::Refusal;
-use crate::config::TimeoutSettings;
 
 /// Why an address could not be listened on.
 #[derive(Debug, ThisError)]
@@ -58,10 +56,8 @@ pub struct ListenerOptions {
     pub send_buffer_bytes: usize,
     /// The count of connections, with its limit.
     pub connections: Connections,
-    /// How long clients that send or take nothing are waited for.
-    pub timeouts: TimeoutSettings,
-    /// Whether a WebSocket may begin at a path; elsewhere the offer is ignored.
-    pub takes_upgrade: TakesUpgrade,
+    /// What each connection is granted.
+    pub terms: Terms,
 }
 
 /// Listens on an address.
@@ -94,12 +90,9 @@ async fn accept(
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_send_buffer_size(options.send_buffer_bytes);
     let ListenerOptions {
-        connections,
-        timeouts,
-        takes_upgrade,
-        ..
+        connections, terms, ..
     } = options;
-    match Connection::accept(stream, &connections, timeouts, takes_upgrade) {
+    match Connection::accept(stream, &connections, terms) {
         Ok(connection) => {
             let peer = connection.peer();
             Ok((ConnectionIo(connection), Some(peer)))

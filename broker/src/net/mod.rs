@@ -16,7 +16,7 @@ mod pace;
 mod refusal;
 
 pub use connection::{Connection, Connections};
-pub use connection_io::ConnectionIo;
+pub use connection_io::{ConnectionIo, Terms};
 pub use detach::{Detached, detach};
 pub use head::TakesUpgrade;
 pub use intake::{GIVEN_UP, Intake};

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use widecast_protocol::Code;
 
+use super::intake::GIVEN_UP;
+
 /// Why something is no request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -16,6 +18,8 @@ pub(super) enum Refusal {
     HeadTooLarge,
     /// The head did not come in time.
     HeadTimeout,
+    /// All that is unfinished takes too much, and this head the most of it.
+    Overloaded,
     /// The broker has as many connections as it may.
     TooManyConnections,
 }
@@ -26,6 +30,7 @@ impl Refusal {
             Self::NoRequest | Self::NoHost | Self::NoLength => Code::InvalidRequest,
             Self::HeadTooLarge => Code::HeadTooLarge,
             Self::HeadTimeout => Code::RequestTimeout,
+            Self::Overloaded => Code::Overloaded,
             Self::TooManyConnections => Code::TooManyConnections,
         }
     }
@@ -39,6 +44,7 @@ impl Refusal {
             }
             Self::HeadTooLarge => "a request has at most 96 header fields and 131072 bytes of them",
             Self::HeadTimeout => "the head of the request did not come within timeouts.head_ms",
+            Self::Overloaded => GIVEN_UP,
             Self::TooManyConnections => "server.max_connections are open: try again in a moment",
         }
     }
@@ -81,6 +87,7 @@ mod tests {
             Refusal::NoLength,
             Refusal::HeadTooLarge,
             Refusal::HeadTimeout,
+            Refusal::Overloaded,
             Refusal::TooManyConnections,
         ] {
             let answer = String::from_utf8(refusal.answer().to_vec()).unwrap();
