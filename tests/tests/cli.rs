@@ -313,7 +313,7 @@ async fn a_cut_before_the_first_message_loses_nothing(transport: &str) -> Result
 }
 
 async fn a_gap_is_told_and_the_reader_goes_on(transport: &str) -> Result<()> {
-    let broker = Broker::with(impatient().history("default", 1, 1_000_000)).await?;
+    let broker = Broker::with(impatient().history("default", 1, 2 << 20)).await?;
     let relay = Relay::to(broker.socket_address()).await?;
     let mut reader = Subscribing::joined(&broker, &relay.base(), transport, "news").await?;
     publish(&broker, "news 1").await?;

@@ -89,6 +89,19 @@ async fn commands_come_with_the_poll_in_json_and_message_pack() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_poll_by_post_may_have_no_commands_at_all() -> Result<()> {
+    let broker = Broker::start().await?;
+    for kind in ["application/json", "application/msgpack"] {
+        let opened = broker
+            .post("/v1/poll?session=new", kind, Vec::new())
+            .await?;
+        assert_eq!(opened.status, 200, "{opened:?}");
+        assert_eq!(opened.body["frames"][0]["type"], "welcome", "{opened:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_newer_poll_takes_the_place_of_one_that_waits() -> Result<()> {
     let broker = Broker::start().await?;
     let subscribe = json!({ "type": "subscribe", "id": 1, "channel": "news" });

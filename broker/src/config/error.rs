@@ -1,5 +1,6 @@
 //! What can be wrong with the settings; every message names the key, where it was given, and the cure.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
@@ -120,7 +121,7 @@ pub enum ConfigError {
     #[error("{key} must be {relation} {other}: change one of the two")]
     Contradiction {
         /// One setting.
-        key: &'static str,
+        key: Cow<'static, str>,
         /// How it must be.
         relation: &'static str,
         /// The other.
@@ -136,7 +137,7 @@ impl ConfigError {
                 "server.listen",
                 "server.allow_public_without_authentication",
             ],
-            Self::Contradiction { key, other, .. } => [*key, *other],
+            Self::Contradiction { key, other, .. } => [&**key, *other],
             _ => return false,
         };
         errors.iter().any(|error| match error {

@@ -13,10 +13,12 @@ settings! {
     /// The rules of the channels whose name begins with `NAME:`. `[namespace.default]` holds for all other channels,
     /// and for whatever a namespace does not set itself.
     pub struct NamespaceRules {
-        /// How many past messages are kept per channel.
-        history_messages: usize, "history_messages" = 256, within 0..=10_000_000;
-        /// How many bytes of past messages are kept per channel.
-        history_bytes: ByteCount, "history_bytes" = ByteCount::mebibytes(1), within 0..=1_099_511_627_776;
+        /// How many past messages are kept per channel. A subscriber that reads more slowly than a burst comes hears the
+        /// rest from here: at least as many as one request may bring.
+        history_messages: usize, "history_messages" = 16_384, within 0..=10_000_000;
+        /// How many bytes of past messages are kept per channel: at least a message, or 0 for no history. For bursts, at
+        /// least as many as one request may bring.
+        history_bytes: ByteCount, "history_bytes" = ByteCount::mebibytes(16), within 0..=1_099_511_627_776;
         /// For how long past messages are kept.
         history_age: Duration, "history_age_ms" = Duration::from_mins(5), within 0..=31_536_000_000;
         /// What happens to a subscriber whose outbox is full: `disconnect` (it goes on from the history as fast as it
@@ -34,6 +36,13 @@ settings! {
         jsonp: Switch, "jsonp" = Switch::Off;
         /// Whether `publish.gif` publishes, which any page can load as an image.
         image_ping: Switch, "image_ping" = Switch::Off;
+    }
+}
+
+impl NamespaceRules {
+    /// Whether past messages are kept.
+    pub fn keeps_history(&self) -> bool {
+        self.history_messages > 0 && self.history_bytes.get() > 0 && !self.history_age.is_zero()
     }
 }
 
@@ -56,6 +65,15 @@ impl NamespaceSettings {
             .namespace()
             .and_then(|name| self.named.get(name))
             .unwrap_or(&self.default)
+    }
+
+    /// Every namespace with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &NamespaceRules)> {
+        let named = self
+            .named
+            .iter()
+            .map(|(name, rules)| (name.as_str(), rules));
+        std::iter::once((Self::DEFAULT, &self.default)).chain(named)
     }
 
     /// Whether the rules of any namespace are so.

@@ -97,24 +97,53 @@ impl Config {
         }
         if self.poll.timeout > self.poll.max_timeout {
             errors.push(ConfigError::Contradiction {
-                key: "poll.timeout_ms",
+                key: "poll.timeout_ms".into(),
                 relation: "at most",
                 other: "poll.max_timeout_ms",
             });
         }
         if self.limits.request_bytes > self.limits.unfinished_bytes {
             errors.push(ConfigError::Contradiction {
-                key: "limits.request_bytes",
+                key: "limits.request_bytes".into(),
                 relation: "at most",
                 other: "limits.unfinished_bytes",
             });
         }
         if self.limits.message_bytes > self.limits.request_bytes {
             errors.push(ConfigError::Contradiction {
-                key: "limits.message_bytes",
+                key: "limits.message_bytes".into(),
                 relation: "at most",
                 other: "limits.request_bytes",
             });
+        }
+        errors.extend(self.too_small_for_a_message());
+        errors
+    }
+
+    /// What one part of the broker accepts the next has to be able to carry: the settings that leave no room for the largest
+    /// message.
+    fn too_small_for_a_message(&self) -> Vec<ConfigError> {
+        let too_small = |key: String| ConfigError::Contradiction {
+            key: key.into(),
+            relation: "at least",
+            other: "limits.message_bytes",
+        };
+        let largest = self.limits.message_bytes;
+        let total = self.history.total_bytes;
+        let mut errors = Vec::new();
+        if total.get() > 0 && total < largest {
+            errors.push(too_small("history.total_bytes".to_owned()));
+        }
+        let mut has_all_in_history = total.get() > 0;
+        for (name, rules) in self.namespaces.all() {
+            has_all_in_history &= rules.keeps_history();
+            if rules.keeps_history() && rules.history_bytes < largest {
+                errors.push(too_small(format!("namespace.{name}.history_bytes")));
+            }
+        }
+        // What does not fit the outbox is read from the history; without one, the outbox has to do.
+        if !has_all_in_history && self.outbox.bytes < largest {
+            errors.push(too_small("outbox.bytes".to_owned()));
         }
         errors
     }

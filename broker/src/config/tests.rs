@@ -199,6 +199,17 @@ fn settings_that_contradict_each_other_are_refused() {
     insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
     insta::assert_snapshot!(refusal("poll.timeout_ms = 61000"), @"poll.timeout_ms must be at most poll.max_timeout_ms: change one of the two");
     insta::assert_snapshot!(refusal("limits.message_bytes = 9000000"), @"limits.message_bytes must be at most limits.request_bytes: change one of the two");
+    insta::assert_snapshot!(refusal("[namespace.chat]\nhistory_bytes = 65536"), @"namespace.chat.history_bytes must be at least limits.message_bytes: change one of the two");
+    insta::assert_snapshot!(refusal("history.total_bytes = 65536"), @"history.total_bytes must be at least limits.message_bytes: change one of the two");
+    insta::assert_snapshot!(refusal("outbox.bytes = 65536\n[namespace.chat]\nhistory_messages = 0"), @"outbox.bytes must be at least limits.message_bytes: change one of the two");
+    for fine in [
+        "outbox.bytes = 65536",
+        "[namespace.chat]\nhistory_bytes = 0",
+        "limits.message_bytes = 65536\n[namespace.chat]\nhistory_bytes = 65536",
+        "history.total_bytes = 0",
+    ] {
+        assert!(load(fine, &[], &[]).is_ok(), "{fine}");
+    }
     let allowed =
         "server.listen = ['0.0.0.0:80']\nserver.allow_public_without_authentication = true";
     assert!(load(allowed, &[], &[]).is_ok());

@@ -14,7 +14,7 @@ pub struct HistoryLimits {
 }
 
 impl Default for HistoryLimits {
-    /// The newest 256 messages, 1 MiB and 5 minutes.
+    /// The newest 256 messages, 1 MiB and 5 minutes: what a channel keeps before its namespace says more.
     fn default() -> Self {
         Self {
             messages: 256,

@@ -12,6 +12,9 @@ use crate::registry::Routes;
 
 use super::directory::Directory;
 
+/// More than what a message takes besides its data: one of as many bytes as a history may have still fits.
+const MESSAGE_OVERHEAD_BYTES: u64 = 4096;
+
 /// The parts of the broker that serve clients.
 pub struct Services {
     /// The settings.
@@ -50,7 +53,10 @@ impl Services {
         let rules = self.config.namespace(channel);
         HistoryLimits {
             messages: rules.history_messages,
-            bytes: rules.history_bytes.get(),
+            bytes: match rules.history_bytes.get() {
+                0 => 0,
+                bytes => bytes + MESSAGE_OVERHEAD_BYTES,
+            },
             age: rules.history_age,
         }
     }

@@ -48,15 +48,44 @@ pub(super) async fn body_commands(
     body: web::Payload,
     services: &Services,
 ) -> Result<Vec<Inbound>, Problem> {
+    let body = body_bytes(request, body, services).await?;
+    commands_in(request, &body, services)
+}
+
+/// The same, where a body without any bytes has no commands.
+pub(super) async fn body_commands_if_any(
+    request: &HttpRequest,
+    body: web::Payload,
+    services: &Services,
+) -> Result<Vec<Inbound>, Problem> {
+    let body = body_bytes(request, body, services).await?;
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    commands_in(request, &body, services)
+}
+
+async fn body_bytes(
+    request: &HttpRequest,
+    body: web::Payload,
+    services: &Services,
+) -> Result<Bytes, Problem> {
     let limit = BodyLimit::request(&services.config);
-    let body = read_body(request.headers(), body, limit).await?;
+    read_body(request.headers(), body, limit).await
+}
+
+fn commands_in(
+    request: &HttpRequest,
+    body: &Bytes,
+    services: &Services,
+) -> Result<Vec<Inbound>, Problem> {
     let codec = match request.content_type() {
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
             Codec::MessagePack
         }
         _ => Codec::Json,
     };
-    commands_of(codec, &body, services)
+    commands_of(codec, body, services)
 }
 
 fn commands_of(codec: Codec, bytes: &Bytes, services: &Services) -> Result<Vec<Inbound>, Problem> {

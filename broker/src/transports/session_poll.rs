@@ -15,7 +15,7 @@ use crate::http::Problem;
 use crate::metrics::Transport;
 use crate::session::{Commands, Dialect, Listed, Services, SessionActor, Take, Taken};
 
-use super::commands::{body_commands, session, session_not_found};
+use super::commands::{body_commands_if_any, session, session_not_found};
 use super::jsonp;
 use super::long_poll::wait_of;
 use super::opening::open;
@@ -29,7 +29,7 @@ pub(super) async fn post(
     subscription: Subscription,
     services: web::Data<Services>,
 ) -> Result<HttpResponse, Problem> {
-    let commands = body_commands(&request, body, &services).await?;
+    let commands = body_commands_if_any(&request, body, &services).await?;
     let arrived = arrived(&subscription)?;
     let (id, listed) = find_or_open(&request, &subscription, &services)?;
     listed
