@@ -74,6 +74,9 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     })?;
     // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
     let signal = shutdown::signal()?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     greeting::greet(&config.server, settings_file, &bound);
 
     let handle = server.handle();

@@ -1,6 +1,5 @@
 //! What can be wrong with the settings; every message names the key, where it was given, and the cure.
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
@@ -121,7 +120,7 @@ pub enum ConfigError {
     #[error("{key} must be {relation} {other}: change one of the two")]
     Contradiction {
         /// One setting.
-        key: Cow<'static, str>,
+        key: &'static str,
         /// How it must be.
         relation: &'static str,
         /// The other.
@@ -137,7 +136,7 @@ impl ConfigError {
                 "server.listen",
                 "server.allow_public_without_authentication",
             ],
-            Self::Contradiction { key, other, .. } => [&**key, *other],
+            Self::Contradiction { key, other, .. } => [*key, *other],
             _ => return false,
         };
         errors.iter().any(|error| match error {

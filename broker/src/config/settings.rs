@@ -97,55 +97,55 @@ impl Config {
         }
         if self.poll.timeout > self.poll.max_timeout {
             errors.push(ConfigError::Contradiction {
-                key: "poll.timeout_ms".into(),
+                key: "poll.timeout_ms",
                 relation: "at most",
                 other: "poll.max_timeout_ms",
             });
         }
         if self.limits.request_bytes > self.limits.unfinished_bytes {
             errors.push(ConfigError::Contradiction {
-                key: "limits.request_bytes".into(),
+                key: "limits.request_bytes",
                 relation: "at most",
                 other: "limits.unfinished_bytes",
             });
         }
         if self.limits.message_bytes > self.limits.request_bytes {
             errors.push(ConfigError::Contradiction {
-                key: "limits.message_bytes".into(),
+                key: "limits.message_bytes",
                 relation: "at most",
                 other: "limits.request_bytes",
             });
         }
-        errors.extend(self.too_small_for_a_message());
         errors
     }
 
-    /// What one part of the broker accepts the next has to be able to carry: the settings that leave no room for the largest
-    /// message.
-    fn too_small_for_a_message(&self) -> Vec<ConfigError> {
-        let too_small = |key: String| ConfigError::Contradiction {
-            key: key.into(),
-            relation: "at least",
-            other: "limits.message_bytes",
-        };
+    /// What the settings allow and an operator may not want: parts of the broker that have no room for the largest message that
+    /// another part accepts.
+    pub fn warnings(&self) -> Vec<String> {
         let largest = self.limits.message_bytes;
         let total = self.history.total_bytes;
-        let mut errors = Vec::new();
+        let mut warnings = Vec::new();
+        let mut warn = |key: &str, loss: &str| {
+            warnings.push(format!("{key} is less than limits.message_bytes: {loss}"));
+        };
+        let gap = "a subscriber that is away when a larger message comes is told of a gap";
         if total.get() > 0 && total < largest {
-            errors.push(too_small("history.total_bytes".to_owned()));
+            warn("history.total_bytes", gap);
         }
-        let mut has_all_in_history = total.get() > 0;
+        let mut history_has_room = total >= largest;
         for (name, rules) in self.namespaces.all() {
-            has_all_in_history &= rules.keeps_history();
-            if rules.keeps_history() && rules.history_bytes < largest {
-                errors.push(too_small(format!("namespace.{name}.history_bytes")));
+            let has_room = rules.keeps_history() && rules.history_bytes >= largest;
+            history_has_room &= has_room;
+            if rules.keeps_history() && !has_room {
+                warn(&format!("namespace.{name}.history_bytes"), gap);
             }
         }
-        // What does not fit the outbox is read from the history; without one, the outbox has to do.
-        if !has_all_in_history && self.outbox.bytes < largest {
-            errors.push(too_small("outbox.bytes".to_owned()));
+        // What does not fit the outbox is read from the history.
+        if !history_has_room && self.outbox.bytes < largest {
+            let loss = "without room in the history either, a larger message is lost to a subscriber that is behind";
+            warn("outbox.bytes", loss);
         }
-        errors
+        warnings
     }
 
     fn unprotected_address(&self) -> Option<SocketAddr> {

@@ -199,17 +199,6 @@ fn settings_that_contradict_each_other_are_refused() {
     insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
     insta::assert_snapshot!(refusal("poll.timeout_ms = 61000"), @"poll.timeout_ms must be at most poll.max_timeout_ms: change one of the two");
     insta::assert_snapshot!(refusal("limits.message_bytes = 9000000"), @"limits.message_bytes must be at most limits.request_bytes: change one of the two");
-    insta::assert_snapshot!(refusal("[namespace.chat]\nhistory_bytes = 65536"), @"namespace.chat.history_bytes must be at least limits.message_bytes: change one of the two");
-    insta::assert_snapshot!(refusal("history.total_bytes = 65536"), @"history.total_bytes must be at least limits.message_bytes: change one of the two");
-    insta::assert_snapshot!(refusal("outbox.bytes = 65536\n[namespace.chat]\nhistory_messages = 0"), @"outbox.bytes must be at least limits.message_bytes: change one of the two");
-    for fine in [
-        "outbox.bytes = 65536",
-        "[namespace.chat]\nhistory_bytes = 0",
-        "limits.message_bytes = 65536\n[namespace.chat]\nhistory_bytes = 65536",
-        "history.total_bytes = 0",
-    ] {
-        assert!(load(fine, &[], &[]).is_ok(), "{fine}");
-    }
     let allowed =
         "server.listen = ['0.0.0.0:80']\nserver.allow_public_without_authentication = true";
     assert!(load(allowed, &[], &[]).is_ok());
@@ -255,4 +244,23 @@ fn the_configuration_reference_lists_exactly_these_settings() {
         expected.trim(),
         "docs/configuration.md is not up to date: {cure}"
     );
+}
+
+#[test]
+fn parts_without_room_for_the_largest_message_are_warned_of() {
+    let warnings = |file: &str| load(file, &[], &[]).unwrap().config.warnings().join("\n");
+    insta::assert_snapshot!(warnings("outbox.bytes = 65536\n[namespace.chat]\nhistory_bytes = 65536"), @"
+    namespace.chat.history_bytes is less than limits.message_bytes: a subscriber that is away when a larger message comes is told of a gap
+    outbox.bytes is less than limits.message_bytes: without room in the history either, a larger message is lost to a subscriber that is behind
+    ");
+    insta::assert_snapshot!(warnings("history.total_bytes = 65536"), @"history.total_bytes is less than limits.message_bytes: a subscriber that is away when a larger message comes is told of a gap");
+    for fine in [
+        "",
+        "outbox.bytes = 65536",
+        "[namespace.chat]\nhistory_bytes = 0",
+        "limits.message_bytes = 65536\n[namespace.chat]\nhistory_bytes = 65536",
+        "history.total_bytes = 0",
+    ] {
+        assert_eq!(warnings(fine), "", "{fine}");
+    }
 }
