@@ -30,7 +30,7 @@ pub struct PresenceWatch {
 }
 
 impl PresenceWatch {
-    /// A session with these frames, which is this member itself. It hears nothing before [`PresenceWatch::begin`].
+    /// A session with these frames, which is this member itself. It hears nothing before `begin`.
     pub fn new(wire: Wire, own_id: String) -> Self {
         Self {
             wire,
