@@ -75,7 +75,7 @@ mod tests {
         actix_rt::spawn(workers.clone().watch());
         // The watch is asleep when the long turn begins.
         tokio::task::yield_now().await;
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(100));
         while workers.longest_turn.get() < 0.05 {
             tokio::task::yield_now().await;
         }
