@@ -11,10 +11,11 @@ check:
 quick:
     tests/run quick
 
-# Formats the code, and shows what the linter says
+# Formats the code, and shows what the linters say
 lint:
     cargo fmt --all
     cargo clippy --workspace --all-targets -- -D warnings
+    cd clients/js && npm run format
 
 # The end-to-end tests, or those whose names contain the filter
 e2e filter="":
@@ -25,10 +26,10 @@ e2e filter="":
 test *arguments:
     tests/run {{ arguments }}
 
-# One fuzz target, until it finds something
-fuzz target:
-    mkdir -p protocol/fuzz/corpus/{{ target }}
-    cd protocol && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }}
+# One fuzz target, until it finds something; those of the broker by `just fuzz token broker`
+fuzz target crate="protocol":
+    mkdir -p {{ crate }}/fuzz/corpus/{{ target }}
+    cd {{ crate }} && RUSTC_BOOTSTRAP=1 cargo fuzz run {{ target }} fuzz/corpus/{{ target }} fuzz/seeds/{{ target }}
 
 # The benchmarks beside the kernel's floor
 bench *arguments:

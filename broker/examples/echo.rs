@@ -5,20 +5,23 @@
 //! standard right after a message is closed before that message has come back through the channel.
 
 use std::io::{self, Write};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::{App, Error, HttpRequest, HttpResponse, error, web};
 use actix_web_actors::ws;
+use widecast::auth::{Authenticator, KeyFileError, Principal, Subject};
 use widecast::config::{ByteCount, Config, TimeoutSettings};
 use widecast::engine::{Deliver, Engine, MemoryEngine, MemorySettings, SystemClock};
-use widecast::metrics::{Metrics, Transport};
+use widecast::limits::{Held, Share};
+use widecast::metrics::Metrics;
 use widecast::net::{self, Connections, ListenerOptions, Terms};
 use widecast::registry::{Routes, Shard};
 use widecast::session::{
-    Carrier, Dialect, Echo, Heart, Identity, Inbound, Reader, Services, Session, SessionActor,
-    Worker, random_sender,
+    Carrier, Dialect, Echo, Heartbeat, Identity, Inbound, InboundDecoder, Services, Session,
+    SessionActor, Transport, Worker, random_sender,
 };
-use widecast::transports::{Message, Messages};
+use widecast::transports::{WebSocketMessage, WebSocketMessages};
 use widecast_protocol::Origin;
 use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::{DecoderLimits, binary, text};
@@ -30,14 +33,14 @@ const LIMITS: DecoderLimits = DecoderLimits {
 };
 
 /// Answers each message with itself.
-struct EchoReader(Messages);
+struct EchoReader(WebSocketMessages);
 
-impl Reader for EchoReader {
+impl InboundDecoder for EchoReader {
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
         self.0.read(bytes, |message, inbound| {
             inbound.push(Inbound::Answer(match message {
-                Message::Text(bytes) => text(&bytes),
-                Message::Binary(bytes) => binary(&bytes),
+                WebSocketMessage::Text(bytes) => text(&bytes),
+                WebSocketMessage::Binary(bytes) => binary(&bytes),
             }));
         })
     }
@@ -48,23 +51,26 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
     let identity = Identity {
         sender: Some(random_sender()),
         echo: Echo::Off,
-        origin: Origin::unknown(),
+        principal: Principal::new(Subject::Anybody, Origin::unknown()),
+        share: Share::default(),
+        headers: Vec::new(),
     };
     let carrier = Carrier {
         dialect: Dialect::connected(Wire::RawWebSocket),
         transport: Transport::WebSocket,
     };
-    let session = Session::new(&worker, identity, carrier);
-    let reader = Box::new(EchoReader(Messages::new(LIMITS)));
+    let session = Session::new(&worker, identity, Held::default(), carrier);
+    let decoder = Box::new(EchoReader(WebSocketMessages::new(LIMITS)));
     let body = net::detach(&request, |detached| {
-        SessionActor::start_connected(session, detached, reader);
+        SessionActor::start_connected(session, detached, decoder);
     });
     let body = body.ok_or_else(|| error::ErrorInternalServerError("not a connection of ours"))?;
     Ok(head.body(body))
 }
 
-fn services() -> Arc<Services> {
+fn services() -> Result<Arc<Services>, KeyFileError> {
     let mut config = Config::default();
+    let auth = Authenticator::new(&config)?;
     // An echo is queued whole.
     config.outbox.bytes = ByteCount::mebibytes(64);
     let routes = Routes::new();
@@ -73,7 +79,13 @@ fn services() -> Arc<Services> {
     let engine: Arc<dyn Engine> =
         Arc::new(MemoryEngine::new(MemorySettings::default(), clock, deliver));
     let metrics = Arc::new(Metrics::new());
-    Arc::new(Services::new(Arc::new(config), engine, metrics, routes))
+    Ok(Arc::new(Services::new(
+        Arc::new(config),
+        auth,
+        engine,
+        metrics,
+        routes,
+    )))
 }
 
 fn worker(services: Arc<Services>) -> Worker {
@@ -84,23 +96,26 @@ fn worker(services: Arc<Services>) -> Worker {
             &services.metrics,
             services.config.heartbeat.timeout,
         ),
-        heart: Heart::start(),
+        heartbeat: Heartbeat::start(),
+        sessions: Rc::default(),
         services,
     }
 }
 
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
-    let services = services();
+    let services = services()?;
     let listener = net::bind("127.0.0.1:0".parse()?, 1024)?;
     writeln!(io::stdout(), "ws://{}", listener.local_addr()?)?;
     let options = ListenerOptions {
         workers: 1,
         send_buffer_bytes: services.config.outbox.send_buffer_bytes.as_usize(),
         connections: Connections::new(1024, services.metrics.connections.clone()),
+        shares: Arc::clone(&services.shares),
+        proxy_protocol: false,
         terms: Terms {
             timeouts: TimeoutSettings::default(),
-            unfinished_bytes: usize::MAX,
+            bounds: widecast::memory::Bounds::of(&widecast::config::Config::default()),
             takes_upgrade: |_| true,
         },
     };

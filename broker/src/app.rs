@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
@@ -12,14 +13,17 @@ use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use thiserror::Error;
 
+use crate::auth::{Authenticator, KeyFileError};
 use crate::config::Config;
-use crate::engine::{Engine, MemoryEngine, MemorySettings, SystemClock};
+use crate::engine::{self, Clock, Deliver, EngineStartError, SystemClock};
+use crate::memory::{self, Bounds, Level, Part, Pressure};
 use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
+use crate::outgoing::{Hook, HookError};
 use crate::registry::{Routes, Shard};
-use crate::session::{Heart, Services, Worker};
+use crate::session::{Heartbeat, OrderActor, Services, Worker, relieve};
 use crate::shutdown;
-use crate::{api, greeting, health, http, transports};
+use crate::{api, greeting, health, http, outgoing, pages, transports};
 
 /// Why the broker could not be started, or had to stop.
 #[derive(Debug, Error)]
@@ -27,6 +31,15 @@ pub enum RunError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The keys for tokens cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// The authorisation hook cannot be asked.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// An engine cannot be used.
+    #[error(transparent)]
+    Engine(#[from] EngineStartError),
     /// The system refused something else.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
@@ -42,7 +55,8 @@ pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunError>
 
 async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
     shutdown::outlive_hangup()?;
-    let config = Arc::new(config.with_demos());
+    let config = config.with_demos();
+    let config = Arc::new(Bounds::of(&config).applied_to(config));
     let metrics = Arc::new(Metrics::new());
     let connections = Connections::new(config.server.max_connections, metrics.connections.clone());
     let backlog = config.server.backlog;
@@ -55,14 +69,19 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         .map(std::net::TcpListener::local_addr)
         .collect::<io::Result<Vec<SocketAddr>>>()?;
 
-    let services = services(&config, metrics);
+    let hook = Hook::new(&config, &metrics.outgoing)?;
+    let services = services(&config, Authenticator::new(&config)?, metrics, hook).await?;
+    let (sets, figures) = (services.auth.key_sets(), &services.metrics.outgoing);
+    actix_rt::spawn(outgoing::keep_key_sets(sets.to_vec(), figures.clone()));
     let options = ListenerOptions {
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
         connections: connections.clone(),
+        shares: Arc::clone(&services.shares),
+        proxy_protocol: config.server.proxy_protocol,
         terms: Terms {
             timeouts: config.timeouts.clone(),
-            unfinished_bytes: config.limits.unfinished_bytes.as_usize(),
+            bounds: services.bounds,
             takes_upgrade: transports::takes_upgrade,
         },
     };
@@ -77,7 +96,8 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    greeting::greet(&config.server, settings_file, &bound);
+    actix_rt::spawn(watch_memory(Arc::clone(&services), connections.clone()));
+    greeting::greet(&config, settings_file, &bound);
 
     let handle = server.handle();
     let running = actix_rt::spawn(server);
@@ -89,6 +109,12 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     handle.pause().await;
     shutdown::take_leave(&services, &connections).await;
     handle.stop(false).await;
+    if let Err(error) = services.engine.close().await {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the engine could not be closed: it is as after a crash when the broker starts again"
+        );
+    }
     if let Ok(ended) = running.await {
         ended?;
     }
@@ -96,19 +122,46 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     Ok(())
 }
 
-fn services(config: &Arc<Config>, metrics: Arc<Metrics>) -> Arc<Services> {
-    let routes = Routes::new();
-    let settings = MemorySettings {
-        history_bytes: config.history.total_bytes.get(),
-        presence_grace: config.presence.grace,
-        ..MemorySettings::default()
+/// Counts what nobody counts as it changes, and has the history give way when all of it is too much.
+async fn watch_memory(services: Arc<Services>, connections: Connections) {
+    /// About what a connection, a session and a subscription take.
+    const CONNECTION_BYTES: u64 = 1024;
+    const SESSION_BYTES: u64 = 2048;
+    const SUBSCRIPTION_BYTES: u64 = 512;
+    let bounds = services.bounds;
+    let pressure = Pressure::new(bounds.ceiling);
+    let tend = move |level| {
+        let history = services.engine.figures().history_bytes;
+        memory::set(Part::History, history);
+        let sessions = &services.metrics.sessions;
+        let sessions = connections.open() as u64 * CONNECTION_BYTES
+            + sessions.open() * SESSION_BYTES
+            + sessions.subscriptions.get().cast_unsigned() * SUBSCRIPTION_BYTES;
+        memory::set(Part::Sessions, sessions);
+        services.engine.bound_history(match level {
+            Level::Calm => bounds.history,
+            // A part of what is held at each look, so that it takes no longer than some seconds.
+            Level::Tight | Level::Full => {
+                (history / 16 * 15).clamp(bounds.history / 8, bounds.history)
+            }
+        });
     };
-    let clock = Arc::new(SystemClock);
-    let deliver = Arc::clone(&routes) as Arc<dyn crate::engine::Deliver>;
-    let engine = Arc::new(MemoryEngine::new(settings, clock, deliver));
-    actix_rt::spawn(engine.tend());
-    let engine: Arc<dyn Engine> = engine;
-    Arc::new(Services::new(Arc::clone(config), engine, metrics, routes))
+    pressure.watch(tend).await;
+}
+
+async fn services(
+    config: &Arc<Config>,
+    auth: Authenticator,
+    metrics: Arc<Metrics>,
+    hook: Option<Hook>,
+) -> Result<Arc<Services>, EngineStartError> {
+    let routes = Routes::new();
+    let deliver = Arc::clone(&routes) as Arc<dyn Deliver>;
+    let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+    let engine = engine::start(config, &clock, &deliver).await?;
+    let config = Arc::clone(config);
+    let services = Services::new(config, auth, engine, metrics, routes);
+    Ok(Arc::new(services.asking(hook)))
 }
 
 thread_local! {
@@ -129,9 +182,12 @@ fn worker(services: &Arc<Services>) -> Worker {
             let worker = Worker {
                 services: Arc::clone(services),
                 shard: Shard::start(routes, engine, metrics, config.heartbeat.timeout),
-                heart: Heart::start(),
+                heartbeat: Heartbeat::start(),
+                sessions: Rc::default(),
             };
+            OrderActor::start(&worker);
             actix_rt::spawn(metrics.workers.clone().watch());
+            actix_rt::spawn(relieve(worker.clone()));
             actix_rt::spawn(shutdown::send_away(worker.clone()));
             worker
         };
@@ -156,6 +212,7 @@ fn application(
         .app_data(web::Data::new(worker(services)))
         .configure(api::configure)
         .configure(transports::configure)
+        .configure(pages::configure)
         .configure(health::configure)
         .wrap(from_fn(http::edge))
 }

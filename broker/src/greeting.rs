@@ -4,14 +4,15 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use crate::config::{AllowedOrigin, ServerSettings};
+use crate::config::{AllowedOrigin, Config, ServerSettings};
 
 /// An address of the documentation block ([RFC 5737](https://www.rfc-editor.org/rfc/rfc5737)), which is in no network at
 /// all: the way to it is the default route.
 const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Logs the greeting, with the settings file that was read and the addresses that were bound.
-pub fn greet(server: &ServerSettings, settings_file: Option<&Path>, bound: &[SocketAddr]) {
+pub fn greet(config: &Config, settings_file: Option<&Path>, bound: &[SocketAddr]) {
+    let server = &config.server;
     for address in bound {
         tracing::info!("listening on http://{address}");
     }
@@ -21,7 +22,9 @@ pub fn greet(server: &ServerSettings, settings_file: Option<&Path>, bound: &[Soc
         tracing::info!("read no settings file: none is named, and none is here");
     }
     let outward = outward_address();
-    if server.public_address().is_some() {
+    if config.has_authentication() {
+        tracing::info!("{}", authentication(config));
+    } else if server.public_address().is_some() {
         tracing::warn!("{}", warning(bound));
     }
     let lines = [
@@ -49,6 +52,22 @@ fn warning(bound: &[SocketAddr]) -> String {
     format!(
         "there is no authentication: anybody who can reach {} may read and write every channel",
         reachable.join(" or ")
+    )
+}
+
+fn authentication(config: &Config) -> String {
+    let mut means = Vec::new();
+    if config.jwt.is_configured() {
+        means.push("tokens".to_owned());
+    }
+    match config.api_keys.len() {
+        0 => {}
+        1 => means.push("1 API key".to_owned()),
+        count => means.push(format!("{count} API keys")),
+    }
+    format!(
+        "clients prove who they are by {}; others may do what their namespace gives to anonymous (widecast config explain CHANNEL)",
+        means.join(" and ")
     )
 }
 

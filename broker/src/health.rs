@@ -11,7 +11,7 @@ use serde_json::json;
 use widecast_protocol::Code;
 
 use crate::http::{Endpoint, Problem};
-use crate::session::Services;
+use crate::session::{Refusal, Services};
 
 /// How long the engine may take to say that it works: less than the usual second of a probe.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -33,11 +33,12 @@ async fn ready(services: web::Data<Services>) -> Result<HttpResponse, Problem> {
         let detail = "the broker is taking leave of its clients";
         return Err(Problem::new(Code::ShuttingDown, detail));
     }
+    Refusal::while_full()?;
     let Ok(health) = timeout(PATIENCE, services.engine.health()).await else {
         let detail = format!("the engine did not answer in {} ms", PATIENCE.as_millis());
         return Err(Problem::new(Code::EngineUnavailable, detail));
     };
-    health?;
+    health.map_err(Refusal::from)?;
     Ok(HttpResponse::Ok()
         .insert_header(("cache-control", "no-store"))
         .json(json!({ "status": "ready" })))
@@ -45,11 +46,11 @@ async fn ready(services: web::Data<Services>) -> Result<HttpResponse, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
 
     #[actix_web::test]
     async fn a_broker_that_drains_is_live_and_not_ready() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         insta::assert_snapshot!(broker.get("/health/live").await, @r#"200 {"status":"live"}"#);
         insta::assert_snapshot!(broker.get("/health/ready").await, @r#"200 {"status":"ready"}"#);
         broker.services.drain();

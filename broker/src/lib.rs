@@ -1,6 +1,6 @@
 //! The Widecast broker: carries a message from any publisher to every subscriber of a named channel.
 //!
-//! `ARCHITECTURE.md` is the map; the layers are `app → transports, api → http → session → registry → engine →
+//! `ARCHITECTURE.md` is the map; the layers are `app → transports, api, pages → http → session → registry → engine →
 //! history, presence → protocol`, and a layer uses only what is to its right.
 
 pub mod api;
@@ -13,8 +13,13 @@ pub mod greeting;
 pub mod health;
 pub mod history;
 pub mod http;
+pub mod limits;
+pub mod memory;
 pub mod metrics;
 pub mod net;
+pub mod offload;
+pub mod outgoing;
+pub mod pages;
 pub mod presence;
 pub mod registry;
 pub mod session;

@@ -5,7 +5,11 @@ use std::io;
 use std::process::ExitCode;
 
 use widecast::app;
-use widecast::cli::{self, Arguments, CliError, Command, ServeArguments};
+use widecast::cli::{self, Arguments, CliCommand, CliError, ServeArguments, TokenCommand};
+
+/// What is freed goes back to the system, also what a burst or an attack has made it take.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match run() {
@@ -17,10 +21,21 @@ fn main() -> ExitCode {
 fn run() -> Result<(), CliError> {
     let mut output = io::stdout();
     match Arguments::read(env::args_os())?.command() {
-        Command::Serve(arguments) => serve(&arguments),
-        Command::Config(command) => cli::run_config_command(&command, env::vars_os(), &mut output),
-        Command::Publish(arguments) => cli::publish(&arguments, &mut output),
-        Command::Subscribe(arguments) => cli::subscribe(arguments, &mut output, &mut io::stderr()),
+        CliCommand::Serve(arguments) => serve(&arguments),
+        CliCommand::Config(command) => {
+            cli::run_config_command(&command, env::vars_os(), &mut output)
+        }
+        CliCommand::Key(arguments) => cli::make_key(&arguments, &mut output),
+        CliCommand::Token(arguments) => match &arguments.command {
+            Some(TokenCommand::Inspect(arguments)) => {
+                cli::inspect_token(arguments, env::vars_os(), &mut output)
+            }
+            None => cli::make_token(&arguments, &mut output),
+        },
+        CliCommand::Publish(arguments) => cli::publish(&arguments, &mut output),
+        CliCommand::Subscribe(arguments) => {
+            cli::subscribe(arguments, &mut output, &mut io::stderr())
+        }
     }
 }
 

@@ -67,7 +67,7 @@ pub fn outlive_hangup() -> std::io::Result<()> {
 /// Sends the sessions of a worker away once the leave-taking has begun, in slices, each with its own time to come back.
 pub async fn send_away(worker: Worker) {
     worker.services.leave_begins().await;
-    for slice in worker.heart.sessions().chunks(SESSIONS_PER_SLICE) {
+    for slice in worker.heartbeat.sessions().chunks(SESSIONS_PER_SLICE) {
         for session in slice {
             session.send_away();
         }

@@ -67,6 +67,17 @@ fn a_bad_setting_is_status_2_and_names_file_line_and_cure() -> Result<()> {
 }
 
 #[test]
+fn config_check_prints_what_the_broker_would_warn_of() -> Result<()> {
+    let output = run(&["config", "check", "--set", "history.total_bytes=65536"])?;
+    assert!(output.status.success());
+    insta::assert_snapshot!(String::from_utf8(output.stdout)?, @r"
+    the settings can be used; no file
+    warning: history.total_bytes is less than limits.message_bytes: a subscriber that is away when a larger message comes is told of a gap
+    ");
+    Ok(())
+}
+
+#[test]
 fn everything_that_is_wrong_with_the_settings_is_told_at_once() -> Result<()> {
     let output = widecast(&["config", "check", "--set", "limits.message_byte=1"])
         .args(["--listen", "0.0.0.0:0", "--workers", "many"])

@@ -3,16 +3,31 @@ import { defineConfig } from "vitest/config";
 const inBrowsers = { testTimeout: 60_000, hookTimeout: 60_000, expect: { poll: { timeout: 20_000 } } };
 
 /** Those of `test/browser` that run in every engine; the others need what only Chromium's driver can do. */
-const ANY_ENGINE = ["semantics", "replaced", "network", "reconnect", "bridge", "gzip", "jsonp", "legacy", "tabs"];
+const ANY_ENGINE = ["semantics", "replaced", "network", "reconnect", "bridge", "gzip", "jsonp", "legacy", "tabs", "credentials"];
 
 export default defineConfig({
   test: {
     // What runs in browsers waits more than it works.
     maxWorkers: 2,
     projects: [
-      { test: { name: "node", include: ["test/*.test.ts"], testTimeout: 30_000, hookTimeout: 30_000 } },
+      {
+        test: {
+          name: "node",
+          include: ["test/*.test.ts"],
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
+          expect: { poll: { timeout: 20_000 } },
+        },
+      },
       { test: { name: "browser", include: ["test/browser/*.test.ts"], ...inBrowsers } },
-      { test: { name: "firefox", include: ANY_ENGINE.map((name) => `test/browser/${name}.test.ts`), env: { ENGINE: "firefox" }, ...inBrowsers } },
+      {
+        test: {
+          name: "firefox",
+          include: ANY_ENGINE.map((name) => `test/browser/${name}.test.ts`),
+          env: { ENGINE: "firefox" },
+          ...inBrowsers,
+        },
+      },
     ],
   },
 });

@@ -72,6 +72,8 @@ codes! {
     Unauthorized = "unauthorized", 401, 4401, never;
     /// The credentials do not allow this, or the namespace does not.
     Forbidden = "forbidden", 403, 4403, never;
+    /// An operator has put the client out, or has taken it from the channel.
+    Kicked = "kicked", 403, 4403, never;
     /// The page's origin is not on the list of allowed origins.
     OriginNotAllowed = "origin_not_allowed", 403, 4403, never;
     /// There is nothing at this address.
@@ -92,6 +94,8 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, 1003, never;
     /// The session has joined as many channels as it may.
     TooManyChannels = "too_many_channels", 429, 4429, never;
+    /// The client, or others at its address, have as much of the broker as one may.
+    ShareExceeded = "share_exceeded", 429, 1013, later;
     /// The history no longer reaches back to the cursor: messages were lost.
     HistoryLost = "history_lost", 410, 4410, never;
     /// The client reads more slowly than its messages come.
@@ -108,6 +112,8 @@ codes! {
     ShuttingDown = "shutting_down", 503, 1001, later;
     /// The engine that keeps offsets and history cannot be reached.
     EngineUnavailable = "engine_unavailable", 503, 1013, later;
+    /// What the broker has to ask about the client's rights cannot be reached.
+    AuthorizationUnavailable = "authorization_unavailable", 503, 1013, later;
     /// The broker failed; its log says how.
     Internal = "internal", 500, 1011, later;
 }
@@ -115,12 +121,6 @@ codes! {
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl From<crate::cursor::CursorError> for Code {
-    fn from(_: crate::cursor::CursorError) -> Self {
-        Self::BadCursor
     }
 }
 

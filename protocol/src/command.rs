@@ -1,4 +1,4 @@
-//! What clients ask for: the frames from client to broker.
+//! The commands of clients: the frames from client to broker.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::cursor::Cursor;
 use crate::name::{ChannelName, EventName, IdempotencyKey, MessageId};
 use crate::payload::Payload;
 
-/// What a client chose to tell the answers to its commands apart: a whole number, or 1–64 bytes of text.
+/// The name that a client gave a command, to tell the answers apart: a whole number, or 1–64 bytes of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandId {
     /// A number.
@@ -20,7 +20,7 @@ impl CommandId {
     pub const MAX_BYTES: usize = 64;
 }
 
-/// A JWT that nobody has looked at. Never shown, not even by `Debug`.
+/// A JWT that has not been checked. Never shown, not even by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -58,6 +58,8 @@ pub enum CommandKind {
     Authenticate {
         /// The proof.
         token: Token,
+        /// Where the session begins in the channels that the token names; at their end if there is no cursor.
+        cursor: Option<Cursor>,
     },
     /// Joins a channel.
     Subscribe(Subscribe),
@@ -69,19 +71,30 @@ pub enum CommandKind {
     /// Publishes a message.
     Publish(Publish),
     /// Asks who is here.
-    Presence {
-        /// The channel asked about.
-        channel: ChannelName,
-    },
+    Presence(PresenceRequest),
     /// Asks for past messages.
     History(HistoryRequest),
     /// Publishes several messages; each has its own answer, in order.
     Batch {
         /// The messages, each either read or refused on its own.
-        messages: Vec<Result<Publish, crate::codec::DecodeError>>,
+        messages: Vec<Result<Publish, crate::error::DecodeError>>,
     },
     /// Asks for a `pong`.
     Ping,
+}
+
+impl CommandKind {
+    /// The channel that the command is about, if it is about one.
+    pub fn channel(&self) -> Option<&ChannelName> {
+        match self {
+            Self::Subscribe(subscribe) => Some(&subscribe.channel),
+            Self::Unsubscribe { channel } => Some(channel),
+            Self::Publish(message) => Some(&message.channel),
+            Self::Presence(request) => Some(&request.channel),
+            Self::History(request) => Some(&request.channel),
+            Self::Authenticate { .. } | Self::Batch { .. } | Self::Ping => None,
+        }
+    }
 }
 
 impl From<CommandKind> for Command {
@@ -89,6 +102,17 @@ impl From<CommandKind> for Command {
     fn from(kind: CommandKind) -> Self {
         Self { id: None, kind }
     }
+}
+
+/// Asks who is here, page by page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PresenceRequest {
+    /// The channel asked about.
+    pub channel: ChannelName,
+    /// Only members behind this id: the `next` of the page before.
+    pub after: Option<String>,
+    /// At most this many.
+    pub limit: Option<u32>,
 }
 
 /// Joins a channel, at its end or where the cursor is.
@@ -102,6 +126,8 @@ pub struct Subscribe {
     pub presence: Option<Listing>,
     /// Also deliver up to this many of the newest past messages, when there is no cursor.
     pub history: Option<u32>,
+    /// A subscription token: gives rights on this channel alone, beside those that the session has.
+    pub token: Option<Token>,
 }
 
 /// Whether to be listed as a member of a channel.
@@ -124,7 +150,7 @@ pub struct Publish {
     pub event: Option<EventName>,
     /// Makes a repetition harmless.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// What receivers know it by; without an idempotency key, it is one.
+    /// The id by which receivers know the message; it serves as idempotency key if there is none.
     pub message_id: Option<MessageId>,
 }
 

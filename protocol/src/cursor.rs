@@ -5,13 +5,12 @@
 
 use std::fmt;
 
+pub use crate::error::CursorError;
+use crate::message::{Epoch, Offset};
+use crate::name::ChannelName;
 use indexmap::IndexMap;
 use indexmap::map::Entry;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use thiserror::Error;
-
-use crate::message::{Epoch, Offset};
-use crate::name::ChannelName;
 
 /// The characters of a channel name that a cursor shows as they are (RFC 3986, section 2.3: unreserved).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -19,19 +18,6 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// A cursor that the broker did not make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum CursorError {
-    /// It is not spelled as the broker spells cursors.
-    #[error(
-        "expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…"
-    )]
-    Malformed,
-    /// It names more channels than a cursor may.
-    #[error("expected a cursor of at most {} channels", CursorVector::MAX_CHANNELS)]
-    TooManyChannels,
-}
 
 /// The place of a reader in one channel: everything up to and including `offset` has been seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -107,7 +93,9 @@ impl CursorVector {
         let mut vector = Self::new();
         for part in text.split(',') {
             if vector.entries.len() == Self::MAX_CHANNELS {
-                return Err(CursorError::TooManyChannels);
+                return Err(CursorError::TooManyChannels {
+                    limit: Self::MAX_CHANNELS,
+                });
             }
             let (name, position) = part.split_once('=').ok_or(CursorError::Malformed)?;
             let name = percent_decode_str(name)
@@ -207,7 +195,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_parses_is_spelled_as_the_broker_spells_it(text in "[0-9a-z=,%-]{0,30}") {
+        fn a_cursor_that_is_read_is_spelled_as_the_broker_spells_it(text in "[0-9a-z=,%-]{0,30}") {
             if let Ok(Cursor::One(position)) = Cursor::parse(&text) {
                 prop_assert_eq!(position.to_string(), text);
             }
@@ -219,13 +207,18 @@ mod tests {
         let names = (0..=CursorVector::MAX_CHANNELS).map(|n| format!("c{n}=1-1"));
         let mut parts: Vec<_> = names.collect();
         let many = parts.join(",") + ",this is no cursor";
-        assert_eq!(Cursor::parse(&many), Err(CursorError::TooManyChannels));
+        assert_eq!(
+            Cursor::parse(&many),
+            Err(CursorError::TooManyChannels {
+                limit: CursorVector::MAX_CHANNELS
+            })
+        );
         parts.pop();
         assert!(Cursor::parse(&parts.join(",")).is_ok());
     }
 
     #[test]
-    fn what_the_broker_did_not_make_is_refused() {
+    fn a_cursor_that_the_broker_did_not_make_is_refused() {
         for bad in [
             "",
             "-",

@@ -5,40 +5,22 @@
 
 use std::io::{self, Read};
 
+pub use crate::error::GzipError;
+use crate::error::{Codec, DecodeError};
+use crate::value::msgpack::{self, Extension, MessagePackHead, MessagePackReader};
 use bytes::Bytes;
 use flate2::bufread::GzDecoder;
-use thiserror::Error;
-
-use crate::codec::{Codec, DecodeError};
-use crate::payload::{Payload, PayloadKind};
-use crate::value::msgpack::{self, Extension, Head, MessagePackReader};
 
 /// The extension of a compressed value. It is none of the structured-clone types: it stands for the whole value of a
 /// message, never for a part of it, and JSON shows what is in it.
 pub const EXTENSION: i8 = 31;
 
-/// The longest that stands before the gzip: the heads of the extension and of the bin.
-pub(crate) const EXTENSION_HEAD_BYTES: usize = 11;
+/// Inflating makes gzip at most this many times longer: the shortest code of
+/// [DEFLATE](https://www.rfc-editor.org/rfc/rfc1951#section-3.2.5) for 258 bytes takes two bits.
+pub const MOST_GROWTH: usize = 1032;
 
-/// Why something cannot be inflated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum GzipError {
-    /// It is something else, or has been changed on its way.
-    #[error("is not gzip, or corrupt")]
-    Corrupt,
-    /// There is less than there should be.
-    #[error("ends before its gzip does")]
-    EndsEarly,
-    /// There is more than there should be.
-    #[error("goes on behind the end of its gzip: expected one member")]
-    GoesOn,
-    /// It inflates to more than is allowed.
-    #[error("has more than {limit} bytes inflated")]
-    TooLarge {
-        /// How many are allowed.
-        limit: usize,
-    },
-}
+/// The most bytes that stand before the gzip: the heads of the extension and of the bin.
+pub(crate) const EXTENSION_HEAD_BYTES: usize = 11;
 
 /// Inflates gzip to at most `limit` bytes.
 ///
@@ -63,36 +45,17 @@ pub fn inflate(compressed: &[u8], limit: usize) -> Result<Vec<u8>, GzipError> {
     Ok(inflated)
 }
 
-/// The value in a gzip, which has at most `limit` bytes and is not compressed itself.
-pub(crate) fn inflate_value(compressed: &[u8], limit: usize) -> Result<Payload, DecodeError> {
-    let inflated = inflate(compressed, limit)?;
-    let inside = |error| DecodeError::Inflated(Box::new(error));
-    let value = Payload::from_msgpack(inflated).map_err(inside)?;
-    let packed_again = value.kind() == PayloadKind::MessagePack
-        && MessagePackReader::new(value.bytes())
-            .next()
-            .is_ok_and(|head| is_compressed(head).is_some());
-    if packed_again {
-        return Err(inside(DecodeError::Syntax {
-            codec: Codec::MessagePack,
-            expected: "a value that is not compressed once more",
-            at: 0,
-        }));
-    }
-    Ok(value)
-}
-
 /// The gzip in a MessagePack value, if the value is a compressed one.
 ///
 /// # Errors
 /// When it is one by its code, but has something else in it.
 pub(crate) fn extension_body(value: &Bytes) -> Result<Option<Bytes>, DecodeError> {
     let head = MessagePackReader::new(value).next()?;
-    let Some(extension) = is_compressed(head) else {
+    let Some(extension) = compressed_extension(head) else {
         return Ok(None);
     };
     let mut body = MessagePackReader::new(extension.body);
-    if let Ok(Head::Binary(gzip)) = body.next()
+    if let Ok(MessagePackHead::Binary(gzip)) = body.next()
         && body.end().is_ok()
     {
         return Ok(Some(value.slice_ref(gzip)));
@@ -104,9 +67,9 @@ pub(crate) fn extension_body(value: &Bytes) -> Result<Option<Bytes>, DecodeError
     })
 }
 
-fn is_compressed(head: Head<'_>) -> Option<Extension<'_>> {
+pub(crate) fn compressed_extension(head: MessagePackHead<'_>) -> Option<Extension<'_>> {
     match head {
-        Head::Extension(extension) if extension.code == EXTENSION => Some(extension),
+        MessagePackHead::Extension(extension) if extension.code == EXTENSION => Some(extension),
         _ => None,
     }
 }
@@ -134,6 +97,7 @@ mod tests {
 
     use super::*;
     use crate::codes::Code;
+    use crate::payload::{Payload, PayloadKind};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -197,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_recognised_in_json_too() {
+    fn compressed_data_is_recognised_in_json_too() {
         let came = compressed(b"\xa5hello");
         let json = String::from_utf8(came.to_json().to_vec()).unwrap();
         for spelling in [
@@ -217,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_gzip_of_one_value_is_refused() {
+    fn bytes_that_are_no_gzip_of_one_value_are_refused() {
         let whole = gzip(b"\xa5hello");
         let changed = |at: usize| {
             let mut bytes = whole.clone();
@@ -250,8 +214,9 @@ mod tests {
             Err(GzipError::TooLarge { limit: 1000 })
         );
         insta::assert_snapshot!(refusal(extension(&bomb), 10_000_004), @"message_too_large the compressed message has more than 10000004 bytes inflated");
+        assert!(extension(&bomb).most_inflated_bytes() >= 10_000_005);
         assert!(extension(&bomb).checked_gzip(10_000_005).is_ok());
-        // What it says of itself is not believed.
+        // The size that the data states for itself is not believed.
         let mut liar = bomb;
         let end = liar.len();
         liar[end - 4..].copy_from_slice(&[1, 0, 0, 0]);
@@ -264,7 +229,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_compressed_is_inflated(bytes: Vec<u8>) {
+        fn compressed_data_is_inflated(bytes: Vec<u8>) {
             let compressed = gzip(&bytes);
             prop_assert_eq!(claimed_bytes(&compressed), bytes.len());
             prop_assert_eq!(inflate(&compressed, bytes.len()), Ok(bytes.clone()));
@@ -274,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_damaged_is_refused_or_the_same(at: prop::sample::Index, bit in 0..8, bytes: Vec<u8>) {
+        fn damaged_data_is_refused_or_inflates_to_the_same(at: prop::sample::Index, bit in 0..8, bytes: Vec<u8>) {
             let mut damaged = gzip(&bytes);
             let at = at.index(damaged.len());
             damaged[at] ^= 1u8 << bit;

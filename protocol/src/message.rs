@@ -97,11 +97,11 @@ impl fmt::Debug for Origin {
 pub struct Message {
     /// The channel it was published on.
     pub channel: ChannelName,
-    /// What was published.
+    /// The data that was published.
     pub payload: Payload,
     /// The name of the event, for those who listen to some only.
     pub event: Option<EventName>,
-    /// What the sender called it: a receiver that has it from elsewhere already knows it by this.
+    /// The id that the sender gave it: by this a receiver knows that it has the message from elsewhere already.
     pub id: Option<MessageId>,
     /// Who published.
     pub origin: Origin,
@@ -111,7 +111,7 @@ pub struct Message {
     pub epoch: Epoch,
     /// When the broker accepted it, in milliseconds since 1970-01-01 UTC.
     pub timestamp_ms: u64,
-    /// The key of the sender, who does not hear it. Never on any wire.
+    /// The key of the sender, to whom the message is not delivered. It is never on any wire.
     pub sender: Option<SenderKey>,
 }
 

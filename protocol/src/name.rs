@@ -4,58 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-/// Why a name or key was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NameError {
-    /// Nothing was given.
-    #[error("{what} is empty")]
-    Empty {
-        /// Which kind of name.
-        what: &'static str,
-    },
-    /// Shorter than the kind of name allows.
-    #[error("{what} has {actual} characters, at least {limit} are needed")]
-    TooShort {
-        /// Which kind of name.
-        what: &'static str,
-        /// The least length.
-        limit: usize,
-        /// The length that was given.
-        actual: usize,
-    },
-    /// Longer than the kind of name allows.
-    #[error("{what} has {actual} bytes, the limit is {limit}")]
-    TooLong {
-        /// Which kind of name.
-        what: &'static str,
-        /// The greatest length in bytes.
-        limit: usize,
-        /// The length that was given.
-        actual: usize,
-    },
-    /// A character that the kind of name does not allow.
-    #[error("{what} has the forbidden character U+{:04X} at byte {at}", *.character as u32)]
-    Forbidden {
-        /// Which kind of name.
-        what: &'static str,
-        /// The character.
-        character: char,
-        /// Its place in bytes from the start.
-        at: usize,
-    },
-    /// A name that is a step in a path.
-    #[error(
-        "{what} is {text:?}: URLs take it for a step in their path, so that no client could put it into one"
-    )]
-    PathStep {
-        /// Which kind of name.
-        what: &'static str,
-        /// The name.
-        text: &'static str,
-    },
-}
+pub use crate::error::NameError;
 
 fn check(
     what: &'static str,
@@ -211,7 +160,7 @@ impl fmt::Debug for SenderKey {
     }
 }
 
-/// What makes a publish safe to repeat: 1–255 visible ASCII characters, unique per publication of a channel.
+/// A key that makes a publication safe to repeat: 1–255 visible ASCII characters, unique per publication of a channel.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);
 
@@ -233,8 +182,8 @@ impl IdempotencyKey {
     }
 }
 
-/// What a sender calls its message, 1–64 visible ASCII characters: shown to all who receive it, so that one that reaches
-/// them on several ways is known again.
+/// The id that a sender gives its message: 1–64 visible ASCII characters. All receivers are shown it, so that they know a
+/// message again that reaches them on several ways.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct MessageId(Arc<str>);
 
@@ -262,8 +211,8 @@ impl From<&MessageId> for IdempotencyKey {
     }
 }
 
-/// The unguessable name of a session, made by the broker; who knows it can send commands as the session.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// The unguessable name of a session, made by the broker; whoever knows it can send commands as the session.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Arc<str>);
 
 shown_text!(SessionId);

@@ -1,14 +1,11 @@
-//! What the broker tells a session: the frames from broker to client, except `message`, which [`crate::encoded`] makes
-//! once for all subscribers.
-
-use std::sync::Arc;
+//! The replies of the broker: the frames from broker to client, except `message`, which [`crate::encoded`] makes once for
+//! all subscribers.
 
 use crate::codes::Code;
 use crate::command::CommandId;
 use crate::cursor::Position;
-use crate::encoded::EncodedMessage;
-use crate::message::{Epoch, Offset};
-use crate::name::{ChannelName, SessionId};
+use crate::message::{Epoch, Message, Offset, Origin};
+use crate::name::{ChannelName, EventName, MessageId, SessionId};
 use crate::payload::Payload;
 
 /// One frame to a client; `type` on the wire is the variant's name in snake case, `id` that of the answered command.
@@ -20,11 +17,13 @@ pub enum Reply {
         session: SessionId,
         /// How often a heartbeat comes at the least.
         heartbeat_ms: u64,
-        /// What the session must keep to.
+        /// The limits that the session must keep to.
         limits: Limits,
     },
     /// Credentials are needed, or needed anew.
     AuthRequired {
+        /// The channel whose subscription token ends; none for the session's own token.
+        channel: Option<ChannelName>,
         /// Why, for people.
         reason: String,
     },
@@ -47,8 +46,8 @@ pub enum Reply {
         cursor: Position,
         /// False when messages were lost between the cursor asked for and this one.
         recovered: bool,
-        /// Who is here, when presence was asked for.
-        members: Option<Vec<Member>>,
+        /// The members of the channel, when presence was asked for.
+        members: Option<Members>,
     },
     /// A channel was left.
     Unsubscribed {
@@ -93,14 +92,14 @@ pub enum Reply {
         /// Who.
         member: Member,
     },
-    /// Who is here.
+    /// Tells who is in a channel.
     Presence {
         /// Answers this command.
         id: Option<CommandId>,
         /// The channel.
         channel: ChannelName,
-        /// Everybody.
-        members: Vec<Member>,
+        /// Everybody, or a page of them.
+        members: Members,
     },
     /// Past messages, oldest first.
     History {
@@ -109,10 +108,12 @@ pub enum Reply {
         /// The channel.
         channel: ChannelName,
         /// The messages.
-        messages: Vec<Arc<EncodedMessage>>,
+        messages: Vec<Message>,
         /// The place after the last of them.
         cursor: Position,
     },
+    /// A message for the user of the session, in no channel.
+    Direct(DirectMessage),
     /// Messages of a channel were lost on the way to this session; it goes on after `cursor`.
     Gap {
         /// The channel.
@@ -129,10 +130,12 @@ pub enum Reply {
     Error {
         /// Answers this command.
         id: Option<CommandId>,
-        /// What failed.
+        /// The code of the error.
         code: Code,
-        /// How, for people.
+        /// The reason, for people.
         message: String,
+        /// After how many milliseconds the same can succeed, if that is known.
+        retry_after_ms: Option<u64>,
     },
     /// The broker is about to close the session.
     Goodbye {
@@ -160,6 +163,7 @@ impl Reply {
             Self::Leave { .. } => "leave",
             Self::Presence { .. } => "presence",
             Self::History { .. } => "history",
+            Self::Direct { .. } => "direct",
             Self::Gap { .. } => "gap",
             Self::Pong { .. } => "pong",
             Self::Error { .. } => "error",
@@ -194,18 +198,43 @@ impl Reply {
             | Self::Presence { channel, .. }
             | Self::History { channel, .. }
             | Self::Gap { channel, .. } => Some(channel),
+            Self::AuthRequired { channel, .. } => channel.as_ref(),
             _ => None,
         }
     }
 }
 
-/// What a session must keep to.
+/// A message for one user, in no channel: it has no place, and is not kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DirectMessage {
+    /// The data that was sent.
+    pub payload: Payload,
+    /// The name of the event.
+    pub event: Option<EventName>,
+    /// The id that the sender gave it.
+    pub id: Option<MessageId>,
+    /// The origin of the sender.
+    pub origin: Origin,
+    /// When it was sent, in milliseconds since 1970-01-01 UTC.
+    pub timestamp_ms: u64,
+}
+
+/// The limits that a session must keep to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest message, in bytes.
     pub message_bytes: u64,
     /// How many channels a session may join.
     pub channels: u64,
+}
+
+/// The members of a channel, or a page of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Members {
+    /// The members, ordered by id.
+    pub members: Vec<Member>,
+    /// The last of them, if more follow: `after` for the next page.
+    pub next: Option<String>,
 }
 
 /// Somebody in a channel.

@@ -1,7 +1,7 @@
 //! A real broker: the binary as a process of its own, on a port of its own, with its log caught.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,7 +37,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Terminate => "TERM",
             Self::Interrupt => "INT",
@@ -83,9 +83,24 @@ impl Broker {
     /// # Errors
     /// When it does not come up in time.
     pub async fn with(settings: Settings) -> Result<Self> {
+        Self::with_toml(&settings.to_toml()).await
+    }
+
+    /// Starts a broker with a settings file of this text, in which `{directory}` stands for a directory of the broker's own. With
+    /// `TEST_ENGINE=disk` in the environment its engine is on the disk, unless the text says which it is.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn with_toml(text: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("widecast.toml");
-        std::fs::write(&config, settings.to_toml())?;
+        let mut text = text.to_owned();
+        if std::env::var("TEST_ENGINE").is_ok_and(|kind| kind == "disk")
+            && !text.contains("engine.")
+        {
+            text = format!("{}\n{text}", Settings::new().disk().to_toml());
+        }
+        write_settings(&config, &text)?;
         let log = Log::default();
         let (child, address) = launch(&config, "127.0.0.1:0", &log).await?;
         Ok(Self {
@@ -117,6 +132,14 @@ impl Broker {
         let listen = self.address.to_string();
         (self.child, self.address) = launch(&self.config, &listen, &self.log).await?;
         Ok(())
+    }
+
+    /// Gives it other settings, which hold from the next [`Broker::restart`] on.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn reconfigure(&self, settings: &Settings) -> Result<()> {
+        write_settings(&self.config, &settings.to_toml())
     }
 
     /// Where it listens.
@@ -217,11 +240,33 @@ impl Broker {
     /// # Errors
     /// When the process has ended.
     pub fn resident_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that the process has had resident since it began, or since [`Self::forget_most_resident`].
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn most_resident_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    /// From now on [`Self::most_resident_bytes`] counts anew.
+    ///
+    /// # Errors
+    /// When the process has ended, or the system does not let us.
+    pub fn forget_most_resident(&self) -> Result<()> {
+        let id = self.child.id().context("the broker has ended")?;
+        Ok(std::fs::write(format!("/proc/{id}/clear_refs"), "5")?)
+    }
+
+    fn status_bytes(&self, field: &str) -> Result<u64> {
         let id = self.child.id().context("the broker has ended")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+        let kilobytes = kilobytes.with_context(|| format!("no {field}"))?;
+        Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 
     /// Sends a signal.
@@ -336,6 +381,13 @@ impl Answer {
             body,
         })
     }
+}
+
+/// Writes a settings file, in which `{directory}` stands for its own directory.
+fn write_settings(config: &Path, text: &str) -> Result<()> {
+    let directory = config.parent().context("the file is in a directory")?;
+    let text = text.replace("{directory}", &directory.display().to_string());
+    Ok(std::fs::write(config, text)?)
 }
 
 async fn launch(config: &PathBuf, listen: &str, log: &Log) -> Result<(Child, SocketAddr)> {

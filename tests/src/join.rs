@@ -18,6 +18,8 @@ pub struct Join {
     pub presence: Option<Value>,
     /// Past messages to begin with; envelope sessions only.
     pub history: Option<u32>,
+    /// The token or API key, in the address.
+    pub token: Option<String>,
 }
 
 impl Join {
@@ -62,6 +64,13 @@ impl Join {
         self
     }
 
+    /// Proves who it is.
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
     /// Begins with up to this many past messages.
     #[must_use]
     pub fn history(mut self, messages: u32) -> Self {
@@ -74,6 +83,9 @@ impl Join {
         let mut query = Vec::new();
         if let Some(sender) = &self.sender {
             query.push(("sender".to_owned(), sender.clone()));
+        }
+        if let Some(token) = &self.token {
+            query.push(("token".to_owned(), token.clone()));
         }
         if self.echo {
             query.push(("echo".to_owned(), "true".to_owned()));

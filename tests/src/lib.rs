@@ -5,16 +5,20 @@
 //! from the standard. Nothing sleeps: everything waits for a condition, with a deadline.
 
 pub mod address;
+pub mod backend;
 pub mod broker;
 pub mod cli;
 pub mod deadline;
+pub mod guarded;
 pub mod heard;
+pub mod identity_provider;
 pub mod join;
 pub mod matrix;
 pub mod message_pack;
 pub mod metrics;
 pub mod program;
 pub mod publisher;
+pub mod redis;
 pub mod relay;
 pub mod settings;
 pub mod socket;
@@ -23,9 +27,11 @@ pub mod tls;
 
 pub use broker::{Broker, Endpoint};
 pub use deadline::{PATIENCE, eventually, within};
+pub use guarded::Guarded;
 pub use heard::{Heard, Message};
 pub use join::Join;
 pub use publisher::{Published, Publisher};
+pub use redis::RedisServer;
 pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};

@@ -26,6 +26,15 @@ const EXTENSIONS: [(i8, &str); 6] = [
 /// The extension of a compressed value.
 const GZIP: i8 = 31;
 
+/// About so many bytes that are 13 times as large in JSON: an array of extensions of three bytes.
+pub fn growing(bytes: usize) -> Vec<u8> {
+    let count = bytes.saturating_sub(5) / 3;
+    let mut value = vec![0xdd];
+    value.extend(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+    value.extend([0xd4, 99, 0].repeat(count));
+    value
+}
+
 /// Reads one value that takes up all the bytes.
 ///
 /// # Errors

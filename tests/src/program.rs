@@ -1,4 +1,4 @@
-//! Where the `widecast` binary is, built if need be.
+//! Where the `widecast` binary and the examples are, built if need be.
 //!
 //! `tests/run` builds it beforehand and sets `BROKER_BINARY`; a plain `cargo test` builds it here, once per test
 //! program, because cargo does not build the binary of another package for a test.
@@ -33,23 +33,38 @@ async fn find_or_build() -> Result<PathBuf> {
     if let Some(path) = env::var_os("BROKER_BINARY") {
         return Ok(path.into());
     }
-    // A program is target/PROFILE/NAME, a test program target/PROFILE/deps/NAME-HASH.
+    build(&["--package", "widecast", "--bin", "widecast"]).await?;
+    Ok(target()?.join("widecast"))
+}
+
+/// The path of an example of a package. `tests/run` has built it, too, with the unit tests of its package.
+///
+/// # Errors
+/// When it cannot be built.
+pub async fn example(package: &str, name: &str) -> Result<PathBuf> {
+    let path = target()?.join("examples").join(name);
+    let is_built = env::var_os("BROKER_BINARY").is_some() && path.exists();
+    if !is_built {
+        build(&["--package", package, "--example", name]).await?;
+    }
+    Ok(path)
+}
+
+/// Where cargo puts programs: one is target/PROFILE/NAME, a test program target/PROFILE/deps/NAME-HASH.
+fn target() -> Result<PathBuf> {
     let program = env::current_exe()?;
     let directory = program.parent().context("no target directory")?;
     let target = match directory.parent() {
         Some(parent) if directory.ends_with("deps") => parent,
         _ => directory,
     };
+    Ok(target.to_owned())
+}
+
+async fn build(what: &[&str]) -> Result<()> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--package",
-        "widecast",
-        "--bin",
-        "widecast",
-    ]);
-    if target.ends_with("release") {
+    cargo.args(["build", "--quiet"]).args(what);
+    if target()?.ends_with("release") {
         cargo.arg("--release");
     }
     let output = cargo
@@ -59,5 +74,5 @@ async fn find_or_build() -> Result<PathBuf> {
     if !output.status.success() {
         bail!("cargo build: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(target.join("widecast"))
+    Ok(())
 }

@@ -1,12 +1,20 @@
-//! A way to a broker that can be cut and mended: what a client goes through when the network fails and the broker lives on.
+//! A way to a broker that can be cut and mended, and that may be long: what a client goes through when the network fails and the
+//! broker lives on.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+
+/// How many bytes are passed on at once.
+const PIECE_BYTES: usize = 16 * 1024;
+/// How many pieces may be on their way.
+const PIECES: usize = 1024;
 
 /// Passes connections on to a broker, as long as it is whole.
 #[derive(Debug)]
@@ -29,12 +37,20 @@ impl Relay {
     /// # Errors
     /// When no port can be listened on.
     pub async fn to(broker: SocketAddr) -> Result<Self> {
+        Self::long(broker, Duration::ZERO).await
+    }
+
+    /// A way to the address on which everything takes so long in each direction.
+    ///
+    /// # Errors
+    /// When no port can be listened on.
+    pub async fn long(broker: SocketAddr, one_way: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (way, watched) = watch::channel(Way::Whole);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, broker, watched.clone()));
+                tokio::spawn(pass(client, broker, one_way, watched.clone()));
             }
         });
         Ok(Self {
@@ -66,15 +82,29 @@ impl Drop for Relay {
     }
 }
 
-async fn pass(mut client: TcpStream, broker: SocketAddr, mut way: watch::Receiver<Way>) {
+async fn pass(
+    mut client: TcpStream,
+    broker: SocketAddr,
+    one_way: Duration,
+    mut way: watch::Receiver<Way>,
+) {
     let cut = async {
         // The relay is gone when there is nobody to cut it any more.
         let _ = way.wait_for(|way| *way == Way::Cut).await;
     };
     let through = async {
-        if let Ok(mut server) = TcpStream::connect(broker).await {
-            // How a connection ends is for client and broker to notice.
+        let Ok(mut server) = TcpStream::connect(broker).await else {
+            return;
+        };
+        // How a connection ends is for client and broker to notice.
+        if one_way.is_zero() {
             let _ = copy_bidirectional(&mut client, &mut server).await;
+        } else {
+            let (from_client, to_client) = client.into_split();
+            let (from_server, to_server) = server.into_split();
+            let there = carry(from_client, to_server, one_way);
+            let back = carry(from_server, to_client, one_way);
+            tokio::join!(there, back);
         }
     };
     tokio::select! {
@@ -82,4 +112,32 @@ async fn pass(mut client: TcpStream, broker: SocketAddr, mut way: watch::Receive
         () = cut => {}
         () = through => {}
     }
+}
+
+/// Carries bytes in one direction, each for so long, until either side ends it.
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    one_way: Duration,
+) {
+    let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
+    let read = async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        while let Ok(count @ 1..) = from.read(&mut piece).await {
+            let arrival = Instant::now() + one_way;
+            if sent.send((arrival, piece[..count].to_vec())).await.is_err() {
+                break;
+            }
+        }
+    };
+    let write = async move {
+        while let Some((arrival, piece)) = arriving.recv().await {
+            sleep_until(arrival).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown().await;
+    };
+    tokio::join!(read, write);
 }

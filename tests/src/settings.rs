@@ -134,6 +134,13 @@ impl Settings {
             .key(&format!("namespace.{namespace}.image_ping"), "true")
     }
 
+    /// Keeps messages on the disk, in the broker's own directory.
+    #[must_use]
+    pub fn disk(self) -> Self {
+        self.key("engine.default.kind", "\"disk\"")
+            .key("engine.default.path", "\"{directory}/data\"")
+    }
+
     /// The settings as a TOML file.
     pub fn to_toml(&self) -> String {
         let lines = self

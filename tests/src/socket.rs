@@ -1,5 +1,6 @@
 //! Sockets below the clients: WebSockets that can be reset, and bare connections that speak any bytes.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -66,6 +67,16 @@ impl Bare {
     /// When the broker takes no connection.
     pub async fn connect(broker: &Broker) -> Result<Self> {
         Ok(Self::on(TcpStream::connect(broker.socket_address()).await?))
+    }
+
+    /// Connects from an address of this machine, such as 127.0.0.2: for the broker another client.
+    ///
+    /// # Errors
+    /// When the broker takes no connection.
+    pub async fn connect_from(broker: &Broker, address: Ipv4Addr) -> Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((address, 0).into())?;
+        Ok(Self::on(socket.connect(broker.socket_address()).await?))
     }
 
     /// Connects with a receive buffer as small as the kernel allows: a client that soon takes nothing more.

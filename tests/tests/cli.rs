@@ -303,7 +303,11 @@ async fn a_cut_loses_nothing_and_repeats_nothing(transport: &str) -> Result<()> 
 async fn a_cut_before_the_first_message_loses_nothing(transport: &str) -> Result<()> {
     let broker = Broker::with(impatient()).await?;
     let relay = Relay::to(broker.socket_address()).await?;
-    let mut reader = Subscribing::joined(&broker, &relay.base(), transport, "news").await?;
+    publish(&broker, "news past").await?;
+    let line = "news --history 1";
+    let mut reader = Subscribing::start(&relay.base(), transport, line).await?;
+    // The past is printed once the connection stands.
+    assert_eq!(reader.line().await?, "past");
     relay.cut();
     reader.notice("connection lost").await?;
     publish(&broker, "news 1").await?;

@@ -157,7 +157,7 @@ async fn bad_message_pack_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused_and_the_error_names_limit_and_size() -> Result<()> {
+async fn a_message_that_is_too_large_is_refused_and_the_error_names_limit_and_size() -> Result<()> {
     let mut broker = Broker::with(Settings::new().message_bytes(1000)).await?;
     let body = format!("\"{}\"", "x".repeat(1500)).into_bytes();
     for (content_type, body) in [
@@ -475,7 +475,7 @@ fn frame(heard: Heard) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn what_is_no_frame_ends_a_websocket_with_its_code_or_is_answered() -> Result<()> {
+async fn bytes_that_are_no_frame_end_a_websocket_with_their_code_or_are_answered() -> Result<()> {
     let mut broker = Broker::start().await?;
     let cases: [(&str, u8, &[u8], Code); 4] = [
         ("/v1/ws", 0x81, b"{", Code::BadJson),

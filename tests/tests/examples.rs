@@ -1,4 +1,4 @@
-//! The programs in `examples/`, run as somebody would who copies them.
+//! The programs in `examples/`, and those of the client library, run as somebody would who copies them.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use widecast_tests::{Broker, eventually, within};
+use widecast_tests::{Broker, eventually, program, within};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -15,16 +15,30 @@ fn example(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// A program of the client library.
+async fn rust_example(name: &str) -> Result<Command> {
+    Ok(Command::new(
+        program::example("widecast-client", name).await?,
+    ))
+}
+
 /// Publishes a value with an example, and gives the broker's answer.
 async fn publish(broker: &Broker, name: &str, channel: &str, json: &str) -> Result<Value> {
-    let mut command = Command::new(example(name));
-    command
-        .args([channel, json])
-        .env("WIDECAST_URL", broker.base());
-    let what = format!("the end of {name}");
+    run(
+        Command::new(example(name)),
+        &broker.base(),
+        &[channel, json],
+    )
+    .await
+}
+
+/// Runs a program to its end, and gives what it prints.
+async fn run(mut command: Command, url: &str, arguments: &[&str]) -> Result<Value> {
+    command.args(arguments).env("WIDECAST_URL", url);
+    let what = format!("the end of {command:?}");
     let output = within(&what, async { Ok(command.output().await?) }).await?;
     let errors = String::from_utf8_lossy(&output.stderr);
-    anyhow::ensure!(output.status.success(), "{name}: {errors}");
+    anyhow::ensure!(output.status.success(), "{what}: {errors}");
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
@@ -65,7 +79,7 @@ async fn joined(broker: &Broker, channel: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_published_with_one_is_heard_with_another() -> Result<()> {
+async fn a_message_that_one_example_publishes_is_heard_by_another() -> Result<()> {
     let mut broker = Broker::start().await?;
     let mut python = Command::new(example("subscribe.py"));
     python.arg("news");
@@ -100,5 +114,36 @@ async fn several_channels_are_told_apart() -> Result<()> {
     joined(&broker, "news").await?;
     publish(&broker, "publish.sh", "news", "2").await?;
     assert_eq!(node.line().await?, "news: 2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_programs_of_the_rust_client_hear_each_other() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let url = broker.base();
+    let mut subscribe = rust_example("subscribe").await?;
+    subscribe.args(["news", "sports"]);
+    let mut subscribe = Listening::start(&broker, subscribe)?;
+    let mut room = rust_example("room").await?;
+    room.args(["lobby", "Ann"]).stdin(Stdio::piped());
+    let mut room = Listening::start(&broker, room)?;
+    assert!(room.line().await?.starts_with("1 here"));
+    for channel in ["news", "sports"] {
+        joined(&broker, channel).await?;
+    }
+    let publish = rust_example("publish").await?;
+    let answer = run(publish, &url, &["sports", r#"{"goal":1}"#]).await?;
+    assert_eq!(answer["subscribers"], 1);
+    assert_eq!(subscribe.line().await?, r#"sports: {"goal":1}"#);
+    broker.restart().await?;
+    for channel in ["news", "lobby"] {
+        joined(&broker, channel).await?;
+    }
+    let publish = rust_example("publish").await?;
+    run(publish, &url, &["news", "hello"]).await?;
+    assert_eq!(subscribe.line().await?, r#"news: "hello""#);
+    let publish = rust_example("publish").await?;
+    run(publish, &url, &["lobby", r#"{"from":"Bob","text":"hi"}"#]).await?;
+    while room.line().await? != "Bob: hi" {}
     Ok(())
 }

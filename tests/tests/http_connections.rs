@@ -70,6 +70,49 @@ async fn a_connection_carries_one_request_after_the_other() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_path_and_a_query_may_have_bare_utf8() -> Result<()> {
+    let broker = Broker::start().await?;
+    for (channel, encoded) in [
+        ("früh", "fr%C3%BCh"),
+        ("日本:ü", "%E6%97%A5%E6%9C%AC:%C3%BC"),
+    ] {
+        let publish = post(channel, "Content-Length: 1\r\n") + "1";
+        let sent = ask(&broker, &publish).await?;
+        assert_eq!(sent.status, 200, "{sent:?}");
+        let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        for target in [
+            format!("/channels/{channel}/messages"),
+            format!("/channels/{encoded}/messages"),
+        ] {
+            let read = ask(&broker, &get(&target)).await?;
+            let one = format!("\"channel\":\"{channel}\",\"offset\":1,");
+            assert!(read.body.contains(&one), "{target}: {read:?}");
+        }
+        let poll = ask(&broker, &get(&format!("/v1/poll?channel={channel}"))).await?;
+        let cursor = format!("\"cursor\":\"{}=", encoded.replace(':', "%3A"));
+        assert!(poll.body.contains(&cursor), "{poll:?}");
+        let mut socket = Bare::connect(&broker).await?;
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        socket
+            .get(&format!("/channels/{channel}/ws"), upgrade)
+            .await?;
+        let head = String::from_utf8(socket.until(b"\r\n\r\n").await?)?;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    }
+    let mut connection = Bare::connect(&broker).await?;
+    connection
+        .send(b"GET /channels/fr\xFCh HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await?;
+    let refused = answer(&mut connection).await?;
+    assert_eq!(refused.status, 400);
+    assert!(
+        refused.body.contains("no request of HTTP/1.1"),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_answered_behind_a_request_that_waits_or_is_the_last() -> Result<()> {
     let broker = Broker::start().await?;
     let cursor = broker.end_of("a").await?;
@@ -134,7 +177,7 @@ async fn idle_connections_are_kept_as_long_as_the_setting_says() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_answered_also_to_who_still_sends_it() -> Result<()> {
+async fn a_client_that_still_sends_too_large_a_body_gets_the_answer() -> Result<()> {
     let broker = Broker::start().await?;
     for megabytes in [2, 20, 60] {
         let part = vec![b'7'; 1 << 20];
@@ -276,7 +319,7 @@ async fn only_a_handshake_of_the_standard_opens_a_websocket() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_target_says_who_is_asked_before_host_does() -> Result<()> {
+async fn the_authority_of_the_target_counts_before_the_header_host() -> Result<()> {
     let broker = Broker::start().await?;
     let own = broker.socket_address();
     for (target, host, status) in [
@@ -313,7 +356,7 @@ async fn the_target_says_who_is_asked_before_host_does() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_told_so_as_a_problem() -> Result<()> {
+async fn bytes_that_are_no_request_are_answered_with_a_problem() -> Result<()> {
     let broker = Broker::start().await?;
     let long = format!(
         "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",

@@ -1,16 +1,17 @@
-//! The layer rule of `ARCHITECTURE.md`: each layer of the broker uses only what is to its right, the protocol knows nothing
-//! of servers. Read off the sources, because the compiler does not know layers.
+//! The layer rules of `ARCHITECTURE.md`: each layer of the broker and of the protocol uses only what is below it, and the protocol
+//! knows nothing of servers. Read off the sources, because the compiler does not know layers.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The layers from top to bottom; those on one line do not know each other.
+/// The layers of the broker from top to bottom; those on one line do not know each other.
 const LAYERS: [&[&str]; 8] = [
     &["main"],
     &["app"],
-    &["transports", "api", "admin"],
+    &["transports", "api", "pages"],
     &["http"],
     &["session"],
     &["registry"],
@@ -18,24 +19,46 @@ const LAYERS: [&[&str]; 8] = [
     &["history", "presence"],
 ];
 
+/// The layers of the protocol from top to bottom; those on one line do not know each other.
+const PROTOCOL_LAYERS: [&[&str]; 12] = [
+    &["encoded", "record"],
+    &["framing"],
+    &["codec"],
+    &["reply"],
+    &["command"],
+    &["cursor"],
+    &["message"],
+    &["payload"],
+    &["gzip"],
+    &["value"],
+    &["name", "held"],
+    &["error"],
+];
+
+/// What every layer of the protocol may use.
+const PROTOCOL_GROUND: &str = "codes";
+
 /// What anyone may use; they use the protocol and, at most, `config`.
-const LEAVES: [&str; 3] = ["config", "auth", "metrics"];
+const LEAVES: [&str; 5] = ["config", "auth", "memory", "metrics", "offload"];
 
 /// Everything that is in no layer of the rule, with what it may use besides the leaves.
-const BESIDE: [(&str, &[&str]); 6] = [
+const BESIDE: [(&str, &[&str]); 7] = [
     // Below everything that speaks HTTP: connections, detaching, TLS.
-    ("net", &[]),
+    ("net", &["limits"]),
+    // What the clients of an address may have: asked by whoever lets them have it.
+    ("limits", &[]),
+    // What the broker itself asks others for.
+    ("outgoing", &[]),
     // What the operator asks: parts of the top, for `app` to put together.
     ("health", &["http", "session", "registry", "engine"]),
     ("shutdown", &["session", "registry", "engine", "net"]),
     ("greeting", &[]),
     // The command line's own clients: they talk to a broker over the network, not inside the process.
-    ("cli", &["app", "net", "shutdown"]),
-    ("client", &[]),
+    ("cli", &["app", "net", "outgoing", "shutdown"]),
 ];
 
 /// What may be used from anywhere below `app`, though it is in no layer.
-const SHARED: [&str; 1] = ["net"];
+const SHARED: [&str; 3] = ["net", "limits", "outgoing"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -62,7 +85,8 @@ fn sources(directory: &Path) -> Result<Vec<(PathBuf, String)>> {
 
 /// Whether the whole file is compiled for tests only.
 fn is_test(path: &Path) -> bool {
-    path.ends_with("tests.rs") || path.ends_with("testing.rs")
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy());
+    stem.is_some_and(|stem| stem == "testing" || stem == "tests" || stem.ends_with("_tests"))
 }
 
 /// The top-level module a file belongs to.
@@ -127,8 +151,26 @@ fn named(rest: &str) -> Vec<String> {
     words.filter(|name| !name.is_empty()).collect()
 }
 
-fn level(module: &str) -> Option<usize> {
-    LAYERS.iter().position(|layer| layer.contains(&module))
+fn level(layers: &[&[&str]], module: &str) -> Option<usize> {
+    layers.iter().position(|layer| layer.contains(&module))
+}
+
+/// Why `from` may not use `to` in the protocol, if it may not.
+fn forbidden_in_protocol(from: &str, to: &str) -> Option<String> {
+    if from == to || to == PROTOCOL_GROUND {
+        return None;
+    }
+    match (level(&PROTOCOL_LAYERS, from), level(&PROTOCOL_LAYERS, to)) {
+        (Some(from_level), Some(to_level)) if to_level > from_level => None,
+        _ => Some(format!("`{from}` uses `{to}`, which is not below it")),
+    }
+}
+
+/// The modules at the root of a crate.
+fn modules_of(crate_root: &str) -> Result<BTreeSet<String>> {
+    let sources = sources(&root().join(crate_root))?;
+    let modules = sources.iter().map(|(path, _)| module(path));
+    Ok(modules.filter(|name| name != "lib").collect())
 }
 
 /// Why `from` may not use `to`, if it may not.
@@ -149,10 +191,10 @@ fn forbidden(from: &str, to: &str) -> Option<String> {
         let allowed = allowed.contains(&to);
         return (!allowed).then(|| format!("`{from}` uses `{to}`"));
     }
-    let Some(from_level) = level(from) else {
+    let Some(from_level) = level(&LAYERS, from) else {
         return Some(format!("`{from}` has no place in the layer rule"));
     };
-    match level(to) {
+    match level(&LAYERS, to) {
         Some(to_level) if to_level > from_level => None,
         Some(_) => Some(format!("`{from}` uses `{to}`, which is not below it")),
         None if SHARED.contains(&to) || from_level <= 1 => None,
@@ -178,6 +220,39 @@ fn no_layer_of_the_broker_uses_what_is_not_below_it() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn no_layer_of_the_protocol_uses_what_is_not_below_it() -> Result<()> {
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&root().join("protocol/src"))? {
+        let from = module(&path);
+        if from == "lib" || is_test(&path) {
+            continue;
+        }
+        for to in used(&text, &["crate::"]) {
+            let why = forbidden_in_protocol(&from, &to);
+            wrong.extend(why.map(|why| format!("{}: {why}", path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_rules_name_every_module_and_no_other() -> Result<()> {
+    let beside = BESIDE.iter().map(|(module, _)| *module);
+    let named = LAYERS.iter().copied().flatten().copied();
+    let broker: BTreeSet<_> = named
+        .chain(LEAVES)
+        .chain(beside)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(broker, modules_of("broker/src")?);
+    let named = PROTOCOL_LAYERS.iter().copied().flatten().copied();
+    let protocol: BTreeSet<_> = named.chain([PROTOCOL_GROUND]).map(str::to_owned).collect();
+    assert_eq!(protocol, modules_of("protocol/src")?);
     Ok(())
 }
 
@@ -212,6 +287,71 @@ fn the_protocol_knows_neither_servers_nor_clocks_nor_logs() -> Result<()> {
 }
 
 #[test]
+fn the_client_knows_neither_the_broker_nor_its_actors() -> Result<()> {
+    const FOREIGN: [&str; 3] = ["actix", "widecast::", "unbounded"];
+    for (path, text) in sources(&root().join("clients/rust/src"))? {
+        let found = FOREIGN.iter().find(|&&word| text.contains(word));
+        assert_eq!(found, None, "{}", path.display());
+    }
+    let manifest = fs::read_to_string(root().join("clients/rust/Cargo.toml"))?;
+    let names = manifest.lines().filter_map(|line| line.split_once(" = "));
+    let broker = names.filter(|(name, _)| *name == "widecast" || name.starts_with("actix"));
+    assert_eq!(broker.count(), 0, "the client depends on the broker");
+    Ok(())
+}
+
+/// What of the client has to be testable without a network: what reads bytes, and what decides.
+const SANS_IO: [&str; 5] = [
+    "backoff.rs",
+    "frame.rs",
+    "session/channels/mod.rs",
+    "stream/event_stream.rs",
+    "stream/lines.rs",
+];
+
+#[test]
+fn the_modules_of_the_client_that_decide_do_no_io() -> Result<()> {
+    for name in SANS_IO {
+        let text = fs::read_to_string(root().join("clients/rust/src").join(name))?;
+        let mut code = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        let io = code.find(|line| {
+            ["async ", "tokio", "crate::http"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
+        assert_eq!(io, None, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn endpoints_and_commands_read_and_publish_through_the_doors_of_the_session() -> Result<()> {
+    const DOORS: [&str; 5] = [
+        "session/reading.rs",
+        "session/publisher.rs",
+        // Joining reads where to begin, behind the right to subscribe; being listed enters and leaves.
+        "session/join.rs",
+        "session/listing.rs",
+        // The figures of all channels together, for the operator.
+        "api/scrape.rs",
+    ];
+    for (path, text) in sources(&root().join("broker/src"))? {
+        let from = module(&path);
+        let is_above = ["transports", "api", "http", "session"].contains(&from.as_str());
+        let is_door = DOORS.iter().any(|door| path.ends_with(door));
+        if !is_above || is_door || is_test(&path) || path.ends_with("simulation.rs") {
+            continue;
+        }
+        let code = text.split("\n#[cfg(test)]\nmod tests {").next();
+        let asks = code.unwrap_or(&text).contains(".engine");
+        assert!(!asks, "{} asks the engine by itself", path.display());
+    }
+    Ok(())
+}
+
+#[test]
 fn a_session_never_names_a_transport_and_the_registry_never_a_session() {
     assert!(forbidden("session", "transports").is_some());
     assert!(forbidden("registry", "session").is_some());
@@ -220,6 +360,8 @@ fn a_session_never_names_a_transport_and_the_registry_never_a_session() {
     assert!(forbidden("transports", "api").is_some());
     assert!(forbidden("transports", "session").is_none());
     assert!(forbidden("auth", "config").is_none());
+    assert!(forbidden_in_protocol("gzip", "payload").is_some());
+    assert!(forbidden_in_protocol("payload", "codes").is_none());
 }
 
 #[test]

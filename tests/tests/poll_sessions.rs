@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use widecast_tests::broker::Answer;
-use widecast_tests::{Broker, Settings, message_pack, within};
+use widecast_tests::{Broker, Join, Settings, Transport, eventually, message_pack, within};
 
 /// Posts commands with a poll, in either codec; gives the answer.
 async fn post(broker: &Broker, query: &str, commands: &Value, packed: bool) -> Result<Answer> {
@@ -203,4 +203,33 @@ async fn a_member_may_tell_only_so_much_about_itself() -> Result<()> {
         "{refused:?}"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn sessions_that_were_left_behind_make_room_for_those_that_are_polled() -> Result<()> {
+    const MOST: usize = 40;
+    let settings = Settings::new().key("server.max_connections", MOST.to_string());
+    let broker = Broker::with(settings).await?;
+    let mut polled = broker
+        .join(Transport::EnvelopePoll, &Join::channel("news"))
+        .await?;
+    let url = format!("{}/v1/poll?session=new&timeout=0", broker.base());
+    let open = async || anyhow::Ok(broker.http().get(&url).send().await?.status().as_u16());
+    for _ in 1..MOST {
+        let status = open().await?;
+        anyhow::ensure!(status == 200 || status == 503, "{status}");
+    }
+    // Far more than there may be at a time, all left behind.
+    let mut opened = 0;
+    eventually("as many sessions again are opened", async || {
+        while open().await? == 200 {
+            opened += 1;
+        }
+        // The one that is polled hears what is published meanwhile.
+        let data = opened.to_string();
+        broker.publisher().publish("news", data.as_str()).await?;
+        assert_eq!(polled.message().await?.data, data);
+        Ok(opened > 2 * MOST)
+    })
+    .await
 }

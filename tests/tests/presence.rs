@@ -142,7 +142,7 @@ async fn a_quick_reconnect_is_no_leave() -> Result<()> {
 }
 
 #[tokio::test]
-async fn somebody_who_vanishes_has_left_after_the_grace_time() -> Result<()> {
+async fn a_member_that_vanishes_has_left_after_the_grace_time() -> Result<()> {
     let broker = broker(Duration::from_millis(200)).await?;
     let mut ann = broker
         .join(
@@ -203,7 +203,7 @@ async fn subscribe(session: &mut Subscriber, fields: Value) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn somebody_who_no_longer_wants_to_be_listed_is_not_and_misses_nothing() -> Result<()> {
+async fn a_session_that_no_longer_wants_to_be_listed_misses_no_message() -> Result<()> {
     let broker = broker(Duration::ZERO).await?;
     let mut ann = broker
         .join(
@@ -279,7 +279,7 @@ async fn other_data_is_a_join_and_no_leave_however_it_is_said() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_a_newcomer_is_told_fits_the_members_it_was_given() -> Result<()> {
+async fn the_joins_and_leaves_that_a_newcomer_is_told_fit_its_list_of_members() -> Result<()> {
     const ROUNDS: usize = 40;
     let grace = Duration::from_millis(20);
     let settings = Settings::new().presence_grace(grace).workers(1);

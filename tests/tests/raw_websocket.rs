@@ -130,9 +130,18 @@ async fn pings_and_proofs_are_for_the_broker_alone() -> Result<()> {
         let refused = frame(&mut page).await?;
         assert_eq!(refused["code"], "unauthorized", "{refused}");
     }
-    page.send_text(r#"[{"type":"authenticate","token":"secret"}]"#)
-        .await?;
-    assert_eq!(frame(&mut page).await?["code"], "bad_command");
+    for shown in [
+        r#"[{"type":"authenticate","token":"secret"}]"#,
+        r#"{"type":"subscribe","channel":"news","token":"secret"}"#,
+        r#"{"token":"secret","type":"subscribe"}"#,
+    ] {
+        page.send_text(shown).await?;
+        assert_eq!(frame(&mut page).await?["code"], "bad_command", "{shown}");
+    }
+    // It is data like any other where it shows no token.
+    let subscribe = json!({ "type": "subscribe", "channel": "news" });
+    page.send_text(&subscribe.to_string()).await?;
+    assert_eq!(other.message().await?.data, subscribe);
     page.send_text(r#""still here""#).await?;
     assert_eq!(other.message().await?.data, "still here");
     Ok(())
@@ -149,13 +158,14 @@ async fn each_value_of_a_batch_is_published() -> Result<()> {
         [json!({ "n": 1 }), json!("two"), json!([3])]
     );
     let mixed = r#"{"type":"batch","messages":[{"type":"ping"},
-        {"type":"authenticate","token":"secret"},4]}"#;
+        {"type":"authenticate","token":"secret"},4,{"type":"subscribe","token":"secret"}]}"#;
     page.send_text(mixed).await?;
     assert_eq!(other.message().await?.data, 4);
     let results = frame(&mut page).await?;
     assert_eq!(results["type"], "batch", "{results}");
     assert_eq!(results["results"][0]["code"], "bad_command", "{results}");
     assert_eq!(results["results"][1]["type"], "published", "{results}");
+    assert_eq!(results["results"][2]["code"], "bad_command", "{results}");
     assert_eq!(frame(&mut page).await?["type"], "pong");
     Ok(())
 }
@@ -187,7 +197,7 @@ async fn a_page_in_json_is_told_what_is_wrong_and_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_page_in_json_sees_who_comes_and_goes() -> Result<()> {
+async fn a_page_in_json_is_told_of_members_that_come_and_go() -> Result<()> {
     let broker = Broker::with(Settings::new().presence_grace(Duration::ZERO)).await?;
     let join = Join::channel("news").presence(json!({ "name": "Ann" }));
     let mut ann = RawWebSocket::open(&broker, &join, Texts::Json).await?;
@@ -267,6 +277,7 @@ async fn a_proof_is_not_published_by_a_plain_websocket_either() -> Result<()> {
         r#"{"type":"authenticate","token":"secret"}"#,
         r#"[{"type":"authenticate","token":"secret"}]"#,
         r#"{"type":"batch","messages":[{"type":"authenticate","token":"secret"}]}"#,
+        r#"{"type":"subscribe","channel":"news","token":"secret"}"#,
     ] {
         let mut page = RawWebSocket::open(&broker, &join, Texts::Plain).await?;
         page.send_text(proof).await?;

@@ -171,7 +171,7 @@ async fn a_client_that_reads_slowly_is_alive_however_late_its_pongs_come() -> Re
 }
 
 #[tokio::test]
-async fn one_that_resumes_and_does_not_read_is_let_go() -> Result<()> {
+async fn a_client_that_resumes_and_does_not_read_is_let_go() -> Result<()> {
     let settings = Settings::new()
         .outbox_bytes(100_000, 8192)
         .heartbeat(Duration::from_millis(300), Duration::from_millis(300));
@@ -265,7 +265,7 @@ async fn follow(broker: &Broker, mut subscriber: Subscriber, messages: u64) -> R
 }
 
 #[tokio::test]
-async fn one_that_falls_behind_again_and_again_hears_everything_in_order() -> Result<()> {
+async fn a_client_that_falls_behind_again_and_again_hears_everything_in_order() -> Result<()> {
     // Room for two messages: whoever is one late is behind.
     let broker = Broker::with(Settings::new().outbox_bytes(5000, 8192)).await?;
     for transport in Transport::ALL.into_iter().filter(|it| !it.loads_scripts()) {

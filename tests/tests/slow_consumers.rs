@@ -67,7 +67,7 @@ async fn line(stream: &mut Bare) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn one_who_is_too_slow_is_disconnected_and_resumes_without_loss() -> Result<()> {
+async fn a_client_that_is_too_slow_is_disconnected_and_resumes_without_loss() -> Result<()> {
     const MESSAGES: usize = 100;
     let broker = impatient_broker().await?;
     let start = broker.end_of("patient:a").await?;

@@ -49,7 +49,8 @@ export const transports = {
 
   async jsonp(heard, signal, place) {
     while (!signal.aborted) {
-      const { messages, cursor } = await script(`${channel}/poll?timeout=5${resume(place.cursor)}`);
+      const timeout = place.cursor ? 5 : 0; // the first says at once where the channel ends: without a cursor it would wait
+      const { messages, cursor } = await script(`${channel}/poll?timeout=${timeout}${resume(place.cursor)}`);
       if (signal.aborted) return;
       for (const { data } of messages) heard(data);
       place.cursor = cursor;

@@ -12,11 +12,13 @@ use widecast_protocol::{Code, DecodeError};
 use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
+use crate::config::Config;
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body};
+use crate::offload::offload;
 use crate::session;
 
 #[derive(Serialize)]
-struct Answer {
+struct BatchAnswer {
     results: Vec<MessageOutcome>,
 }
 
@@ -42,11 +44,30 @@ async fn batch(
     body: web::Payload,
     codec: Codec,
 ) -> Result<HttpResponse, Problem> {
-    let limits = &caller.services.config.limits;
-    let bound = BodyLimit::request(&caller.services.config);
-    let body = read_body(request.headers(), body, bound).await?;
-    let messages = decode_batch(codec, &body)?;
-    let limit = limits.messages_per_batch;
+    let messages = read(&request, &caller.services.config, body, codec).await;
+    let messages = messages.inspect_err(|problem| {
+        // Nobody knows how many messages these would have been, so that none is counted.
+        caller.audit("publish", None, Err(problem.code()));
+    })?;
+    let mut results = Vec::with_capacity(messages.len());
+    for message in messages {
+        results.push(publish_one(&caller, message).await);
+    }
+    match codec {
+        Codec::Json => answer::json(&BatchAnswer { results }),
+        Codec::MessagePack => answer::msgpack(&BatchAnswer { results }),
+    }
+}
+
+async fn read(
+    request: &HttpRequest,
+    config: &Config,
+    body: web::Payload,
+    codec: Codec,
+) -> Result<Vec<Result<BatchMessage, DecodeError>>, Problem> {
+    let body = read_body(request, body, BodyLimit::request(config)).await?;
+    let messages = offload(body.len(), move || decode_batch(codec, &body)).await?;
+    let limit = config.limits.messages_per_batch;
     if messages.len() > limit {
         let detail = format!(
             "the batch has {} messages, limits.messages_per_batch allows {limit}",
@@ -54,14 +75,7 @@ async fn batch(
         );
         return Err(Problem::new(Code::MessageTooLarge, detail));
     }
-    let mut results = Vec::with_capacity(messages.len());
-    for message in messages {
-        results.push(publish_one(&caller, message).await);
-    }
-    match codec {
-        Codec::Json => answer::json(&Answer { results }),
-        Codec::MessagePack => answer::msgpack(&Answer { results }),
-    }
+    Ok(messages)
 }
 
 /// Publishes a message on each of its channels. What it cannot be published on stops no other.
@@ -74,7 +88,8 @@ pub(super) async fn publish_one(
         Err(error) => return refuse(caller, error.into()),
     };
     // Here, so that it is not done again for each channel.
-    let payload = match session::checked_gzip(&caller.services, message.payload).await {
+    let share = &caller.publisher.share;
+    let payload = match session::checked_gzip(&caller.services, share, message.payload).await {
         Ok(payload) => payload,
         Err(refusal) => return refuse(caller, refusal.into()),
     };
@@ -93,15 +108,15 @@ pub(super) async fn publish_one(
     outcome
 }
 
-/// The outcome of a message that cannot be read. It never reached the session, which counts the others.
+/// The outcome of a message that cannot be read.
 pub(super) fn refuse(caller: &Caller, problem: Problem) -> MessageOutcome {
-    caller.services.metrics.publications.refused(problem.code());
+    caller.note_refused(None, problem.code());
     MessageOutcome::refused(problem)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::{Broker, header, shown};
+    use crate::api::testing::{TestBroker, header, shown};
     use actix_web::test::{TestRequest, read_body};
     use widecast_protocol::Payload;
 
@@ -109,7 +124,7 @@ mod tests {
 
     #[actix_web::test]
     async fn each_message_has_its_result_and_a_bad_one_stops_no_other() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let body = r#"{"messages":[
             {"channels":["a","b"],"data":1},
             {"channels":[""],"data":2},
@@ -129,8 +144,9 @@ mod tests {
 
     #[actix_web::test]
     async fn a_message_is_refused_for_one_channel_and_published_on_the_others() {
-        let broker =
-            Broker::with(|config| config.limits.message_bytes = crate::config::ByteCount::new(3));
+        let broker = TestBroker::with(|config| {
+            config.limits.message_bytes = crate::config::ByteCount::new(3);
+        });
         let body = r#"{"messages":[{"channels":["a","b"],"data":"long"},{"channels":["a"],"data":"abc"}]}"#;
         let answer = broker.post(PATH, "application/json", body).await;
         insta::assert_snapshot!(answer.replace("},{", "},\n{"), @r##"
@@ -148,7 +164,7 @@ mod tests {
             .uri(PATH)
             .insert_header(("content-type", "application/msgpack"))
             .set_payload(packed);
-        let response = Broker::new().call(request).await;
+        let response = TestBroker::new().call(request).await;
         assert_eq!(response.status(), 200);
         assert_eq!(header(&response, "content-type"), "application/msgpack");
         let body = read_body(response).await;
@@ -166,7 +182,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_batch_that_cannot_be_read_is_refused_as_a_whole() {
-        let broker = Broker::with(|config| config.limits.messages_per_batch = 1);
+        let broker = TestBroker::with(|config| config.limits.messages_per_batch = 1);
         let json = "application/json";
         insta::assert_snapshot!(broker.post(PATH, json, "{").await, @r#"400 {"type":"about:blank","title":"The body or frame is not JSON.","status":400,"detail":"not JSON: expected `,` or `}` at byte 1","code":"bad_json","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, json, "[]").await, @r#"400 {"type":"about:blank","title":"The command is unknown, or lacks a field.","status":400,"detail":"`messages` is missing: expected an array of messages","code":"bad_command","retryable":false}"#);

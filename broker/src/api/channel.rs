@@ -4,33 +4,34 @@ use actix_web::HttpResponse;
 use serde::Serialize;
 
 use super::answer;
+use crate::config::Right;
 use crate::engine::ChannelInfo;
 use crate::http::{Caller, ChannelPath, Problem};
-use crate::session::{Right, require};
+use crate::session;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ChannelAnswer<'a> {
     channel: &'a str,
     subscribers: u64,
     members: u64,
-    history: History,
+    history: HistoryFigures,
     cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct History {
+struct HistoryFigures {
     messages: u64,
     bytes: u64,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> ChannelAnswer<'a> {
     /// A channel that nobody uses is there all the same, and empty.
     fn new(channel: &'a str, subscribers: u64, info: Option<ChannelInfo>) -> Self {
         Self {
             channel,
             subscribers,
             members: info.map_or(0, |info| info.members),
-            history: History {
+            history: HistoryFigures {
                 messages: info.map_or(0, |info| info.history_messages),
                 bytes: info.map_or(0, |info| info.history_bytes),
             },
@@ -41,19 +42,19 @@ impl<'a> Answer<'a> {
 
 pub(super) async fn channel(caller: Caller, channel: ChannelPath) -> Result<HttpResponse, Problem> {
     let channel = channel.0;
-    require(&caller.services, &channel, Right::Subscribe)?;
-    let info = caller.services.engine.channel_info(&channel).await?;
+    let right = Right::Subscribe;
+    let info = session::channel_info(&caller.services, caller.principal(), &channel, right).await?;
     let subscribers = caller.services.routes.subscribers(&channel);
-    answer::json(&Answer::new(channel.as_str(), subscribers, info))
+    answer::json(&ChannelAnswer::new(channel.as_str(), subscribers, info))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
 
     #[actix_web::test]
     async fn a_channel_is_told_in_numbers() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         insta::assert_snapshot!(broker.get("/channels/news").await, @r#"200 {"channel":"news","subscribers":0,"members":0,"history":{"messages":0,"bytes":0},"cursor":null}"#);
         broker
             .post("/channels/news/messages", "text/plain", "x")

@@ -8,19 +8,20 @@ use super::answer;
 use super::operator::Operator;
 use crate::engine::ChannelQuery;
 use crate::http::{Caller, Problem, Query, query};
+use crate::session;
 
 /// How many names one answer has at the most, and without `?limit=`.
 const LIMIT: usize = 1000;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
+pub(super) struct ChannelsParameters {
     prefix: Option<String>,
     after: Option<String>,
     limit: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ChannelsAnswer<'a> {
     channels: Vec<&'a str>,
     /// `after` for the next page, if there may be one.
     next: Option<&'a str>,
@@ -29,9 +30,9 @@ struct Answer<'a> {
 pub(super) async fn channels(
     _: Operator,
     caller: Caller,
-    parameters: Query<Parameters>,
+    parameters: Query<ChannelsParameters>,
 ) -> Result<HttpResponse, Problem> {
-    let Parameters {
+    let ChannelsParameters {
         prefix,
         after,
         limit,
@@ -47,9 +48,9 @@ pub(super) async fn channels(
         after,
         limit,
     };
-    let names = caller.services.engine.channels(wanted).await?;
+    let names = session::channels(&caller.services, wanted).await?;
     let full = names.len() == limit;
-    answer::json(&Answer {
+    answer::json(&ChannelsAnswer {
         channels: names.iter().map(ChannelName::as_str).collect(),
         next: names.last().filter(|_| full).map(ChannelName::as_str),
     })
@@ -57,7 +58,7 @@ pub(super) async fn channels(
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::{Broker, shown};
+    use crate::api::testing::{TestBroker, shown};
     use actix_web::test::TestRequest;
 
     fn list(query: &str) -> TestRequest {
@@ -69,7 +70,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_names_come_in_pages() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         for name in ["b:1", "a", "b:2", "b:3"] {
             broker
                 .post(&format!("/channels/{name}/messages"), "text/plain", "x")
@@ -82,7 +83,7 @@ mod tests {
 
     #[actix_web::test]
     async fn only_the_operator_may_ask() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let distant = list("").peer_addr("192.0.2.1:50000".parse().unwrap());
         insta::assert_snapshot!(shown(broker.call(distant).await).await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"only clients on the broker's own machine, without a proxy, may ask this","code":"forbidden","retryable":false}"#);
         for foreign in [

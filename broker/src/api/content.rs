@@ -7,6 +7,7 @@ use widecast_protocol::{Code, Payload};
 use super::form;
 use crate::config::Config;
 use crate::http::{BodyLimit, MediaType, Problem, read_body};
+use crate::offload::offload;
 
 /// Reads the body of a request as one value.
 ///
@@ -25,12 +26,13 @@ pub(super) async fn read(
         );
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
     }
-    let body = read_body(request.headers(), payload, limit(media_type, config)).await?;
+    let body = read_body(request, payload, limit(media_type, config)).await?;
+    let bytes = body.len();
     match media_type {
-        MediaType::Json => Ok(Payload::from_json(body)?),
-        MediaType::MessagePack => Ok(Payload::from_msgpack(body)?),
+        MediaType::Json => Ok(offload(bytes, || Payload::from_json(body)).await?),
+        MediaType::MessagePack => Ok(offload(bytes, || Payload::from_msgpack(body)).await?),
         MediaType::Text => Ok(Payload::text_bytes(body)?),
-        MediaType::Form => form::url_encoded(&body),
+        MediaType::Form => offload(bytes, move || form::url_encoded(&body)).await,
         MediaType::Multipart => form::multipart(request.headers(), body).await,
         MediaType::Binary | MediaType::Ndjson => {
             let media_type = request.headers().get(CONTENT_TYPE);

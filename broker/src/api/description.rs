@@ -15,6 +15,7 @@ fn read(path: &str) -> String {
 fn mounted() -> BTreeSet<String> {
     let tables = [
         "src/api/routing.rs",
+        "src/pages/mod.rs",
         "src/transports/mod.rs",
         "src/health.rs",
     ]

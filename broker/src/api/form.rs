@@ -25,8 +25,8 @@ pub(super) fn url_encoded(body: &Bytes) -> Result<Payload, Problem> {
             Ok(payload) => return Ok(payload),
             // A text may begin with a quote.
             Err(_) if *first == b'"' => {}
-            // Whoever makes a form encodes quotes, and has a `=`: this is JSON with a mistake in it, and published as a
-            // form with one strange field the mistake would be found late.
+            // A form has its quotes encoded, and a `=`: this is JSON with a mistake in it. If it were published as a form
+            // with one strange field, the mistake would be found late.
             Err(error) if body.contains(&b'"') || !body.contains(&b'=') => return Err(error.into()),
             Err(_) => {}
         }
@@ -135,7 +135,7 @@ fn malformed(error: &MultipartError) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
 
     const PATH: &str = "/channels/a/messages";
     const MULTIPART: &str = "multipart/form-data; boundary=xx";
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_none_is_refused() {
+    fn a_body_that_is_no_form_is_refused() {
         insta::assert_snapshot!(form("a=%ff"), @"bad_utf8: the decoded form is not UTF-8 at byte 2");
         insta::assert_snapshot!(form(&b"a=\xff"[..]), @"bad_utf8: the decoded form is not UTF-8 at byte 2");
         insta::assert_snapshot!(form("=&".repeat(1000)), @"message_too_large: the form has at least 1001 fields, the limit is 1000");
@@ -187,7 +187,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_file_keeps_its_name_and_type() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let body = [
             part("name=\"title\"", "Ein Pünktchen"),
             part(
@@ -204,7 +204,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_large_part_is_read_whole() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let large = "x".repeat(300_000);
         let body = part("name=\"f\"; filename=\"f\"", &large) + "--xx--\r\n";
         let answer = broker.post(PATH, MULTIPART, body).await;
@@ -212,8 +212,8 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_is_no_multipart_form_is_refused() {
-        let broker = Broker::new();
+    async fn a_body_that_is_no_multipart_form_is_refused() {
+        let broker = TestBroker::new();
         insta::assert_snapshot!(broker.post(PATH, "multipart/form-data", "x").await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"not multipart/form-data: Multipart boundary is not found","code":"invalid_request","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, MULTIPART, "x").await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"not multipart/form-data: Multipart stream is incomplete","code":"invalid_request","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, MULTIPART, part("name=\"a\"", "cut")).await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"not multipart/form-data: Multipart stream is incomplete","code":"invalid_request","retryable":false}"#);

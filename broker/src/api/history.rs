@@ -1,20 +1,18 @@
 //! `GET /channels/{channel}/messages`: past messages, page by page.
 
-use std::sync::Arc;
-
 use actix_web::HttpResponse;
-use bytes::{BufMut, BytesMut};
 use serde::Deserialize;
-use widecast_protocol::EncodedMessage;
-use widecast_protocol::framing::Wire;
+use widecast_protocol::framing::body::Page;
+use widecast_protocol::framing::pieces::Pieces;
 
 use super::answer;
 use crate::engine::{HistoryOrder, HistoryPage, HistoryQuery};
-use crate::http::{Caller, ChannelPath, Problem, Query, query};
-use crate::session::{Right, require};
+use crate::http::{Caller, ChannelPath, PiecesBody, Problem, Query, query};
+use crate::offload::offload;
+use crate::session;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
+pub(super) struct HistoryParameters {
     since: Option<String>,
     limit: Option<String>,
     reverse: Option<String>,
@@ -23,65 +21,51 @@ pub(super) struct Parameters {
 pub(super) async fn history(
     caller: Caller,
     channel: ChannelPath,
-    parameters: Query<Parameters>,
+    parameters: Query<HistoryParameters>,
 ) -> Result<HttpResponse, Problem> {
     let channel = channel.0;
-    require(&caller.services, &channel, Right::History)?;
-    let Parameters {
+    let HistoryParameters {
         since,
         limit,
         reverse,
     } = parameters.0;
     let limit = query::value("limit", limit.as_deref(), query::COUNT)?;
     let reverse = query::value("reverse", reverse.as_deref(), query::SWITCH)?;
-    let most = caller.services.config.limits.messages_per_history;
     let query = HistoryQuery {
         since: query::position(since.as_deref(), &channel)?,
-        limit: limit.unwrap_or(most).min(most),
+        limit: limit.unwrap_or(usize::MAX),
         order: match reverse {
             Some(true) => HistoryOrder::NewestFirst,
             Some(false) | None => HistoryOrder::OldestFirst,
         },
     };
-    let page = caller.services.engine.history(&channel, query).await?;
-    Ok(answer::bytes("application/json", write(&page)))
+    let page = session::history(&caller.services, caller.reader(), &channel, query).await?;
+    let bytes = page.messages.iter().map(|message| message.weight_bytes());
+    let pieces = offload(bytes.sum(), move || write(&page)).await;
+    Ok(answer::body("application/json", PiecesBody(pieces)))
 }
 
-/// The messages are the lines that streams show, made once for all of them: nothing is encoded again.
-fn write(page: &HistoryPage) -> bytes::Bytes {
-    let items: Vec<_> = page.messages.iter().map(item).collect();
-    let size: usize = items.iter().map(|item| item.len() + 1).sum();
-    let mut out = BytesMut::with_capacity(size + 128);
-    out.put_slice(b"{\"messages\":[");
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            out.put_u8(b',');
-        }
-        out.put_slice(item);
-    }
-    let end = format!(
-        "],\"cursor\":\"{}\",\"recovered\":{}}}",
-        page.position, page.recovered
-    );
-    out.put_slice(end.as_bytes());
-    out.freeze()
-}
-
-fn item(message: &Arc<EncodedMessage>) -> bytes::Bytes {
-    let mut line = message.bytes(Wire::RawNdjson);
-    line.truncate(line.trim_ascii_end().len());
-    line
+/// The messages are the lines that streams show, made once for all of them.
+fn write(page: &HistoryPage) -> Pieces {
+    let messages = page.messages.iter();
+    let lines: Vec<_> = messages.map(|message| message.bytes(Page::WIRE)).collect();
+    let page = Page {
+        messages: &lines,
+        cursor: &page.position,
+        recovered: page.recovered,
+    };
+    page.encode()
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
     use crate::config::Switch;
 
     const PATH: &str = "/channels/news/messages";
 
-    async fn broker_with(messages: usize) -> Broker {
-        let broker = Broker::new();
+    async fn broker_with(messages: usize) -> TestBroker {
+        let broker = TestBroker::new();
         for number in 1..=messages {
             let answer = broker
                 .post(PATH, "application/json", number.to_string())
@@ -144,7 +128,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_cursor_that_is_none_is_refused() {
+    async fn a_text_that_is_no_cursor_is_refused() {
         let broker = broker_with(1).await;
         insta::assert_snapshot!(broker.get(&format!("{PATH}?since=yesterday")).await, @r#"400 {"type":"about:blank","title":"The cursor is not one that the broker made.","status":400,"detail":"expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…","code":"bad_cursor","retryable":false}"#);
         insta::assert_snapshot!(broker.get(&format!("{PATH}?since=other=a-1")).await, @r#"400 {"type":"about:blank","title":"The cursor is not one that the broker made.","status":400,"detail":"the cursor says nothing about news","code":"bad_cursor","retryable":false}"#);
@@ -153,7 +137,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_switch_is_true_or_false() {
-        insta::assert_snapshot!(Broker::new().get(&format!("{PATH}?reverse=1")).await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"?reverse= has to be true or false","code":"invalid_request","retryable":false}"#);
+        insta::assert_snapshot!(TestBroker::new().get(&format!("{PATH}?reverse=1")).await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"?reverse= has to be true or false","code":"invalid_request","retryable":false}"#);
     }
 
     #[actix_web::test]
@@ -164,7 +148,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_namespace_may_keep_its_history_to_itself() {
-        let broker = Broker::with(|config| config.namespaces.default.history = Switch::Off);
+        let broker = TestBroker::with(|config| config.namespaces.default.history = Switch::Off);
         insta::assert_snapshot!(broker.get(PATH).await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of news does not allow history","code":"forbidden","retryable":false}"#);
     }
 }

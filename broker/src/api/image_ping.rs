@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, Payload};
+use widecast_protocol::{ChannelName, Code, Payload};
 
 use super::{answer, form};
 use crate::http::{Caller, ChannelPath, Problem, Query, query};
@@ -15,7 +15,7 @@ use crate::session;
 /// One transparent pixel ([GIF89a](https://www.w3.org/Graphics/GIF/spec-gif89a.txt)).
 const PIXEL: &[u8] = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
-/// What a parameter of the query is when it is none of the data: who sends, under which name, with what right.
+/// The parameters of the query that are no data: they say who sends, under which name, and with what right.
 const OWN_PARAMETERS: [&str; 3] = ["event", "sender", "token"];
 
 pub(super) async fn publish_by_image(
@@ -23,18 +23,29 @@ pub(super) async fn publish_by_image(
     channel: ChannelPath,
     parameters: Query<Vec<(String, String)>>,
 ) -> Result<HttpResponse, Problem> {
-    let channel = channel.0;
-    if !caller
-        .services
-        .config
-        .namespace(&channel)
-        .image_ping
-        .is_on()
-    {
+    let message = read(&caller, &channel.0, parameters.0);
+    let message =
+        message.inspect_err(|problem| caller.note_refused(Some(&channel.0), problem.code()))?;
+    session::publish(&caller.services, &caller.publisher, message).await?;
+    let mut response = answer::body("image/gif", Bytes::from_static(PIXEL));
+    // Any page may show it, also one that isolates itself.
+    let policy = HeaderName::from_static("cross-origin-resource-policy");
+    response
+        .headers_mut()
+        .insert(policy, HeaderValue::from_static("cross-origin"));
+    Ok(response)
+}
+
+/// The message that a query says.
+fn read(
+    caller: &Caller,
+    channel: &ChannelName,
+    pairs: Vec<(String, String)>,
+) -> Result<Publish, Problem> {
+    if !caller.services.config.namespace(channel).image_ping.is_on() {
         let detail = format!("the namespace of {channel} does not allow image_ping");
         return Err(Problem::new(Code::Forbidden, detail));
     }
-    let pairs = parameters.0;
     let last = |name| {
         let values = pairs.iter().filter(|(key, _)| key == name);
         values.map(|(_, value)| value.as_str()).next_back()
@@ -44,21 +55,13 @@ pub(super) async fn publish_by_image(
         Some(text) => Payload::text(text),
         None => fields(pairs)?,
     };
-    let message = Publish {
+    Ok(Publish {
         event,
-        channel,
+        channel: channel.clone(),
         payload,
         idempotency_key: None,
         message_id: None,
-    };
-    session::publish(&caller.services, &caller.publisher, message).await?;
-    let mut response = answer::bytes("image/gif", Bytes::from_static(PIXEL));
-    // Any page may show it, also one that isolates itself.
-    let policy = HeaderName::from_static("cross-origin-resource-policy");
-    response
-        .headers_mut()
-        .insert(policy, HeaderValue::from_static("cross-origin"));
-    Ok(response)
+    })
 }
 
 /// The query as an object, for pages that put each value into a parameter of its own.
@@ -75,12 +78,14 @@ fn fields(pairs: Vec<(String, String)>) -> Result<Payload, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing::{Broker, header};
-    use crate::config::Switch;
+    use crate::api::testing::{TestBroker, header};
+    use crate::config::{
+        AllowedChannels, ApiKeySettings, ChannelPattern, KeyHash, Right, Rights, Switch,
+    };
     use actix_web::test::{TestRequest, read_body};
 
-    fn broker() -> Broker {
-        Broker::with(|config| config.namespaces.default.image_ping = Switch::On)
+    fn broker() -> TestBroker {
+        TestBroker::with(|config| config.namespaces.default.image_ping = Switch::On)
     }
 
     #[actix_web::test]
@@ -100,14 +105,25 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn it_is_off_unless_the_namespace_allows_it() {
-        insta::assert_snapshot!(Broker::new().get("/channels/a/publish.gif?data=x").await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of a does not allow image_ping","code":"forbidden","retryable":false}"#);
+    async fn an_image_ping_is_refused_unless_the_namespace_allows_it() {
+        insta::assert_snapshot!(TestBroker::new().get("/channels/a/publish.gif?data=x").await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of a does not allow image_ping","code":"forbidden","retryable":false}"#);
     }
 
     #[actix_web::test]
     async fn without_data_the_query_is_published_less_what_is_the_brokers() {
-        let broker = broker();
-        let query = "x=1&y=%C3%A9&x=2&event=e&sender=0123456789abcdef&token=secret";
+        let broker = TestBroker::with(|config| {
+            config.namespaces.default.image_ping = Switch::On;
+            config.namespaces.default.anonymous = Rights::ALL;
+            config.api_keys = vec![ApiKeySettings {
+                hash: KeyHash::of("wck_x"),
+                allow: AllowedChannels(vec![(
+                    ChannelPattern::parse("*").unwrap(),
+                    Right::Publish.into(),
+                )]),
+                ..ApiKeySettings::default()
+            }];
+        });
+        let query = "x=1&y=%C3%A9&x=2&event=e&sender=0123456789abcdef&token=wck_x";
         let answer = broker
             .call(TestRequest::get().uri(&format!("/channels/a/publish.gif?{query}")))
             .await;

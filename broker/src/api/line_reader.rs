@@ -55,7 +55,7 @@ impl LineReader {
         }
     }
 
-    /// What came after the last line break, once the body has ended.
+    /// The bytes after the last line break, once the body has ended.
     pub(super) fn last(&mut self) -> Option<Line> {
         let line = self.held.split().freeze();
         self.searched = 0;

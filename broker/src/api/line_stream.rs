@@ -67,7 +67,7 @@ impl Lines {
                 let outcome = self.publish(line).await;
                 write(&mut out, &outcome);
             } else if !out.is_empty() {
-                // What has been published is acknowledged before the next part is waited for.
+                // The messages that have been published are acknowledged before the next part is waited for.
                 break;
             } else {
                 self.read_more(&mut out).await;
@@ -76,7 +76,7 @@ impl Lines {
         (!out.is_empty()).then(|| out.freeze())
     }
 
-    /// What has been acknowledged is published; the client sends the rest to whom it connects to next.
+    /// The acknowledged messages are published; the client sends the rest to the broker that it connects to next.
     fn take_leave(&mut self, out: &mut BytesMut) {
         self.ended = true;
         let problem = Problem::new(Code::ShuttingDown, "no further line is published");
@@ -118,7 +118,7 @@ fn write(out: &mut BytesMut, outcome: &MessageOutcome) {
     match serde_json::to_vec(outcome) {
         Ok(line) => out.put_slice(&line),
         Err(error) => {
-            tracing::error!(%error, "a result could not be written");
+            tracing::error!(%error, "a result could not be encoded, which is a mistake in the broker: please report it");
             let problem = Problem::new(Code::Internal, "the result could not be written");
             out.put_slice(format!("{{\"error\":{}}}", problem.to_json()).as_bytes());
         }
@@ -135,14 +135,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
-    use crate::api::testing::{Broker, shown};
+    use crate::api::testing::{TestBroker, shown};
     use crate::config::ByteCount;
 
     const NDJSON: &str = "application/x-ndjson";
 
     #[actix_web::test]
     async fn each_line_is_answered_by_a_line_in_order() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let lines = "{\"channel\":\"a\",\"data\":1}\n\n{\"channel\":\"a\",\n[]\r\n{\"channels\":[\"a\",\"b\"],\"data\":2}";
         insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r##"
     200 {"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}]}
@@ -154,7 +154,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_line_beyond_the_limit_is_an_error_and_the_stream_goes_on() {
-        let broker = Broker::with(|config| config.limits.request_bytes = ByteCount::new(40));
+        let broker = TestBroker::with(|config| config.limits.request_bytes = ByteCount::new(40));
         let long = format!("{{\"channel\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(50));
         let lines = format!("{long}{{\"channel\":\"a\",\"data\":1}}\n");
         insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r##"
@@ -165,7 +165,7 @@ mod tests {
 
     #[actix_web::test]
     async fn many_lines_are_answered_in_several_parts() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let lines = "{\"channel\":\"a\",\"data\":1}\n".repeat(1000);
         let answer = broker.post("/v1/publish", NDJSON, lines).await;
         assert_eq!(answer.lines().count(), 1000);
@@ -174,7 +174,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_broker_that_shuts_down_ends_the_stream_with_an_error() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         broker.services.drain();
         let lines = "{\"channel\":\"a\",\"data\":1}\n".repeat(2);
         insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r#"200 {"error":{"type":"about:blank","title":"The broker is shutting down: reconnect, to another or to the next.","status":503,"detail":"no further line is published","code":"shutting_down","retryable":true}}"#);
@@ -186,13 +186,13 @@ mod tests {
             .uri("/v1/publish")
             .insert_header(("content-type", NDJSON))
             .insert_header(("content-encoding", "gzip"));
-        insta::assert_snapshot!(shown(Broker::new().call(request).await).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is gzip: a stream of lines is sent as it is","code":"unsupported_media_type","retryable":false}"#);
+        insta::assert_snapshot!(shown(TestBroker::new().call(request).await).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is gzip: send a stream of lines uncompressed","code":"unsupported_media_type","retryable":false}"#);
     }
 
     #[actix_web::test]
     async fn no_line_is_no_result() {
         assert_eq!(
-            Broker::new().post("/v1/publish", NDJSON, "\n \n").await,
+            TestBroker::new().post("/v1/publish", NDJSON, "\n \n").await,
             "200 "
         );
     }
@@ -210,7 +210,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_line_is_acknowledged_while_the_request_is_still_being_sent() {
-        let (address, server) = Broker::new().serve();
+        let (address, server) = TestBroker::new().serve();
         let mut socket = TcpStream::connect(address).await.unwrap();
         let head = "POST /v1/publish HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
         socket.write_all(head.as_bytes()).await.unwrap();

@@ -1,7 +1,8 @@
 //! `GET /channels/{channel}/messages/{offset}`: one past message, as the file that it is.
 //!
-//! Whoever published it chose its media type. The broker's own pages have its origin, and must not be had by a message that is
-//! called HTML: the answer is shown without rights, and as nothing else than it says it is.
+//! The publisher of the message chose its media type. The address of the message has the same origin as the broker's own
+//! pages, and a message that is called HTML must not get at these: so the answer is shown without rights, and only as the
+//! type that it states.
 
 use actix_web::http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
@@ -11,11 +12,12 @@ use widecast_protocol::payload::Document;
 use widecast_protocol::{ChannelName, Code, Epoch, Offset, Position};
 
 use super::answer;
+use crate::config::Right;
 use crate::engine::{HistoryOrder, HistoryQuery};
 use crate::http::{CURSOR_HEADER, Caller, ChannelPath, Problem};
-use crate::session::{Refusal, Right, Services, require};
+use crate::session;
 
-/// What a page that is opened from here may do: be looked at.
+/// The policy for a page that is opened from here: it may be looked at, and do nothing.
 const NO_RIGHTS: &str = "sandbox; default-src 'none'";
 
 pub(super) async fn message(
@@ -23,12 +25,11 @@ pub(super) async fn message(
     caller: Caller,
     channel: ChannelPath,
 ) -> Result<HttpResponse, Problem> {
-    let (services, channel) = (&caller.services, channel.0);
-    require(services, &channel, Right::History)?;
-    let named = Place::parse(request.match_info().query("offset"))?;
-    let position = find(services, &channel, named).await?;
-    let (position, document) = read(services, &channel, position).await?;
-    let mut response = answer::bytes("application/octet-stream", document.bytes);
+    let channel = channel.0;
+    let named = MessagePlace::parse(request.match_info().query("offset"))?;
+    let position = find(&caller, &channel, named).await?;
+    let (position, document) = read(&caller, &channel, position).await?;
+    let mut response = answer::body("application/octet-stream", document.bytes);
     let headers = response.headers_mut();
     if let Ok(media_type) = HeaderValue::from_str(&document.media_type) {
         headers.insert(CONTENT_TYPE, media_type);
@@ -41,14 +42,14 @@ pub(super) async fn message(
     Ok(response)
 }
 
-/// What a path names a message by: its offset alone, or the cursor after it.
+/// How a path names a message: by its offset alone, or by the cursor after it.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct MessagePlace {
     epoch: Option<Epoch>,
     offset: Offset,
 }
 
-impl Place {
+impl MessagePlace {
     fn parse(text: &str) -> Result<Self, Problem> {
         let place = match (text.parse(), Position::parse(text)) {
             (Ok(offset), _) => Some(Self {
@@ -72,12 +73,13 @@ impl Place {
 
 /// Makes sure that the message can have been published.
 async fn find(
-    services: &Services,
+    caller: &Caller,
     channel: &ChannelName,
-    named: Place,
+    named: MessagePlace,
 ) -> Result<Position, Problem> {
-    let info = services.engine.channel_info(channel).await;
-    let end = info.map_err(Refusal::from)?.map(|info| info.position);
+    let right = Right::History;
+    let info = session::channel_info(&caller.services, caller.principal(), channel, right).await?;
+    let end = info.map(|info| info.position);
     let Some(end) = end else {
         let detail = format!("{channel} has no messages yet, or no longer");
         return Err(Problem::new(Code::NotFound, detail));
@@ -98,7 +100,7 @@ async fn find(
 }
 
 async fn read(
-    services: &Services,
+    caller: &Caller,
     channel: &ChannelName,
     position: Position,
 ) -> Result<(Position, Document), Problem> {
@@ -111,8 +113,7 @@ async fn read(
         limit: 1,
         order: HistoryOrder::OldestFirst,
     };
-    let page = services.engine.history(channel, query).await;
-    let page = page.map_err(Refusal::from)?;
+    let page = session::history(&caller.services, caller.reader(), channel, query).await?;
     let found = page.messages.first().map(|found| found.message());
     match found.filter(|found| found.offset == position.offset && found.epoch == position.epoch) {
         Some(found) => Ok((position, found.payload.to_document())),
@@ -130,15 +131,15 @@ fn lost(channel: &ChannelName, position: Position) -> Problem {
 mod tests {
     use actix_web::test::{TestRequest, read_body};
 
-    use crate::api::testing::{Broker, header};
+    use crate::api::testing::{TestBroker, header};
 
-    async fn get(broker: &Broker, offset: &str) -> String {
+    async fn get(broker: &TestBroker, offset: &str) -> String {
         broker.get(&format!("/channels/a/messages/{offset}")).await
     }
 
     #[actix_web::test]
     async fn a_message_is_given_as_what_it_was_published_as() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         for (content_type, body) in [
             ("image/png", &b"\x89PNG"[..]),
             ("text/plain", b"hello"),
@@ -173,7 +174,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_message_that_is_not_there_is_told_from_one_that_is_gone() {
-        let broker = Broker::with(|config| config.namespaces.default.history_messages = 1);
+        let broker = TestBroker::with(|config| config.namespaces.default.history_messages = 1);
         insta::assert_snapshot!(get(&broker, "1").await, @r#"404 {"type":"about:blank","title":"There is nothing at this address.","status":404,"detail":"a has no messages yet, or no longer","code":"not_found","retryable":false}"#);
         for _ in 0..2 {
             broker.post("/channels/a/messages", "text/plain", "x").await;

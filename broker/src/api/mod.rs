@@ -5,17 +5,16 @@
 
 mod answer;
 mod batch;
-mod bridge;
 mod channel;
 mod channels;
-mod client_assets;
 mod content;
-mod demos;
 #[cfg(test)]
 mod description;
 mod form;
 mod history;
 mod image_ping;
+mod json_body;
+mod kick;
 mod line_reader;
 mod line_stream;
 mod message;
@@ -24,11 +23,12 @@ mod outcome;
 mod presence;
 mod publish;
 mod receipt;
+mod revocations;
 mod routing;
 mod scrape;
-mod static_asset;
 #[cfg(test)]
 pub(crate) mod testing;
+mod user_message;
 
 pub use operator::Operator;
 pub use routing::configure;

@@ -1,4 +1,4 @@
-//! What became of one message of a batch.
+//! The outcome of one message of a batch.
 
 use serde::{Serialize, Serializer};
 use widecast_protocol::ChannelName;
@@ -36,7 +36,7 @@ impl MessageOutcome {
     }
 }
 
-/// What became of a message on one channel.
+/// The outcome of a message on one channel.
 #[derive(Debug)]
 pub(super) struct ChannelOutcome {
     channel: ChannelName,

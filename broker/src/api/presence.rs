@@ -1,27 +1,35 @@
 //! `GET /channels/{channel}/presence`: who is here.
 
 use actix_web::HttpResponse;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use widecast_protocol::{Code, Member};
 
 use super::answer;
-use crate::http::{Caller, ChannelPath, Problem};
-use crate::session::{Right, require};
+use crate::http::{Caller, ChannelPath, Problem, Query, query};
+use crate::session;
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PresenceAnswer<'a> {
     channel: &'a str,
-    members: Vec<Present>,
+    members: Vec<PresentMember>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Parameters {
+    after: Option<String>,
+    limit: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Present {
+struct PresentMember {
     id: String,
     data: Box<RawValue>,
 }
 
-impl TryFrom<Member> for Present {
+impl TryFrom<Member> for PresentMember {
     type Error = Problem;
 
     fn try_from(member: Member) -> Result<Self, Problem> {
@@ -39,21 +47,29 @@ impl TryFrom<Member> for Present {
 pub(super) async fn presence(
     caller: Caller,
     channel: ChannelPath,
+    parameters: Query<Parameters>,
 ) -> Result<HttpResponse, Problem> {
     let channel = channel.0;
-    require(&caller.services, &channel, Right::Presence)?;
-    let members = caller.services.engine.members(&channel).await?.members;
-    let members: Result<_, _> = members.into_iter().map(Present::try_from).collect();
-    answer::json(&Answer {
+    let Parameters { after, limit } = parameters.0;
+    let limit = query::value("limit", limit.as_deref(), query::COUNT)?;
+    let services = &caller.services;
+    let page = session::members(services, caller.reader(), &channel, after, limit).await?;
+    let members: Result<_, _> = page
+        .members
+        .into_iter()
+        .map(PresentMember::try_from)
+        .collect();
+    answer::json(&PresenceAnswer {
         channel: channel.as_str(),
         members: members?,
+        next: page.next,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
     use crate::config::Switch;
     use crate::engine::{ConnectionId, PresenceEntry};
     use widecast_protocol::{ChannelName, Payload};
@@ -61,8 +77,8 @@ mod tests {
     const PATH: &str = "/channels/news/presence";
 
     #[actix_web::test]
-    async fn the_answer_says_who_is_here() {
-        let broker = Broker::new();
+    async fn the_answer_lists_the_members() {
+        let broker = TestBroker::new();
         insta::assert_snapshot!(broker.get(PATH).await, @r#"200 {"channel":"news","members":[]}"#);
         let entry = PresenceEntry {
             connection: ConnectionId(1),
@@ -78,7 +94,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_namespace_may_keep_its_members_to_itself() {
-        let broker = Broker::with(|config| config.namespaces.default.presence = Switch::Off);
+        let broker = TestBroker::with(|config| config.namespaces.default.presence = Switch::Off);
         insta::assert_snapshot!(broker.get(PATH).await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of news does not allow presence","code":"forbidden","retryable":false}"#);
     }
 }

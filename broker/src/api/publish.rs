@@ -1,6 +1,6 @@
 //! `POST /channels/{channel}/messages`: publishes the body.
 
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HeaderMap, HeaderName};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use widecast_protocol::command::Publish;
@@ -9,14 +9,15 @@ use widecast_protocol::{Code, IdempotencyKey};
 use super::answer;
 use super::content;
 use super::receipt::Receipt;
+use crate::config::Right;
 use crate::http::{Caller, ChannelPath, Problem, Query, query};
-use crate::session::{self, Right, require};
+use crate::session;
 
 /// The header that makes a repetition harmless.
-const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Parameters {
+pub(super) struct PublishParameters {
     event: Option<String>,
     message_id: Option<String>,
 }
@@ -25,13 +26,13 @@ pub(super) async fn publish(
     request: HttpRequest,
     caller: Caller,
     channel: ChannelPath,
-    parameters: Query<Parameters>,
+    parameters: Query<PublishParameters>,
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let config = &caller.services.config;
     let read = async {
-        // What the head condemns is refused before the body is asked for.
-        require(&caller.services, &channel.0, Right::Publish)?;
+        // A request whose head is reason enough is refused before its body is asked for.
+        caller.require(&channel.0, Right::Publish)?;
         Ok(Publish {
             channel: channel.0.clone(),
             event: query::event(parameters.0.event.as_deref())?,
@@ -41,18 +42,17 @@ pub(super) async fn publish(
         })
     };
     let message = read.await.inspect_err(|problem: &Problem| {
-        // What never reaches the session is not counted there.
-        caller.services.metrics.publications.refused(problem.code());
+        caller.note_refused(Some(&channel.0), problem.code());
     })?;
     let published = session::publish(&caller.services, &caller.publisher, message).await?;
     answer::json(&Receipt::new(&channel.0, &published))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
-    let Some(header) = headers.get(IDEMPOTENCY_HEADER) else {
+    let Some(header) = headers.get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
-    // What is not ASCII is no key; the empty text is none either.
+    // A text that is not ASCII is no key, and the empty text is none either.
     let text = header.to_str().unwrap_or_default();
     IdempotencyKey::parse(text)
         .map(Some)
@@ -67,14 +67,14 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use crate::api::testing::{Broker, shown};
+    use crate::api::testing::{TestBroker, shown};
     use crate::config::{ByteCount, Switch};
 
     const PATH: &str = "/channels/news/messages";
 
     #[actix_web::test]
     async fn the_answer_says_where_the_message_is() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         insta::assert_snapshot!(broker.post(PATH, "application/json", "{\"hello\":1}").await, @r#"200 {"channel":"news","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}"#);
         insta::assert_snapshot!(broker.post("/channels/a%2Fb/messages?event=x", "text/plain", "hi").await, @r#"200 {"channel":"a/b","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}"#);
         insta::assert_snapshot!(broker.get("/channels/a%2Fb/messages").await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"a/b","offset":1,"event":"x","origin":"","timestamp":1700000000000,"data":"hi"}],"cursor":"EPOCH-1","recovered":true}"#);
@@ -82,7 +82,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_content_type_decides_what_the_body_is() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         for (content_type, body) in [
             ("application/json", &b" [1, 2]\n"[..]),
             ("application/json", b"\"text\""),
@@ -109,7 +109,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_body_that_is_not_what_its_type_says_is_refused() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let json = "application/json";
         insta::assert_snapshot!(broker.post(PATH, json, "{\"a\":}").await, @r#"400 {"type":"about:blank","title":"The body or frame is not JSON.","status":400,"detail":"not JSON: expected a value at byte 5","code":"bad_json","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, json, "").await, @r#"400 {"type":"about:blank","title":"The body or frame is not JSON.","status":400,"detail":"not JSON: expected a value at byte 0","code":"bad_json","retryable":false}"#);
@@ -127,7 +127,7 @@ mod tests {
 
     #[actix_web::test]
     async fn bad_names_and_keys_are_refused() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let text = "text/plain";
         insta::assert_snapshot!(broker.post("/channels//messages", text, "").await, @r#"400 {"type":"about:blank","title":"The name of the channel is empty, too long, `.` or `..`, or has control characters.","status":400,"detail":"channel name is empty","code":"bad_channel_name","retryable":false}"#);
         insta::assert_snapshot!(broker.post("/channels/%ff/messages", text, "").await, @r#"400 {"type":"about:blank","title":"Text is not UTF-8.","status":400,"detail":"the channel name in the path is not UTF-8 at byte 0","code":"bad_utf8","retryable":false}"#);
@@ -151,7 +151,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_error_names_the_limit_and_the_value() {
-        let broker = Broker::with(|config| config.limits.message_bytes = ByteCount::new(10));
+        let broker = TestBroker::with(|config| config.limits.message_bytes = ByteCount::new(10));
         assert!(
             broker
                 .post(PATH, "text/plain", "0123456789")
@@ -171,7 +171,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    async fn post_encoded(broker: &Broker, encoding: &str, body: Vec<u8>) -> String {
+    async fn post_encoded(broker: &TestBroker, encoding: &str, body: Vec<u8>) -> String {
         let request = TestRequest::post()
             .uri(PATH)
             .insert_header(("content-type", "text/plain"))
@@ -181,7 +181,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_compressed_body_is_inflated_up_to_the_limit() {
-        let broker = Broker::with(|config| config.limits.message_bytes = ByteCount::new(1000));
+        let broker = TestBroker::with(|config| config.limits.message_bytes = ByteCount::new(1000));
         let text = "a".repeat(1000);
         let answer = post_encoded(&broker, "gzip", gzip(text.as_bytes())).await;
         assert!(answer.starts_with("200 "), "{answer}");
@@ -201,7 +201,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_compressed_message_is_checked_and_shown_as_its_value() {
-        let broker = Broker::with(|config| config.limits.message_bytes = ByteCount::new(200));
+        let broker = TestBroker::with(|config| config.limits.message_bytes = ByteCount::new(200));
         let msgpack = "application/msgpack";
         let answer = broker.post(PATH, msgpack, compressed(b"\x91\xa2hi")).await;
         assert!(answer.starts_with("200 "), "{answer}");
@@ -216,8 +216,21 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn a_message_that_becomes_far_larger_in_another_form_is_refused() {
+        let broker = TestBroker::with(|config| config.limits.message_bytes = ByteCount::new(200));
+        let msgpack = "application/msgpack";
+        // An extension of two bytes in one of four, in an array: 18 times as large as JSON.
+        let part = b"\xd6\x1d\xd5\x1d\xc4\0";
+        let array = |count: u8| [&[0xdc, 0, count], &*part.repeat(count.into())].concat();
+        insta::assert_snapshot!(broker.post(PATH, msgpack, array(32)).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the message has 3393 bytes in its largest form, and 3200 are allowed: 16 times limits.message_bytes, but at most 64 MiB and an eighth of limits.memory_bytes","code":"message_too_large","retryable":false}"#);
+        insta::assert_snapshot!(broker.post(PATH, msgpack, compressed(&array(32))).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the message has 3393 bytes in its largest form, and 3200 are allowed: 16 times limits.message_bytes, but at most 64 MiB and an eighth of limits.memory_bytes","code":"message_too_large","retryable":false}"#);
+        let answer = broker.post(PATH, msgpack, array(29)).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+    }
+
+    #[actix_web::test]
     async fn a_namespace_may_forbid_to_publish() {
-        let broker = Broker::with(|config| config.namespaces.default.publish = Switch::Off);
+        let broker = TestBroker::with(|config| config.namespaces.default.publish = Switch::Off);
         insta::assert_snapshot!(broker.post(PATH, "text/plain", "x").await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of news does not allow publish","code":"forbidden","retryable":false}"#);
         assert!(
             broker
@@ -229,7 +242,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_idempotency_key_makes_a_repetition_harmless() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let publish = || {
             let request = TestRequest::post()
                 .uri(PATH)
@@ -250,7 +263,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_message_id_is_shown_and_makes_a_repetition_harmless() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let path = format!("{PATH}?message_id=m-1");
         broker.post(&path, "text/plain", "once").await;
         insta::assert_snapshot!(broker.post(&path, "text/plain", "once").await, @r#"200 {"channel":"news","offset":1,"epoch":"EPOCH","subscribers":0,"duplicate":true}"#);
@@ -260,7 +273,7 @@ mod tests {
 
     #[actix_web::test]
     async fn the_origin_is_what_the_broker_has_verified() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let request = TestRequest::post()
             .uri(PATH)
             .insert_header(("origin", "http://localhost:3000"));
@@ -274,7 +287,9 @@ mod tests {
 
     #[actix_web::test]
     async fn another_method_hears_which_are_possible() {
-        let response = Broker::new().call(TestRequest::delete().uri(PATH)).await;
+        let response = TestBroker::new()
+            .call(TestRequest::delete().uri(PATH))
+            .await;
         assert_eq!(
             response.headers().get("allow").unwrap(),
             "POST, GET, HEAD, OPTIONS"

@@ -1,4 +1,4 @@
-//! What a publisher is told: where its message is now.
+//! The receipt that a publisher is given: it says where the message is now.
 
 use serde::Serialize;
 use widecast_protocol::ChannelName;

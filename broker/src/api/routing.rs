@@ -3,17 +3,17 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::batch::publish_batch;
-use super::bridge::bridge;
 use super::channel::channel;
 use super::channels::channels;
-use super::client_assets::client_asset;
-use super::demos::{demo, to_demos};
 use super::history::history;
 use super::image_ping::publish_by_image;
+use super::kick::{disconnect, unsubscribe};
 use super::message::message;
 use super::presence::presence;
 use super::publish::publish;
+use super::revocations;
 use super::scrape::scrape;
+use super::user_message;
 use crate::http::{Endpoint, Problem};
 
 /// Puts every endpoint into the router, and a problem for everything else. Comes after whatever else is mounted.
@@ -40,14 +40,23 @@ pub fn configure(config: &mut web::ServiceConfig) {
     Endpoint::at("/channels/{channel:[^/]*}")
         .get(channel)
         .mount(config);
-    Endpoint::at("/metrics").get(scrape).mount(config);
-    Endpoint::at("/client/{file}")
-        .get(client_asset)
+    Endpoint::at("/v1/revocations")
+        .post(revocations::revoke)
+        .get(revocations::list)
         .mount(config);
-    Endpoint::at("/demos").get(to_demos).mount(config);
-    Endpoint::at("/demos/{file:[^/]*}").get(demo).mount(config);
-    Endpoint::at("/").get(to_demos).mount(config);
-    Endpoint::at("/bridge.html").get(bridge).mount(config);
+    Endpoint::at("/v1/revocations/{id:[^/]*}")
+        .delete(revocations::take_back)
+        .mount(config);
+    Endpoint::at("/v1/disconnect")
+        .post(disconnect)
+        .mount(config);
+    Endpoint::at("/v1/unsubscribe")
+        .post(unsubscribe)
+        .mount(config);
+    Endpoint::at("/v1/users/{user:[^/]*}/messages")
+        .post(user_message::send)
+        .mount(config);
+    Endpoint::at("/metrics").get(scrape).mount(config);
     config.default_service(web::to(not_found));
 }
 

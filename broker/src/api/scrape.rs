@@ -5,11 +5,17 @@ use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::Code;
 
 use super::answer;
+use super::operator::Operator;
 use crate::engine::EngineFigures;
 use crate::http::{Caller, Problem};
+use crate::memory::{Part, held, level};
 use crate::metrics::{Exposition, Storage, render};
+use crate::session::Services;
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
+    if caller.services.config.has_authentication() {
+        Operator::check(&request).await?;
+    }
     let accept = request.headers().get(ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted_by(accept.unwrap_or_default());
@@ -17,9 +23,11 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
         &caller.services.metrics.storage,
         caller.services.engine.figures(),
     );
+    show_memory(&caller.services);
+    show_revocations(&caller.services);
     let text = render(&caller.services.metrics, exposition)
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-    Ok(answer::bytes(exposition.content_type(), text.into()))
+    Ok(answer::body(exposition.content_type(), text))
 }
 
 fn show_storage(storage: &Storage, figures: EngineFigures) {
@@ -28,8 +36,29 @@ fn show_storage(storage: &Storage, figures: EngineFigures) {
         .history_messages
         .set(gauge(figures.history_messages));
     storage.history_bytes.set(gauge(figures.history_bytes));
+    storage.disk_bytes.set(gauge(figures.disk_bytes));
     storage.presence_members.set(gauge(figures.members));
     storage.set_evicted_bytes(figures.evicted_bytes);
+    let server = figures.server;
+    storage.server.waiting.set(gauge(server.waiting));
+    storage.server.set_commands(server.commands, server.waited);
+    storage.server.set_losses(server.reconnects, server.rereads);
+}
+
+fn show_memory(services: &Services) {
+    let figures = &services.metrics.memory;
+    for &part in Part::ALL {
+        figures.set_part(part.name(), held(part));
+    }
+    figures.set_limit(services.bounds.ceiling);
+    figures.pressure.set(level() as i64);
+}
+
+fn show_revocations(services: &Services) {
+    let figures = &services.metrics.tokens;
+    let revocations = services.auth.revocations();
+    figures.revocations.set(gauge(revocations.count() as u64));
+    figures.set_revoked(revocations.refused());
 }
 
 fn gauge(figure: u64) -> i64 {
@@ -38,12 +67,12 @@ fn gauge(figure: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::{Broker, header, text};
+    use crate::api::testing::{TestBroker, header, text};
     use actix_web::test::TestRequest;
 
     #[actix_web::test]
     async fn a_scraper_gets_the_form_that_it_asks_for() {
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         broker
             .post("/channels/a/messages", "text/plain", "hello")
             .await;

@@ -12,18 +12,20 @@ use actix_web::{App, HttpServer, web};
 use widecast_protocol::{ChannelName, EncodedMessage};
 
 use super::configure;
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, NumberedChange};
 use crate::health;
 use crate::http::edge;
 use crate::metrics::Metrics;
+use crate::pages;
 use crate::registry::Routes;
 use crate::session::Services;
 
 /// Time that stands still.
-struct Still(Instant);
+struct StoppedClock(Instant);
 
-impl Clock for Still {
+impl Clock for StoppedClock {
     fn now(&self) -> Instant {
         self.0
     }
@@ -47,11 +49,11 @@ impl Deliver for TwoListeners {
 }
 
 /// A broker to send requests to.
-pub(crate) struct Broker {
+pub(crate) struct TestBroker {
     pub(crate) services: web::Data<Services>,
 }
 
-impl Broker {
+impl TestBroker {
     pub(crate) fn new() -> Self {
         Self::with(|_| ())
     }
@@ -59,10 +61,17 @@ impl Broker {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
-        let clock = Arc::new(Still(Instant::now()));
+        let clock = Arc::new(StoppedClock(Instant::now()));
         let engine = MemoryEngine::new(MemorySettings::default(), clock, Arc::new(TwoListeners));
         let metrics = Arc::new(Metrics::new());
-        let services = Services::new(Arc::new(config), Arc::new(engine), metrics, Routes::new());
+        let auth = Authenticator::new(&config).unwrap();
+        let services = Services::new(
+            Arc::new(config),
+            auth,
+            Arc::new(engine),
+            metrics,
+            Routes::new(),
+        );
         Self {
             services: web::Data::new(services),
         }
@@ -73,6 +82,7 @@ impl Broker {
             .app_data(self.services.clone())
             .wrap(from_fn(edge))
             .configure(configure)
+            .configure(pages::configure)
             .configure(health::configure);
         let app = init_service(app).await;
         let response = call_service(&app, request.to_request()).await;
@@ -87,6 +97,7 @@ impl Broker {
                 .app_data(services.clone())
                 .wrap(from_fn(edge))
                 .configure(configure)
+                .configure(pages::configure)
         });
         let server = server
             .workers(1)

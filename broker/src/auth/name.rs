@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::config::{AllowedOrigin, ServerSettings};
 
-/// Whether `host[:port]` is a name of the broker, for who calls it without saying from which page.
+/// Whether `host[:port]` is a name of the broker, for a caller that sends no `Origin`.
 ///
 /// A browser sends no `Origin` when a page reads from its own server. So while the broker listens on loopback only, a page
 /// of `evil.example` could read from it by pointing that name to 127.0.0.1 (DNS rebinding). Of the names that can be

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use widecast_client::{BrokerUrl, Client};
 use widecast_protocol::{ChannelName, Cursor, EventName, IdempotencyKey};
 
-use super::broker::BrokerUrl;
+use super::credential_arguments::{ExplainArguments, KeyArguments, TokenArguments};
 use super::error::CliError;
-use super::tls::{Tls, tls};
 use crate::config::{ConfigErrors, Layers, Loaded};
 
 /// The file that is read when none is named.
@@ -22,19 +22,23 @@ const DEFAULT_FILE: &str = "widecast.toml";
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<CliCommand>,
     #[command(flatten)]
     serve: ServeArguments,
 }
 
 /// A subcommand.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Serve the broker (what happens without a subcommand, too).
     Serve(ServeArguments),
     /// Check or show the settings, without serving.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make an API key for a backend, and print it with the settings by which the broker knows it.
+    Key(KeyArguments),
+    /// Make a token for trying things out, or inspect one.
+    Token(TokenArguments),
     /// Publish one message and print the broker's answer.
     Publish(PublishArguments),
     /// Print the messages of channels as they come, through cuts of the connection, until Ctrl-C.
@@ -48,6 +52,8 @@ pub enum ConfigCommand {
     Check(ServeArguments),
     /// Print every setting with its value, default, origin and meaning, as a file that could be used.
     Show(ServeArguments),
+    /// Say what may be done on a channel, and which rule allows or refuses it.
+    Explain(ExplainArguments),
 }
 
 /// The flags of the broker.
@@ -149,19 +155,41 @@ impl FormArguments {
 #[derive(Debug, Clone, Args)]
 pub(super) struct BrokerArguments {
     /// The broker's address
-    #[arg(long, value_name = "URL", env = "WIDECAST_URL", default_value = BrokerUrl::DEFAULT)]
-    pub(super) url: BrokerUrl,
+    #[arg(long, value_name = "URL", env = "WIDECAST_URL", default_value = BrokerUrl::DEFAULT, value_parser = url)]
+    url: BrokerUrl,
     /// For an https:// address: trust the authorities in this PEM file, and not those of the system
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The token or API key to prove who this is; other users of this machine can see arguments, but not the variable
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "WIDECAST_TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
 }
 
 impl BrokerArguments {
-    /// How TLS connections are made, if the address needs any.
-    pub(super) fn tls(&self) -> Result<Option<Tls>, CliError> {
-        let is_tls = self.url.is_tls();
-        is_tls.then(|| tls(self.ca.as_deref())).transpose()
+    /// A client of the broker.
+    pub(super) fn client(&self) -> Result<Client, CliError> {
+        let mut client = Client::builder(&self.url.to_string());
+        if let Some(file) = &self.ca {
+            client = client.authorities(file);
+        }
+        if let Some(token) = &self.token {
+            client = client.token(token);
+        }
+        Ok(client.build()?)
     }
+}
+
+/// An address; clap says already which text is none.
+fn url(text: &str) -> Result<BrokerUrl, String> {
+    text.parse().map_err(|_| {
+        let default = BrokerUrl::DEFAULT;
+        format!("expected an address such as {default} or https://push.example.com")
+    })
 }
 
 /// What to listen to, and how.
@@ -171,8 +199,8 @@ pub struct SubscribeArguments {
     #[arg(required = true, value_name = "CHANNEL", value_parser = ChannelName::parse)]
     pub channels: Vec<ChannelName>,
     /// The transport
-    #[arg(long, value_enum, default_value_t = Transport::Ws)]
-    pub transport: Transport,
+    #[arg(long, value_enum, default_value_t = TransportArgument::Ws)]
+    pub transport: TransportArgument,
     /// Begin after this place, as a message or a gap notice named it
     #[arg(long, value_parser = Cursor::parse)]
     pub cursor: Option<Cursor>,
@@ -192,8 +220,9 @@ pub struct SubscribeArguments {
 
 /// How `subscribe` listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Transport {
+pub enum TransportArgument {
     /// A WebSocket
+    #[value(alias = "websocket")]
     Ws,
     /// An event stream
     Sse,
@@ -201,6 +230,17 @@ pub enum Transport {
     Stream,
     /// A sequence of polls
     Poll,
+}
+
+impl From<TransportArgument> for widecast_client::Transport {
+    fn from(transport: TransportArgument) -> Self {
+        match transport {
+            TransportArgument::Ws => Self::WebSocket,
+            TransportArgument::Sse => Self::Sse,
+            TransportArgument::Stream => Self::HttpStream,
+            TransportArgument::Poll => Self::LongPoll,
+        }
+    }
 }
 
 /// What `subscribe` prints.
@@ -222,8 +262,8 @@ impl Arguments {
     }
 
     /// What to do: `serve` when nothing is said.
-    pub fn command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.serve))
+    pub fn command(self) -> CliCommand {
+        self.command.unwrap_or(CliCommand::Serve(self.serve))
     }
 }
 
@@ -281,7 +321,7 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn read(arguments: &str) -> Result<Command, CliError> {
+    fn read(arguments: &str) -> Result<CliCommand, CliError> {
         let arguments = arguments.split(' ').map(OsString::from);
         Arguments::read(arguments).map(Arguments::command)
     }
@@ -293,7 +333,7 @@ mod tests {
 
     #[test]
     fn without_a_subcommand_the_broker_is_served() {
-        let Ok(Command::Serve(arguments)) = read("widecast --listen 127.0.0.1:1 --workers 2")
+        let Ok(CliCommand::Serve(arguments)) = read("widecast --listen 127.0.0.1:1 --workers 2")
         else {
             panic!("expected serve");
         };
@@ -306,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_flag_of_its_own_wins_over_set() {
-        let Ok(Command::Serve(arguments)) =
+        let Ok(CliCommand::Serve(arguments)) =
             read("widecast serve --listen 127.0.0.1:1 --set server.listen=127.0.0.1:2")
         else {
             panic!("expected serve");
@@ -315,6 +355,16 @@ mod tests {
             arguments.load([]).unwrap().config.server.listen[0].port(),
             1
         );
+    }
+
+    #[test]
+    fn a_websocket_may_be_named_as_everywhere_else() {
+        let Ok(CliCommand::Subscribe(arguments)) =
+            read("widecast subscribe a --transport websocket")
+        else {
+            panic!("expected subscribe");
+        };
+        assert_eq!(arguments.transport, TransportArgument::Ws);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use thiserror::Error;
+use widecast_protocol::error::chain;
 
 use crate::app::RunError;
 use crate::config::ConfigErrors;
@@ -34,8 +35,11 @@ pub enum CliError {
         /// What happened.
         reason: String,
     },
+    /// The client cannot do what it was asked for.
+    #[error(transparent)]
+    Client(widecast_client::Error),
     /// TLS cannot be set up as it was asked for.
-    #[error("cannot use TLS: {0}")]
+    #[error("cannot use TLS: {0}; --ca names a file of authorities")]
     Tls(String),
     /// What answers is not known to be the broker.
     #[error(
@@ -65,15 +69,6 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// Why there is no connection to the broker.
-    pub(super) fn unreachable(url: &impl ToString, reason: String) -> Self {
-        let url = url.to_string();
-        if reason.contains("invalid peer certificate") {
-            return Self::Untrusted { url, reason };
-        }
-        Self::Unreachable { url, reason }
-    }
-
     /// The status the process ends with.
     pub fn exit_status(&self) -> u8 {
         match self {
@@ -99,17 +94,6 @@ impl CliError {
         };
         ExitCode::from(status)
     }
-}
-
-/// An error with its causes in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        line = format!("{line}: {cause}");
-        source = cause.source();
-    }
-    line
 }
 
 /// clap says what is wrong over several lines; here it is one, without the usage.
@@ -139,10 +123,37 @@ impl From<clap::Error> for CliError {
     }
 }
 
+/// The flags that help are named here, because the client library knows none.
+impl From<widecast_client::Error> for CliError {
+    fn from(error: widecast_client::Error) -> Self {
+        use widecast_client::Error;
+        match error {
+            Error::Unreachable { url, source } => Self::Unreachable {
+                url,
+                reason: chain(&*source),
+            },
+            Error::NoAnswer { url, .. } => Self::Unreachable {
+                url,
+                reason: "no answer".to_owned(),
+            },
+            Error::Untrusted { url, source } => Self::Untrusted {
+                url,
+                reason: chain(&*source),
+            },
+            Error::Refused(refusal) => Self::Refused(refusal.to_string()),
+            Error::Tls(reason) => Self::Tls(reason),
+            other => Self::Client(other),
+        }
+    }
+}
+
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Listen(error) => Self::Start(error.into()),
+            RunError::Keys(error) => Self::Start(error.into()),
+            RunError::Hook(error) => Self::Start(error.into()),
+            RunError::Engine(error) => Self::Start(error.into()),
             RunError::System(error) => Self::System("serve", error),
         }
     }

@@ -154,14 +154,17 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// Writes only when it is let; gives what it has written.
+    /// Says that it has been given something, and writes it only when it is let.
     struct Gated {
+        begun: mpsc::Sender<()>,
         open: mpsc::Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
     impl Write for Gated {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Only one test listens.
+            let _ = self.begun.send(());
             // After its last permission it writes freely.
             let _ = self.open.recv();
             self.written.lock().unwrap().extend_from_slice(bytes);
@@ -190,6 +193,7 @@ mod tests {
         let (permit, open) = mpsc::channel();
         let written = Arc::default();
         let output = Gated {
+            begun: mpsc::channel().0,
             open,
             written: Arc::clone(&written),
         };
@@ -204,19 +208,28 @@ mod tests {
     #[test]
     fn an_output_that_takes_nothing_stops_nobody_and_memory_is_bounded() {
         let (permit, open) = mpsc::channel();
+        let (begun, has_begun) = mpsc::channel();
         let written = Arc::default();
         let output = Gated {
+            begun,
             open,
             written: Arc::clone(&written),
         };
         let mut writer = LogWriter::start(output).unwrap();
         let line = [b'x'; 1 << 10];
+        // From here on the thread takes nothing more: were it later, fewer lines might be lost behind those that it takes.
+        writer.write_all(&line).unwrap();
+        has_begun.recv().unwrap();
         for _ in 0..3 << 10 {
             writer.write_all(&line).unwrap();
         }
         assert!(writer.0.lock().lines.len() <= BUFFER_BYTES);
         drop(permit);
-        drop(LogEnd(writer));
+        // On a busy machine this may take longer than the end of a process waits.
+        for _ in 0..20 {
+            drop(LogEnd(writer.clone()));
+        }
+        assert!(writer.0.lock().is_done());
         let written = written.lock().unwrap();
         assert!(written.ends_with(b"they came faster than they were read\n"));
         assert!(written.len() <= 3 * BUFFER_BYTES);

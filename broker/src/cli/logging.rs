@@ -17,7 +17,7 @@ use crate::config::{LogFormat, LogSettings};
 pub fn start_logging(settings: &LogSettings) -> Result<LogEnd, Box<dyn Error + Send + Sync>> {
     let writer = LogWriter::start(io::stderr())?;
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(settings.filter.as_str()))
+        .with_env_filter(filter(settings))
         .with_writer(writer.clone())
         // It would say so on standard error, and panic where that cannot be written to.
         .log_internal_errors(false)
@@ -27,4 +27,13 @@ pub fn start_logging(settings: &LogSettings) -> Result<LogEnd, Box<dyn Error + S
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
     }
     Ok(LogEnd(writer))
+}
+
+fn filter(settings: &LogSettings) -> EnvFilter {
+    let filter = settings.filter.as_str();
+    if settings.audit.is_on() {
+        // What is named last of the same target counts.
+        return EnvFilter::new(format!("{filter},widecast::audit=info"));
+    }
+    EnvFilter::new(filter)
 }

@@ -5,22 +5,28 @@
 //! protocol and HTTP, nothing else of the broker.
 
 mod arguments;
-mod broker;
+mod credential_arguments;
 mod error;
+mod key;
 mod log_writer;
 mod logging;
 mod publish;
 mod settings;
 mod subscribe;
-mod tls;
+mod token;
 
 pub use arguments::{
-    Arguments, Command, ConfigCommand, Output, PublishArguments, ServeArguments,
-    SubscribeArguments, Transport,
+    Arguments, CliCommand, ConfigCommand, Output, PublishArguments, ServeArguments,
+    SubscribeArguments, TransportArgument,
+};
+pub use credential_arguments::{
+    ExplainArguments, InspectArguments, KeyArguments, TokenArguments, TokenCommand,
 };
 pub use error::CliError;
+pub use key::make_key;
 pub use log_writer::LogEnd;
 pub use logging::start_logging;
 pub use publish::publish;
 pub use settings::run_config_command;
 pub use subscribe::subscribe;
+pub use token::{explain, inspect_token, make_token};

@@ -2,20 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
-use awc::http::header::{CONTENT_TYPE, HeaderName};
 use bytes::Bytes;
+use widecast_client::{Data, Published};
 
 use super::arguments::{DataForm, PublishArguments};
-use super::broker::{Problem, encoded};
-use super::error::{CliError, chain};
-use super::tls::client;
-
-/// The most an answer may have: it is small, whatever answers.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
-/// How long the answer may take: a broker that has too much to do lets publishers wait.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::error::CliError;
 
 /// Publishes one message and prints the answer.
 ///
@@ -23,11 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// When the data cannot be read, the broker cannot be reached or refuses, or the answer cannot be printed.
 pub fn publish(arguments: &PublishArguments, output: &mut dyn Write) -> Result<(), CliError> {
     let data = read_data(arguments.data.as_ref(), &mut io::stdin())?;
-    let form = form_of(arguments.form.form(), &data)?;
-    let system = actix_rt::System::new();
-    let answer = system.block_on(post(arguments, form, data))?;
-    let printed = output
-        .write_all(answer.trim_ascii_end())
+    let data = data_of(arguments.form.form(), data)?;
+    let published = actix_rt::System::new().block_on(send(arguments, data))?;
+    let printed = serde_json::to_writer(&mut *output, &published)
+        .map_err(io::Error::from)
         .and_then(|()| output.write_all(b"\n"))
         .and_then(|()| output.flush());
     printed.map_err(CliError::Output)
@@ -44,64 +35,45 @@ fn read_data(argument: Option<&OsString>, input: &mut dyn Read) -> Result<Bytes,
     }
 }
 
-/// What the data is: as was said, or by the rule the broker has for forms: JSON if it begins like an object or an array
-/// and is one, else a string, else bytes.
-fn form_of(asked: Option<DataForm>, data: &[u8]) -> Result<DataForm, CliError> {
-    let is_json = || serde_json::from_slice::<&serde_json::value::RawValue>(data).is_ok();
-    let is_text = || std::str::from_utf8(data).is_ok();
-    match asked {
-        Some(DataForm::Json) if !is_json() => Err(CliError::NotInForm("JSON")),
-        Some(DataForm::Text) if !is_text() => Err(CliError::NotInForm("UTF-8 text")),
-        Some(form) => Ok(form),
-        None if matches!(data.trim_ascii_start().first(), Some(b'{' | b'[')) && is_json() => {
-            Ok(DataForm::Json)
-        }
-        None if is_text() => Ok(DataForm::Text),
-        None => Ok(DataForm::Binary),
-    }
-}
-
-async fn post(
-    arguments: &PublishArguments,
-    form: DataForm,
-    data: Bytes,
-) -> Result<Bytes, CliError> {
-    let broker = &arguments.broker.url;
-    let event = arguments.event.as_ref();
-    let query = event.map_or_else(String::new, |name| {
-        format!("?event={}", encoded(name.as_str()))
-    });
-    let channel = encoded(arguments.channel.as_str());
-    let url = broker.join(&format!("/channels/{channel}/messages{query}"));
-    let mut request = client(arguments.broker.tls()?.as_ref())
-        .post(url)
-        .timeout(PATIENCE)
-        .insert_header((CONTENT_TYPE, content_type(form)));
-    if let Some(key) = &arguments.idempotency_key {
-        let name = HeaderName::from_static("idempotency-key");
-        request = request.insert_header((name, key.as_str()));
-    }
-    let unreachable = |reason: String| CliError::unreachable(broker, reason);
-    let mut response = request
-        .send_body(data)
-        .await
-        .map_err(|error| unreachable(chain(&error)))?;
-    let body = response.body().limit(MAX_ANSWER_BYTES).await;
-    let body = body.map_err(|error| unreachable(chain(&error)))?;
-    if response.status().is_success() {
-        return Ok(body);
-    }
-    let problem = Problem::read(response.status().as_u16(), &body);
-    Err(CliError::Refused(problem.to_string()))
-}
-
-fn content_type(form: DataForm) -> &'static str {
+/// The data in the form that it is said to have, or that it looks like.
+fn data_of(asked: Option<DataForm>, data: Bytes) -> Result<Data, CliError> {
+    let form = asked.unwrap_or_else(|| form_of(&data));
     match form {
-        DataForm::Json => "application/json",
-        DataForm::Text => "text/plain; charset=utf-8",
-        DataForm::Binary => "application/octet-stream",
-        DataForm::MessagePack => "application/msgpack",
+        DataForm::Json => Data::json(data).map_err(|_| CliError::NotInForm("JSON")),
+        DataForm::MessagePack => {
+            Data::msgpack(data).map_err(|_| CliError::NotInForm("MessagePack"))
+        }
+        DataForm::Binary => Ok(Data::binary(data)),
+        DataForm::Text => match String::from_utf8(data.into()) {
+            Ok(text) => Ok(Data::text(text)),
+            Err(_) => Err(CliError::NotInForm("UTF-8 text")),
+        },
     }
+}
+
+/// What the data looks like, by the rule that the broker has for forms: JSON if it begins like an object or an array and is
+/// one, else a string, else bytes.
+fn form_of(data: &Bytes) -> DataForm {
+    let begins_so = matches!(data.trim_ascii_start().first(), Some(b'{' | b'['));
+    if begins_so && Data::json(data.clone()).is_ok() {
+        DataForm::Json
+    } else if std::str::from_utf8(data).is_ok() {
+        DataForm::Text
+    } else {
+        DataForm::Binary
+    }
+}
+
+async fn send(arguments: &PublishArguments, data: Data) -> Result<Published, CliError> {
+    let client = arguments.broker.client()?;
+    let mut message = client.publish_data(arguments.channel.as_str(), data);
+    if let Some(event) = &arguments.event {
+        message = message.event(event.as_str());
+    }
+    if let Some(key) = &arguments.idempotency_key {
+        message = message.idempotency_key(key.as_str());
+    }
+    Ok(message.await?)
 }
 
 #[cfg(test)]
@@ -110,15 +82,20 @@ mod tests {
 
     #[test]
     fn data_is_what_it_looks_like_unless_it_is_said() {
-        let form = |asked, data: &[u8]| form_of(asked, data).ok();
-        assert_eq!(form(None, b" {\"a\":1}"), Some(DataForm::Json));
-        assert_eq!(form(None, b"[broken"), Some(DataForm::Text));
-        assert_eq!(form(None, b"5"), Some(DataForm::Text));
-        assert_eq!(form(None, b"\xff"), Some(DataForm::Binary));
-        assert_eq!(form(Some(DataForm::Json), b"5"), Some(DataForm::Json));
-        assert_eq!(form(Some(DataForm::Json), b"hello"), None);
-        assert_eq!(form(Some(DataForm::Text), b"\xff"), None);
-        assert_eq!(form(Some(DataForm::Binary), b"{}"), Some(DataForm::Binary));
+        let made = |asked, data: &'static [u8]| data_of(asked, Bytes::from_static(data)).ok();
+        let json = |text: &'static str| Data::json(text).ok();
+        assert_eq!(made(None, b" {\"a\":1}"), json(" {\"a\":1}"));
+        assert_eq!(made(None, b"[broken"), Some(Data::text("[broken")));
+        assert_eq!(made(None, b"5"), Some(Data::text("5")));
+        assert_eq!(made(None, b"\xff"), Some(Data::binary(&b"\xff"[..])));
+        assert_eq!(made(Some(DataForm::Json), b"5"), json("5"));
+        assert_eq!(made(Some(DataForm::Json), b"hello"), None);
+        assert_eq!(made(Some(DataForm::Text), b"\xff"), None);
+        assert_eq!(made(Some(DataForm::MessagePack), b"\x91"), None);
+        assert_eq!(
+            made(Some(DataForm::Binary), b"{}"),
+            Some(Data::binary("{}"))
+        );
     }
 
     #[test]

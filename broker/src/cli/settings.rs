@@ -5,7 +5,11 @@ use std::io::{self, Write};
 
 use super::arguments::{ConfigCommand, ServeArguments};
 use super::error::CliError;
-use crate::config::{Entry, Loaded};
+use super::token::explain;
+use crate::auth::Authenticator;
+use crate::config::{Config, Loaded, ReferenceEntry};
+use crate::metrics::Metrics;
+use crate::outgoing::Hook;
 
 /// How wide the comments of `config show` are.
 const WIDTH: usize = 96;
@@ -21,19 +25,27 @@ pub fn run_config_command(
 ) -> Result<(), CliError> {
     let written = match command {
         ConfigCommand::Check(arguments) => {
-            arguments.load(variables)?;
-            check(arguments, output)
+            let loaded = arguments.load(variables)?;
+            Authenticator::new(&loaded.config).map_err(|error| CliError::Start(error.into()))?;
+            let unused = Metrics::new().outgoing;
+            Hook::new(&loaded.config, &unused).map_err(|error| CliError::Start(error.into()))?;
+            check(arguments, &loaded.config, output)
         }
+        ConfigCommand::Explain(arguments) => return explain(arguments, variables, output),
         ConfigCommand::Show(arguments) => show(&arguments.load(variables)?, output),
     };
     written.map_err(CliError::Output)
 }
 
-fn check(arguments: &ServeArguments, output: &mut dyn Write) -> io::Result<()> {
+fn check(arguments: &ServeArguments, config: &Config, output: &mut dyn Write) -> io::Result<()> {
     match arguments.file() {
-        Some(path) => writeln!(output, "the settings can be used; file: {}", path.display()),
-        None => writeln!(output, "the settings can be used; no file"),
+        Some(path) => writeln!(output, "the settings can be used; file: {}", path.display())?,
+        None => writeln!(output, "the settings can be used; no file")?,
     }
+    for warning in config.warnings() {
+        writeln!(output, "warning: {warning}")?;
+    }
+    output.flush()
 }
 
 /// Writes a TOML file that sets every key to the value it has.
@@ -69,7 +81,7 @@ fn is_bare(name: &str) -> bool {
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-fn comment(entry: &Entry) -> Vec<String> {
+fn comment(entry: &ReferenceEntry) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in entry.meaning.split_whitespace() {
         let last = lines.last().map_or(0, String::len);
@@ -103,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_a_file_that_says_the_same() {
+    fn the_shown_settings_are_a_file_with_the_same_settings() {
         let layers = Layers::new().set("namespace.a b.c.jsonp=true");
         let loaded = layers.set("limits.message_bytes=17").load().unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -119,16 +131,16 @@ mod tests {
         let text = shown(&layers.load().unwrap());
         let start = text.find("[heartbeat]").unwrap();
         let end = text.find("[poll]").unwrap();
-        insta::assert_snapshot!(&text[start..end], @r#"
+        insta::assert_snapshot!(&text[start..end], @"
         [heartbeat]
         # How often the broker sends each session a heartbeat: a ping, a comment or an empty line. Pings
         # come no more often than `timeout_ms` allows for the answer.
         # Default: 25000 · from: default
         interval_ms = 25000
-        # How long a client may take to answer a ping, or take nothing of what waits for it, before its
-        # connection is dropped.
+        # How long a client may leave a ping unanswered, or receive none of the bytes that wait for it,
+        # before its connection is dropped.
         # Default: 10000 · from: --set
         timeout_ms = 17
-        "#);
+        ");
     }
 }

@@ -6,14 +6,13 @@ use std::ffi::{OsStr, OsString};
 
 use super::error::ConfigError;
 use super::load::Assignment;
-use super::reference::{key_names, nearest, rule_names};
-use super::source::Source;
+use super::reference::{engine_key_names, key_names, nearest, rule_names};
+use super::source::SettingSource;
 use super::value::Given;
 
 const PREFIX: &str = "WIDECAST_";
-const NAMESPACE_PREFIX: &str = "WIDECAST_NAMESPACE_";
 /// Variables that the command line reads itself.
-const ARGUMENTS: [&str; 2] = ["WIDECAST_CONFIG", "WIDECAST_URL"];
+const ARGUMENTS: [&str; 3] = ["WIDECAST_CONFIG", "WIDECAST_URL", "WIDECAST_TOKEN"];
 
 /// Variables that Kubernetes puts into every container beside a service that is named `widecast`
 /// ([Kubernetes, "Discovering services"](https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)).
@@ -46,7 +45,7 @@ pub(super) fn read(name: &OsStr, value: OsString) -> Result<Option<Assignment>, 
     let Ok(value) = value.into_string() else {
         return Err(ConfigError::VariableNotText { name });
     };
-    let at = Source::Variable(name);
+    let at = SettingSource::Variable(name);
     Ok(Some(Assignment::new(path, Given::Word(value), at)))
 }
 
@@ -61,15 +60,16 @@ fn nearest_variable(name: &str) -> Option<String> {
 
 /// The path of the setting that a variable means.
 fn path(name: &str) -> Option<Vec<String>> {
-    if let Some(rest) = name.strip_prefix(NAMESPACE_PREFIX) {
-        return rule_names().into_iter().find_map(|rule| {
-            let namespace = rest.strip_suffix(&rule.to_ascii_uppercase())?;
-            let namespace = namespace
-                .strip_suffix('_')
-                .filter(|name| !name.is_empty())?;
-            let namespace = namespace.to_ascii_lowercase();
-            Some(vec!["namespace".to_owned(), namespace, rule.to_owned()])
-        });
+    for (table, keys) in [("namespace", rule_names()), ("engine", engine_key_names())] {
+        let prefix = variable_name(&format!("{table}."));
+        if let Some(rest) = name.strip_prefix(&prefix) {
+            return keys.into_iter().find_map(|key| {
+                let section = rest.strip_suffix(&key.to_ascii_uppercase())?;
+                let section = section.strip_suffix('_').filter(|name| !name.is_empty())?;
+                let section = section.to_ascii_lowercase();
+                Some(vec![table.to_owned(), section, key.to_owned()])
+            });
+        }
     }
     let key = key_names()
         .into_iter()
@@ -92,8 +92,11 @@ mod tests {
         let different: BTreeSet<&String> = names.iter().collect();
         assert_eq!(different.len(), names.len());
         assert!(!names.iter().any(|name| is_service_link(name)));
-        for one in rule_names() {
-            for other in rule_names() {
+        for names in [rule_names(), engine_key_names()] {
+            for (one, other) in names
+                .iter()
+                .flat_map(|one| names.iter().map(move |other| (one, other)))
+            {
                 assert!(!other.ends_with(&format!("_{one}")), "{one} and {other}");
             }
         }
@@ -123,6 +126,7 @@ mod tests {
         let others = [
             ("PATH", "/bin"),
             ("WIDECAST_CONFIG", "x.toml"),
+            ("WIDECAST_TOKEN", "a.b.c"),
             ("WIDECAST_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
             ("WIDECAST_SERVICE_HOST", "10.0.0.1"),
         ];

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::source::Source;
+use super::source::SettingSource;
 
 /// All that is wrong with the settings; there is at least one error.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub enum ConfigError {
         /// The name that was given.
         key: String,
         /// Where.
-        at: Source,
+        at: SettingSource,
         /// The known name most like it, if any is.
         nearest: Option<String>,
     },
@@ -94,7 +94,7 @@ pub enum ConfigError {
         /// What was given.
         value: String,
         /// Where.
-        at: Source,
+        at: SettingSource,
         /// What would be right.
         expected: String,
     },
@@ -109,12 +109,40 @@ pub enum ConfigError {
     NoAddress,
     /// Everybody could read and write everything.
     #[error(
-        "{address} can be reached from other machines and no authentication is configured: listen on a loopback \
-         address, or accept that anybody may read and write every channel with --allow-public-without-authentication"
+        "{address} can be reached from other machines and no authentication is configured: configure it ([auth] in \
+         docs/authentication.md), listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication"
     )]
     PublicWithoutAuthentication {
         /// The address.
         address: SocketAddr,
+    },
+    /// An API key cannot be used.
+    #[error("auth.api_key {number} {name:?} {lacks}")]
+    UnusableApiKey {
+        /// The how-manieth it is, from 1.
+        number: usize,
+        /// Its name.
+        name: String,
+        /// What it lacks.
+        lacks: &'static str,
+    },
+    /// An engine lacks something, or has what is another's.
+    #[error("engine.{name} {lacks}")]
+    UnusableEngine {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        lacks: String,
+    },
+    /// A namespace chooses an engine that is not configured.
+    #[error(
+        "namespace.{namespace}.engine = \"{engine}\": there is no such engine; configure it in a section [engine.{engine}], or choose \"default\""
+    )]
+    NoSuchEngine {
+        /// The namespace.
+        namespace: String,
+        /// The name of the engine.
+        engine: String,
     },
     /// Two settings contradict each other.
     #[error("{key} must be {relation} {other}: change one of the two")]

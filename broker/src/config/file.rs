@@ -4,11 +4,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::load::Assignment;
-use super::source::Source;
+use super::source::SettingSource;
 use super::value::Given;
 
 /// Reads a file.
@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Assignment>, ConfigError> {
 
 fn parse(path: &Path, text: &str) -> Result<Vec<Assignment>, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| syntax_error(path, text, &error))?;
-    let mut reader = Reader {
+    let mut reader = TableReader {
         path,
         text,
         found: Vec::new(),
@@ -34,18 +34,18 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Assignment>, ConfigError> {
     Ok(reader.found)
 }
 
-struct Reader<'a> {
+struct TableReader<'a> {
     path: &'a Path,
     text: &'a str,
     found: Vec<Assignment>,
 }
 
-impl Reader<'_> {
+impl TableReader<'_> {
     fn walk(&mut self, path: &mut Vec<String>, table: &DeTable<'_>) {
         for (key, value) in table {
             path.push(key.get_ref().to_string());
-            let line = Place::of(self.text, key.span().start).line;
-            let at = Source::File {
+            let line = TextPlace::of(self.text, key.span().start).line;
+            let at = SettingSource::File {
                 path: self.path.to_owned(),
                 line,
             };
@@ -57,12 +57,26 @@ impl Reader<'_> {
                     }
                     self.walk(path, inner);
                 }
+                DeValue::Array(items) if path.len() == 2 && are_tables(items) => {
+                    self.walk_each(path, items);
+                }
                 other => {
                     let given = self.given(other, value.span());
                     self.found.push(Assignment::new(path.clone(), given, at));
                 }
             }
             path.pop();
+        }
+    }
+
+    /// `[[section.name]]`: each table is a section of its own, named by its number.
+    fn walk_each(&mut self, path: &mut Vec<String>, tables: &DeArray<'_>) {
+        for (number, table) in tables.iter().enumerate() {
+            if let DeValue::Table(inner) = table.get_ref() {
+                path.push(number.to_string());
+                self.walk(path, inner);
+                path.pop();
+            }
         }
     }
 
@@ -81,18 +95,31 @@ impl Reader<'_> {
                         .collect(),
                 )
             }
-            DeValue::Table(_) | DeValue::Float(_) | DeValue::Datetime(_) => as_written(),
+            DeValue::Table(entries) => {
+                let entries = entries.iter().map(|(key, value)| {
+                    let given = self.given(value.get_ref(), value.span());
+                    (key.get_ref().to_string(), given)
+                });
+                Given::Table(entries.collect())
+            }
+            DeValue::Float(_) | DeValue::Datetime(_) => as_written(),
         }
     }
 }
 
+/// Whether these are tables, of which there is at least one.
+fn are_tables(items: &DeArray<'_>) -> bool {
+    let mut items = items.iter();
+    items.len() > 0 && items.all(|item| matches!(item.get_ref(), DeValue::Table(_)))
+}
+
 /// A place in a text, both from 1.
-struct Place {
+struct TextPlace {
     line: usize,
     column: usize,
 }
 
-impl Place {
+impl TextPlace {
     fn of(text: &str, byte: usize) -> Self {
         let before = text.get(..byte).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -104,7 +131,7 @@ impl Place {
 }
 
 fn syntax_error(path: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
-    let place = Place::of(text, error.span().map_or(0, |span| span.start));
+    let place = TextPlace::of(text, error.span().map_or(0, |span| span.start));
     ConfigError::Syntax {
         path: PathBuf::from(path),
         line: place.line,

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::auth::ApiKeySettings;
 use super::error::{ConfigError, ConfigErrors};
 use super::namespace::NamespaceSettings;
-use super::reference::{self, Entry, key_names, nearest, rule_names};
+use super::reference::{self, ReferenceEntry, engine_key_names, key_names, nearest, rule_names};
 use super::section::Section;
 use super::settings::Config;
-use super::source::Source;
+use super::source::SettingSource;
 use super::value::{Expected, Given};
 use super::{environment, file};
 
@@ -18,18 +19,18 @@ use super::{environment, file};
 pub(super) struct Assignment {
     pub(super) path: Vec<String>,
     given: Option<Given>,
-    at: Source,
+    at: SettingSource,
 }
 
 impl Assignment {
     /// A key with a value.
-    pub(super) fn new(path: Vec<String>, given: Given, at: Source) -> Self {
+    pub(super) fn new(path: Vec<String>, given: Given, at: SettingSource) -> Self {
         let given = Some(given);
         Self { path, given, at }
     }
 
     /// A section without any key.
-    pub(super) fn section(path: Vec<String>, at: Source) -> Self {
+    pub(super) fn section(path: Vec<String>, at: SettingSource) -> Self {
         let given = None;
         Self { path, given, at }
     }
@@ -90,7 +91,7 @@ impl Layers {
     #[must_use]
     pub fn flag(mut self, flag: &'static str, key: &str, value: &str) -> Self {
         let given = Given::Word(value.to_owned());
-        let at = Source::Flag(flag);
+        let at = SettingSource::Flag(flag);
         self.flags.push(Assignment::new(path_of(key), given, at));
         self
     }
@@ -153,12 +154,12 @@ fn path_of(key: &str) -> Vec<String> {
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    sources: BTreeMap<String, Source>,
+    sources: BTreeMap<String, SettingSource>,
 }
 
 impl Loaded {
     /// Every setting with its value, default, origin and meaning.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<ReferenceEntry> {
         let mut entries = reference::entries(&self.config);
         for entry in &mut entries {
             entry.source = self.source(&entry.key);
@@ -166,7 +167,7 @@ impl Loaded {
         entries
     }
 
-    fn source(&self, key: &str) -> Source {
+    fn source(&self, key: &str) -> SettingSource {
         if let Some(source) = self.sources.get(key) {
             return source.clone();
         }
@@ -178,9 +179,9 @@ impl Loaded {
             self.sources.contains_key(&key)
         });
         if inherited {
-            Source::DefaultNamespace
+            SettingSource::DefaultNamespace
         } else {
-            Source::Default
+            SettingSource::Default
         }
     }
 
@@ -191,19 +192,20 @@ impl Loaded {
                 self.config.namespaces.entry(name);
                 true
             }
-            ["namespace"] | ["namespace", _] => whole_section(assignment)?,
+            ["engine", name] if assignment.given.is_none() => {
+                self.config.engines.entry(name);
+                true
+            }
+            ["namespace" | "engine"] | ["namespace" | "engine", _] => whole_section(assignment)?,
+            ["engine", name, key] => assign(self.config.engines.entry(name), key, assignment)?,
             ["namespace", name, rule] => {
                 assign(self.config.namespaces.entry(name), rule, assignment)?
             }
-            [name, rest @ ..] => {
-                let mut sections = self.config.sections().into_iter();
-                match (sections.find(|(section, _)| section == name), rest) {
-                    (Some(_), []) => whole_section(assignment)?,
-                    (Some((_, section)), [key]) => assign(section, key, assignment)?,
-                    _ => false,
-                }
-            }
-            [] => false,
+            ["auth", "api_key", number, key] => match self.api_key(number) {
+                Some(api_key) => assign(api_key, key, assignment)?,
+                None => false,
+            },
+            _ => self.assign_once(assignment)?,
         };
         if !known {
             return Err(unknown(assignment));
@@ -213,6 +215,34 @@ impl Loaded {
             self.sources.insert(assignment.key(), at);
         }
         Ok(())
+    }
+}
+
+impl Loaded {
+    /// Takes the value for a key of a section that is there once; false when there is no such key.
+    fn assign_once(&mut self, assignment: &Assignment) -> Result<bool, ConfigError> {
+        let path = assignment.key();
+        let mut sections = self.config.sections().into_iter();
+        let within = path.rsplit_once('.');
+        let found = sections.find_map(|(name, section)| match within {
+            Some((parent, key)) if parent == name => Some((section, Some(key))),
+            _ => (path == name).then_some((section, None)),
+        });
+        match found {
+            Some((section, Some(key))) => assign(section, key, assignment),
+            Some((_, None)) => whole_section(assignment),
+            None => Ok(false),
+        }
+    }
+
+    /// The API key of this number, which is the next one or there already.
+    fn api_key(&mut self, number: &str) -> Option<&mut ApiKeySettings> {
+        let number: usize = number.parse().ok()?;
+        let keys = &mut self.config.api_keys;
+        if number == keys.len() {
+            keys.push(ApiKeySettings::default());
+        }
+        keys.get_mut(number)
     }
 }
 
@@ -263,6 +293,15 @@ fn unknown(assignment: &Assignment) -> ConfigError {
     if let Some(name) = assignment.named_namespace() {
         let rules = rule_names().into_iter();
         known.extend(rules.map(|rule| format!("namespace.{name}.{rule}")));
+    }
+    if let ["engine", name, ..] = assignment
+        .path
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()[..]
+    {
+        let keys = engine_key_names().into_iter();
+        known.extend(keys.map(|key| format!("engine.{name}.{key}")));
     }
     ConfigError::UnknownKey {
         nearest: nearest(&key, known),

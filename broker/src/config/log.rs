@@ -2,6 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
+use super::namespace::Switch;
 use super::section::settings;
 use super::value::Word;
 
@@ -13,6 +14,9 @@ settings! {
         filter: LogFilter, "filter" = LogFilter("info,actix_server=warn".to_owned());
         /// `text` for people, `json` for machines: one object a line.
         format: LogFormat, "format" = LogFormat::Text;
+        /// Whether the log says who did what, whatever `filter` says: a line for each authentication, subscription, publication and
+        /// reading, and for what operators do, with the API key, user, address, channel and outcome.
+        audit: Switch, "audit" = Switch::Off;
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use widecast_protocol::ChannelName;
 
 use super::byte_count::ByteCount;
+use super::engine::EngineName;
+use super::rights::{Right, Rights};
 use super::section::settings;
 use super::value::{Bounds, Expected, Given, Setting, Word};
 
@@ -13,18 +15,29 @@ settings! {
     /// The rules of the channels whose name begins with `NAME:`. `[namespace.default]` holds for all other channels,
     /// and for whatever a namespace does not set itself.
     pub struct NamespaceRules {
-        /// How many past messages are kept per channel. A subscriber that reads more slowly than a burst comes hears the
-        /// rest from here: at least as many as one request may bring.
+        /// Where the channels' order, history and presence live: the name of an engine, `[engine.NAME]`.
+        engine: EngineName, "engine" = EngineName::default_engine();
+        /// How many past messages are kept per channel. A subscriber that cannot keep up with a burst reads the rest of it from
+        /// here, so keep at least as many messages as one request may publish.
         history_messages: usize, "history_messages" = 16_384, within 0..=10_000_000;
-        /// How many bytes of past messages are kept per channel: at least a message, or 0 for no history. For bursts, at
-        /// least as many as one request may bring.
+        /// How many bytes of past messages are kept per channel; 0 for no history. The broker warns when
+        /// `limits.message_bytes` is more, since the largest messages are then never kept. For bursts, keep at least as many bytes
+        /// as one request may publish.
         history_bytes: ByteCount, "history_bytes" = ByteCount::mebibytes(16), within 0..=1_099_511_627_776;
         /// For how long past messages are kept.
         history_age: Duration, "history_age_ms" = Duration::from_mins(5), within 0..=31_536_000_000;
-        /// What happens to a subscriber whose outbox is full: `disconnect` (it goes on from the history as fast as it
-        /// reads, and is disconnected when that no longer reaches back), `drop_oldest`, or `latest` (only the newest message is kept); the last two tell it of the gap.
-        slow_consumer: SlowConsumer, "slow_consumer" = SlowConsumer::Disconnect;
-        /// Whether clients may publish.
+        /// What happens to a subscriber whose outbox is full: `disconnect` (it is sent the rest from the history at its own pace,
+        /// and is disconnected only when the history no longer has the next message), `drop_oldest`, or `latest` (only the newest
+        /// message is kept); the last two tell it of the gap.
+        slow_consumer: SlowConsumerPolicy, "slow_consumer" = SlowConsumerPolicy::Disconnect;
+        /// What a client without credentials may do, once authentication is configured: a list of `publish`,
+        /// `subscribe`, `presence` and `history`, or `["*"]`. Without authentication every client may do all of it.
+        anonymous: Rights, "anonymous" = Rights::NONE;
+        /// What every client with a valid token may do, beside what its token allows.
+        user: Rights, "user" = Rights::NONE;
+        /// Whether only what a token or an API key itself allows may be done here, whatever `anonymous` and `user` say.
+        private: Switch, "private" = Switch::Off;
+        /// Whether clients may publish. This switch and the next three do not apply to API keys.
         publish: Switch, "publish" = Switch::On;
         /// Whether clients may subscribe.
         subscribe: Switch, "subscribe" = Switch::On;
@@ -34,12 +47,23 @@ settings! {
         history: Switch, "history" = Switch::On;
         /// Whether polls and sessions of polls answer scripts (JSONP, `callback=`), which any page can load.
         jsonp: Switch, "jsonp" = Switch::Off;
-        /// Whether `publish.gif` publishes, which any page can load as an image.
+        /// Whether loading `publish.gif` publishes a message; any page can load it as an image.
         image_ping: Switch, "image_ping" = Switch::Off;
     }
 }
 
 impl NamespaceRules {
+    /// Whether the namespace offers something at all to others than API keys.
+    pub fn offers(&self, right: Right) -> bool {
+        let switch = match right {
+            Right::Publish => self.publish,
+            Right::Subscribe => self.subscribe,
+            Right::Presence => self.presence,
+            Right::History => self.history,
+        };
+        switch.is_on()
+    }
+
     /// Whether past messages are kept.
     pub fn keeps_history(&self) -> bool {
         self.history_messages > 0 && self.history_bytes.get() > 0 && !self.history_age.is_zero()
@@ -58,6 +82,14 @@ pub struct NamespaceSettings {
 impl NamespaceSettings {
     /// The name of the namespace that holds for all other channels.
     pub const DEFAULT: &'static str = "default";
+
+    /// The name of the namespace whose rules hold for a channel.
+    pub fn name_of<'a>(&self, channel: &'a ChannelName) -> &'a str {
+        let named = channel.namespace();
+        named
+            .filter(|name| self.named.contains_key(*name))
+            .unwrap_or(Self::DEFAULT)
+    }
 
     /// The rules of a channel.
     pub fn of(&self, channel: &ChannelName) -> &NamespaceRules {
@@ -125,8 +157,8 @@ impl Setting for Switch {
 
 /// What happens to a subscriber that reads slower than messages come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SlowConsumer {
-    /// Its connection is closed; it resumes from its cursor and loses nothing.
+pub enum SlowConsumerPolicy {
+    /// It reads on from the history at its own pace, and is disconnected when the history no longer reaches back.
     Disconnect,
     /// The oldest waiting messages are dropped, and it is told.
     DropOldest,
@@ -134,7 +166,7 @@ pub enum SlowConsumer {
     Latest,
 }
 
-impl Word for SlowConsumer {
+impl Word for SlowConsumerPolicy {
     const EXPECTED: &'static str = "disconnect, drop_oldest or latest";
 
     fn read(text: &str) -> Option<Self> {

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_ever_sends_is_refused() {
+    fn a_text_that_no_browser_sends_as_origin_is_refused() {
         for bad in [
             "",
             "NULL",

@@ -1,14 +1,16 @@
 //! The list of all keys: for `widecast config show`, `docs/configuration.md`, and the nearest known name.
 
+use super::auth::ApiKeySettings;
+use super::engine::{EngineSections, EngineSettings};
 use super::environment::variable_name;
 use super::namespace::{NamespaceRules, NamespaceSettings};
 use super::section::Section;
 use super::settings::Config;
-use super::source::Source;
+use super::source::SettingSource;
 
 /// One setting as people see it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct ReferenceEntry {
     /// The name, section included.
     pub key: String,
     /// The value, as TOML.
@@ -16,31 +18,42 @@ pub struct Entry {
     /// The value without any configuration, as TOML.
     pub default: String,
     /// Where the value came from.
-    pub source: Source,
+    pub source: SettingSource,
     /// What it means.
     pub meaning: String,
 }
 
 /// Lists a section: its keys with their values.
-fn list(prefix: &str, section: &mut dyn Section, default: &mut dyn Section) -> Vec<Entry> {
+fn list(prefix: &str, section: &mut dyn Section, default: &mut dyn Section) -> Vec<ReferenceEntry> {
     let pairs = section.entries().into_iter().zip(default.entries());
-    let entries = pairs.map(|(entry, default)| Entry {
+    let entries = pairs.map(|(entry, default)| ReferenceEntry {
         key: format!("{prefix}.{}", entry.spec.name),
         value: entry.value.shown(),
         default: default.value.shown(),
-        source: Source::Default,
+        source: SettingSource::Default,
         meaning: entry.spec.meaning(),
     });
     entries.collect()
 }
 
 /// Lists every setting with its value, as if nobody had set it.
-pub(super) fn entries(config: &Config) -> Vec<Entry> {
+pub(super) fn entries(config: &Config) -> Vec<ReferenceEntry> {
     let (mut config, mut default) = (config.clone(), Config::default());
     let sections = config.sections().into_iter().zip(default.sections());
-    let mut found: Vec<Entry> = sections
+    let mut found: Vec<ReferenceEntry> = sections
         .flat_map(|((name, section), (_, default))| list(name, section, default))
         .collect();
+    for (number, key) in config.api_keys.iter_mut().enumerate() {
+        let mut default = ApiKeySettings::default();
+        found.extend(list(&format!("auth.api_key.{number}"), key, &mut default));
+    }
+    let EngineSections { default, named } = &mut config.engines;
+    let engines = std::iter::once((EngineSections::DEFAULT, default));
+    let named = named.iter_mut();
+    for (name, engine) in engines.chain(named.map(|(name, engine)| (name.as_str(), engine))) {
+        let mut default = EngineSettings::default();
+        found.extend(list(&format!("engine.{name}"), engine, &mut default));
+    }
     let mut default = NamespaceRules::default();
     let NamespaceSettings {
         default: all,
@@ -62,12 +75,17 @@ pub(super) fn key_names() -> Vec<String> {
 
 /// The names of the keys that each namespace has.
 pub(super) fn rule_names() -> Vec<&'static str> {
-    let mut rules = NamespaceRules::default();
-    rules
-        .entries()
-        .iter()
-        .map(|entry| entry.spec.name)
-        .collect()
+    names_in(&mut NamespaceRules::default())
+}
+
+/// The names of the keys that each engine has.
+pub(super) fn engine_key_names() -> Vec<&'static str> {
+    names_in(&mut EngineSettings::default())
+}
+
+fn names_in(section: &mut dyn Section) -> Vec<&'static str> {
+    let entries = section.entries();
+    entries.iter().map(|entry| entry.spec.name).collect()
 }
 
 /// The known name that is most like `name`, if any is like it: as a whole, or in its last part.
@@ -90,6 +108,9 @@ pub fn reference() -> String {
     for (name, section) in config.sections() {
         text.push_str(&table(name, section));
     }
+    let mut api_key = ApiKeySettings::default();
+    text.push_str(&table("[auth.api_key]", &mut api_key));
+    text.push_str(&table("engine.NAME", &mut EngineSettings::default()));
     let mut rules = NamespaceRules::default();
     text.push_str(&table("namespace.NAME", &mut rules));
     text
@@ -100,7 +121,7 @@ fn table(name: &str, section: &mut dyn Section) -> String {
     let about = section.about();
     for entry in section.entries() {
         let (spec, default) = (entry.spec, entry.value.shown());
-        let variable = variable_name(&format!("{name}.{}", spec.name));
+        let variable = variable_of(name, spec.name);
         let within = spec.within.as_ref().map_or_else(String::new, |within| {
             format!(
                 " {} to {}.",
@@ -110,7 +131,7 @@ fn table(name: &str, section: &mut dyn Section) -> String {
         });
         let meaning = spec.meaning().replace('|', "\\|");
         let row = format!(
-            "| `{}` | `{default}` | {meaning}{within} | `{variable}` |\n",
+            "| `{}` | `{default}` | {meaning}{within} | {variable} |\n",
             spec.name
         );
         rows.push(row);
@@ -132,4 +153,12 @@ fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// The variable for a key as it stands in the table. A section that may be there several times has none.
+fn variable_of(section: &str, key: &str) -> String {
+    if section.starts_with('[') {
+        return "–".to_owned();
+    }
+    format!("`{}`", variable_name(&format!("{section}.{key}")))
 }

@@ -25,7 +25,7 @@ impl KeySpec {
 }
 
 /// One key of a section and the place its value is in.
-pub(super) struct Entry<'a> {
+pub(super) struct SectionEntry<'a> {
     /// What is known of the key.
     pub(super) spec: &'static KeySpec,
     /// Its value.
@@ -37,7 +37,7 @@ pub(super) trait Section {
     /// What the section is about: the lines of its doc comment.
     fn about(&self) -> String;
     /// Every key, in the order of its table.
-    fn entries(&mut self) -> Vec<Entry<'_>>;
+    fn entries(&mut self) -> Vec<SectionEntry<'_>>;
 }
 
 /// Defines a section: `field: Type, "key" = default;` with an optional `, within low..=high` for numbers.
@@ -71,10 +71,10 @@ macro_rules! settings {
                 [$( $about.trim() ),+].join(" ")
             }
 
-            fn entries(&mut self) -> Vec<$crate::config::section::Entry<'_>> {
-                use $crate::config::section::{Entry, KeySpec};
+            fn entries(&mut self) -> Vec<$crate::config::section::SectionEntry<'_>> {
+                use $crate::config::section::{SectionEntry, KeySpec};
                 vec![$(
-                    Entry {
+                    SectionEntry {
                         spec: const {
                             &KeySpec {
                                 name: $key,

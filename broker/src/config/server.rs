@@ -3,7 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 
+use ipnet::IpNet;
+
 use super::origin::AllowedOrigin;
+use super::proxies::ClientAddressHeader;
 use super::section::settings;
 use super::value::{Bounds, Expected, Given, Setting, integer, quoted};
 
@@ -26,6 +29,15 @@ settings! {
         /// `https://*.example.com`, `capacitor://localhost` of an app in a web view, `null`, or `*` for all. While the broker listens on loopback only, pages served
         /// from loopback may connect, too, and behind a proxy its own public name has to be here.
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
+        /// The addresses of proxies, such as `10.0.0.7` or `10.0.0.0/8`, that are believed when they say for which client they
+        /// ask. The client's address decides whose share of the broker it takes (`limits.…_per_address`).
+        trusted_proxies: Vec<IpNet>, "trusted_proxies" = Vec::new();
+        /// The header in which trusted proxies say for which client they ask: `x-forwarded-for` or `forwarded`. They have to
+        /// set or extend it in every request; the other header is ignored.
+        client_address_header: ClientAddressHeader, "client_address_header" = ClientAddressHeader::XForwardedFor;
+        /// Whether each connection of `server.trusted_proxies` begins with a header of the PROXY protocol (version 1 or 2), which says
+        /// for which client it was passed on. Other connections must not begin with one.
+        proxy_protocol: bool, "proxy_protocol" = false;
         /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
         /// listens on loopback only. Their channels begin with `demos:`; where they are served and nothing says what
         /// `[namespace.demos]` is, it has `jsonp = true`, `history_messages = 4096` and `history_bytes = 33_554_432`.

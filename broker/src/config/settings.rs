@@ -1,19 +1,20 @@
 //! [`Config`]: all sections together. A new section is a new file, one field and one line here.
 
-use std::net::SocketAddr;
-
 use widecast_protocol::ChannelName;
 
+use super::auth::{ApiKeySettings, AuthSettings, JwtSettings};
 use super::byte_count::ByteCount;
-use super::error::ConfigError;
+use super::engine::EngineSections;
 use super::heartbeat::HeartbeatSettings;
 use super::history::HistorySettings;
+use super::hook::HookSettings;
 use super::limits::LimitSettings;
 use super::log::LogSettings;
 use super::namespace::{NamespaceRules, NamespaceSettings, Switch};
 use super::outbox::OutboxSettings;
 use super::poll::PollSettings;
 use super::presence::PresenceSettings;
+use super::rights::Rights;
 use super::section::Section;
 use super::server::ServerSettings;
 use super::shutdown::ShutdownSettings;
@@ -27,6 +28,14 @@ const DEMOS: &str = "demos";
 pub struct Config {
     /// Where the broker listens and whom it lets in.
     pub server: ServerSettings,
+    /// How clients prove who they are.
+    pub auth: AuthSettings,
+    /// The keys that tokens are checked with.
+    pub jwt: JwtSettings,
+    /// The backend that is asked whether somebody may do something.
+    pub hook: HookSettings,
+    /// The keys of backends.
+    pub api_keys: Vec<ApiKeySettings>,
     /// How much one client may ask for at once.
     pub limits: LimitSettings,
     /// How long the broker waits for clients that send or take nothing.
@@ -45,6 +54,8 @@ pub struct Config {
     pub shutdown: ShutdownSettings,
     /// What is logged.
     pub log: LogSettings,
+    /// Where offsets, history and presence live.
+    pub engines: EngineSections,
     /// The rules of channels.
     pub namespaces: NamespaceSettings,
 }
@@ -61,6 +72,7 @@ impl Config {
         if self.server.serves_demos() && !self.namespaces.named.contains_key(DEMOS) {
             let rules = self.namespaces.entry(DEMOS);
             rules.jsonp = Switch::On;
+            rules.anonymous = Rights::ALL;
             // Whoever joins a drawing is to see some minutes of it, at a message per animation frame.
             rules.history_messages = 4096;
             // Twice the largest file: whoever receives it too slowly resumes.
@@ -70,9 +82,12 @@ impl Config {
     }
 
     /// The sections that are there once, by name, in the order they are listed.
-    pub(super) fn sections(&mut self) -> [(&'static str, &mut dyn Section); 10] {
+    pub(super) fn sections(&mut self) -> [(&'static str, &mut dyn Section); 13] {
         [
             ("server", &mut self.server),
+            ("auth", &mut self.auth),
+            ("auth.jwt", &mut self.jwt),
+            ("auth.hook", &mut self.hook),
             ("limits", &mut self.limits),
             ("timeouts", &mut self.timeouts),
             ("heartbeat", &mut self.heartbeat),
@@ -85,74 +100,9 @@ impl Config {
         ]
     }
 
-    /// Checks what no key can check alone: gives an error for each thing that would make the broker open to everybody
-    /// without having been told so, and for settings that contradict each other.
-    pub fn validate(&self) -> Vec<ConfigError> {
-        let mut errors = Vec::new();
-        if self.server.listen.is_empty() {
-            errors.push(ConfigError::NoAddress);
-        }
-        if let Some(address) = self.unprotected_address() {
-            errors.push(ConfigError::PublicWithoutAuthentication { address });
-        }
-        if self.poll.timeout > self.poll.max_timeout {
-            errors.push(ConfigError::Contradiction {
-                key: "poll.timeout_ms",
-                relation: "at most",
-                other: "poll.max_timeout_ms",
-            });
-        }
-        if self.limits.request_bytes > self.limits.unfinished_bytes {
-            errors.push(ConfigError::Contradiction {
-                key: "limits.request_bytes",
-                relation: "at most",
-                other: "limits.unfinished_bytes",
-            });
-        }
-        if self.limits.message_bytes > self.limits.request_bytes {
-            errors.push(ConfigError::Contradiction {
-                key: "limits.message_bytes",
-                relation: "at most",
-                other: "limits.request_bytes",
-            });
-        }
-        errors
-    }
-
-    /// What the settings allow and an operator may not want: parts of the broker that have no room for the largest message that
-    /// another part accepts.
-    pub fn warnings(&self) -> Vec<String> {
-        let largest = self.limits.message_bytes;
-        let total = self.history.total_bytes;
-        let mut warnings = Vec::new();
-        let mut warn = |key: &str, loss: &str| {
-            warnings.push(format!("{key} is less than limits.message_bytes: {loss}"));
-        };
-        let gap = "a subscriber that is away when a larger message comes is told of a gap";
-        if total.get() > 0 && total < largest {
-            warn("history.total_bytes", gap);
-        }
-        let mut history_has_room = total >= largest;
-        for (name, rules) in self.namespaces.all() {
-            let has_room = rules.keeps_history() && rules.history_bytes >= largest;
-            history_has_room &= has_room;
-            if rules.keeps_history() && !has_room {
-                warn(&format!("namespace.{name}.history_bytes"), gap);
-            }
-        }
-        // What does not fit the outbox is read from the history.
-        if !history_has_room && self.outbox.bytes < largest {
-            let loss = "without room in the history either, a larger message is lost to a subscriber that is behind";
-            warn("outbox.bytes", loss);
-        }
-        warnings
-    }
-
-    fn unprotected_address(&self) -> Option<SocketAddr> {
-        if self.server.allow_public_without_authentication {
-            return None;
-        }
-        self.server.public_address()
+    /// Whether clients can prove who they are, so that they have to.
+    pub fn has_authentication(&self) -> bool {
+        self.jwt.is_configured() || !self.api_keys.is_empty() || self.hook.is_configured()
     }
 }
 
@@ -198,10 +148,5 @@ mod tests {
         assert!(!jsonp(&|config| {
             config.namespaces.entry("demos");
         }));
-    }
-
-    #[test]
-    fn the_defaults_are_valid() {
-        assert!(Config::default().validate().is_empty());
     }
 }

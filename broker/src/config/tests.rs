@@ -34,7 +34,7 @@ fn source(loaded: &Loaded, key: &str) -> String {
     let entries = loaded.entries();
     let entry = entries.iter().find(|entry| entry.key == key).unwrap();
     match &entry.source {
-        Source::File { line, .. } => format!("line {line}"),
+        SettingSource::File { line, .. } => format!("line {line}"),
         other => other.to_string(),
     }
 }
@@ -151,7 +151,7 @@ fn all_that_is_wrong_is_told_at_once() {
     widecast.toml:9: poll.max_timeout_ms = "long": expected a whole number from 0 to 3600000
     widecast.toml:5: server.workers = 0: expected "cores" or a whole number from 1 to 1024
     the environment variable WIDECAST_LOG_FORMAT: log.format = xml: expected text or json
-    0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication
+    0.0.0.0:80 can be reached from other machines and no authentication is configured: configure it ([auth] in docs/authentication.md), listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication
     limits.message_bytes must be at most limits.request_bytes: change one of the two
     "#);
 }
@@ -162,7 +162,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
     insta::assert_snapshot!(refusal("[sever]\nlisten = 1"), @"widecast.toml:2: unknown setting sever.listen (did you mean server.listen?); `widecast config show` lists all");
     insta::assert_snapshot!(refusal("listen = \"127.0.0.1:1\""), @"widecast.toml:1: unknown setting listen (did you mean server.listen?); `widecast config show` lists all");
     insta::assert_snapshot!(refusal("[namespace.chat]\nhistory_mesages = 1"), @"widecast.toml:2: unknown setting namespace.chat.history_mesages (did you mean namespace.chat.history_messages?); `widecast config show` lists all");
-    insta::assert_snapshot!(refusal("[namespace.chat.extra]\nx = 1"), @"widecast.toml:1: unknown setting namespace.chat.extra (did you mean namespace.chat.history?); `widecast config show` lists all");
+    insta::assert_snapshot!(refusal("[namespace.chat.extra]\nx = 1"), @"widecast.toml:1: unknown setting namespace.chat.extra (did you mean namespace.chat.user?); `widecast config show` lists all");
     insta::assert_snapshot!(refusal("[telemetry]"), @"widecast.toml:1: unknown setting telemetry; `widecast config show` lists all");
     insta::assert_snapshot!(refusal("[server.tls]\ncert = 'x'"), @"widecast.toml:2: unknown setting server.tls.cert; `widecast config show` lists all");
 }
@@ -175,8 +175,8 @@ fn a_wrong_value_is_refused_with_what_was_expected() {
     insta::assert_snapshot!(refusal("[server]\nallow_public_without_authentication = 'yes'"), @r#"widecast.toml:2: server.allow_public_without_authentication = "yes": expected true or false"#);
     insta::assert_snapshot!(refusal("[server]\ndemos = 'yes'"), @r#"widecast.toml:2: server.demos = "yes": expected true, false or "loopback""#);
     insta::assert_snapshot!(refusal("[server]\nbacklog = 99999999999999999999"), @"widecast.toml:2: server.backlog = 99999999999999999999: expected a whole number from 1 to 65535");
-    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = -1"), @"widecast.toml:2: limits.message_bytes = -1: expected a whole number from 1 to 268435456");
-    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = '1MiB'"), @r#"widecast.toml:2: limits.message_bytes = "1MiB": expected a whole number from 1 to 268435456"#);
+    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = -1"), @"widecast.toml:2: limits.message_bytes = -1: expected a whole number from 1 to 33554432");
+    insta::assert_snapshot!(refusal("[limits]\nmessage_bytes = '1MiB'"), @r#"widecast.toml:2: limits.message_bytes = "1MiB": expected a whole number from 1 to 33554432"#);
     insta::assert_snapshot!(refusal("[heartbeat]\ninterval_ms = 1.5"), @"widecast.toml:2: heartbeat.interval_ms = 1.5: expected a whole number from 10 to 3600000");
     insta::assert_snapshot!(refusal("[log]\nfilter = 'loud'"), @r#"widecast.toml:2: log.filter = "loud": expected error, warn, info, debug, trace or off, or a list such as info,widecast::session=debug"#);
     insta::assert_snapshot!(refusal("[namespace.default]\nslow_consumer = 'wait'"), @r#"widecast.toml:2: namespace.default.slow_consumer = "wait": expected disconnect, drop_oldest or latest"#);
@@ -187,7 +187,7 @@ fn a_wrong_value_is_refused_with_what_was_expected() {
 }
 
 #[test]
-fn what_is_no_toml_is_refused_with_its_place() {
+fn a_file_that_is_no_toml_is_refused_with_the_place() {
     insta::assert_snapshot!(refusal("[server]\nlisten = é"), @"widecast.toml:2:10: not valid TOML: string values must be quoted, expected literal string");
     insta::assert_snapshot!(refusal("[server\n"), @"widecast.toml:1:8: not valid TOML: unclosed table, expected `]`");
     insta::assert_snapshot!(refusal("[log]\nformat = 'json'\nformat = 'text'"), @"widecast.toml:3:1: not valid TOML: duplicate key");
@@ -196,9 +196,17 @@ fn what_is_no_toml_is_refused_with_its_place() {
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
     insta::assert_snapshot!(refusal("server.listen = []"), @"server.listen is empty: name at least one address, such as 127.0.0.1:8080");
-    insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
+    insta::assert_snapshot!(refusal("server.listen = ['127.0.0.1:80', '0.0.0.0:80']"), @"0.0.0.0:80 can be reached from other machines and no authentication is configured: configure it ([auth] in docs/authentication.md), listen on a loopback address, or accept that anybody may read and write every channel with --allow-public-without-authentication");
     insta::assert_snapshot!(refusal("poll.timeout_ms = 61000"), @"poll.timeout_ms must be at most poll.max_timeout_ms: change one of the two");
     insta::assert_snapshot!(refusal("limits.message_bytes = 9000000"), @"limits.message_bytes must be at most limits.request_bytes: change one of the two");
+    insta::assert_snapshot!(refusal("[limits]\nrequest_bytes = 70000000"), @"limits.request_bytes must be at most limits.unfinished_bytes: change one of the two");
+    insta::assert_snapshot!(refusal("[limits]\nmemory_bytes = 60000000"), @"
+    limits.memory_bytes must be 0 or at least eight times limits.request_bytes: change one of the two
+    limits.memory_bytes must be 0 or at least eight times limits.bytes_per_history: change one of the two
+    ");
+    let small =
+        "[limits]\nmemory_bytes = 16000000\nrequest_bytes = 2000000\nbytes_per_history = 2000000";
+    assert!(load(small, &[], &[]).is_ok());
     let allowed =
         "server.listen = ['0.0.0.0:80']\nserver.allow_public_without_authentication = true";
     assert!(load(allowed, &[], &[]).is_ok());
@@ -209,7 +217,7 @@ fn variables_and_flags_are_refused_by_their_names() {
     let message = |variables: &[(&str, &str)], flags: &[&str]| {
         load("", variables, flags).unwrap_err().to_string()
     };
-    insta::assert_snapshot!(message(&[("WIDECAST_LIMITS_MESSAGE_BYTES", "1k")], &[]), @"the environment variable WIDECAST_LIMITS_MESSAGE_BYTES: limits.message_bytes = 1k: expected a whole number from 1 to 268435456");
+    insta::assert_snapshot!(message(&[("WIDECAST_LIMITS_MESSAGE_BYTES", "1k")], &[]), @"the environment variable WIDECAST_LIMITS_MESSAGE_BYTES: limits.message_bytes = 1k: expected a whole number from 1 to 33554432");
     insta::assert_snapshot!(message(&[("WIDECAST_NAMESPACE_CHAT_JSNP", "true")], &[]), @"unknown environment variable WIDECAST_NAMESPACE_CHAT_JSNP (did you mean WIDECAST_NAMESPACE_DEFAULT_JSONP?); those that begin with WIDECAST_ are settings");
     insta::assert_snapshot!(message(&[], &["limits.message_bytes"]), @"--set limits.message_bytes: expected KEY=VALUE, such as --set limits.message_bytes=65536");
     insta::assert_snapshot!(message(&[], &["limits.message=1"]), @"--set: unknown setting limits.message (did you mean limits.message_bytes?); `widecast config show` lists all");
@@ -263,4 +271,26 @@ fn parts_without_room_for_the_largest_message_are_warned_of() {
     ] {
         assert_eq!(warnings(fine), "", "{fine}");
     }
+}
+
+#[test]
+fn an_engine_is_configured_by_its_name_and_chosen_by_a_namespace() {
+    let file = "[engine.kept]\nkind = \"disk\"\npath = \"data\"\n\n[namespace.orders]\nengine = \"kept\"\n";
+    let variables = [("WIDECAST_ENGINE_KEPT_DURABILITY", "power")];
+    let flags = ["engine.default.kind=memory"];
+    let config = load(file, &variables, &flags).unwrap().config;
+    let kept = config.engines.get("kept").unwrap();
+    assert_eq!(kept.kind, EngineKind::Disk);
+    assert_eq!(kept.durability, Durability::Power);
+    let orders = &config.namespaces.named["orders"];
+    assert_eq!(orders.engine.as_str(), "kept");
+    assert_eq!(config.namespaces.default.engine.as_str(), "default");
+}
+
+#[test]
+fn engines_that_cannot_be_used_are_refused() {
+    insta::assert_snapshot!(refusal("[engine.a]\nkind = \"disk\"\n"), @"engine.a is of kind disk and has no path: set engine.NAME.path to a directory");
+    insta::assert_snapshot!(refusal("[engine.a]\nkind = \"disk\"\npath = \"x\"\n[engine.b]\nkind = \"disk\"\npath = \"x\"\n"), @"engine.b has the path of engine.a: each engine needs a directory of its own");
+    insta::assert_snapshot!(refusal("[namespace.chat]\nengine = \"kept\"\n"), @r#"namespace.chat.engine = "kept": there is no such engine; configure it in a section [engine.kept], or choose "default""#);
+    insta::assert_snapshot!(refusal("[engine.default]\nkin = \"disk\"\n"), @"widecast.toml:2: unknown setting engine.default.kin (did you mean engine.default.kind?); `widecast config show` lists all");
 }

@@ -18,6 +18,8 @@ pub(super) enum Given {
     Text(String),
     /// A TOML array.
     List(Vec<Given>),
+    /// A TOML table that is a value: `{ key = value }`.
+    Table(Vec<(String, Given)>),
     /// What a variable or flag holds: it has no type of its own.
     Word(String),
     /// Something in the file that no setting takes, as it stands there.
@@ -34,6 +36,13 @@ impl fmt::Display for Given {
             Self::List(values) => {
                 let values: Vec<String> = values.iter().map(ToString::to_string).collect();
                 write!(f, "[{}]", values.join(", "))
+            }
+            Self::Table(entries) => {
+                let entries: Vec<String> = entries
+                    .iter()
+                    .map(|(key, value)| format!("{} = {value}", quoted(key)))
+                    .collect();
+                write!(f, "{{ {} }}", entries.join(", "))
             }
         }
     }

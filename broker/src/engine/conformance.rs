@@ -11,7 +11,7 @@ use widecast_protocol::{
 
 use super::{
     ChannelQuery, ConnectionId, Deliver, Engine, HistoryLimits, HistoryOrder, HistoryQuery,
-    NumberedChange, Portion, PresenceChange, PresenceEntry, Publication, Replay,
+    MemberQuery, NumberedChange, Portion, PresenceChange, PresenceEntry, Publication, Replay,
 };
 
 /// More than any test publishes.
@@ -90,6 +90,12 @@ pub(super) fn publication(channel: &str, text: &str) -> Publication {
     }
 }
 
+/// An engine of several nodes delivers here only what somebody here hears.
+async fn listen(stage: &dyn Stage, channel: &str) {
+    let channel = name(channel);
+    stage.engine().interested(&channel).await.unwrap();
+}
+
 async fn publish(stage: &dyn Stage, channel: &str, texts: &[&str]) {
     for text in texts {
         let publication = publication(channel, text);
@@ -132,6 +138,7 @@ async fn all(stage: &dyn Stage, since: Position) -> Replay {
 }
 
 pub(super) async fn offsets_count_from_one_without_holes(stage: &dyn Stage) {
+    listen(stage, "news").await;
     let start = position(stage, "news").await;
     assert_eq!(start.offset, Offset(0));
     for offset in 1..=300 {
@@ -149,6 +156,7 @@ pub(super) async fn offsets_count_from_one_without_holes(stage: &dyn Stage) {
 
 pub(super) async fn what_was_published_is_what_is_delivered_and_replayed(stage: &dyn Stage) {
     use widecast_protocol::{EventName, SenderKey};
+    listen(stage, "news").await;
     let start = position(stage, "news").await;
     let publication = Publication {
         event: Some(EventName::parse("update").unwrap()),
@@ -286,14 +294,13 @@ pub(super) async fn an_unused_channel_is_remembered_for_the_grace_time(stage: &d
 
 pub(super) async fn a_channel_with_subscribers_keeps_its_epoch(stage: &dyn Stage) {
     let (engine, news) = (stage.engine(), name("news"));
-    engine.subscribed(&news).await.unwrap();
-    engine.subscribed(&news).await.unwrap();
-    engine.unsubscribed(&news).await.unwrap();
+    engine.interested(&news).await.unwrap();
+    engine.interested(&news).await.unwrap();
     publish(stage, "news", &["a"]).await;
     let newest = position(stage, "news").await;
     stage.pass(3 * IDLE_GRACE).await;
     assert_replay(stage, newest, Some(&[])).await;
-    engine.unsubscribed(&news).await.unwrap();
+    engine.uninterested(&news);
     stage.pass(2 * IDLE_GRACE).await;
     assert_ne!(position(stage, "news").await.epoch, newest.epoch);
 }
@@ -359,6 +366,8 @@ pub(super) async fn a_repetition_within_the_window_is_published_once(stage: &dyn
         ..publication(channel, text)
     };
     let engine = stage.engine();
+    listen(stage, "news").await;
+    listen(stage, "sport").await;
     let first = engine.publish(keyed("news", "a")).await.unwrap();
     publish(stage, "news", &["b"]).await;
     stage.pass(IDEMPOTENCY_WINDOW / 2).await;
@@ -394,18 +403,29 @@ async fn exit(stage: &dyn Stage, connection: u64) {
     exited.unwrap();
 }
 
+pub(super) const EVERYBODY: MemberQuery = MemberQuery {
+    after: None,
+    limit: usize::MAX,
+    bytes: usize::MAX,
+};
+
 pub(super) async fn members_join_once_and_leave_after_the_grace_time(stage: &dyn Stage) {
     use PresenceChange::{Joined, Left};
+    listen(stage, "news").await;
     let (ann, bob) = (member("ann", ""), member("bob", ""));
     enter(stage, 1, bob.clone()).await;
     enter(stage, 2, ann.clone()).await;
     enter(stage, 3, ann.clone()).await;
-    let list = stage.engine().members(&name("news")).await.unwrap();
+    let list = stage
+        .engine()
+        .members(&name("news"), &EVERYBODY)
+        .await
+        .unwrap();
     // Who has the list knows the changes so far.
     assert_eq!(stage.heard().newest_change(), Some(list.changes));
     let joins = [Joined(bob.clone()), Joined(ann.clone())];
     assert_eq!(stage.heard().take_changes(), joins);
-    assert_eq!(list.members, [ann.clone(), bob.clone()]);
+    assert_eq!(list.list.members, [ann.clone(), bob.clone()]);
     exit(stage, 2).await;
     stage.pass(2 * PRESENCE_GRACE).await;
     assert_eq!(stage.heard().take_changes(), []);
@@ -417,14 +437,19 @@ pub(super) async fn members_join_once_and_leave_after_the_grace_time(stage: &dyn
     exit(stage, 4).await;
     exit(stage, 1).await;
     stage.pass(2 * PRESENCE_GRACE).await;
-    let list = stage.engine().members(&name("news")).await.unwrap();
-    assert_eq!(list.members, []);
+    let list = stage
+        .engine()
+        .members(&name("news"), &EVERYBODY)
+        .await
+        .unwrap();
+    assert_eq!(list.list.members, []);
     assert_eq!(stage.heard().newest_change(), Some(list.changes));
     assert_eq!(stage.heard().take_changes(), [Left(ann), Left(bob)]);
 }
 
 pub(super) async fn changed_data_is_told_as_a_join(stage: &dyn Stage) {
     use PresenceChange::Joined;
+    listen(stage, "news").await;
     enter(stage, 1, member("ann", "idle")).await;
     enter(stage, 1, member("ann", "typing")).await;
     let told = stage.heard().take_changes();
@@ -435,8 +460,8 @@ pub(super) async fn changed_data_is_told_as_a_join(stage: &dyn Stage) {
 pub(super) async fn channels_in_use_are_listed_in_pages(stage: &dyn Stage) {
     let engine = stage.engine();
     publish(stage, "room:2", &["a"]).await;
-    engine.subscribed(&name("room:1")).await.unwrap();
-    engine.subscribed(&name("other")).await.unwrap();
+    engine.interested(&name("room:1")).await.unwrap();
+    engine.interested(&name("other")).await.unwrap();
     position(stage, "room:unused").await;
     let entry = PresenceEntry {
         connection: ConnectionId(1),
@@ -452,7 +477,7 @@ pub(super) async fn channels_in_use_are_listed_in_pages(stage: &dyn Stage) {
     assert_eq!(first, [name("room:1"), name("room:2")]);
     let second = engine.channels(query(Some("room:2"))).await.unwrap();
     assert_eq!(second, [name("room:3")]);
-    engine.unsubscribed(&name("room:1")).await.unwrap();
+    engine.uninterested(&name("room:1"));
     let first = engine.channels(query(None)).await.unwrap();
     assert_eq!(first, [name("room:2"), name("room:3")]);
 }

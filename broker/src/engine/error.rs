@@ -1,17 +1,19 @@
 //! How an engine can fail.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 use widecast_protocol::Code;
 
 /// An engine could not do what it was asked.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 pub enum EngineError {
     /// The place where an engine keeps its state cannot be reached, or does not answer in time.
     #[error("expected the engine's store to answer")]
     Unavailable {
         /// What went wrong on the way.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The store answered with something that this broker did not write.
     #[error("expected {expected} in the engine's store")]
@@ -19,6 +21,15 @@ pub enum EngineError {
         /// What should have been there.
         expected: &'static str,
     },
+}
+
+impl EngineError {
+    /// The store does not answer, for this reason.
+    pub fn unavailable(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable {
+            source: Arc::from(reason.into()),
+        }
+    }
 }
 
 impl From<EngineError> for Code {
@@ -36,9 +47,7 @@ mod tests {
 
     #[test]
     fn only_a_store_that_may_come_back_is_worth_another_try() {
-        let unavailable = EngineError::Unavailable {
-            source: "connection refused".into(),
-        };
+        let unavailable = EngineError::unavailable("connection refused");
         assert!(Code::from(unavailable).retryable());
         let corrupt = EngineError::Corrupt {
             expected: "a position",

@@ -1,5 +1,7 @@
 //! What an engine holds, in numbers, for the metrics.
 
+use std::time::Duration;
+
 /// What an engine holds now. Of the several nodes of an engine, what this one knows without asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineFigures {
@@ -9,8 +11,54 @@ pub struct EngineFigures {
     pub history_messages: u64,
     /// About how much memory these and the idempotency keys take, in bytes.
     pub history_bytes: u64,
+    /// Bytes of messages on the disk, where there are some.
+    pub disk_bytes: u64,
     /// Bytes of them that had to go early since the start, because there was no more room.
     pub evicted_bytes: u64,
     /// Members of all channels.
     pub members: u64,
+    /// How it is with the server in the network, where there is one.
+    pub server: ServerFigures,
+}
+
+/// How it is with a server in the network that an engine asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerFigures {
+    /// Commands that wait for their answers.
+    pub waiting: u64,
+    /// Commands that were answered since the start, and those that were given up.
+    pub commands: u64,
+    /// For how long these were waited for, together.
+    pub waited: Duration,
+    /// How often there was a new connection after the first.
+    pub reconnects: u64,
+    /// Channels that had moved while nothing was heard of them, and were read again.
+    pub rereads: u64,
+}
+
+impl ServerFigures {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            waiting: self.waiting + other.waiting,
+            commands: self.commands + other.commands,
+            waited: self.waited + other.waited,
+            reconnects: self.reconnects + other.reconnects,
+            rereads: self.rereads + other.rereads,
+        }
+    }
+}
+
+impl EngineFigures {
+    /// The sums of the figures of two engines.
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            channels: self.channels + other.channels,
+            history_messages: self.history_messages + other.history_messages,
+            history_bytes: self.history_bytes + other.history_bytes,
+            disk_bytes: self.disk_bytes + other.disk_bytes,
+            evicted_bytes: self.evicted_bytes + other.evicted_bytes,
+            members: self.members + other.members,
+            server: self.server.plus(other.server),
+        }
+    }
 }

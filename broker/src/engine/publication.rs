@@ -1,7 +1,8 @@
 //! What goes into an engine, and what comes back.
 
 use widecast_protocol::{
-    ChannelName, EventName, IdempotencyKey, MessageId, Origin, Payload, Position, SenderKey,
+    ChannelName, EventName, IdempotencyKey, Message, MessageId, Origin, Payload, Position,
+    SenderKey,
 };
 
 use crate::history::HistoryLimits;
@@ -17,7 +18,7 @@ pub struct Publication {
     pub event: Option<EventName>,
     /// Who publishes, as the broker has verified it.
     pub origin: Origin,
-    /// The key of the sender, who does not hear the message.
+    /// The key of the sender, to whom the message is not delivered.
     pub sender: Option<SenderKey>,
     /// Makes a repetition within the window harmless.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -25,6 +26,23 @@ pub struct Publication {
     pub id: Option<MessageId>,
     /// How much history the channel's namespace keeps.
     pub history: HistoryLimits,
+}
+
+impl Publication {
+    /// The message that this becomes.
+    pub(super) fn at(self, position: Position, timestamp_ms: u64) -> Message {
+        Message {
+            channel: self.channel,
+            payload: self.payload,
+            event: self.event,
+            id: self.id,
+            origin: self.origin,
+            offset: position.offset,
+            epoch: position.epoch,
+            timestamp_ms,
+            sender: self.sender,
+        }
+    }
 }
 
 /// A message has its place.

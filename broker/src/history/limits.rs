@@ -14,7 +14,8 @@ pub struct HistoryLimits {
 }
 
 impl Default for HistoryLimits {
-    /// The newest 256 messages, 1 MiB and 5 minutes: what a channel keeps before its namespace says more.
+    /// The newest 256 messages, 1 MiB and 5 minutes, for tests and for a channel that the engine has only just made. The default
+    /// for users is in `config/namespace.rs`.
     fn default() -> Self {
         Self {
             messages: 256,

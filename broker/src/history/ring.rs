@@ -16,20 +16,20 @@ pub const EXPIRED_AT_ONCE: usize = 256;
 #[derive(Debug)]
 pub struct History<T> {
     /// Oldest first; the last has the offset `newest`, and there are no holes.
-    pub(super) held: VecDeque<Held<T>>,
+    pub(super) held: VecDeque<HistoryEntry<T>>,
     bytes: u64,
     newest: Offset,
 }
 
 /// A message in the ring.
 #[derive(Debug)]
-pub(super) struct Held<T> {
+pub(super) struct HistoryEntry<T> {
     pub(super) message: T,
     pub(super) bytes: u64,
     stored_at: Instant,
 }
 
-impl<T> Held<T> {
+impl<T> HistoryEntry<T> {
     pub(super) fn expired(&self, now: Instant, age: Duration) -> bool {
         now.saturating_duration_since(self.stored_at) >= age
     }
@@ -46,12 +46,20 @@ impl<T> Default for History<T> {
 }
 
 impl<T> History<T> {
+    /// A history that holds nothing of the messages up to `newest`.
+    pub fn starting_at(newest: Offset) -> Self {
+        Self {
+            newest,
+            ..Self::default()
+        }
+    }
+
     /// Takes the message with the next offset, and drops what is beyond the limits; the message itself too when it alone
     /// is. `now` must not be earlier than in the call before.
     pub fn append(&mut self, message: T, bytes: u64, now: Instant, limits: HistoryLimits) {
         self.newest = self.newest.next();
         self.bytes += bytes;
-        self.held.push_back(Held {
+        self.held.push_back(HistoryEntry {
             message,
             bytes,
             stored_at: now,

@@ -3,20 +3,25 @@
 //! A body with `Content-Encoding: gzip` is inflated when it is there, to no more than its limit: a few bytes can become
 //! gigabytes, and decoders of streams look after each chunk only.
 
+use std::task::Poll;
+
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
 use widecast_protocol::Code;
 use widecast_protocol::gzip::{self, GzipError};
 
+use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
-use crate::net::{GIVEN_UP, Intake, Pace, Patience};
+use crate::memory::{GIVEN_UP, Hold, Part};
+use crate::net::{Pace, Patience};
+use crate::offload::offload;
 
-/// What bounds a body: a setting its bytes, and the patience of the broker its time.
+/// The bounds of a body: a setting bounds its bytes, and the patience of the broker its time.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit {
     /// The key of the setting, for the error.
@@ -70,31 +75,47 @@ enum Encoding {
 ///
 /// # Errors
 /// `message_too_large`, `unsupported_media_type` when it is encoded otherwise, `request_timeout` when it does not come
-/// whole, or `invalid_request` when it cannot be read or inflated.
+/// whole, `invalid_request` when it cannot be read or inflated, or `share_exceeded` when it would have to be inflated and the client's
+/// address has made too much work.
 pub async fn read_body(
-    headers: &HeaderMap,
+    request: &HttpRequest,
     mut payload: web::Payload,
     limit: BodyLimit,
 ) -> Result<Bytes, Problem> {
+    let headers = request.headers();
     let encoding = encoding(headers)?;
     let announced = announced_bytes(headers);
     if let Some(announced) = announced.filter(|&bytes| bytes > limit.bytes.get()) {
         return Err(limit.exceeded(&announced.to_string()));
     }
-    let mut body = Body::default();
+    let mut body = BodyParts::default();
     let mut pace = Pace::begin(Instant::now(), limit.patience);
-    let mut intake = Intake::new();
-    while let Some(part) = next_part_soon(&mut payload, &pace, &intake).await? {
+    let mut intake = None;
+    while let Some(part) = next_part_soon(&mut payload, &pace, intake.as_ref()).await? {
         pace.progress(Instant::now(), part.len());
         body.push(part);
-        intake.hold(body.len(), limit.unfinished_bytes.as_usize());
+        // A body that is whole has nothing more to wait for.
+        if announced != Some(body.len() as u64) {
+            let intake = intake.get_or_insert_with(|| Hold::of(Part::Unfinished));
+            intake.hold(body.len(), limit.unfinished_bytes.get());
+        }
         if body.len() > limit.bytes.as_usize() {
             return Err(limit.exceeded(&format!("at least {}", body.len())));
         }
     }
     match encoding {
         Encoding::Identity => Ok(body.into_bytes()),
-        Encoding::Gzip => inflate(&body.into_bytes(), limit),
+        Encoding::Gzip => {
+            let share = client_share(request);
+            share.check_work()?;
+            let body = body.into_bytes();
+            let most = body.len().saturating_mul(gzip::MOST_GROWTH);
+            let inflated = offload(most, move || inflate(&body, limit)).await;
+            // Where it went wrong is not known: as much may have been inflated as is allowed.
+            let most = limit.bytes.as_usize();
+            share.charge_work(inflated.as_ref().map_or(most, Bytes::len));
+            inflated
+        }
     }
 }
 
@@ -123,9 +144,18 @@ pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Prob
 async fn next_part_soon(
     payload: &mut web::Payload,
     pace: &Pace,
-    intake: &Intake,
+    intake: Option<&Hold>,
 ) -> Result<Option<Bytes>, Problem> {
-    let given_up = std::future::poll_fn(|context| intake.poll_given_up(context));
+    // Nearly always the part is there already, and needs no timer.
+    if !intake.is_some_and(Hold::is_given_up)
+        && let Some(part) = next_part(payload).now_or_never()
+    {
+        return part;
+    }
+    let given_up = std::future::poll_fn(|context| match intake {
+        Some(intake) => intake.poll_given_up(context),
+        None => Poll::Pending,
+    });
     let part = async {
         tokio::select! {
             biased;
@@ -147,7 +177,7 @@ pub fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
     if encoding(headers)? == Encoding::Identity {
         return Ok(());
     }
-    let detail = "Content-Encoding is gzip: a stream of lines is sent as it is";
+    let detail = "Content-Encoding is gzip: send a stream of lines uncompressed";
     Err(Problem::new(Code::UnsupportedMediaType, detail))
 }
 
@@ -185,12 +215,12 @@ fn unreadable(error: &PayloadError) -> Problem {
 
 /// The parts that have come. Nearly every body comes in one, which is then not copied.
 #[derive(Default)]
-struct Body {
+struct BodyParts {
     first: Bytes,
     all: BytesMut,
 }
 
-impl Body {
+impl BodyParts {
     fn push(&mut self, chunk: Bytes) {
         if self.len() == 0 {
             self.first = chunk;
@@ -221,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_body_is_the_sum_of_its_parts() {
-        let mut body = Body::default();
+        let mut body = BodyParts::default();
         for part in ["", "a", "", "bc", "d"] {
             body.push(Bytes::from_static(part.as_bytes()));
         }

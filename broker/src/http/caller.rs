@@ -1,20 +1,24 @@
-//! Who sends a request, and the broker it is sent to.
+//! The sender of a request, and the broker that it is sent to.
 
-use std::future::{Ready, ready};
+use std::fmt::Display;
 
 use actix_web::{FromRequest, HttpRequest, dev, web};
+use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
-use widecast_protocol::{Code, SenderKey};
+use widecast_protocol::{ChannelName, Code, SenderKey};
 
-use super::edge::verified_origin;
-use super::header::SENDER_HEADER;
+use super::credential::{proven, shown_headers};
+use super::header;
 use super::problem::Problem;
 use super::query::Query;
-use crate::session::{Publisher, Services};
+use crate::auth::Principal;
+use crate::config::Right;
+use crate::limits::Share;
+use crate::session::{self, Publisher, Reader, Services};
 
 /// The sender of a request, and the services it asks for.
 pub struct Caller {
-    /// Who sends, as a publisher.
+    /// The sender, as a publisher.
     pub publisher: Publisher,
     /// The broker.
     pub services: web::Data<Services>,
@@ -26,13 +30,19 @@ struct SenderParameter {
 }
 
 impl Caller {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let services = request
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
+        let headers = shown_headers(request, &services.config);
+        let principal = proven(request).await?;
+        let address = principal.address();
         let publisher = Publisher {
-            origin: verified_origin(request),
+            principal: session::admit(services, principal, &headers).await?,
+            session: None,
+            quota: None,
             sender: sender_key(request)?,
+            share: address.map_or_else(Share::default, |at| services.shares.of_client(at)),
         };
         let services = services.clone();
         Ok(Self {
@@ -40,14 +50,53 @@ impl Caller {
             services,
         })
     }
+
+    /// The sender.
+    pub fn principal(&self) -> &Principal {
+        &self.publisher.principal
+    }
+
+    /// Who sends, as a reader.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            principal: &self.publisher.principal,
+            share: &self.publisher.share,
+        }
+    }
+
+    /// Counts a message of the sender's that was refused before it could be published, and writes it into the audit log. The channel
+    /// is unknown where the message cannot be read.
+    pub fn note_refused(&self, channel: Option<&ChannelName>, code: Code) {
+        session::note_refused(&self.services, self.principal(), channel, code);
+    }
+
+    /// Writes into the audit log what the sender has asked for, as [`session::audit`].
+    pub fn audit(
+        &self,
+        action: &'static str,
+        object: Option<&dyn Display>,
+        outcome: Result<(), Code>,
+    ) {
+        session::audit(&self.services, self.principal(), action, object, outcome);
+    }
+
+    /// Makes sure that the sender may do something on a channel.
+    ///
+    /// # Errors
+    /// As [`session::require`].
+    pub fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Problem> {
+        session::require(&self.services, &self.publisher.principal, channel, right)?;
+        Ok(())
+    }
 }
 
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
-        ready(Self::of(request))
+        let request = request.clone();
+        Box::pin(async move { Self::of(&request).await })
     }
 }
 
@@ -57,8 +106,8 @@ impl FromRequest for Caller {
 /// `bad_sender_key` when there is one and it is not 16–64 visible ASCII characters.
 pub fn sender_key(request: &HttpRequest) -> Result<Option<SenderKey>, Problem> {
     let parameter;
-    let text = if let Some(header) = request.headers().get(SENDER_HEADER) {
-        // What is not ASCII is no sender key; the empty text is none either.
+    let text = if let Some(header) = request.headers().get(&header::SENDER) {
+        // A text that is not ASCII is no sender key, and the empty text is none either.
         Some(header.to_str().unwrap_or_default())
     } else if request.query_string().contains("sender=") {
         parameter = Query::<SenderParameter>::of(request)?.0.sender;

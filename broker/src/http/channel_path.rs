@@ -1,14 +1,13 @@
 //! The `{channel}` of a path.
 //!
-//! The router decodes a path in part and lossily: `%2F` stays, bytes that are not UTF-8 become `U+FFFD`. A channel name
-//! is exact, so it is read from the path as it was sent.
+//! A channel name is exact, so it is read from the path as it was sent.
 
 use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev};
-use percent_encoding::percent_decode_str;
 use widecast_protocol::{ChannelName, Code};
 
+use super::path_segment::path_segment;
 use super::problem::Problem;
 
 /// Where the name is in `/channels/{channel}/…`, split at `/`.
@@ -20,29 +19,11 @@ pub struct ChannelPath(pub ChannelName);
 
 impl ChannelPath {
     fn parse(path: &str) -> Result<Self, Problem> {
-        let encoded = path.split('/').nth(SEGMENT).unwrap_or_default();
-        if let Some(at) = malformed_escape(encoded) {
-            let detail =
-                format!("the channel name in the path has a % without two hex digits at byte {at}");
-            return Err(Problem::new(Code::BadChannelName, detail));
-        }
-        let name = percent_decode_str(encoded).decode_utf8().map_err(|error| {
-            let at = error.valid_up_to();
-            let detail = format!("the channel name in the path is not UTF-8 at byte {at}");
-            Problem::new(Code::BadUtf8, detail)
-        })?;
+        let name = path_segment(path, SEGMENT, "channel name", Code::BadChannelName)?;
         ChannelName::parse(&name)
             .map(Self)
             .map_err(|error| Problem::new(Code::BadChannelName, error.to_string()))
     }
-}
-
-/// Where the first `%` is that two hex digits do not follow.
-fn malformed_escape(encoded: &str) -> Option<usize> {
-    let bytes = encoded.as_bytes();
-    let escaped = |at: usize| matches!(bytes.get(at + 1..at + 3), Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
-    let mut percents = encoded.match_indices('%').map(|(at, _)| at);
-    percents.find(|&at| !escaped(at))
 }
 
 impl FromRequest for ChannelPath {

@@ -1,4 +1,5 @@
-//! What every request passes first and every answer last: the judgement of its origin, CORS, and the form of errors.
+//! The middleware that every request passes first and every answer last. It judges the origin, does CORS, and gives errors
+//! their form.
 //!
 //! Wraps the whole application, streams included. A page whose origin is not allowed is refused whatever it asks for;
 //! of the others the origin is remembered, and stamped on what they publish ([`verified_origin`]). Where a request does not
@@ -14,12 +15,13 @@ use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, we
 use widecast_protocol::{Code, Origin};
 
 use super::foreign::{protect, refuse_foreign_load};
+use super::header::FETCH_MODE;
 use super::host::{check_host, host};
 use super::problem::Problem;
 use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
-use crate::session::Services;
+use crate::session::{Refusal, Services};
 
 /// How long a browser may remember the answer to a preflight. Chrome's limit.
 const PREFLIGHT_AGE_SECONDS: &str = "7200";
@@ -28,15 +30,23 @@ const PREFLIGHT_AGE_SECONDS: &str = "7200";
 const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
 
 /// The methods that any endpoint answers.
-const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 
-/// What anybody may read who finds the broker: it tells nothing of its channels.
+/// The paths that anybody may read: they tell nothing of the channels.
 const OPEN: [&str; 2] = [CLIENT, "/health/"];
 
-/// What any page may load: the script that then has to ask. A frame of an opaque origin says `null` for it.
+/// The paths that are answered however much memory clients make the broker hold: they take hardly any, and say why others
+/// are refused, or put clients out.
+fn is_for_operators(path: &str) -> bool {
+    const PATHS: [&str; 3] = ["/metrics", "/v1/disconnect", "/v1/unsubscribe"];
+    PATHS.contains(&path) || path.starts_with("/v1/revocations") || path.starts_with("/health/")
+}
+
+/// The paths that any page may load: the scripts of the client, whose requests are judged later. A frame of an opaque origin
+/// says `null` for itself.
 const CLIENT: &str = "/client/";
 
-/// What the answer to a preflight depends on.
+/// The headers on which the answer to a preflight depends.
 const PREFLIGHT_VARY: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
@@ -48,16 +58,21 @@ pub async fn edge<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let page = match Page::of(&request) {
+    let page = match RequestingPage::of(&request) {
         Ok(page) => page,
         Err(problem) => return Ok(refuse(request, &problem)),
     };
+    if !is_for_operators(request.path())
+        && let Err(refusal) = Refusal::while_full()
+    {
+        return Ok(refuse(request, &refusal.into()));
+    }
     if let Some(page) = &page {
         if is_preflight(&request) {
             let answer = page.preflight_answer(&request);
             return Ok(request.into_response(answer).map_into_right_body());
         }
-        request.extensions_mut().insert(page.verified.clone());
+        request.extensions_mut().insert(page.verified());
     }
     let response = next.call(request).await?;
     let mut response = in_form(response);
@@ -70,26 +85,39 @@ pub async fn edge<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// The origin of the page that sent the request, if a page did, as [`edge`] has judged it.
-pub fn verified_origin(request: &HttpRequest) -> Origin {
+/// The page that sent a request, as [`edge`] has judged it.
+#[derive(Debug, Clone)]
+pub(super) struct VerifiedPage {
+    /// Its origin; unknown if it was no page.
+    pub(super) origin: Origin,
+    /// How far the page is trusted, if it was a page.
+    pub(super) admission: Option<Admission>,
+}
+
+/// The page that sent the request, if a page did, as [`edge`] has judged it.
+pub(super) fn verified_page(request: &HttpRequest) -> VerifiedPage {
     let extensions = request.extensions();
-    extensions.get().cloned().unwrap_or_else(Origin::unknown)
+    let page = extensions.get().cloned();
+    page.unwrap_or_else(|| VerifiedPage {
+        origin: Origin::unknown(),
+        admission: None,
+    })
 }
 
 /// A page that may talk to the broker.
-struct Page {
-    verified: Origin,
+struct RequestingPage {
+    origin: Origin,
     header: HeaderValue,
     admission: Admission,
 }
 
-impl Page {
+impl RequestingPage {
     fn of(request: &ServiceRequest) -> Result<Option<Self>, Problem> {
         let services = request
             .app_data::<web::Data<Services>>()
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         check_host(request.request())?;
-        if request.method() == Method::POST {
+        if matches!(*request.method(), Method::POST | Method::DELETE) {
             refuse_foreign_load(request.request())?;
         }
         let host = host(request.request());
@@ -109,10 +137,17 @@ impl Page {
             return Err(Problem::new(Code::OriginNotAllowed, detail));
         }
         Ok(Some(Self {
-            verified: Origin::verified(text),
+            origin: Origin::verified(text),
             header: header.clone(),
             admission,
         }))
+    }
+
+    fn verified(&self) -> VerifiedPage {
+        VerifiedPage {
+            origin: self.origin.clone(),
+            admission: Some(self.admission),
+        }
     }
 
     /// Any header may be sent: which ones matter is up to the endpoint.
@@ -139,33 +174,46 @@ impl Page {
     }
 
     fn grant(&self, headers: &mut HeaderMap) {
-        let origin = match self.admission {
-            Admission::Trusted => {
-                let yes = HeaderValue::from_static("true");
-                headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
-                self.header.clone()
+        match self.admission {
+            Admission::Trusted => share_with(headers, self.header.clone(), Cookies::Allowed),
+            Admission::Anybody | Admission::Refused => {
+                share_with(headers, HeaderValue::from_static("*"), Cookies::KeptBack);
             }
-            // The star tells the browser to keep cookies back.
-            Admission::Anybody | Admission::Refused => HeaderValue::from_static("*"),
-        };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED),
-        );
+        }
     }
+}
+
+/// Whether a page may read an answer to a request that it has sent with cookies.
+#[derive(Clone, Copy, PartialEq)]
+enum Cookies {
+    Allowed,
+    KeptBack,
+}
+
+/// Lets the pages of an origin read an answer; those of every origin, if it is a star, with which browsers keep cookies back.
+fn share_with(headers: &mut HeaderMap, origin: HeaderValue, cookies: Cookies) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if cookies == Cookies::Allowed {
+        let yes = HeaderValue::from_static("true");
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+    }
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
 }
 
 /// Whether somebody goes to a page, or frames it, which reads nothing for the page that leads there. Most browsers send no origin then;
 /// Firefox does, and `null` from pages with a `Referrer-Policy`.
 fn is_visit(request: &ServiceRequest) -> bool {
-    let mode = request.headers().get("sec-fetch-mode");
+    let mode = request.headers().get(&FETCH_MODE);
     request.method() == Method::GET && mode.is_some_and(|mode| mode == "navigate")
 }
 
-/// Refuses who does not say from which page and calls the broker by a name that may be a foreign page's own.
+/// Refuses a request that does not say from which page it comes, and calls the broker by a name that may belong to a foreign
+/// page.
 fn check_name(settings: &ServerSettings, host: Option<&str>, path: &str) -> Result<(), Problem> {
-    // Clients that are no browsers may leave it out.
+    // Clients that are no browsers may leave the origin out.
     let Some(host) = host else { return Ok(()) };
     if knows_name(settings, host) || OPEN.iter().any(|open| path.starts_with(open)) {
         return Ok(());
@@ -185,15 +233,16 @@ fn is_preflight(request: &ServiceRequest) -> bool {
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// Any page may read why it is refused, also one that has sent cookies: the refusal tells nothing but what the page knows, and its client can
+/// stop trying, or try again when it makes sense.
 fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<EitherBody<B>> {
     let mut response = problem.error_response();
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    // The page may read why: the refusal tells nothing but what the page knows, and its client can stop trying.
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
+    match request.headers().get(header::ORIGIN) {
+        Some(origin) => share_with(headers, origin.clone(), Cookies::Allowed),
+        None => share_with(headers, HeaderValue::from_static("*"), Cookies::KeptBack),
+    }
     protect(headers);
     request.into_response(response).map_into_right_body()
 }
@@ -230,7 +279,7 @@ fn foreign_error<B>(response: &HttpResponse<B>) -> Option<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing::{Broker, header, text};
+    use crate::api::testing::{TestBroker, header, text};
     use crate::config::AllowedOrigin;
     use actix_web::test::TestRequest;
 
@@ -242,10 +291,16 @@ mod tests {
 
     #[actix_web::test]
     async fn a_page_that_is_not_allowed_is_refused_and_may_read_why() {
-        let response = Broker::new().call(get("https://evil.example")).await;
+        let response = TestBroker::new().call(get("https://evil.example")).await;
         assert_eq!(response.status(), 403);
-        assert_eq!(header(&response, "access-control-allow-origin"), "*");
-        assert_eq!(header(&response, "access-control-allow-credentials"), "");
+        let origin = header(&response, "access-control-allow-origin");
+        assert_eq!(origin, "https://evil.example");
+        // Also when it has asked with cookies.
+        let credentials = header(&response, "access-control-allow-credentials");
+        assert_eq!(credentials, "true");
+        assert_eq!(header(&response, "vary"), "Origin");
+        let exposed = header(&response, "access-control-expose-headers");
+        assert!(exposed.contains("Retry-After"));
         insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not talk to this broker: server.allowed_origins does not list it","code":"origin_not_allowed","retryable":false}"#);
     }
 
@@ -255,7 +310,7 @@ mod tests {
             let request = TestRequest::get()
                 .uri("/client/widecast.iife.js")
                 .insert_header(("origin", origin));
-            let response = Broker::new().call(request).await;
+            let response = TestBroker::new().call(request).await;
             assert_eq!(response.status(), 200);
             assert_eq!(header(&response, "access-control-allow-origin"), "*");
         }
@@ -263,7 +318,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_trusted_page_may_read_the_answer_and_send_cookies() {
-        let response = Broker::new().call(get("http://localhost:3000")).await;
+        let response = TestBroker::new().call(get("http://localhost:3000")).await;
         assert_eq!(response.status(), 200);
         assert_eq!(
             header(&response, "access-control-allow-origin"),
@@ -280,7 +335,7 @@ mod tests {
     #[actix_web::test]
     async fn when_all_origins_are_allowed_cookies_are_not() {
         let broker =
-            Broker::with(|config| config.server.allowed_origins = vec![AllowedOrigin::Any]);
+            TestBroker::with(|config| config.server.allowed_origins = vec![AllowedOrigin::Any]);
         let response = broker.call(get("https://other.example")).await;
         assert_eq!(header(&response, "access-control-allow-origin"), "*");
         assert_eq!(header(&response, "access-control-allow-credentials"), "");
@@ -295,7 +350,7 @@ mod tests {
                 "access-control-request-headers",
                 "content-type,widecast-sender",
             ));
-        let response = Broker::new().call(request).await;
+        let response = TestBroker::new().call(request).await;
         assert_eq!(response.status(), 204);
         assert_eq!(header(&response, "access-control-allow-methods"), METHODS);
         assert_eq!(
@@ -309,7 +364,7 @@ mod tests {
         let get = |path: &str, host: &'static str| {
             TestRequest::get().uri(path).insert_header(("host", host))
         };
-        let broker = Broker::new();
+        let broker = TestBroker::new();
         let response = broker
             .call(get("/channels/news", "evil.example:8080"))
             .await;
@@ -317,7 +372,7 @@ mod tests {
         insta::assert_snapshot!(text(response).await, @r#"{"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"the broker listens on loopback only, and does not know that it is evil.example:8080: if it is, behind a proxy, list it in server.allowed_origins, such as https://evil.example:8080","code":"origin_not_allowed","retryable":false}"#);
 
         let listed = AllowedOrigin::Exact("https://push.example".to_owned());
-        let proxied = Broker::with(|config| config.server.allowed_origins = vec![listed]);
+        let proxied = TestBroker::with(|config| config.server.allowed_origins = vec![listed]);
         for (broker, path, host) in [
             (&broker, "/channels/news", "localhost:8080"),
             (&broker, "/client/widecast.js", "push.example"),
@@ -334,8 +389,8 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn whoever_visits_a_page_needs_no_origin() {
-        let broker = Broker::new();
+    async fn a_visit_to_a_page_needs_no_origin() {
+        let broker = TestBroker::new();
         let visit = |request: TestRequest, mode: &'static str| {
             let request = request.insert_header(("origin", "null"));
             request.insert_header(("sec-fetch-mode", mode))
@@ -349,7 +404,7 @@ mod tests {
 
     #[actix_web::test]
     async fn an_unknown_path_is_a_problem() {
-        let response = Broker::new()
+        let response = TestBroker::new()
             .call(TestRequest::get().uri("/nowhere?x=1"))
             .await;
         assert_eq!(response.status(), 404);

@@ -61,6 +61,19 @@ impl Endpoint {
         self
     }
 
+    /// Answers `DELETE`.
+    #[must_use]
+    pub fn delete<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("DELETE");
+        self.resource = self.resource.route(web::delete().to(handler));
+        self
+    }
+
     /// Puts the endpoint into the router.
     pub fn mount(mut self, config: &mut web::ServiceConfig) {
         self.allow.push("OPTIONS");

@@ -1,10 +1,11 @@
-//! What pages of other sites load without asking: images, scripts, frames and links, of which the browser does not say the
-//! page, and whose answers the page cannot read.
+//! Requests that pages of other sites make without asking: for images, scripts, frames and links. The browser does not say
+//! from which page they come, and the page cannot read their answers.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use widecast_protocol::Code;
 
+use super::header::{FETCH_MODE, FETCH_SITE};
 use super::problem::Problem;
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -16,13 +17,13 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 /// # Errors
 /// `origin_not_allowed` when it was made so.
 pub fn refuse_foreign_load(request: &HttpRequest) -> Result<(), Problem> {
-    let is = |name: &str, value: &str| {
+    let is = |name: &HeaderName, value: &str| {
         let header = request.headers().get(name);
         header.is_some_and(|header| header == value)
     };
     // Some browsers say an origin of links and frames, too, which is not the page's that they lead to.
-    let is_asked = request.headers().contains_key(ORIGIN) && !is("sec-fetch-mode", "navigate");
-    if is_asked || !is("sec-fetch-site", "cross-site") {
+    let is_asked = request.headers().contains_key(ORIGIN) && !is(&FETCH_MODE, "navigate");
+    if is_asked || !is(&FETCH_SITE, "cross-site") {
         return Ok(());
     }
     let detail = "a page of another site may do this by CORS only, as fetch, EventSource and WebSocket do, or by JSONP and image pings where \

@@ -1,4 +1,4 @@
-//! What a body is, by its `Content-Type`.
+//! Finds out the kind of a body by its `Content-Type`.
 
 use actix_web::HttpMessage;
 use actix_web::http::header::CONTENT_TYPE;

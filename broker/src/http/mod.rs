@@ -1,4 +1,4 @@
-//! What every HTTP handler shares, streams included: how a request is read, and the one form of errors.
+//! The things that all HTTP handlers share, those of streams included: how a request is read, and the one form of errors.
 //!
 //! A handler reads the request into valid types with these extractors and answers every error as a [`Problem`]. The
 //! application wraps all of it in [`edge()`].
@@ -6,12 +6,16 @@
 mod body;
 mod caller;
 mod channel_path;
+mod client_share;
+mod credential;
 mod edge;
 mod endpoint;
 mod foreign;
 mod header;
 mod host;
 mod media_type;
+mod path_segment;
+mod pieces_body;
 mod problem;
 pub mod query;
 mod refused_origins;
@@ -19,11 +23,15 @@ mod refused_origins;
 pub use body::{BodyLimit, next_part, read_body, refuse_compressed};
 pub use caller::{Caller, sender_key};
 pub use channel_path::ChannelPath;
-pub use edge::{edge, verified_origin};
+pub use client_share::client_share;
+pub use credential::{TOKEN_PROTOCOL, proven, shown_headers};
+pub use edge::edge;
 pub use endpoint::Endpoint;
 pub use foreign::refuse_foreign_load;
 pub use header::CURSOR_HEADER;
 pub use host::host;
 pub use media_type::MediaType;
+pub use path_segment::path_segment;
+pub use pieces_body::PiecesBody;
 pub use problem::Problem;
 pub use query::Query;

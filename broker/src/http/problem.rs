@@ -15,7 +15,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Serialize, Serializer};
 use widecast_protocol::{Code, DecodeError};
 
-use crate::engine::EngineError;
+use crate::limits::Exceeded;
 use crate::session::Refusal;
 
 /// How long a client waits before it tries again, where nobody knows better.
@@ -43,7 +43,7 @@ struct Upgrade {
 
 /// The members of a problem, in the order they are shown.
 #[derive(Serialize)]
-struct Body<'a> {
+struct ProblemBody<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -108,8 +108,8 @@ impl Problem {
         to_json(&self.body())
     }
 
-    fn body(&self) -> Body<'_> {
-        Body {
+    fn body(&self) -> ProblemBody<'_> {
+        ProblemBody {
             r#type: "about:blank",
             title: self.code.meaning(),
             status: self.code.http_status(),
@@ -136,7 +136,7 @@ impl Problem {
                 .insert_header((SEC_WEBSOCKET_VERSION, version));
         }
         if let Some(wait) = self.wait() {
-            // Rounded up: who comes back too early is refused again.
+            // The time is rounded up: a client that comes back too early is refused again.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.insert_header((RETRY_AFTER, seconds));
         }
@@ -147,7 +147,7 @@ impl Problem {
     }
 }
 
-fn to_json(body: &Body<'_>) -> String {
+fn to_json(body: &ProblemBody<'_>) -> String {
     serde_json::to_string(body).expect("strings, a number and a bool are always JSON")
 }
 
@@ -166,13 +166,15 @@ impl From<(Code, String)> for Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code, refusal.detail)
+        let mut problem = Self::new(refusal.code, refusal.detail);
+        problem.retry_after = refusal.retry_after;
+        problem
     }
 }
 
-impl From<EngineError> for Problem {
-    fn from(error: EngineError) -> Self {
-        Refusal::from(error).into()
+impl From<Exceeded> for Problem {
+    fn from(exceeded: Exceeded) -> Self {
+        Refusal::from(exceeded).into()
     }
 }
 

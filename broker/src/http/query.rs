@@ -107,10 +107,10 @@ pub fn value<T: FromStr>(
     })
 }
 
-/// What [`value`] expects of a number of things.
+/// The description of a number of things, for [`value`].
 pub const COUNT: &str = "a whole number";
 
-/// What [`value`] expects of a switch.
+/// The description of a switch, for [`value`].
 pub const SWITCH: &str = "true or false";
 
 #[cfg(test)]
@@ -119,13 +119,13 @@ mod tests {
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
-    struct Parameters {
+    struct QueryParameters {
         event: Option<String>,
         limit: Option<String>,
     }
 
     fn parse(query: &str) -> String {
-        match Query::<Parameters>::parse(query) {
+        match Query::<QueryParameters>::parse(query) {
             Ok(Query(found)) => format!("{:?} {:?}", found.event, found.limit),
             Err(problem) => problem.to_string(),
         }

@@ -1,7 +1,7 @@
 //! Tells the operator of refused web pages: each origin once, with the setting that would let it in.
 //!
-//! Whoever opens a page chooses its origin, so what is remembered is bounded: a page that makes up origins cannot fill
-//! the memory or the log.
+//! Anybody can open pages of any origin, so the memory of refused origins is bounded: made-up origins cannot fill the memory
+//! or the log.
 
 use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -59,7 +59,7 @@ enum Verdict {
     Known,
 }
 
-/// What was told so far.
+/// The origins that were told of so far.
 #[derive(Debug, Default)]
 struct Told(HashSet<String>);
 

@@ -9,7 +9,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Connections, Deliveries, Publications, Sessions, Storage, Workers};
+use super::{
+    Connections, Deliveries, Memory, Outgoing, Publications, Sessions, Shares, Storage, Tokens,
+    Workers,
+};
 
 /// Everything the broker counts about itself. Cloning a group shares its figures.
 #[derive(Debug)]
@@ -18,12 +21,20 @@ pub struct Metrics {
     pub connections: Connections,
     /// Subscribers.
     pub sessions: Sessions,
+    /// What addresses may have.
+    pub shares: Shares,
     /// What publishers sent.
     pub publications: Publications,
     /// What subscribers were handed.
     pub deliveries: Deliveries,
     /// What the engine keeps.
     pub storage: Storage,
+    /// What is held for clients.
+    pub memory: Memory,
+    /// Tokens that count no longer.
+    pub tokens: Tokens,
+    /// What the broker asks others for.
+    pub outgoing: Outgoing,
     /// How long the worker threads keep others waiting.
     pub workers: Workers,
     registry: Registry,
@@ -37,9 +48,13 @@ impl Metrics {
         Self {
             connections: Connections::register(&mut registry),
             sessions: Sessions::register(&mut registry),
+            shares: Shares::register(&mut registry),
             publications: Publications::register(&mut registry),
             deliveries: Deliveries::register(&mut registry),
             storage: Storage::register(&mut registry),
+            memory: Memory::register(&mut registry),
+            tokens: Tokens::register(&mut registry),
+            outgoing: Outgoing::register(&mut registry),
             workers: Workers::register(&mut registry),
             registry,
         }

@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// What a full outbox does; the same words as in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// The session ends; its client resumes.
+    /// The subscription reads on from the history; the session ends when that no longer reaches back.
     Disconnect,
     /// The oldest messages go.
     DropOldest,

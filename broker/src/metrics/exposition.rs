@@ -88,7 +88,7 @@ fn sample_name<'a>(name: &'a str, kind: &'a str) -> (Cow<'a, str>, &'a str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Policy, ResumeOutcome, Transport};
+    use crate::metrics::{Policy, ResumeOutcome};
     use std::time::Duration;
 
     fn lines_with(text: &str, part: &str) -> String {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn openmetrics_names_units_and_ends_with_a_mark() {
         let metrics = Metrics::new();
-        metrics.sessions.opened(Transport::Sse);
+        metrics.sessions.opened("sse");
         metrics.deliveries.dropped(Policy::DropOldest, 3);
         let text = render(&metrics, Exposition::OpenMetrics).unwrap();
         insta::assert_snapshot!(lines_with(&text, "widecast_messages_dropped"), @r#"

@@ -8,18 +8,26 @@ mod catalog;
 mod connections;
 mod deliveries;
 mod exposition;
+mod memory;
+mod outgoing;
 mod publications;
 #[cfg(test)]
 mod reference;
 mod sessions;
+mod shares;
 mod storage;
+mod tokens;
 mod workers;
 
 pub use catalog::Metrics;
 pub use connections::Connections;
 pub use deliveries::{Deliveries, Policy};
 pub use exposition::{Exposition, render};
+pub use memory::Memory;
+pub use outgoing::{HookOutcome, KeySetFetch, Outgoing};
 pub use publications::Publications;
-pub use sessions::{ResumeOutcome, Sessions, Transport};
-pub use storage::Storage;
+pub use sessions::{ENDINGS, ResumeOutcome, Sessions, TRANSPORTS};
+pub use shares::{ShareLimit, Shares};
+pub use storage::{Storage, StorageServer};
+pub use tokens::Tokens;
 pub use workers::Workers;

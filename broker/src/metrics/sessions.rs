@@ -6,32 +6,24 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// How a session reaches its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// A WebSocket, raw or envelope.
-    WebSocket,
-    /// An event stream.
-    Sse,
-    /// An HTTP stream.
-    Stream,
-    /// Long or short polls.
-    Poll,
-}
+/// The transports under which sessions are counted.
+pub const TRANSPORTS: [&str; 4] = ["websocket", "sse", "stream", "poll"];
 
-impl Transport {
-    const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::Stream, Self::Poll];
-
-    /// The word for it in metrics, logs and the command line.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WebSocket => "websocket",
-            Self::Sse => "sse",
-            Self::Stream => "stream",
-            Self::Poll => "poll",
-        }
-    }
-}
+/// How sessions end.
+pub const ENDINGS: [&str; 12] = [
+    "client_left",
+    "connection_failed",
+    "heartbeat_timeout",
+    "slow_consumer",
+    "overloaded",
+    "history_lost",
+    "engine_unavailable",
+    "refused",
+    "kicked",
+    "shutting_down",
+    "answered",
+    "never_begun",
+];
 
 /// How an attempt to resume from a cursor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +39,10 @@ struct TransportLabels {
     transport: &'static str,
 }
 
-impl From<Transport> for TransportLabels {
-    fn from(transport: Transport) -> Self {
-        let transport = transport.as_str();
-        Self { transport }
-    }
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabels {
+    transport: &'static str,
+    ending: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +65,7 @@ impl From<ResumeOutcome> for ResumeLabels {
 pub struct Sessions {
     open: Family<TransportLabels, Gauge>,
     opened: Family<TransportLabels, Counter>,
+    ended: Family<EndingLabels, Counter>,
     resumes: Family<ResumeLabels, Counter>,
     /// Channels joined now, summed over the sessions.
     pub subscriptions: Gauge,
@@ -88,15 +80,21 @@ impl Sessions {
         let metrics = Self {
             open: Family::default(),
             opened: Family::default(),
+            ended: Family::default(),
             resumes: Family::default(),
             subscriptions: Gauge::default(),
             gaps: Counter::default(),
             heartbeat_timeouts: Counter::default(),
         };
         // A figure that is absent until something happens cannot be alerted on.
-        for transport in Transport::ALL {
-            drop(metrics.open.get_or_create(&transport.into()));
-            drop(metrics.opened.get_or_create(&transport.into()));
+        for transport in TRANSPORTS {
+            let labels = TransportLabels { transport };
+            drop(metrics.open.get_or_create(&labels));
+            drop(metrics.opened.get_or_create(&labels));
+            for ending in ENDINGS {
+                let labels = EndingLabels { transport, ending };
+                drop(metrics.ended.get_or_create(&labels));
+            }
         }
         for outcome in [ResumeOutcome::Recovered, ResumeOutcome::Lost] {
             drop(metrics.resumes.get_or_create(&outcome.into()));
@@ -108,6 +106,11 @@ impl Sessions {
     fn name(&self, registry: &mut Registry) {
         registry.register("sessions", "Sessions open now", self.open.clone());
         registry.register("sessions_opened", "Sessions opened", self.opened.clone());
+        registry.register(
+            "sessions_ended",
+            "Sessions ended, by how they ended",
+            self.ended.clone(),
+        );
         registry.register(
             "resumes",
             "Attempts to resume from a cursor",
@@ -130,16 +133,29 @@ impl Sessions {
         );
     }
 
-    /// A session has opened.
-    pub fn opened(&self, transport: Transport) {
-        let labels = TransportLabels::from(transport);
+    /// How many sessions are open, on all transports.
+    pub fn open(&self) -> u64 {
+        let open = |&transport: &&'static str| {
+            let labels = TransportLabels { transport };
+            self.open.get_or_create(&labels).get()
+        };
+        let open: i64 = TRANSPORTS.iter().map(open).sum();
+        u64::try_from(open).unwrap_or(0)
+    }
+
+    /// A session has opened, on a transport of [`TRANSPORTS`].
+    pub fn opened(&self, transport: &'static str) {
+        let labels = TransportLabels { transport };
         self.open.get_or_create(&labels).inc();
         self.opened.get_or_create(&labels).inc();
     }
 
-    /// A session that [`Self::opened`] counted is over.
-    pub fn closed(&self, transport: Transport) {
-        self.open.get_or_create(&transport.into()).dec();
+    /// A session that [`Self::opened`] counted is over, by one of [`ENDINGS`].
+    pub fn ended(&self, transport: &'static str, ending: &'static str) {
+        let labels = TransportLabels { transport };
+        self.open.get_or_create(&labels).dec();
+        let labels = EndingLabels { transport, ending };
+        self.ended.get_or_create(&labels).inc();
     }
 
     /// A subscriber came with a cursor.

@@ -1,21 +1,22 @@
 //! Where a chunked body ends ([RFC 9112, section 7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1)).
 //!
-//! Only looks: the HTTP dispatcher decodes. It is at least as strict as the dispatcher, so that both see the same end.
+//! This module only looks for the end, and the HTTP dispatcher decodes. It is at least as strict as the dispatcher, so that
+//! both see the same end.
 
 use thiserror::Error;
 
-/// How long a line of a chunk's size, with its extensions, or all trailers may be.
+/// How many bytes the line of a chunk's size may have with its extensions, and how many all trailers together.
 const LINE_BYTES: usize = 4096;
 
-/// The body is not chunked as it is said to be.
+/// The body was announced as chunked, but its bytes are not valid chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the body is not chunked as it should be")]
-pub(super) struct BadChunk;
+pub struct BadChunk;
 
 /// How far a chunked body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// In the digits of a size, of which there are so many.
+    /// Among the digits of a size; so many of them have come.
     Size {
         digits: u8,
     },
@@ -36,31 +37,36 @@ enum State {
 
 /// Follows a chunked body.
 #[derive(Debug)]
-pub(super) struct Chunks {
+pub struct Chunks {
     state: State,
-    /// What is left of the chunk.
+    /// How many bytes of the chunk are still to come.
     left: u64,
-    /// How long the line is so far, or the trailers.
+    /// How many bytes of the present line have come, or of the trailers.
     line: usize,
 }
 
-impl Chunks {
-    /// At the beginning of a body.
-    pub(super) const fn new() -> Self {
+/// The state at the beginning of a body.
+impl Default for Chunks {
+    fn default() -> Self {
         Self {
             state: State::Size { digits: 0 },
             left: 0,
             line: 0,
         }
     }
+}
 
+impl Chunks {
     /// Whether the body has ended.
-    pub(super) fn is_at_end(&self) -> bool {
+    pub fn is_at_end(&self) -> bool {
         self.state == State::End
     }
 
-    /// Goes on; says how many of the bytes belong to the body.
-    pub(super) fn scan(&mut self, input: &[u8]) -> Result<usize, BadChunk> {
+    /// Reads on, and returns how many of the bytes belong to the body.
+    ///
+    /// # Errors
+    /// When the body is not chunked.
+    pub fn scan(&mut self, input: &[u8]) -> Result<usize, BadChunk> {
         let mut at = 0;
         while at < input.len() && !self.is_at_end() {
             if self.state == State::Data {
@@ -132,9 +138,10 @@ impl Chunks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn scan(input: &[u8]) -> Result<(usize, bool), BadChunk> {
-        let mut chunks = Chunks::new();
+        let mut chunks = Chunks::default();
         let taken = chunks.scan(input)?;
         Ok((taken, chunks.is_at_end()))
     }
@@ -153,7 +160,7 @@ mod tests {
             let followed = [body, b"GET / HTTP/1.1\r\n"].concat();
             assert_eq!(scan(&followed), Ok((body.len(), true)));
             for cut in 0..body.len() {
-                let mut chunks = Chunks::new();
+                let mut chunks = Chunks::default();
                 assert_eq!(chunks.scan(&followed[..cut]), Ok(cut));
                 assert!(!chunks.is_at_end());
                 assert_eq!(chunks.scan(&followed[cut..]), Ok(body.len() - cut));
@@ -163,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_chunked_is_refused() {
+    fn a_body_that_is_not_chunked_is_refused() {
         let long = [&b"1;"[..], &[b'x'; LINE_BYTES]].concat();
         let trailers = [&b"0\r\n"[..], &b"a: b\r\n".repeat(LINE_BYTES / 6 + 1)].concat();
         for bad in [
@@ -181,6 +188,83 @@ mod tests {
             &trailers,
         ] {
             assert_eq!(scan(bad), Err(BadChunk), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    /// A chunked body, and what it is like: chunks with extensions, and trailers.
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let extension = prop_oneof![Just(""), Just(" "), Just(";a"), Just("; a=\"b\"")];
+        let chunk = (
+            prop::collection::vec(any::<u8>(), 1..40),
+            0..4_usize,
+            extension,
+        );
+        let trailers = prop::collection::vec("[a-z]{1,5}: [ -~]{0,9}", 0..3);
+        (prop::collection::vec(chunk, 0..5), trailers).prop_map(|(chunks, trailers)| {
+            let mut body = Vec::new();
+            for (data, zeros, extension) in chunks {
+                let size = format!("{}{:x}{extension}\r\n", "0".repeat(zeros), data.len());
+                body.extend([size.as_bytes(), &data, b"\r\n"].concat());
+            }
+            body.extend(b"0\r\n");
+            for trailer in trailers {
+                body.extend(format!("{trailer}\r\n").into_bytes());
+            }
+            body.extend(b"\r\n");
+            body
+        })
+    }
+
+    /// How many bytes belong to the body when they come in pieces that end at the cuts.
+    fn scan_pieces(input: &[u8], cuts: &[prop::sample::Index]) -> Result<(usize, bool), BadChunk> {
+        let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+        ends.sort_unstable();
+        ends.push(input.len());
+        let mut chunks = Chunks::default();
+        let mut taken = 0;
+        let mut begin = 0;
+        for end in ends {
+            let count = chunks.scan(&input[begin..end])?;
+            taken += count;
+            if count < end - begin {
+                break;
+            }
+            begin = end;
+        }
+        Ok((taken, chunks.is_at_end()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_body_ends_at_the_same_byte_however_it_is_split(
+            body in body(),
+            rest in prop::collection::vec(any::<u8>(), 0..20),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let input = [&body[..], &rest].concat();
+            prop_assert_eq!(scan_pieces(&input, &cuts), Ok((body.len(), true)));
+        }
+
+        /// Bodies of which some bytes are others, and garbage.
+        #[test]
+        fn a_body_is_taken_or_refused_alike_however_it_is_split(
+            body in body(),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            garbage in prop::collection::vec(any::<u8>(), 0..60),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let mut changed = body;
+            for (at, byte) in changes {
+                let at = at.index(changed.len());
+                changed[at] = byte;
+            }
+            for input in [changed, garbage] {
+                let whole = scan(&input);
+                prop_assert_eq!(scan_pieces(&input, &cuts), whole);
+                if let Ok((taken, is_at_end)) = whole {
+                    prop_assert!(taken == input.len() || is_at_end);
+                }
+            }
         }
     }
 }

@@ -17,8 +17,10 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::connection_io::{Dispatch, Terms};
+use super::refusal::RequestRefusal;
+use crate::limits::{Held, Shares};
 
-/// How many connections are open, of how many there may be.
+/// The number of open connections, and the limit for it.
 #[derive(Debug, Clone)]
 pub struct Connections {
     open: Arc<AtomicUsize>,
@@ -42,7 +44,7 @@ impl Connections {
     }
 
     /// Counts one more, unless the limit is reached.
-    fn enter(&self) -> Option<Place> {
+    fn enter(&self) -> Option<ConnectionPlace> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.metrics.refused.inc();
@@ -50,27 +52,27 @@ impl Connections {
         }
         self.metrics.accepted.inc();
         self.metrics.open.inc();
-        Some(Place {
+        Some(ConnectionPlace {
             open: Arc::clone(&self.open),
             gauge: self.metrics.open.clone(),
         })
     }
 }
 
-/// One counted connection; leaves the count when dropped.
-struct Place {
+/// One connection that is counted until this is dropped.
+struct ConnectionPlace {
     open: Arc<AtomicUsize>,
     gauge: Gauge,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
         self.gauge.dec();
     }
 }
 
-/// Who reads and writes the socket.
+/// The part of the broker that reads and writes the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner {
     /// The dispatcher.
@@ -84,9 +86,9 @@ pub(super) enum Owner {
 /// How the other end has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HangUp {
-    /// It sends nothing more, and may still read.
+    /// It sends nothing more, but may still read.
     Ended,
-    /// It does neither.
+    /// It neither sends nor reads.
     Gone,
 }
 
@@ -99,26 +101,32 @@ pub struct Connection {
     pub(super) dispatch: RefCell<Option<Box<Dispatch>>>,
     /// Set when the dispatcher has handed all its bytes to the kernel while leaving.
     head_written: Cell<bool>,
-    /// Who waits for `head_written`.
+    /// The task that waits for `head_written`.
     leaving: RefCell<Option<Waker>>,
-    _place: Place,
+    _place: ConnectionPlace,
+    /// Its part in the share of its address.
+    _share: Held,
 }
 
 impl Connection {
-    /// Takes an accepted socket, unless there are as many as there may be.
+    /// Takes an accepted socket, unless there are as many connections as there may be, of all clients or of those at its
+    /// address.
     ///
     /// # Errors
-    /// Gives the socket back when the limit is reached.
-    pub fn accept(
+    /// Gives the socket back, with the refusal for its client if the client is still there.
+    pub(super) fn accept(
         stream: TcpStream,
+        peer: SocketAddr,
         connections: &Connections,
+        shares: &Shares,
         terms: Terms,
-    ) -> Result<Rc<Self>, TcpStream> {
-        let Some(place) = connections.enter() else {
-            return Err(stream);
+    ) -> Result<Rc<Self>, (TcpStream, RequestRefusal)> {
+        let share = match shares.of_peer(peer.ip()).connect() {
+            Ok(share) => share,
+            Err(exceeded) => return Err((stream, RequestRefusal::Share(exceeded))),
         };
-        let Ok(peer) = stream.peer_addr() else {
-            return Err(stream);
+        let Some(place) = connections.enter() else {
+            return Err((stream, RequestRefusal::TooManyConnections));
         };
         Ok(Rc::new(Self {
             stream,
@@ -128,10 +136,11 @@ impl Connection {
             head_written: Cell::new(false),
             leaving: RefCell::new(None),
             _place: place,
+            _share: share,
         }))
     }
 
-    /// The address of the other end.
+    /// The address of the other end, or of the client for whom a proxy has passed the connection on.
     pub fn peer(&self) -> SocketAddr {
         self.peer
     }
@@ -181,7 +190,7 @@ impl Connection {
         self.stream.writable().await
     }
 
-    /// Ends our direction after what the kernel already has; the other end can still send.
+    /// Ends our direction behind the bytes that the kernel already has; the other end can still send.
     pub fn finish_writing(&self) {
         let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
     }
@@ -202,7 +211,7 @@ impl Connection {
         let _ = time;
     }
 
-    /// Who reads and writes.
+    /// The part of the broker that reads and writes.
     pub(super) fn owner(&self) -> Owner {
         self.owner.get()
     }
@@ -229,8 +238,8 @@ impl Connection {
         self.head_written.set(false);
     }
 
-    /// Ready once the dispatcher's head is with the kernel, with what came behind the request; then the session owns the
-    /// socket.
+    /// Ready once the kernel has the head that the dispatcher wrote. Then the session owns the socket; it is given the bytes
+    /// that came behind the request.
     pub(super) fn poll_left(&self, context: &mut Context<'_>) -> Poll<Bytes> {
         if self.head_written.get() {
             self.owner.set(Owner::Session);

@@ -1,5 +1,7 @@
-//! The HTTP dispatcher's view of a connection: bytes pass the [`Gate`], and whatever takes too long ends.
+//! The HTTP dispatcher's view of a connection: bytes pass the [`Gate`], and a connection on which something takes too long
+//! is ended.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,25 +16,31 @@ use tokio::time::Instant;
 use super::connection::{Connection, HangUp, Owner};
 use super::gate::{Gate, READ_BYTES, Want};
 use super::head::TakesUpgrade;
-use super::intake::Intake;
 use super::linger::linger;
 use super::pace::{Alarm, Pace, Patience};
-use super::refusal::Refusal;
+use super::refusal::RequestRefusal;
 use crate::config::TimeoutSettings;
+use crate::memory::{Bounds, Hold, Part};
 
-/// How often it is looked whether a client is still there whose bytes are left in the kernel: its end is behind them.
+/// How often the broker checks whether a client is still there while it leaves the client's bytes unread. The end of the
+/// connection lies behind these bytes, so reading would not show it.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long requests are answered whose client has ended its direction, when it is not known whether it still reads.
+/// How long requests are still answered after the client has ended its direction, since it may still read.
 const HALF_CLOSED: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Where bytes are read to before it is known how many have come: to zero a buffer for each read would take longer than the read.
+    static SCRATCH: RefCell<[u8; READ_BYTES]> = const { RefCell::new([0; READ_BYTES]) };
+}
 
 /// What the listener grants each connection.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// How long clients that send or take nothing are waited for.
     pub timeouts: TimeoutSettings,
-    /// How many bytes all that is unfinished may take together.
-    pub unfinished_bytes: usize,
+    /// How many bytes all unfinished requests may take together, and all answers that are being written.
+    pub bounds: Bounds,
     /// Whether a WebSocket may begin at a path; elsewhere the offer is ignored.
     pub takes_upgrade: TakesUpgrade,
 }
@@ -40,16 +48,19 @@ pub struct Terms {
 /// What a connection needs for as long as the dispatcher has it.
 pub(super) struct Dispatch {
     timeouts: TimeoutSettings,
-    unfinished_bytes: usize,
+    unfinished_bytes: u64,
     gate: Gate,
-    /// The head that has come in part.
-    head: Option<Intake>,
+    /// The memory of a head that has come in part.
+    head: Option<Hold>,
     reading: Alarm,
     look_at: Option<Instant>,
-    /// The answer that the client does not take at once.
+    /// The deadline for an answer that the client does not take at once.
     answer: Option<Pace>,
+    /// The memory of that part of the answer which the dispatcher has not been handed yet.
+    answer_rest: Option<Hold>,
+    answer_limit: u64,
     writing: Alarm,
-    /// The answer's last byte is with the dispatcher.
+    /// The dispatcher has the last byte of the answer.
     is_answered: bool,
 }
 
@@ -57,12 +68,14 @@ impl Dispatch {
     pub(super) fn new(terms: Terms) -> Self {
         Self {
             timeouts: terms.timeouts,
-            unfinished_bytes: terms.unfinished_bytes,
+            unfinished_bytes: terms.bounds.unfinished,
             gate: Gate::new(Instant::now(), terms.takes_upgrade),
             head: None,
             reading: Alarm::default(),
             look_at: None,
             answer: None,
+            answer_rest: None,
+            answer_limit: terms.bounds.answers,
             writing: Alarm::default(),
             is_answered: false,
         }
@@ -72,18 +85,18 @@ impl Dispatch {
         self.gate.into_early()
     }
 
-    /// Counts the head that has come in part. Ready when it is given up for others.
+    /// Counts the memory of a head that has come in part. Ready when the head is given up to make room for others.
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.gate.is_in_head() {
             self.head = None;
             return Poll::Pending;
         }
-        let head = self.head.get_or_insert_default();
+        let head = self.head.get_or_insert_with(|| Hold::of(Part::Unfinished));
         head.hold(self.gate.kept_bytes(), self.unfinished_bytes);
         head.poll_given_up(context)
     }
 
-    /// Whether the time is up for what is to come next.
+    /// Ready when the next bytes have not come in time.
     fn poll_too_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let timeouts = &self.timeouts;
         let time = if self.gate.is_in_head() || (self.gate.is_idle() && self.gate.is_first()) {
@@ -126,26 +139,32 @@ impl Connection {
         }
     }
 
-    /// Reads into the gate, for no longer than it may take.
+    /// Reads into the gate, and ends the connection when that takes too long.
     fn poll_read_early(
         &self,
         dispatch: &mut Dispatch,
         context: &mut Context<'_>,
         most: usize,
     ) -> Poll<io::Result<()>> {
-        let mut bytes = [0; READ_BYTES];
         let most = most.min(READ_BYTES);
-        match self.poll_some(context, &mut bytes[..most]) {
+        let polled = SCRATCH.with_borrow_mut(|bytes| {
+            let polled = self.poll_some(context, &mut bytes[..most]);
+            if let Poll::Ready(Ok(count @ 1..)) = polled {
+                dispatch.gate.received(&bytes[..count], Instant::now());
+            }
+            polled
+        });
+        match polled {
             Poll::Ready(Ok(0)) => dispatch.gate.end(Instant::now()),
-            Poll::Ready(Ok(count)) => dispatch.gate.received(&bytes[..count], Instant::now()),
+            Poll::Ready(Ok(_)) => {}
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             Poll::Pending if dispatch.poll_given_up(context).is_ready() => {
-                self.refuse(dispatch, Refusal::Overloaded);
+                self.refuse(dispatch, RequestRefusal::Overloaded);
             }
             Poll::Pending => {
                 ready!(dispatch.poll_too_late(context));
                 if dispatch.gate.is_in_head() {
-                    self.refuse(dispatch, Refusal::HeadTimeout);
+                    self.refuse(dispatch, RequestRefusal::HeadTimeout);
                 } else {
                     dispatch.gate.close();
                 }
@@ -154,7 +173,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads a part of a body to where the dispatcher wants it.
+    /// Reads a part of a body into the buffer of the dispatcher.
     fn poll_read_body(
         &self,
         dispatch: &mut Dispatch,
@@ -162,7 +181,7 @@ impl Connection {
         out: &mut ReadBuf<'_>,
         most: usize,
     ) -> Poll<io::Result<()>> {
-        let bytes = &mut out.initialize_unfilled()[..most];
+        let bytes = out.initialize_unfilled_to(most);
         let count = ready!(self.poll_some(context, bytes))?;
         if count == 0 {
             dispatch.gate.end(Instant::now());
@@ -182,7 +201,7 @@ impl Connection {
         }
     }
 
-    /// Looks now and then whether the client is still there, while nothing is read of it.
+    /// Looks now and then whether the client is still there, while nothing is read from it.
     fn poll_look(&self, dispatch: &mut Dispatch, context: &mut Context<'_>) -> Poll<()> {
         loop {
             let now = Instant::now();
@@ -204,17 +223,28 @@ impl Connection {
         }
     }
 
-    /// Answers what is no request. Nothing else is being answered, so that nothing of the dispatcher's is cut in two; a
-    /// client that takes nothing is not waited for.
-    fn refuse(&self, dispatch: &mut Dispatch, refusal: Refusal) {
-        tracing::debug!(peer = %self.peer(), ?refusal, "what came is no request");
+    /// Answers bytes that are no request. No request is being answered at that moment, so that no answer of the dispatcher
+    /// is cut in two. A client that takes nothing is not waited for.
+    fn refuse(&self, dispatch: &mut Dispatch, refusal: RequestRefusal) {
+        tracing::debug!(client.address = %self.peer(), ?refusal, "a request was refused before it was read as a whole");
         let _ = self.try_write(&refusal.answer());
         dispatch.gate.close();
     }
 
-    /// The last byte of an answer is with the dispatcher.
+    /// So many bytes of the answer wait until the client has taken those before them.
+    pub(super) fn hold_answer(&self, bytes: usize) {
+        if let Some(dispatch) = &mut *self.dispatch.borrow_mut() {
+            let limit = dispatch.answer_limit;
+            let rest = &mut dispatch.answer_rest;
+            rest.get_or_insert_with(|| Hold::of(Part::Answers))
+                .hold(bytes, limit);
+        }
+    }
+
+    /// The dispatcher has been handed the last byte of an answer.
     pub(super) fn answer_ends(&self) {
         if let Some(dispatch) = &mut *self.dispatch.borrow_mut() {
+            dispatch.answer_rest = None;
             dispatch.is_answered = true;
         }
     }
@@ -233,14 +263,14 @@ impl Connection {
         dispatch.is_some_and(|dispatch| dispatch.gate.expects_continue())
     }
 
-    /// The same; it is told once.
+    /// Returns whether the client waits to be told to send the body, and takes note that it is told now.
     pub(super) fn take_expectation(&self) -> bool {
         let mut dispatch = self.dispatch.borrow_mut();
         let dispatch = dispatch.as_mut();
         dispatch.is_some_and(|dispatch| dispatch.gate.take_expectation())
     }
 
-    /// Writes beside the dispatcher, while it has nothing to write.
+    /// Writes to the socket while the dispatcher has nothing to write.
     pub(super) fn poll_write_beside(
         &self,
         context: &mut Context<'_>,
@@ -249,7 +279,7 @@ impl Connection {
         self.poll_write_paced(context, |stream| stream.try_write(bytes))
     }
 
-    /// All that the dispatcher had is with the kernel.
+    /// The kernel has everything that the dispatcher had to write.
     fn poll_flushed(&self, context: &mut Context<'_>) {
         self.flushed();
         let Some(dispatch) = &mut *self.dispatch.borrow_mut() else {
@@ -268,7 +298,7 @@ impl Connection {
         }
     }
 
-    /// The dispatcher's bytes, for no longer than the client may take.
+    /// Writes the dispatcher's bytes, and ends the connection of a client that takes them too slowly.
     fn poll_write_paced(
         &self,
         context: &mut Context<'_>,
@@ -287,6 +317,12 @@ impl Connection {
         let Some(dispatch) = &mut *self.dispatch.borrow_mut() else {
             return written;
         };
+        let rest = dispatch.answer_rest.as_ref();
+        if rest.is_some_and(|rest| rest.poll_given_up(context).is_ready()) {
+            tracing::debug!(client.address = %self.peer(), "the answers that clients do not take fill their share of memory: ending the connection with the largest");
+            self.reset();
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let now = Instant::now();
         let patience = Patience::answer(&dispatch.timeouts);
         match (&written, &mut dispatch.answer) {
@@ -297,7 +333,7 @@ impl Connection {
                     .get_or_insert_with(|| Pace::begin(now, patience))
                     .deadline();
                 ready!(dispatch.writing.poll(deadline, context));
-                tracing::debug!(peer = %self.peer(), "the client does not take its answer");
+                tracing::debug!(client.address = %self.peer(), "the client did not take its answer within timeouts.answer_ms: ending its connection");
                 self.reset();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -305,7 +341,8 @@ impl Connection {
         written
     }
 
-    /// Ends our direction. A client that has sent something which nobody reads would be reset, and lose its answer.
+    /// Ends our direction. The rest is read and thrown away: a connection with unread bytes would be reset, and the client
+    /// would lose its answer.
     fn finish(self: &Rc<Self>) {
         self.finish_writing();
         let dispatch = self.dispatch.borrow();

@@ -15,9 +15,13 @@ use pin_project_lite::pin_project;
 
 use super::connection::Connection;
 
+/// How many bytes of an answer the dispatcher is handed at once, because it copies them. The size that a body states is
+/// always that of the rest.
+const PIECE_BYTES: usize = 32 << 10;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Hands a request to the application, and its answer to the dispatcher.
+/// Hands a request to the application, and the answer to the dispatcher.
 pub(super) fn exchange<S, B>(
     mut request: Request,
     service: &S,
@@ -33,14 +37,18 @@ where
     {
         request = with_continue(request, connection);
     }
-    // Whatever becomes of the answer, it ends when this is dropped.
+    // Whatever becomes of the answer, dropping this tells the connection that it has ended.
     let end = connection.map(AnswerEnd);
     let answer = service.call(request);
     async move {
         let response: Response<B> = answer.await?.into();
-        let mut response = response.map_body(|_, body| AnswerBody { body, end });
+        let mut response = response.map_body(|_, body| AnswerBody {
+            body,
+            end,
+            rest: Bytes::new(),
+        });
         if response.body().is_early() {
-            // The rest of the body is not read: what follows it could not be told from it.
+            // The rest of the body is not read, so that the next request could not be told from it.
             let head = response.head_mut();
             head.set_connection_type(ConnectionType::Close);
         }
@@ -63,11 +71,13 @@ pin_project! {
         #[pin]
         body: B,
         end: Option<AnswerEnd>,
+        // The rest of a piece that is handed on in several parts.
+        rest: Bytes,
     }
 }
 
 impl<B> AnswerBody<B> {
-    /// Whether the answer is there before the request has come as a whole.
+    /// Whether the application has answered before the whole request has come.
     fn is_early(&self) -> bool {
         let end = self.end.as_ref();
         end.is_some_and(|AnswerEnd(connection)| connection.is_in_request())
@@ -85,7 +95,23 @@ impl<B: MessageBody> MessageBody for AnswerBody<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.project().body.poll_next(context)
+        let mut this = self.project();
+        if this.rest.is_empty() {
+            match ready!(this.body.as_mut().poll_next(context)) {
+                Some(Ok(piece)) => *this.rest = piece,
+                other => return Poll::Ready(other),
+            }
+        }
+        let piece = this.rest.split_to(PIECE_BYTES.min(this.rest.len()));
+        let later = match this.body.size() {
+            BodySize::Sized(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            BodySize::None | BodySize::Stream => 0,
+        };
+        let left = this.rest.len().saturating_add(later);
+        if let Some(AnswerEnd(connection)) = this.end.as_ref().filter(|_| left > 0) {
+            connection.hold_answer(left);
+        }
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 
@@ -100,12 +126,12 @@ fn with_continue(mut request: Request, connection: Rc<Connection>) -> Request {
 }
 
 /// A body whose client is told to send it when it is first read
-/// ([RFC 9110, section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)): by then the head alone has condemned
-/// nothing.
+/// ([RFC 9110, section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)): by then the request has not been refused
+/// because of its head.
 struct Continued {
     body: Payload,
     connection: Rc<Connection>,
-    /// What is left to tell the client.
+    /// The connection on which the client is yet to be told.
     left: Option<&'static [u8]>,
 }
 
@@ -120,7 +146,7 @@ impl Continued {
             }
         });
         while !left.is_empty() {
-            // When the connection has failed the body says so.
+            // If the connection has failed, reading the body says so.
             let Ok(count) = ready!(connection.poll_write_beside(context, left)) else {
                 *left = &[];
                 break;

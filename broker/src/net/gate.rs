@@ -1,27 +1,27 @@
-//! What of a connection's bytes the HTTP dispatcher may see: one request at a time, and nothing more of the next before the
-//! answer is written.
+//! Decides which bytes of a connection the HTTP dispatcher may see: one request at a time, and nothing of the next before
+//! the answer is written.
 //!
-//! The dispatcher reads for as long as something comes, whatever it has yet to answer. Behind a poll that waits it would
-//! keep 128 KiB of further requests, and look at them again and again. So the gate hands it whole heads and the bytes of
-//! their bodies, and keeps a little of what comes early; the rest waits in the kernel, and TCP slows the client down.
+//! The dispatcher reads for as long as bytes come, whatever it has yet to answer. Behind a poll that waits it would keep 128
+//! KiB of further requests, and look at them again and again. So the gate hands it whole heads and the bytes of their
+//! bodies, and keeps a few bytes that come early; the rest waits in the kernel, and TCP slows the client down.
 //!
-//! Sans-io: [`ConnectionIo`](super::connection_io::ConnectionIo) reads and writes.
+//! The gate itself reads and writes nothing: [`ConnectionIo`](super::connection_io::ConnectionIo) does.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use super::chunks::Chunks;
-use super::head::{Framing, HEAD_BYTES, Head, TakesUpgrade, inspect};
-use super::refusal::Refusal;
+use super::head::{HEAD_BYTES, RequestFraming, RequestHead, TakesUpgrade, inspect};
+use super::refusal::RequestRefusal;
 
-/// How much is read before it is known what it is.
+/// How many bytes are read at once while the broker does not know yet whether they are a head or a body.
 pub(super) const READ_BYTES: usize = 8 << 10;
 
-/// How much is kept of what comes before the answer is written.
+/// How many bytes are kept of those that come before the answer is written.
 const READ_AHEAD: usize = READ_BYTES;
 
-/// Where a connection is.
+/// The phase that a connection is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// The head of a request is next, or has come in part.
@@ -34,10 +34,10 @@ enum Phase {
     Closed,
 }
 
-/// What is known of the request that is under way.
+/// The request that is being handed on or answered.
 #[derive(Debug, Default)]
-struct Request {
-    /// No other follows on the connection.
+struct RequestUnderWay {
+    /// No other request follows on the connection.
     is_last: bool,
     /// The client waits to be told to send the body.
     expects_continue: bool,
@@ -61,17 +61,17 @@ pub(super) enum Want {
 pub(super) struct Gate {
     phase: Phase,
     takes: TakesUpgrade,
-    /// What has been read and is not handed on.
+    /// The bytes that have been read and are not handed on.
     buffer: BytesMut,
-    /// How much of the buffer has been looked at for the end of a head.
+    /// In how many bytes of the buffer the end of a head has been looked for.
     searched: usize,
-    /// A head in the place of the one that came.
+    /// The head that is handed on in place of the one that came.
     rewritten: Bytes,
     /// How many of the next bytes belong to the request: its head, and a body of known length.
     passing: u64,
-    /// The body that follows is chunked.
+    /// Finds the end of the body, if it is chunked.
     chunks: Option<Chunks>,
-    request: Request,
+    request: RequestUnderWay,
     is_first: bool,
     /// When the phase began; for a head, when its first byte came.
     since: Instant,
@@ -82,7 +82,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Of a connection that has just been opened.
+    /// The gate of a connection that has just been opened.
     pub(super) fn new(now: Instant, takes: TakesUpgrade) -> Self {
         Self {
             phase: Phase::Head,
@@ -92,7 +92,7 @@ impl Gate {
             rewritten: Bytes::new(),
             passing: 0,
             chunks: None,
-            request: Request::default(),
+            request: RequestUnderWay::default(),
             is_first: true,
             since: now,
             ended: None,
@@ -100,7 +100,7 @@ impl Gate {
         }
     }
 
-    /// When the phase began; for a head of which something has come, when that was.
+    /// When the phase began; for a head that has come in part, when its first byte came.
     pub(super) fn since(&self) -> Instant {
         self.since
     }
@@ -125,7 +125,7 @@ impl Gate {
         self.phase == Phase::Head && !self.buffer.is_empty()
     }
 
-    /// How much is kept of what has come.
+    /// How many bytes of memory the gate keeps.
     pub(super) fn kept_bytes(&self) -> usize {
         self.buffer.capacity()
     }
@@ -135,7 +135,7 @@ impl Gate {
         self.phase == Phase::Request
     }
 
-    /// Whether something has come that nobody will read.
+    /// Whether bytes have come that nobody will read.
     pub(super) fn has_unread(&self) -> bool {
         self.is_cut || self.is_in_request() || !self.buffer.is_empty()
     }
@@ -158,7 +158,7 @@ impl Gate {
         }
     }
 
-    /// Takes what was read.
+    /// Takes bytes that were read.
     pub(super) fn received(&mut self, bytes: &[u8], now: Instant) {
         if self.is_idle() {
             self.since = now;
@@ -179,8 +179,12 @@ impl Gate {
     /// Hands on what may be handed on.
     ///
     /// # Errors
-    /// When what has come is no request.
-    pub(super) fn hand_on(&mut self, out: &mut ReadBuf<'_>, now: Instant) -> Result<(), Refusal> {
+    /// When the bytes that have come are no request.
+    pub(super) fn hand_on(
+        &mut self,
+        out: &mut ReadBuf<'_>,
+        now: Instant,
+    ) -> Result<(), RequestRefusal> {
         if self.phase == Phase::Head && !self.buffer.is_empty() {
             self.look_for_head(now)?;
         }
@@ -201,7 +205,7 @@ impl Gate {
         Ok(())
     }
 
-    /// How many bytes at the front of the buffer belong to the request, of at most so many.
+    /// How many bytes at the front of the buffer belong to the request; at most `room` of them.
     fn admit(&mut self, room: usize) -> usize {
         let mut most = room.min(self.buffer.len());
         let mut count = usize::try_from(self.passing).map_or(most, |passing| passing.min(most));
@@ -216,7 +220,7 @@ impl Gate {
         count
     }
 
-    /// How many of the bytes belong to the chunked body; ends the connection where it is none.
+    /// How many of the bytes belong to the chunked body. Where the body is not chunked as it should be, the connection ends.
     fn scan(&mut self, bytes: &[u8]) -> usize {
         let Some(chunks) = &mut self.chunks else {
             return 0;
@@ -232,7 +236,7 @@ impl Gate {
         count
     }
 
-    /// These bytes of a body were read into the dispatcher's buffer; says how many of them belong to it.
+    /// These bytes were read into the dispatcher's buffer. Returns how many of them belong to the body.
     pub(super) fn handed_on(&mut self, bytes: &[u8]) -> usize {
         let count = if self.chunks.is_some() {
             let count = self.scan(bytes);
@@ -253,9 +257,9 @@ impl Gate {
         }
     }
 
-    fn look_for_head(&mut self, now: Instant) -> Result<(), Refusal> {
+    fn look_for_head(&mut self, now: Instant) -> Result<(), RequestRefusal> {
         if self.searched > 0 && !self.has_end_of_head() && self.buffer.len() < HEAD_BYTES {
-            // Reading it anew for every byte of it would be work without bounds.
+            // To read the head anew for every byte of it would be work without bounds.
             self.searched = self.buffer.len();
             return Ok(());
         }
@@ -267,23 +271,23 @@ impl Gate {
         Ok(())
     }
 
-    /// Whether an empty line has come with what was not looked at yet.
+    /// Whether an empty line is among the bytes that were not looked at yet.
     fn has_end_of_head(&self) -> bool {
         let new = &self.buffer[self.searched.saturating_sub(3)..];
         let mut ends = new.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         ends.any(|(at, _)| matches!(new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
     }
 
-    fn begin(&mut self, head: Head, now: Instant) {
+    fn begin(&mut self, head: RequestHead, now: Instant) {
         self.phase = Phase::Request;
         self.since = now;
         self.searched = 0;
         self.is_first = false;
         self.request.is_last = head.is_last;
-        self.chunks = (head.framing == Framing::Chunked).then(Chunks::new);
+        self.chunks = (head.framing == RequestFraming::Chunked).then(Chunks::default);
         self.passing = match head.framing {
-            Framing::Length(length) => length,
-            Framing::Chunked => 0,
+            RequestFraming::Length(length) => length,
+            RequestFraming::Chunked => 0,
         };
         match head.rewritten {
             Some(rewritten) => {
@@ -292,8 +296,8 @@ impl Gate {
             }
             None => self.passing = self.passing.saturating_add(head.length as u64),
         }
-        // Who has sent some of the body does not wait to be told to.
-        let is_awaited = head.framing != Framing::Length(0) && self.buffer.is_empty();
+        // A client that has sent some of the body does not wait to be told to.
+        let is_awaited = head.framing != RequestFraming::Length(0) && self.buffer.is_empty();
         self.request.expects_continue = head.expects_continue && is_awaited;
     }
 
@@ -302,29 +306,29 @@ impl Gate {
         self.request.expects_continue
     }
 
-    /// The same; it is told once.
+    /// Returns whether the client waits to be told to send the body, and takes note that it is told now.
     pub(super) fn take_expectation(&mut self) -> bool {
         std::mem::take(&mut self.request.expects_continue)
     }
 
-    /// The answer is with the kernel: lets the next request through, if there may be one.
+    /// The kernel has the whole answer: the gate lets the next request through, if there may be one.
     pub(super) fn answered(&mut self, now: Instant) {
         self.is_cut |= self.is_in_request();
         self.phase = match self.phase {
             Phase::Answer if !self.request.is_last => Phase::Head,
             Phase::Head => Phase::Head,
-            // What is left of a request that is answered is nobody's: it would be read as another.
+            // The rest of a request that has been answered already would be read as another request.
             Phase::Answer | Phase::Request | Phase::Closed => Phase::Closed,
         };
         self.since = now;
     }
 
-    /// Whether the dispatcher would be handed something now.
+    /// Whether the dispatcher would be handed bytes now, or the end.
     pub(super) fn has_news(&self) -> bool {
         self.phase == Phase::Closed || self.ended.is_some() || !self.buffer.is_empty()
     }
 
-    /// What came behind the request, for who takes the connection over.
+    /// The bytes that came behind the request, for the session that takes the connection over.
     pub(super) fn into_early(self) -> Bytes {
         self.buffer.freeze()
     }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn takes(path: &str) -> bool {
@@ -17,7 +19,7 @@ impl Tried {
     }
 
     /// What the dispatcher is handed, in pieces of at most so many bytes.
-    fn handed(&mut self, piece: usize) -> Result<String, Refusal> {
+    fn handed(&mut self, piece: usize) -> Result<String, RequestRefusal> {
         let mut all = Vec::new();
         loop {
             let mut space = vec![0; piece];
@@ -30,7 +32,7 @@ impl Tried {
         }
     }
 
-    fn receive(&mut self, bytes: &[u8]) -> Result<String, Refusal> {
+    fn receive(&mut self, bytes: &[u8]) -> Result<String, RequestRefusal> {
         self.gate.received(bytes, self.now);
         self.handed(1000)
     }
@@ -157,5 +159,81 @@ fn a_head_is_not_read_anew_for_every_byte_of_it() {
     }
     assert!(tried.gate.is_in_request() || !tried.gate.is_in_head());
     let mut tried = Tried::new();
-    assert_eq!(tried.receive(b"\x16\x03\x01"), Err(Refusal::NoRequest));
+    assert_eq!(
+        tried.receive(b"\x16\x03\x01"),
+        Err(RequestRefusal::NoRequest)
+    );
+}
+
+/// What a connection does with a gate: reads what it wants, as much of it as has come, and gives the dispatcher what may be handed on.
+/// Says what was handed on before the answer had to be written.
+fn hand_on_one(
+    tried: &mut Tried,
+    input: &mut &[u8],
+    sizes: &mut impl Iterator<Item = usize>,
+) -> Vec<u8> {
+    let mut handed = Vec::new();
+    loop {
+        let room = sizes.next().unwrap();
+        let mut space = vec![0; room];
+        let mut out = ReadBuf::new(&mut space);
+        tried.gate.hand_on(&mut out, tried.now).unwrap();
+        handed.extend_from_slice(out.filled());
+        if !out.filled().is_empty() {
+            continue;
+        }
+        let piece = sizes.next().unwrap().min(input.len());
+        match tried.gate.want(room) {
+            Want::Bytes(most) if piece > 0 && (tried.gate.is_in_head() || handed.is_empty()) => {
+                let (bytes, rest) = input.split_at(piece.min(most));
+                tried.gate.received(bytes, tried.now);
+                *input = rest;
+            }
+            Want::Body(most) => {
+                assert!(piece > 0, "a body is waited for that has come");
+                let (bytes, rest) = input.split_at(piece.min(most));
+                let count = tried.gate.handed_on(bytes);
+                handed.extend_from_slice(&bytes[..count]);
+                *input = rest;
+            }
+            _ => return handed,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_request_is_handed_on_by_itself_in_whatever_pieces_all_come(
+        requests in prop::collection::vec(prop_oneof![Just(GET), Just(POST), Just(CHUNKED)], 1..6),
+        sizes in prop::collection::vec(1..60_usize, 1..30),
+    ) {
+        let all = requests.concat();
+        let mut input = all.as_bytes();
+        let mut sizes = sizes.into_iter().cycle();
+        let mut tried = Tried::new();
+        for request in requests {
+            let handed = hand_on_one(&mut tried, &mut input, &mut sizes);
+            prop_assert_eq!(String::from_utf8_lossy(&handed), request);
+            prop_assert!(!tried.gate.is_in_request());
+            tried.gate.answered(tried.now);
+        }
+        prop_assert!(tried.gate.is_idle() && input.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_kept_than_a_head_may_have(
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..READ_BYTES), 0..40),
+    ) {
+        let mut tried = Tried::new();
+        for piece in pieces {
+            let Want::Bytes(most) = tried.gate.want(1000) else {
+                break;
+            };
+            tried.gate.received(&piece[..piece.len().min(most)], tried.now);
+            prop_assert!(tried.gate.kept_bytes() <= 2 * (HEAD_BYTES + READ_BYTES));
+            if tried.handed(1000).is_err() {
+                break;
+            }
+        }
+    }
 }

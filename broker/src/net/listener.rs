@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::{HttpService, KeepAlive};
@@ -16,11 +17,13 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::connection::{Connection, Connections};
 use super::connection_io::{ConnectionIo, Terms};
 use super::exchange::exchange;
-use super::refusal::Refusal;
+use super::proxy_protocol::read_client;
+use crate::limits::Shares;
 
 /// Why an address could not be listened on.
 #[derive(Debug, ThisError)]
@@ -28,7 +31,7 @@ use super::refusal::Refusal;
 pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The error of the system.
     pub source: io::Error,
 }
 
@@ -56,7 +59,11 @@ pub struct ListenerOptions {
     pub send_buffer_bytes: usize,
     /// The count of connections, with its limit.
     pub connections: Connections,
-    /// What each connection is granted.
+    /// What the clients of each address may have.
+    pub shares: Arc<Shares>,
+    /// Whether the connections of trusted proxies begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// The terms that each connection is granted.
     pub terms: Terms,
 }
 
@@ -81,35 +88,60 @@ pub fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, ListenErro
     bind().map_err(|source| ListenError { address, source })
 }
 
+/// The address of the client, who has connected or for whom a trusted proxy has; none if the connection is of no use.
+async fn client_of(stream: &mut TcpStream, options: &ListenerOptions) -> Option<SocketAddr> {
+    let peer = stream.peer_addr().ok()?;
+    if !options.proxy_protocol || !options.shares.trusts(peer.ip()) {
+        return Some(peer);
+    }
+    let patience = options.terms.timeouts.head;
+    match timeout(patience, read_client(stream)).await {
+        Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+        Ok(Err(error)) => {
+            tracing::warn!(
+                %peer, %error,
+                "server.proxy_protocol is on, and a connection of one of server.trusted_proxies does not begin with a PROXY protocol header: \
+                 turn it on at the proxy (HAProxy: send-proxy-v2, nginx: proxy_protocol on)"
+            );
+            None
+        }
+        Err(_) => {
+            tracing::debug!(%peer, "no PROXY protocol header came within timeouts.head_ms");
+            None
+        }
+    }
+}
+
 async fn accept(
-    stream: TcpStream,
+    mut stream: TcpStream,
     options: ListenerOptions,
 ) -> Result<(ConnectionIo, Option<SocketAddr>), ()> {
     let socket = SockRef::from(&stream);
     // A socket that is already gone fails here; the dispatcher finds out by itself.
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_send_buffer_size(options.send_buffer_bytes);
+    let Some(client) = client_of(&mut stream, &options).await else {
+        return Err(());
+    };
     let ListenerOptions {
-        connections, terms, ..
+        connections,
+        shares,
+        terms,
+        ..
     } = options;
-    match Connection::accept(stream, &connections, terms) {
-        Ok(connection) => {
-            let peer = connection.peer();
-            Ok((ConnectionIo(connection), Some(peer)))
-        }
-        Err(mut stream) => {
-            // The client may already be gone: nobody is left to tell.
-            let _ = stream
-                .write_all(&Refusal::TooManyConnections.answer())
-                .await;
+    match Connection::accept(stream, client, &connections, &shares, terms) {
+        Ok(connection) => Ok((ConnectionIo(connection), Some(client))),
+        Err((mut stream, refusal)) => {
+            // The client may already be gone, and then nobody is left to be told.
+            let _ = stream.write_all(&refusal.answer()).await;
             let _ = stream.shutdown().await;
             Err(())
         }
     }
 }
 
-/// Serves `app`, made once per worker on the worker's own thread, on the listeners. Once what `leaving`
-/// makes is ready, idle connections are closed and requests under way are the last of their connections.
+/// Serves the app on the listeners; `app` makes it once per worker, on the worker's own thread. Once the future that
+/// `leaving` makes is ready, idle connections are closed, and requests under way are the last of their connections.
 ///
 /// # Errors
 /// When a listener cannot be registered.
@@ -145,10 +177,10 @@ where
         server = server.listen("http", listener, move || {
             let accepting = options.clone();
             let http = HttpService::build()
-                // The gate has all the clocks.
+                // The gate has all timeouts.
                 .client_request_timeout(Duration::ZERO)
                 .keep_alive(KeepAlive::Os)
-                // The dispatcher's linger only delays closes that the client waits for (RFC 6455, section 7.1.1).
+                // The lingering of the dispatcher only delays a close that the client waits for (RFC 6455, section 7.1.1).
                 .client_disconnect_timeout(Duration::ZERO)
                 // A poll whose client is gone must end.
                 .h1_allow_half_closed(false)
@@ -160,7 +192,7 @@ where
                     map_config(app().into_factory(), |()| AppConfig::default()),
                     exchange,
                 ))
-                .map_err(|error| tracing::debug!(%error, "connection ended"));
+                .map_err(|error| tracing::debug!(%error, "a connection ended with an error"));
             fn_service(move |stream| accept(stream, accepting.clone())).and_then(http)
         })?;
     }

@@ -1,4 +1,5 @@
-//! How long something may take that comes or goes in pieces: a time between two pieces, and a least rate over all.
+//! How long a transfer may take whose bytes come or go in pieces: there is a longest pause between two pieces, and a least
+//! rate over all.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::TimeoutSettings;
 
-/// What is waited for at the most.
+/// How patient the broker is with a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
     /// The longest pause.
@@ -18,17 +19,17 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// With the body of a request.
+    /// The patience for the body of a request.
     pub fn body(timeouts: &TimeoutSettings) -> Self {
         Self::of(timeouts, timeouts.body)
     }
 
-    /// With an unfinished WebSocket message.
+    /// The patience for an unfinished WebSocket message.
     pub fn message(timeouts: &TimeoutSettings) -> Self {
         Self::of(timeouts, timeouts.message)
     }
 
-    /// With a client that is to take an answer.
+    /// The patience for a client that receives an answer.
     pub fn answer(timeouts: &TimeoutSettings) -> Self {
         Self::of(timeouts, timeouts.answer)
     }
@@ -41,8 +42,8 @@ impl Patience {
     }
 }
 
-/// The deadline of what is under way. Each piece puts it off by the time that it may take at the least rate, and never
-/// beyond the longest pause: so a byte now and then does not keep a transfer open.
+/// The deadline of a transfer. Each piece puts the deadline off by the time that the piece may take at the least rate, but
+/// never beyond the longest pause: so a byte now and then does not keep a transfer open.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     deadline: Instant,
@@ -50,13 +51,13 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Something begins now.
+    /// A transfer begins now.
     pub fn begin(now: Instant, patience: Patience) -> Self {
         let deadline = now + patience.pause;
         Self { deadline, patience }
     }
 
-    /// A piece of so many bytes is there.
+    /// A piece of so many bytes has come or gone.
     pub fn progress(&mut self, now: Instant, bytes: usize) {
         if bytes == 0 {
             return;
@@ -71,7 +72,7 @@ impl Pace {
         });
     }
 
-    /// When it is given up.
+    /// When the transfer is given up.
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -93,7 +94,7 @@ impl Alarm {
             if at <= sleep.deadline() {
                 return Poll::Ready(());
             }
-            // Later than the timer was set for: cheaper than to set it anew whenever the time is put off.
+            // The time was put off since the timer was set; to set it only now is cheaper than to set it each time.
             sleep.as_mut().reset(at);
         }
     }

@@ -1,30 +1,33 @@
-//! The answers of the listener itself: to what never becomes a request.
+//! The answers that the listener gives by itself, to bytes that never become a request.
 
 use bytes::Bytes;
 use widecast_protocol::Code;
 
-use super::intake::GIVEN_UP;
+use crate::limits::Exceeded;
+use crate::memory::GIVEN_UP;
 
-/// Why something is no request.
+/// Why a request or connection is refused before the application sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// What has come is no head of a request.
+pub(super) enum RequestRefusal {
+    /// The bytes that have come are no head of a request.
     NoRequest,
     /// `Host` is missing, or there are several.
     NoHost,
     /// It cannot be told where the body ends.
     NoLength,
-    /// The head is larger than what is read of one.
+    /// The head is larger than a head may be.
     HeadTooLarge,
     /// The head did not come in time.
     HeadTimeout,
-    /// All that is unfinished takes too much, and this head the most of it.
+    /// All unfinished requests take too much memory, and this head takes most of it.
     Overloaded,
     /// The broker has as many connections as it may.
     TooManyConnections,
+    /// The clients of the address have as many connections as they may, or open too many.
+    Share(Exceeded),
 }
 
-impl Refusal {
+impl RequestRefusal {
     const fn code(self) -> Code {
         match self {
             Self::NoRequest | Self::NoHost | Self::NoLength => Code::InvalidRequest,
@@ -32,11 +35,13 @@ impl Refusal {
             Self::HeadTimeout => Code::RequestTimeout,
             Self::Overloaded => Code::Overloaded,
             Self::TooManyConnections => Code::TooManyConnections,
+            Self::Share(_) => Code::ShareExceeded,
         }
     }
 
     const fn detail(self) -> &'static str {
         match self {
+            Self::Share(exceeded) => exceeded.detail(),
             Self::NoRequest => "what has come is no request of HTTP/1.1",
             Self::NoHost => "a request of HTTP/1.1 has exactly one Host",
             Self::NoLength => {
@@ -49,6 +54,15 @@ impl Refusal {
         }
     }
 
+    /// How long the client is to wait before it tries again, if another try makes sense.
+    fn retry_after_seconds(self) -> Option<u64> {
+        match self {
+            Self::Share(Exceeded { wait, .. }) => Some(wait.as_secs() + 1),
+            Self::Overloaded | Self::TooManyConnections => Some(1),
+            _ => None,
+        }
+    }
+
     /// The whole answer, problem included.
     pub(super) fn answer(self) -> Bytes {
         let code = self.code();
@@ -57,11 +71,8 @@ impl Refusal {
             .ok()
             .and_then(|status| status.canonical_reason())
             .unwrap_or_default();
-        let retry = if status == 503 {
-            "retry-after: 1\r\n"
-        } else {
-            ""
-        };
+        let retry = self.retry_after_seconds();
+        let retry = retry.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
         let (name, retryable) = (code.as_str(), code.retryable());
         let body = format!(
             "{{\"type\":\"about:blank\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{detail}\",\"code\":\"{name}\",\"retryable\":{retryable}}}"
@@ -82,13 +93,13 @@ mod tests {
     #[test]
     fn every_refusal_is_a_problem() {
         for refusal in [
-            Refusal::NoRequest,
-            Refusal::NoHost,
-            Refusal::NoLength,
-            Refusal::HeadTooLarge,
-            Refusal::HeadTimeout,
-            Refusal::Overloaded,
-            Refusal::TooManyConnections,
+            RequestRefusal::NoRequest,
+            RequestRefusal::NoHost,
+            RequestRefusal::NoLength,
+            RequestRefusal::HeadTooLarge,
+            RequestRefusal::HeadTimeout,
+            RequestRefusal::Overloaded,
+            RequestRefusal::TooManyConnections,
         ] {
             let answer = String::from_utf8(refusal.answer().to_vec()).unwrap();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -96,7 +107,7 @@ mod tests {
             assert!(head.starts_with(&format!("HTTP/1.1 {} ", problem["status"])));
             assert!(head.contains(&format!("content-length: {}\r\n", body.len())));
         }
-        let answer = Refusal::HeadTooLarge.answer();
+        let answer = RequestRefusal::HeadTooLarge.answer();
         insta::assert_snapshot!(String::from_utf8_lossy(&answer).replace('\r', ""), @r#"
         HTTP/1.1 431 Request Header Fields Too Large
         content-type: application/problem+json

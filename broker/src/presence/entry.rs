@@ -1,6 +1,6 @@
 //! What goes into a roster, and what comes out.
 
-use widecast_protocol::Member;
+use widecast_protocol::{Member, Members};
 
 /// A connection, different from every other of this broker while either is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,12 +24,23 @@ pub struct NumberedChange {
     pub change: PresenceChange,
 }
 
-/// Who is in a channel.
+/// Which members are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberQuery {
+    /// Only those behind this id.
+    pub after: Option<String>,
+    /// At most this many.
+    pub limit: usize,
+    /// None behind the one with which their data reaches this many bytes.
+    pub bytes: usize,
+}
+
+/// The members of a channel, or a page of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MemberList {
     /// The members, ordered by id.
-    pub members: Vec<Member>,
-    /// How many changes have led to this: who has the list knows of the changes up to this number.
+    pub list: Members,
+    /// How many changes have led to this list: a client that has the list knows of the changes up to this number.
     pub changes: u64,
 }
 

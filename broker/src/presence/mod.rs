@@ -5,5 +5,7 @@
 mod entry;
 mod roster;
 
-pub use entry::{ConnectionId, MemberList, NumberedChange, PresenceChange, PresenceEntry};
+pub use entry::{
+    ConnectionId, MemberList, MemberQuery, NumberedChange, PresenceChange, PresenceEntry,
+};
 pub use roster::Roster;

@@ -1,25 +1,35 @@
 //! The members of one channel, and the grace time in which a member that lost its last connection is still here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use widecast_protocol::Member;
+use widecast_protocol::{Member, Members};
 
-use super::entry::{ConnectionId, PresenceChange, PresenceEntry};
+use super::entry::{ConnectionId, MemberQuery, PresenceChange, PresenceEntry};
 
 /// The members of a channel. Who follows the changes it returns knows exactly [`Roster::members`].
 #[derive(Debug, Default)]
 pub struct Roster {
-    members: BTreeMap<String, Present>,
+    members: BTreeMap<String, ListedMember>,
     /// Which member each connection shows itself as.
     connections: HashMap<ConnectionId, String>,
     /// Members in their grace time, in the order they lost their last connection. An entry counts only while its member
     /// is still gone since then.
     lingering: VecDeque<Lingering>,
+    /// About how much memory the members take.
+    bytes: u64,
+}
+
+/// About what a member takes besides its id and its data: its place in each of the tables.
+const OVERHEAD_BYTES: usize = 384;
+
+fn bytes_of(member: &Member) -> u64 {
+    (OVERHEAD_BYTES + 2 * member.id.len() + member.data.weight_bytes()) as u64
 }
 
 #[derive(Debug)]
-struct Present {
+struct ListedMember {
     member: Member,
     connections: usize,
     gone_since: Option<Instant>,
@@ -42,11 +52,12 @@ impl Roster {
             self.connections.insert(connection, member.id.clone());
         }
         let Some(present) = self.members.get_mut(&member.id) else {
-            let present = Present {
+            let present = ListedMember {
                 member: member.clone(),
                 connections: 1,
                 gone_since: None,
             };
+            self.bytes += bytes_of(&member);
             self.members.insert(member.id.clone(), present);
             return Some(PresenceChange::Joined(member));
         };
@@ -55,6 +66,7 @@ impl Roster {
         if present.member == member {
             return None;
         }
+        self.bytes = self.bytes + bytes_of(&member) - bytes_of(&present.member);
         present.member = member.clone();
         Some(PresenceChange::Joined(member))
     }
@@ -83,6 +95,7 @@ impl Roster {
         }
         let first = self.lingering.pop_front()?;
         let gone = self.members.remove(&first.id)?;
+        self.bytes -= bytes_of(&gone.member);
         Some(PresenceChange::Left(gone.member))
     }
 
@@ -106,6 +119,34 @@ impl Roster {
     /// Everybody, ordered by id.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values().map(|present| &present.member)
+    }
+
+    /// The members that are asked for, ordered by id.
+    pub fn page(&self, query: &MemberQuery) -> Members {
+        let start = match &query.after {
+            Some(after) => Bound::Excluded(after.as_str()),
+            None => Bound::Unbounded,
+        };
+        let mut rest = self
+            .members
+            .range::<str, _>((start, Bound::Unbounded))
+            .peekable();
+        let (mut members, mut bytes) = (Vec::new(), 0);
+        while members.len() < query.limit
+            && bytes < query.bytes
+            && let Some((_, present)) = rest.next()
+        {
+            bytes += present.member.data.weight_bytes();
+            members.push(present.member.clone());
+        }
+        let last = members.last().map(|member: &Member| member.id.clone());
+        let next = last.filter(|_| rest.peek().is_some());
+        Members { members, next }
+    }
+
+    /// About how much memory the members take.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// How many are here.
@@ -220,6 +261,35 @@ mod tests {
         assert_eq!(roster.members().count(), 1);
     }
 
+    #[test]
+    fn pages_are_bounded_by_number_and_bytes_and_follow_each_other() {
+        let (mut roster, now) = (Roster::default(), Instant::now());
+        for (number, id) in (1..).zip(["ann", "bob", "cid", "dan", "eve"]) {
+            roster.enter(entry(number, id, "1234"), now);
+        }
+        let page = |after: Option<&str>, limit, bytes| {
+            let after = after.map(str::to_owned);
+            let page = roster.page(&MemberQuery {
+                after,
+                limit,
+                bytes,
+            });
+            let ids: Vec<_> = page
+                .members
+                .iter()
+                .map(|member| member.id.clone())
+                .collect();
+            (ids.join(" "), page.next)
+        };
+        let next = |id: &str| Some(id.to_owned());
+        assert_eq!(page(None, 2, 99), ("ann bob".to_owned(), next("bob")));
+        assert_eq!(page(Some("bob"), 9, 8), ("cid dan".to_owned(), next("dan")));
+        assert_eq!(page(Some("bob"), 9, 9), ("cid dan eve".to_owned(), None));
+        // One who has left since has its place all the same.
+        assert_eq!(page(Some("boris"), 1, 1), ("cid".to_owned(), next("cid")));
+        assert_eq!(page(Some("eve"), 9, 9), (String::new(), None));
+    }
+
     #[derive(Debug, Clone)]
     enum Step {
         Enter { connection: u64, id: u8, data: u8 },
@@ -253,7 +323,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn who_follows_the_changes_knows_the_members(
+        fn a_client_that_follows_the_changes_knows_the_members(
             steps in prop::collection::vec((0..4_u64, step()), 1..80)
         ) {
             let (mut roster, mut now) = (Roster::default(), Instant::now());
@@ -295,6 +365,7 @@ mod tests {
                         prop_assert_eq!(ids, expected);
                     }
                 }
+                prop_assert_eq!(roster.bytes(), roster.members().map(bytes_of).sum::<u64>());
                 let members: Vec<_> = roster.members().cloned().collect();
                 prop_assert_eq!(members, known.values().cloned().collect::<Vec<_>>());
             }

@@ -1,4 +1,5 @@
-//! What waits to be written, in order: a queue with a size, from which messages can be dropped.
+//! The items that wait to be written to one client, in their order: a queue with a size in bytes, from which messages can be
+//! dropped.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -8,55 +9,74 @@ use widecast_protocol::{ChannelName, CursorVector, Position};
 
 use super::droppable::Droppable;
 use super::item::{Item, size_with};
+use super::outbox_form::OutboxForm;
 use super::places::Places;
-use super::voice::Voice;
 
-/// How many items one write takes: more than this bring nothing (one write costs 3.4 + 0.14·k µs).
+/// How many items one write takes at the most. More would save nothing: a write of k items costs 3.4 + 0.14·k µs.
 const ITEMS_PER_WRITE: usize = 32;
 
-/// How many items an empty backlog keeps room for: an idle session costs no more, and the next message no allocation.
+/// For how many items an empty backlog keeps room: an idle session costs no more than that, and its next message needs no
+/// allocation.
 const IDLE_CAPACITY: usize = 4;
 
-/// What waits for one client.
+/// How many bytes wait for one client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// The bytes of all items, with their overhead.
+    pub(super) bytes: usize,
+    /// How many of them belong to answers.
+    pub(super) owed: usize,
+}
+
+/// The items that wait for one client.
 pub(super) struct Backlog {
     items: VecDeque<Item>,
     bytes: usize,
-    /// How many of the bytes are answers.
+    /// How many of the bytes belong to answers.
     owed: usize,
-    voice: Voice,
-    /// How far the client is, if it is told so by more than its messages.
+    form: OutboxForm,
+    /// The client's place in each channel; kept only if the client is told it, in cursors of several channels or in answers to
+    /// polls.
     places: Option<Box<Places>>,
-    /// Made when something has to be dropped.
+    /// The index of what can be dropped; made when something has to be.
     droppable: Option<Box<Droppable>>,
 }
 
 impl Backlog {
-    pub(super) fn new(voice: Voice) -> Self {
+    pub(super) fn new(form: OutboxForm) -> Self {
         Self {
             items: VecDeque::new(),
             bytes: 0,
             owed: 0,
-            voice,
-            places: voice.keeps_places().then(Box::default),
+            form,
+            places: form.keeps_places().then(Box::default),
             droppable: None,
         }
     }
 
-    /// What the items take, their overhead included.
+    /// The bytes of all items, with their overhead.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many of the bytes are answers.
+    /// How many of the bytes belong to answers.
     pub(super) fn owed(&self) -> usize {
         self.owed
+    }
+
+    /// Both sizes together.
+    pub(super) fn size(&self) -> Size {
+        Size {
+            bytes: self.bytes,
+            owed: self.owed,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Where a client is that has been sent everything that has left.
+    /// The places of the client once it has received everything that has left the backlog.
     pub(super) fn told(&self) -> CursorVector {
         let places = self.places.as_ref();
         places.map_or_else(CursorVector::new, |places| places.told().clone())
@@ -69,7 +89,7 @@ impl Backlog {
         }
     }
 
-    /// The client is not sent a message, because it is its own.
+    /// A message is not sent to the client, because the client has published it itself.
     pub(super) fn pass(&mut self, channel: &ChannelName, position: Position) {
         match &mut self.places {
             Some(places) if self.items.is_empty() => places.tell(channel, position),
@@ -90,7 +110,7 @@ impl Backlog {
         self.items.push_back(item);
     }
 
-    /// Puts a pong in the place of the one before, if nothing else has come since.
+    /// Puts a newer pong in the place of the one that waits last; returns false if something else waits last.
     pub(super) fn replace_pong(&mut self, newer: &Bytes) -> bool {
         let Some(Item::Pong(pong)) = self.items.back_mut() else {
             return false;
@@ -101,19 +121,20 @@ impl Backlog {
         true
     }
 
-    /// Whether an item of `bytes` keeps to the limit. What is larger than the limit itself fits when nothing else waits.
+    /// Whether an item of `bytes` keeps to the limit. An item that is larger than the limit itself fits when nothing else
+    /// waits.
     pub(super) fn fits(&self, bytes: usize, limit: usize) -> bool {
         self.bytes == 0 || self.bytes + size_with(bytes) <= limit
     }
 
-    /// Whether an answer of `bytes` is taken. Messages do not take the place of answers: those can be had again, and these
-    /// cannot. However large it is, an answer is taken when few others wait.
+    /// Whether an answer of `bytes` is taken. Messages do not take the room of answers, because a client can have messages
+    /// again, but not answers. However large it is, an answer is taken when few others wait.
     pub(super) fn fits_answer(&self, bytes: usize, limit: usize) -> bool {
         self.owed <= limit / 2 || self.owed + size_with(bytes) <= limit
     }
 
-    /// Drops messages until an item of `bytes` fits, if that is possible, and says how many were dropped: first those
-    /// that are followed by a newer one where only the newest has to be kept, then the oldest.
+    /// Drops messages until an item of `bytes` fits, if that is possible, and returns how many were dropped. Under the
+    /// policy `latest`, messages that are followed by a newer one go first; then the oldest go.
     pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> usize {
         let droppable = self.droppable.take();
         let mut droppable = droppable.unwrap_or_else(|| Box::new(Droppable::of(&self.items)));
@@ -134,18 +155,25 @@ impl Backlog {
         dropped
     }
 
-    /// Takes everything.
+    /// Takes everything in one walk: no size or number has to be right in between.
     pub(super) fn take(&mut self) -> Vec<Bytes> {
-        let heads = self.heads(self.items.len());
-        let mut heads = heads.into_iter();
+        let mut heads = self.heads(self.items.len()).into_iter();
         let mut taken = Vec::with_capacity(self.items.len());
-        while let Some(item) = self.pop_front() {
-            let head = self.voice.next_head(&item, &mut heads);
+        for item in self.items.drain(..) {
+            let head = self.form.next_head(&item, &mut heads);
+            if let (Some(places), Some((channel, position))) = (&mut self.places, item.place()) {
+                places.tell(channel, position);
+            }
             let bytes = joined(head, item.into_bytes());
             if !bytes.is_empty() {
                 taken.push(bytes);
             }
         }
+        if let Some(places) = &mut self.places {
+            places.tell_passed();
+        }
+        self.bytes = 0;
+        self.owed = 0;
         self.rest();
         taken
     }
@@ -176,7 +204,7 @@ impl Backlog {
         };
         let mut next_head = heads.iter();
         for item in self.items.iter().take(count) {
-            if self.voice.has_head(item) {
+            if self.form.has_head(item) {
                 next_head.next().into_iter().for_each(|head| add(head));
             }
             if !item.bytes().is_empty() {
@@ -188,14 +216,14 @@ impl Backlog {
         Ok(written)
     }
 
-    /// What is made only when the first `count` items are written, in their order: gaps, and the cursors of several
-    /// channels.
+    /// The parts of the first `count` items that are made only when they are written, in their order: gaps, and the cursors
+    /// of several channels.
     fn heads(&self, count: usize) -> Vec<Bytes> {
         let items = || self.items.iter().take(count);
-        if !items().any(|item| self.voice.has_head(item)) {
+        if !items().any(|item| self.form.has_head(item)) {
             return Vec::new();
         }
-        let places = self.places.as_ref().filter(|_| self.voice.has_vector());
+        let places = self.places.as_ref().filter(|_| self.form.has_vector());
         let mut at = places.map_or_else(CursorVector::new, |places| places.told().clone());
         let mut heads = Vec::with_capacity(count);
         for (index, item) in items().enumerate() {
@@ -205,7 +233,7 @@ impl Backlog {
                     places.behind_the_last(&mut at);
                 }
             }
-            heads.extend(self.voice.head(item, &at));
+            heads.extend(self.form.head(item, &at));
         }
         heads
     }
@@ -217,7 +245,7 @@ impl Backlog {
             let Some(front) = self.items.front() else {
                 break;
             };
-            let head = self.voice.next_head(front, &mut heads);
+            let head = self.form.next_head(front, &mut heads);
             let length = head.len() + front.bytes().len();
             if written < length {
                 if written > 0 {
@@ -234,7 +262,7 @@ impl Backlog {
         self.rest();
     }
 
-    /// Of the item in front `written` bytes are with the kernel: the rest has to follow as it is.
+    /// The kernel has taken `written` bytes of the item in front: its remaining bytes must follow unchanged.
     fn begin(&mut self, head: &Bytes, written: usize) {
         let Some(front) = self.items.front_mut() else {
             return;
@@ -263,7 +291,7 @@ impl Backlog {
         Some(item)
     }
 
-    /// An item is as good as told.
+    /// Counts an item as told: its bytes no longer wait, and the client's place moves past it.
     fn settle(&mut self, item: &Item, is_last: bool) {
         self.bytes -= item.size();
         self.owed -= item.owed();

@@ -1,8 +1,8 @@
-//! How far a subscription has got that does not hear messages as they come: the decisions alone. [`super::pace`] reads the
-//! history and asks.
+//! How far a subscription that is behind has come. This module only decides. [`super::catch_up_reader`] reads the history and asks
+//! here.
 //!
 //! A subscription is behind when it was joined at a place in the past, or when its messages came faster than its client
-//! read. What comes meanwhile passes it by: it is in the history, and is read from there when its turn comes. So a
+//! read. Messages that come meanwhile are not handed to it: it reads them from the history when their turn comes. So a
 //! subscription that is behind holds no messages, however far behind it is.
 
 use widecast_protocol::Position;
@@ -16,14 +16,14 @@ pub(super) enum Cause {
     Slow,
 }
 
-/// What has passed a subscription by.
+/// Which messages have passed a subscription by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Passed {
     /// Nothing.
     Nothing,
     /// Messages up to here.
     UpTo(Position),
-    /// Nobody knows: something may have been lost on the way to this shard.
+    /// It is not known which: a message may have been lost on the way to this shard.
     Unknown,
 }
 
@@ -59,11 +59,11 @@ impl CatchUp {
     }
 
     /// Messages may have been lost on the way to this shard.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn suspect_gap(&mut self) {
         self.passed = Passed::Unknown;
     }
 
-    /// The history is read from now on, after the place returned. What was in doubt before is in it.
+    /// The history is read from now on, after the place that is returned. Messages that may have been lost before are in it.
     pub(super) fn begin_reading(&mut self) -> Position {
         if self.passed == Passed::Unknown {
             self.passed = Passed::Nothing;
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_when_the_history_has_been_sent_and_nothing_newer_has_passed_by() {
+    fn a_catch_up_is_over_when_the_history_has_been_sent_and_nothing_newer_has_passed_by() {
         let mut catch_up = behind(1);
         assert_eq!(catch_up.begin_reading(), at(1));
         catch_up.sent(at(3));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_history_had_may_pass_by_before_or_after_it_is_read() {
+    fn messages_of_the_history_may_pass_by_before_or_after_it_is_read() {
         let mut catch_up = behind(1);
         catch_up.pass(at(2));
         catch_up.begin_reading();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_by_after_the_history_was_read_is_read_too() {
+    fn messages_that_pass_by_after_the_history_was_read_are_read_too() {
         let mut catch_up = behind(1);
         catch_up.begin_reading();
         catch_up.pass(at(4));
@@ -138,13 +138,13 @@ mod tests {
     #[test]
     fn a_doubt_is_settled_by_what_is_read_after_it() {
         let mut catch_up = behind(1);
-        catch_up.doubt();
+        catch_up.suspect_gap();
         catch_up.pass(at(2));
         catch_up.begin_reading();
         catch_up.sent(at(3));
         assert!(catch_up.is_over());
         catch_up.begin_reading();
-        catch_up.doubt();
+        catch_up.suspect_gap();
         assert!(!catch_up.is_over());
     }
 
@@ -200,7 +200,7 @@ mod tests {
                     }
                     Step::Lose => {
                         come += 1;
-                        catch_up.doubt();
+                        catch_up.suspect_gap();
                     }
                     Step::Read => {
                         catch_up.begin_reading();

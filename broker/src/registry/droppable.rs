@@ -1,28 +1,29 @@
-//! Which of the waiting messages can be dropped, and which gap tells of them, found without a walk over what waits.
+//! Finds which of the waiting messages can be dropped, and which gap tells of them, without a walk over all that waits.
 //!
-//! Made at the first overflow, from all that waits, and kept until nothing does: who reads fast enough pays nothing for it.
-//! Each step after that is constant work, taken together with the pushes before it.
+//! The index is made from all waiting items at the first overflow, and kept until nothing waits: a client that reads fast
+//! enough costs nothing. Each step after that is constant work, if the pushes before it are counted in.
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::config::SlowConsumer;
+use crate::config::SlowConsumerPolicy;
 
 use super::item::{Item, Lane};
 
-/// An index of the items that wait. They have numbers: that of the front, and one more for each behind it.
+/// An index of the items that wait. The items are numbered: the front item has the number `front`, and each item behind it
+/// has the next.
 #[derive(Default)]
 pub(super) struct Droppable {
     front: usize,
     lanes: HashMap<Lane, Chain>,
     /// Messages under `latest` that are followed by newer ones of their lane, unless they have been written since.
     superseded: VecDeque<usize>,
-    /// No message that may be dropped waits before this one.
+    /// The number before which no message waits that may be dropped.
     oldest: usize,
     /// How many items are `Gone`.
     gone: usize,
 }
 
-/// The gaps and the droppable messages of a lane, in their order, behind the last message that may not be dropped.
+/// The gaps and droppable messages of a lane in their order, from behind the last message that may not be dropped.
 #[derive(Default)]
 struct Chain {
     entries: VecDeque<Entry>,
@@ -36,11 +37,12 @@ struct Entry {
     is_gap: bool,
 }
 
-/// How a dropped message is told of.
+/// How the client is told of a dropped message.
 pub(super) struct Telling {
-    /// The item that is its gap: its own, or an earlier one that now reaches further.
+    /// The number of the item that becomes the gap: that of the dropped message, or of an earlier gap that now reaches
+    /// further.
     pub(super) gap: usize,
-    /// A later gap that this one covers, too.
+    /// The number of a later gap that is covered by this one and goes.
     pub(super) absorbed: Option<usize>,
 }
 
@@ -57,15 +59,15 @@ impl Droppable {
     pub(super) fn pushed(&mut self, waiting: usize, item: &Item) {
         let number = self.front + waiting;
         match item {
-            Item::Message { lane, policy, .. } if *policy == SlowConsumer::Disconnect => {
-                // What is lost behind it must not be told before it.
+            Item::Message { lane, policy, .. } if *policy == SlowConsumerPolicy::Disconnect => {
+                // A message that is lost behind this item must not be told of before it.
                 self.lanes.remove(lane);
             }
             Item::Message { lane, policy, .. } => {
                 let chain = self.lanes.entry(*lane).or_default();
                 chain.push(number, false);
                 let older = chain.newest.replace(number);
-                if *policy == SlowConsumer::Latest {
+                if *policy == SlowConsumerPolicy::Latest {
                     self.superseded.extend(older);
                 }
             }
@@ -98,7 +100,7 @@ impl Droppable {
         }
     }
 
-    /// Where an item is, unless it has left.
+    /// The index of an item among those that wait, unless it has left.
     pub(super) fn index(&self, number: usize) -> Option<usize> {
         number.checked_sub(self.front)
     }
@@ -127,7 +129,7 @@ impl Droppable {
         telling
     }
 
-    /// Whether so much of what waits is gone that it pays to count anew.
+    /// Whether so many items are gone that it pays to make the index anew.
     pub(super) fn is_mostly_gone(&self, waiting: usize) -> bool {
         self.gone > waiting / 2
     }
@@ -153,7 +155,7 @@ impl Chain {
         entry.map(|entry| entry.number)
     }
 
-    /// A lane's messages are dropped from the oldest on: before this one there is a gap, or nothing.
+    /// The messages of a lane are dropped from the oldest on: before a dropped message there is a gap, or nothing.
     fn dropped(&mut self, number: usize) -> Telling {
         let gap = match self.gap_at(0) {
             Some(gap) if self.is_at(1, number) => {

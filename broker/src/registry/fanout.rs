@@ -5,23 +5,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slab::Slab;
-use widecast_protocol::{ChannelName, Code, EncodedMessage, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{NumberedChange, Replay};
+use crate::engine::{ConnectionId, NumberedChange, Replay};
 use crate::metrics::{Metrics, Policy};
 
-use crate::config::SlowConsumer;
+use crate::config::SlowConsumerPolicy;
 
 use super::catch_up::Cause;
-use super::outbox::{Outbox, Pushed};
-use super::pace::{Behind, Turn};
-use super::subscription::{Continuity, Sent, Subscriber, Subscription, continuity};
+use super::catch_up_reader::{Behind, Turn};
+use super::ended::Ended;
+use super::hole::{Continuity, Filling, continuity};
+use super::outbox::Outbox;
+use super::pushing::Pushed;
+use super::recent;
+use super::subscription::{Destination, Sent, Subscription};
 use super::watch::{News, PresenceWatch};
 
-/// How many messages wait while a hole is being filled; beyond that the history is read again.
-const WAITING_MESSAGES: usize = 1024;
-
-/// What has to be done after a message has come.
+/// What the shard has to do next, after a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// Nothing.
@@ -36,24 +37,23 @@ pub(super) struct Fanout {
     subscriptions: Slab<Subscription>,
     /// The newest message that every live subscription has been given.
     last: Option<Position>,
-    /// What came while a hole is being filled.
+    /// The messages that came while a hole is being filled.
     filling: Option<Filling>,
 }
 
-#[derive(Default)]
-struct Filling {
-    waiting: Vec<Arc<EncodedMessage>>,
-    /// Not everything that came is waiting: the history has to be read once more.
-    incomplete: bool,
-}
-
 impl Fanout {
-    pub(super) fn join(&mut self, subscriber: Subscriber) -> usize {
-        self.subscriptions.insert(Subscription::new(subscriber))
+    pub(super) fn join(&mut self, destination: Destination) -> usize {
+        self.subscriptions.insert(Subscription::new(destination))
     }
 
     pub(super) fn leave(&mut self, key: usize) {
         self.subscriptions.try_remove(key);
+    }
+
+    /// Whose subscriptions they are.
+    pub(super) fn owners(&self) -> impl Iterator<Item = ConnectionId> {
+        let subscriptions = self.subscriptions.iter();
+        subscriptions.map(|(_, subscription)| subscription.destination.outbox.owner())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,20 +61,30 @@ impl Fanout {
     }
 
     /// Begins to deliver what comes after `start`: see [`Subscription::begin`].
-    pub(super) fn begin(&mut self, behind: &Behind, start: Position, nothing_past: bool) {
+    pub(super) fn begin(
+        &mut self,
+        key: usize,
+        channel: &ChannelName,
+        start: Position,
+        nothing_past: bool,
+    ) {
         if nothing_past {
             self.last.get_or_insert(start);
         }
-        if let Some(subscription) = self.subscriptions.get_mut(behind.key)
-            && subscription.begin(start, nothing_past)
+        if let Some(subscription) = self.subscriptions.get_mut(key)
+            && subscription.begin(start, nothing_past, self.last)
         {
-            subscription.subscriber.outbox.is_behind(behind.clone());
+            subscription.fall_behind(key, channel);
         }
     }
 
     /// Where the history is to be read from for a subscription that is behind.
-    pub(super) fn begin_reading(&mut self, key: usize, outbox: &Rc<Outbox>) -> Option<Position> {
-        self.of(key, outbox)?.begin_reading()
+    pub(super) fn begin_reading(
+        &mut self,
+        behind: &Behind,
+        outbox: &Rc<Outbox>,
+    ) -> Option<Position> {
+        self.of(behind, outbox)?.begin_reading()
     }
 
     /// Sends a subscription what was read after `since`, as far as there is room.
@@ -85,10 +95,11 @@ impl Fanout {
         (since, replay): (Position, &Replay),
         metrics: &Metrics,
     ) -> Turn {
-        let Some(subscription) = self.of(behind.key, outbox) else {
+        let last = self.last;
+        let Some(subscription) = self.of(behind, outbox) else {
             return Turn::Over;
         };
-        match subscription.send_past(since, replay) {
+        match subscription.send_past(since, replay, last) {
             Sent::More => Turn::Again,
             Sent::Nothing => Turn::Over,
             Sent::Live => {
@@ -96,9 +107,9 @@ impl Fanout {
                 self.last.get_or_insert(seen);
                 Turn::Over
             }
-            Sent::Lost(Cause::Slow) if subscription.subscriber.ends_when_slow() => {
+            Sent::Lost(Cause::Slow) if subscription.destination.ends_when_slow() => {
                 metrics.deliveries.gave_up();
-                outbox.close(Code::SlowConsumer);
+                outbox.close(Ended::SlowConsumer);
                 Turn::Over
             }
             Sent::Lost(_) => {
@@ -109,27 +120,25 @@ impl Fanout {
         }
     }
 
-    /// The subscription of this key, if it is still that of this outbox.
-    fn of(&mut self, key: usize, outbox: &Rc<Outbox>) -> Option<&mut Subscription> {
-        let subscription = self.subscriptions.get_mut(key)?;
-        Rc::ptr_eq(&subscription.subscriber.outbox, outbox).then_some(subscription)
+    /// The subscription that was behind, if it still is there.
+    fn of(&mut self, behind: &Behind, outbox: &Rc<Outbox>) -> Option<&mut Subscription> {
+        let subscription = self.subscriptions.get_mut(behind.key)?;
+        let is_same = subscription.first_lane == behind.first_lane
+            && Rc::ptr_eq(&subscription.destination.outbox, outbox);
+        is_same.then_some(subscription)
     }
 
     /// How far a subscription is, once it has begun, to tell its client.
     pub(super) fn place(&mut self, key: usize) -> Option<Position> {
         let subscription = self.subscriptions.get_mut(key)?;
-        subscription.subscriber.renew_lane();
+        subscription.destination.renew_lane();
         subscription.place(self.last)
     }
 
     /// Delivers a message to everybody, or keeps it until what is missing before it is there.
     pub(super) fn arrived(&mut self, message: &Arc<EncodedMessage>, metrics: &Metrics) -> Next {
         if let Some(filling) = &mut self.filling {
-            if filling.waiting.len() < WAITING_MESSAGES {
-                filling.waiting.push(Arc::clone(message));
-            } else {
-                filling.incomplete = true;
-            }
+            filling.wait(message);
             return Next::Nothing;
         }
         match continuity(self.last, message) {
@@ -139,9 +148,9 @@ impl Fanout {
                 Next::Nothing
             }
             Continuity::Hole => {
-                let next = self.doubt();
+                let next = self.suspect_gap();
                 if let Some(filling) = &mut self.filling {
-                    filling.waiting.push(Arc::clone(message));
+                    filling.wait(message);
                 }
                 next
             }
@@ -149,13 +158,13 @@ impl Fanout {
     }
 
     /// Something may be missing.
-    pub(super) fn doubt(&mut self) -> Next {
+    pub(super) fn suspect_gap(&mut self) -> Next {
         for (_, subscription) in &mut self.subscriptions {
-            subscription.doubt();
+            subscription.suspect_gap();
         }
         match (&mut self.filling, self.last) {
             (None, Some(last)) => {
-                self.filling = Some(Filling::default());
+                self.filling = Some(Filling::since(last));
                 Next::Fill(last)
             }
             (Some(filling), _) => {
@@ -167,27 +176,31 @@ impl Fanout {
         }
     }
 
-    /// Delivers what was missing, and what came since.
+    /// Delivers the messages that were missing after `since`, and those that came meanwhile. If the subscriptions for which
+    /// they were read have all left, nothing is delivered.
     pub(super) fn fill(
         &mut self,
         channel: &ChannelName,
-        replay: &Replay,
+        (since, replay): (Position, &Replay),
         metrics: &Metrics,
     ) -> Next {
-        let filling = self.filling.take().unwrap_or_default();
+        let Some(mut filling) = self.filling.take_if(|filling| filling.since == since) else {
+            return Next::Nothing;
+        };
         if !replay.recovered {
             self.last = Some(replay.position);
             self.tell_gap(channel, replay.position, metrics);
         }
         let mut incomplete = self.walk_on(&replay.messages, metrics);
         if !replay.complete {
-            // What came meanwhile has its place behind the next portion.
+            // The messages that came meanwhile have their place behind the next portion.
+            filling.since = replay.position;
             self.filling = Some(filling);
             return Next::Fill(replay.position);
         }
         incomplete |= filling.incomplete | self.walk_on(&filling.waiting, metrics);
         if incomplete {
-            self.doubt()
+            self.suspect_gap()
         } else {
             Next::Nothing
         }
@@ -216,7 +229,7 @@ impl Fanout {
     ) {
         if let Some(subscription) = self.subscriptions.get(key) {
             metrics.sessions.gaps.inc();
-            subscription.subscriber.push_gap(channel, cursor);
+            subscription.destination.push_gap(channel, cursor);
         }
     }
 
@@ -224,30 +237,30 @@ impl Fanout {
         for (_, subscription) in &self.subscriptions {
             if subscription.is_live_before(cursor) {
                 metrics.sessions.gaps.inc();
-                subscription.subscriber.push_gap(channel, cursor);
+                subscription.destination.push_gap(channel, cursor);
             }
         }
     }
 
     fn walk(&mut self, message: &Arc<EncodedMessage>, metrics: &Metrics) {
         let last = self.last.replace(message.position());
+        let forms = message.forms();
         let mut delivered = 0;
         for (key, subscription) in &mut self.subscriptions {
-            match subscription.take(message, last) {
+            match subscription.take(message, &forms, last) {
                 Some(Pushed::Queued) => delivered += 1,
                 Some(Pushed::Dropped(count)) => {
                     delivered += 1;
-                    count_dropped(subscription.subscriber.policy, count as u64, metrics);
+                    count_dropped(subscription.destination.policy, count as u64, metrics);
                 }
                 Some(Pushed::Full) => {
-                    let subscriber = &subscription.subscriber;
-                    count_dropped(subscriber.policy, 0, metrics);
-                    let channel = message.message().channel.clone();
-                    subscriber.outbox.is_behind(Behind { channel, key });
+                    count_dropped(subscription.destination.policy, 0, metrics);
+                    subscription.fall_behind(key, &message.message().channel);
                 }
                 Some(Pushed::Closed) | None => {}
             }
         }
+        recent::keep(&forms);
         metrics.deliveries.messages.inc_by(delivered);
     }
 
@@ -255,9 +268,9 @@ impl Fanout {
     pub(super) fn presence(&mut self, channel: &ChannelName, change: &NumberedChange) {
         let mut news = News::new(channel, change);
         for (_, subscription) in &mut self.subscriptions {
-            let subscriber = &mut subscription.subscriber;
-            if let Some(watch) = &mut subscriber.presence {
-                watch.tell(&mut news, &subscriber.outbox);
+            let destination = &mut subscription.destination;
+            if let Some(watch) = &mut destination.presence {
+                watch.tell(&mut news, &destination.outbox);
             }
         }
     }
@@ -265,26 +278,26 @@ impl Fanout {
     /// From now on a subscriber hears who comes and goes, or no longer.
     pub(super) fn set_watch(&mut self, key: usize, watch: Option<Box<PresenceWatch>>) {
         if let Some(subscription) = self.subscriptions.get_mut(key) {
-            subscription.subscriber.presence = watch;
+            subscription.destination.presence = watch;
         }
     }
 
     /// A subscriber has been told who is here, after so many changes.
     pub(super) fn begin_watch(&mut self, key: usize, channel: &ChannelName, changes: u64) {
         if let Some(subscription) = self.subscriptions.get_mut(key) {
-            let subscriber = &mut subscription.subscriber;
-            if let Some(watch) = &mut subscriber.presence {
-                watch.begin(changes, channel, &subscriber.outbox);
+            let destination = &mut subscription.destination;
+            if let Some(watch) = &mut destination.presence {
+                watch.begin(changes, channel, &destination.outbox);
             }
         }
     }
 }
 
-fn count_dropped(policy: SlowConsumer, messages: u64, metrics: &Metrics) {
+fn count_dropped(policy: SlowConsumerPolicy, messages: u64, metrics: &Metrics) {
     let policy = match policy {
-        SlowConsumer::Disconnect => Policy::Disconnect,
-        SlowConsumer::DropOldest => Policy::DropOldest,
-        SlowConsumer::Latest => Policy::Latest,
+        SlowConsumerPolicy::Disconnect => Policy::Disconnect,
+        SlowConsumerPolicy::DropOldest => Policy::DropOldest,
+        SlowConsumerPolicy::Latest => Policy::Latest,
     };
     metrics.deliveries.dropped(policy, messages);
 }
@@ -292,3 +305,7 @@ fn count_dropped(policy: SlowConsumer, messages: u64, metrics: &Metrics) {
 #[cfg(test)]
 #[path = "fanout_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "fanout_order_tests.rs"]
+mod order_tests;

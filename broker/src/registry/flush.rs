@@ -1,4 +1,4 @@
-//! Which outboxes have something to write, and the writing of it, a slice at a time.
+//! The list of outboxes that have something to write, and the writing, a slice at a time.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -7,8 +7,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::memory::{self, Part};
 use crate::metrics::{Deliveries, Policy};
 
+use super::backlog::Size;
 use super::outbox::Outbox;
 use super::writing::Flushed;
 
@@ -24,19 +26,21 @@ pub struct FlushList {
     waker: RefCell<Option<Waker>>,
     /// The outboxes with subscriptions that have fallen behind, and nobody who attends to them yet.
     behind: RefCell<Vec<Rc<Outbox>>>,
-    /// When the messages came that are not yet written to everybody.
+    /// The arrival times of the messages that are not yet written to everybody.
     arrivals: RefCell<Vec<Instant>>,
     tally: Tally,
     metrics: Deliveries,
 }
 
-/// What has been counted since the last slice: one update of the shared figures per slice instead of one per write.
+/// The counts since the last slice: so the shared figures are updated once per slice instead of once per write.
 #[derive(Default)]
 struct Tally {
     writes: Cell<u64>,
     written_bytes: Cell<u64>,
     /// How much more, or less, waits in the outboxes.
     waiting_bytes: Cell<i64>,
+    /// How many of these bytes belong to answers.
+    owed_bytes: Cell<i64>,
     /// The fullest an outbox has been.
     fullest_bytes: Cell<usize>,
 }
@@ -63,14 +67,15 @@ impl FlushList {
     }
 
     /// An outbox held so many bytes before a change, and so many after it.
-    pub(super) fn changed(&self, before: usize, after: usize) {
+    pub(super) fn changed(&self, before: Size, after: Size) {
         let tally = &self.tally;
         let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let more = signed(after) - signed(before);
-        tally.waiting_bytes.set(tally.waiting_bytes.get() + more);
+        let add = |to: &Cell<i64>, before, after| to.set(to.get() + signed(after) - signed(before));
+        add(&tally.waiting_bytes, before.bytes, after.bytes);
+        add(&tally.owed_bytes, before.owed, after.owed);
         tally
             .fullest_bytes
-            .set(tally.fullest_bytes.get().max(after));
+            .set(tally.fullest_bytes.get().max(after.bytes));
     }
 
     /// One write has taken this many bytes.
@@ -82,18 +87,20 @@ impl FlushList {
             .set(tally.written_bytes.get() + bytes as u64);
     }
 
-    /// This many messages gave way to what must not be dropped.
+    /// This many messages were dropped to make room for a message that must not be dropped.
     pub(super) fn dropped(&self, messages: usize) {
         if messages > 0 {
             self.metrics.dropped(Policy::DropOldest, messages as u64);
         }
     }
 
-    fn publish_tally(&self) {
+    /// Brings the figures that all threads share up to date.
+    pub fn publish_tally(&self) {
         let (tally, metrics) = (&self.tally, &self.metrics);
         metrics.writes.inc_by(tally.writes.take());
         metrics.written_bytes.inc_by(tally.written_bytes.take());
         metrics.outbox_bytes.inc_by(tally.waiting_bytes.take());
+        memory::add(Part::Replies, tally.owed_bytes.take());
         metrics.outbox_held(tally.fullest_bytes.take() as u64);
         if self.dirty.borrow().is_empty() {
             for arrived in self.arrivals.borrow_mut().drain(..) {

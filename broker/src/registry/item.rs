@@ -1,25 +1,28 @@
-//! What waits in an outbox, one item after another.
+//! The items of which an outbox is made.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::config::SlowConsumer;
+use crate::config::SlowConsumerPolicy;
 
-/// What an item takes besides its bytes, about: its own size, and the allocation that holds the bytes.
+/// About how many bytes an item takes besides its own: the size of the item, and the allocation that holds the bytes.
 const OVERHEAD_BYTES: usize = 64;
 
-/// One subscription in one outbox, from one time that the client is told its place to the next: joining a channel once more,
-/// and asking where one is, begins another. What is lost afterwards is never told by a gap before it.
+/// Tells the items of one subscription from those of others in the same outbox. When the client is told its place (because it
+/// joins the channel again, or asks), the subscription gets a new lane. A message that is lost in a lane is never told of by a gap
+/// of the lane before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lane(pub(super) u32);
 
 /// One thing that waits.
 pub(super) enum Item {
-    /// A message of which nothing has to be known, or the rest of something that is partly written.
+    /// Bytes that are only written: a message that is neither dropped nor moves a place, or the rest of an item that is partly
+    /// written.
     Frame(Bytes),
-    /// What is no message: an answer, a heartbeat, or who came and went. It can be had nowhere else.
+    /// Bytes that are no message: an answer, a heartbeat, or the news of who came and went. The client can have them from
+    /// nowhere else.
     Answer(Bytes),
     /// A pong: a newer one may take its place
     /// ([RFC 6455, section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3)).
@@ -31,7 +34,7 @@ pub(super) enum Item {
         message: Arc<EncodedMessage>,
         lane: Lane,
         /// `Disconnect` if it may not be dropped.
-        policy: SlowConsumer,
+        policy: SlowConsumerPolicy,
     },
     /// Messages up to here were lost.
     Gap {
@@ -39,7 +42,7 @@ pub(super) enum Item {
         cursor: Position,
         lane: Lane,
     },
-    /// A message that was dropped, of which an earlier gap tells.
+    /// A dropped message, which an earlier gap covers.
     Gone,
 }
 
@@ -66,8 +69,8 @@ impl Item {
         }
     }
 
-    /// What the item counts. A gap counts nothing: it takes the place of what did, and there are never more gaps than
-    /// subscriptions and messages.
+    /// How many bytes the item counts. A gap counts none: it takes the place of a message that did, and there are never more
+    /// gaps than subscriptions and messages.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Frame(bytes)
@@ -78,7 +81,7 @@ impl Item {
         }
     }
 
-    /// How much of that is an answer.
+    /// How many of these bytes belong to an answer.
     pub(super) fn owed(&self) -> usize {
         match self {
             Self::Answer(_) | Self::Pong(_) => self.size(),
@@ -86,7 +89,7 @@ impl Item {
         }
     }
 
-    /// Where a client is that has been sent this.
+    /// The channel, and the place of a client that has been sent the item.
     pub(super) fn place(&self) -> Option<(&ChannelName, Position)> {
         match self {
             Self::Message { message, .. } => Some((&message.message().channel, message.position())),
@@ -106,11 +109,11 @@ impl Item {
     }
 
     pub(super) fn may_be_dropped(&self) -> bool {
-        matches!(self, Self::Message { policy, .. } if *policy != SlowConsumer::Disconnect)
+        matches!(self, Self::Message { policy, .. } if *policy != SlowConsumerPolicy::Disconnect)
     }
 }
 
-/// What an item with so many bytes counts.
+/// The size that an item with so many bytes counts.
 pub(super) fn size_with(bytes: usize) -> usize {
     bytes + OVERHEAD_BYTES
 }

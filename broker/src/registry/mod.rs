@@ -6,27 +6,42 @@
 
 mod backlog;
 mod catch_up;
+mod catch_up_reader;
 mod droppable;
+mod ended;
 mod fanout;
 mod flush;
+mod hole;
+mod interest;
 mod item;
 mod outbox;
-mod pace;
+mod outbox_form;
+mod overrun;
 mod places;
+mod progress;
+mod pushing;
+mod recent;
+mod refill;
 mod routes;
 mod shard;
+mod shard_actor;
 mod subscription;
+mod subscription_handle;
 #[cfg(test)]
 mod testing;
-mod voice;
 mod watch;
 mod writing;
 
+pub use ended::Ended;
 pub use flush::FlushList;
 pub use item::Lane;
-pub use outbox::{Outbox, Pushed};
+pub use outbox::Outbox;
+pub use outbox_form::{CursorForm, GapForm, OutboxForm};
+pub use pushing::Pushed;
+pub use recent::forget as forget_recent;
 pub use routes::Routes;
-pub use shard::{Membership, Shard, ShardActor};
-pub use subscription::Subscriber;
-pub use voice::{Cursors, GapForm, Voice};
+pub use shard::Shard;
+pub use shard_actor::ShardActor;
+pub use subscription::Destination;
+pub use subscription_handle::SubscriptionHandle;
 pub use watch::PresenceWatch;

@@ -1,26 +1,27 @@
-//! What a session has yet to write: shared bytes in order, bounded, with a policy for when the bound is reached.
+//! The bytes that a session has yet to write: shared, in order, bounded, with a policy for when the bound is reached.
 //!
 //! Pushing never writes. It marks the outbox dirty, and the shard's [`FlushList`] writes what has come together by then:
 //! one frame per write when idle, many under load. Not `Sync`: everything stays on the shard's thread.
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use widecast_protocol::{ChannelName, Code, CursorVector, EncodedMessage, Position};
+use widecast_protocol::{ChannelName, CursorVector, Position};
 
-use crate::config::SlowConsumer;
+use crate::engine::ConnectionId;
 use crate::net::Connection;
 
 use super::backlog::Backlog;
+use super::catch_up_reader::{Behind, Turns};
+use super::ended::Ended;
 use super::flush::FlushList;
 use super::item::{Item, Lane};
-use super::pace::{Behind, Turns};
-use super::voice::{GapForm, Voice};
+use super::outbox_form::OutboxForm;
 
-/// Who takes the bytes.
+/// Where the bytes go.
 pub(super) enum Sink {
     /// Nobody yet: the head of the answer is still being written, or no poll is waiting.
     Nobody,
@@ -30,54 +31,49 @@ pub(super) enum Sink {
     Poll(Waker),
 }
 
-/// What became of a pushed message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It will be written.
-    Queued,
-    /// It will be written, and this many older ones will not: the client is told of the gap.
-    Dropped(usize),
-    /// It does not fit.
-    Full,
-    /// The session is over already.
-    Closed,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Open,
     /// Nothing more is taken; what is queued is written, then the socket is closed.
-    Ending,
-    Closed(Code),
+    Ending(Ended),
+    Closed(Ended),
 }
 
 /// The outbox of one session.
 pub struct Outbox {
     pub(super) backlog: RefCell<Backlog>,
-    limit_bytes: usize,
-    voice: Voice,
+    pub(super) limit_bytes: usize,
+    pub(super) form: OutboxForm,
+    /// The connection whose outbox this is.
+    owner: ConnectionId,
     /// How many subscriptions there have been.
     lanes: Cell<u32>,
     pub(super) sink: RefCell<Sink>,
     pub(super) state: Cell<State>,
-    /// In the flush list, or waiting for the kernel.
+    /// Whether the outbox is in the flush list, or waits for the kernel.
     pub(super) scheduled: Cell<bool>,
-    /// Who waits for room or for the end.
+    /// The tasks that wait for room or for the end.
     waiters: RefCell<Vec<Waker>>,
     /// The subscriptions whose past is being sent.
     turns: Turns,
-    /// How much the client has been written, or has taken by polls.
+    /// How many bytes were written to the client, or taken by its polls.
     written: Cell<u64>,
     pub(super) flush_list: Rc<FlushList>,
 }
 
 impl Outbox {
     /// An empty outbox of at most `limit_bytes`; a single larger message still fits when it is empty.
-    pub fn new(flush_list: Rc<FlushList>, limit_bytes: usize, voice: Voice) -> Rc<Self> {
+    pub fn new(
+        flush_list: Rc<FlushList>,
+        limit_bytes: usize,
+        form: OutboxForm,
+        owner: ConnectionId,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            backlog: RefCell::new(Backlog::new(voice)),
+            backlog: RefCell::new(Backlog::new(form)),
             limit_bytes,
-            voice,
+            form,
+            owner,
             lanes: Cell::new(0),
             sink: RefCell::new(Sink::Nobody),
             state: Cell::new(State::Open),
@@ -95,10 +91,18 @@ impl Outbox {
     }
 
     /// Why the outbox was closed, if it was.
-    pub fn closed(&self) -> Option<Code> {
+    pub fn closed(&self) -> Option<Ended> {
         match self.state.get() {
-            State::Closed(code) => Some(code),
-            State::Open | State::Ending => None,
+            State::Closed(ended) => Some(ended),
+            State::Open | State::Ending(_) => None,
+        }
+    }
+
+    /// How the session ends or has ended, if it does.
+    pub fn ended(&self) -> Option<Ended> {
+        match self.state.get() {
+            State::Closed(ended) | State::Ending(ended) => Some(ended),
+            State::Open => None,
         }
     }
 
@@ -109,12 +113,17 @@ impl Outbox {
         Lane(lane)
     }
 
-    /// What is said besides what is pushed.
-    pub(super) fn voice(&self) -> Voice {
-        self.voice
+    /// Whose it is.
+    pub(super) fn owner(&self) -> ConnectionId {
+        self.owner
     }
 
-    /// Where the client is once it has everything that was written or taken so far; empty if nobody has to know.
+    /// How the outbox tells of gaps and cursors.
+    pub(super) fn form(&self) -> OutboxForm {
+        self.form
+    }
+
+    /// The places of the client once it has everything that was written or taken so far; empty if nobody has to know them.
     pub fn places(&self) -> CursorVector {
         self.backlog.borrow().told()
     }
@@ -129,9 +138,22 @@ impl Outbox {
         self.backlog.borrow().bytes()
     }
 
+    /// How many of these bytes belong to answers and not to messages.
+    pub fn owed_bytes(&self) -> usize {
+        self.backlog.borrow().owed()
+    }
+
     /// How many bytes the client has been written, or has taken by polls.
     pub fn written_bytes(&self) -> u64 {
         self.written.get()
+    }
+
+    /// The address of the client, if it has a connection of its own.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match &*self.sink.borrow() {
+            Sink::Socket(connection) => Some(connection.peer()),
+            Sink::Nobody | Sink::Poll(_) => None,
+        }
     }
 
     /// Whether the bytes go to a socket.
@@ -150,131 +172,17 @@ impl Outbox {
         }
     }
 
-    /// Queues a message; `policy` is its channel's. One that does not fit is not queued. With
-    /// [`Cursors::OfAll`](super::Cursors::OfAll), `bytes` are what follows the cursor.
-    pub fn push_message(
-        self: &Rc<Self>,
-        bytes: Bytes,
-        message: &Arc<EncodedMessage>,
-        lane: Lane,
-        policy: SlowConsumer,
-    ) -> Pushed {
-        if self.state.get() != State::Open {
-            return Pushed::Closed;
-        }
-        let policy = self.possible(policy);
-        let Some(dropped) = self.admit(bytes.len()) else {
-            return Pushed::Full;
-        };
-        if policy == SlowConsumer::Disconnect && !self.voice.keeps_places() {
-            self.append(Item::Frame(bytes));
-        } else {
-            let message = Arc::clone(message);
-            self.append(Item::Message {
-                bytes,
-                message,
-                lane,
-                policy,
-            });
-        }
-        if policy == SlowConsumer::Disconnect {
-            self.flush_list.dropped(dropped);
-            return Pushed::Queued;
-        }
-        match dropped {
-            0 => Pushed::Queued,
-            count => Pushed::Dropped(count),
-        }
-    }
-
-    /// Queues a message of the past. Who sends the past waits for [`Outbox::poll_room`] before each, so that the bound is
-    /// kept but for one message; were it refused, every attempt to resume would end at the same place.
-    pub fn push_past(
-        self: &Rc<Self>,
-        bytes: Bytes,
-        message: &Arc<EncodedMessage>,
-        lane: Lane,
-    ) -> Pushed {
-        if self.state.get() != State::Open {
-            return Pushed::Closed;
-        }
-        let message = Arc::clone(message);
-        self.append(Item::Message {
-            bytes,
-            message,
-            lane,
-            policy: SlowConsumer::Disconnect,
-        });
-        Pushed::Queued
-    }
-
-    /// The client is not sent a message, because it is its own: its place moves past it all the same.
-    pub(super) fn pass(&self, message: &EncodedMessage) {
-        if self.voice.keeps_places() {
-            let channel = &message.message().channel;
-            self.backlog.borrow_mut().pass(channel, message.position());
-        }
-    }
-
-    /// Tells the client that messages of a channel up to `cursor` are lost; where that cannot be told, ends the session.
-    pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position, lane: Lane) {
-        match self.voice.gap {
-            GapForm::Told if self.is_open() => {
-                let channel = channel.clone();
-                self.append(Item::Gap {
-                    channel,
-                    cursor,
-                    lane,
-                });
-            }
-            GapForm::Told => {}
-            GapForm::Ends => self.finish(self.voice.end_of_gap()),
-            GapForm::Closes => self.close(Code::HistoryLost),
-        }
-    }
-
-    /// Queues the answer to a ping. While half of the outbox or more is full, it takes the place of one that waits last.
-    pub fn push_pong(self: &Rc<Self>, pong: Bytes) {
-        if !self.is_open() {
-            return;
-        }
-        let is_answered = !self.has_room() && self.change(|backlog| backlog.replace_pong(&pong));
-        if !is_answered {
-            self.push_answer(Item::Pong(pong));
-        }
-    }
-
     /// The bound in bytes.
     pub fn limit_bytes(&self) -> usize {
         self.limit_bytes
     }
 
-    /// Queues what is no message: an answer, a heartbeat, or who came and went. It does not matter how many messages wait:
-    /// only when too much of this kind does, the session ends.
-    pub fn push_frame(self: &Rc<Self>, bytes: Bytes) -> Pushed {
-        self.push_answer(Item::Answer(bytes))
-    }
-
-    fn push_answer(self: &Rc<Self>, answer: Item) -> Pushed {
-        if self.state.get() != State::Open {
-            return Pushed::Closed;
-        }
-        let bytes = answer.bytes().len();
-        let fits = self.backlog.borrow().fits_answer(bytes, self.limit_bytes);
-        if !fits {
-            self.close(Code::SlowConsumer);
-            return Pushed::Full;
-        }
-        self.append(answer);
-        Pushed::Queued
-    }
-
     /// Queues the last frame: it and what is queued before it is written, then the socket is closed.
-    pub fn finish(self: &Rc<Self>, last: Bytes) {
+    pub fn finish(self: &Rc<Self>, last: Bytes, ended: Ended) {
         if self.state.get() != State::Open {
             return;
         }
-        self.state.set(State::Ending);
+        self.state.set(State::Ending(ended));
         if last.is_empty() {
             self.schedule();
         } else {
@@ -283,12 +191,12 @@ impl Outbox {
         self.wake_waiters();
     }
 
-    /// Drops everything and ends the session at once.
-    pub fn close(&self, code: Code) {
+    /// Drops everything and ends the session at once. A session that is ending already keeps its first reason.
+    pub fn close(&self, ended: Ended) {
         if matches!(self.state.get(), State::Closed(_)) {
             return;
         }
-        self.state.set(State::Closed(code));
+        self.state.set(State::Closed(self.ended().unwrap_or(ended)));
         self.change(Backlog::clear);
         let sink = std::mem::replace(&mut *self.sink.borrow_mut(), Sink::Nobody);
         match sink {
@@ -362,16 +270,16 @@ impl Outbox {
         }
     }
 
-    /// Changes what waits, and counts what the change makes of it.
+    /// Changes the backlog, and counts how its size changes.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
         let mut backlog = self.backlog.borrow_mut();
-        let before = backlog.bytes();
+        let before = backlog.size();
         let result = change(&mut backlog);
-        self.flush_list.changed(before, backlog.bytes());
+        self.flush_list.changed(before, backlog.size());
         result
     }
 
-    fn append(self: &Rc<Self>, item: Item) {
+    pub(super) fn append(self: &Rc<Self>, item: Item) {
         self.change(|backlog| backlog.push(item));
         self.schedule();
     }
@@ -391,28 +299,6 @@ impl Outbox {
         for waiter in waiters {
             waiter.wake();
         }
-    }
-
-    /// What can be done for a channel with this policy: where a gap cannot be told within the stream, the client has to
-    /// come again.
-    fn possible(&self, policy: SlowConsumer) -> SlowConsumer {
-        if self.voice.can_tell_gaps() {
-            policy
-        } else {
-            SlowConsumer::Disconnect
-        }
-    }
-
-    /// Makes room for `bytes` and says how many messages were dropped for it, if there is a way to.
-    fn admit(&self, bytes: usize) -> Option<usize> {
-        let limit = self.limit_bytes;
-        self.change(|backlog| {
-            if backlog.fits(bytes, limit) {
-                return Some(0);
-            }
-            let dropped = backlog.make_room(bytes, limit);
-            backlog.fits(bytes, limit).then_some(dropped)
-        })
     }
 }
 

@@ -1,8 +1,12 @@
 use super::*;
+use crate::config::SlowConsumerPolicy;
+use crate::registry::outbox_form::GapForm;
+use crate::registry::pushing::Pushed;
+use widecast_protocol::Code;
 use widecast_protocol::framing::Wire;
 
 use crate::metrics::Metrics;
-use crate::registry::Cursors;
+use crate::registry::CursorForm;
 use crate::registry::testing::message;
 
 /// Room for three messages of 30 bytes and what they cost besides.
@@ -12,16 +16,21 @@ const LIMIT: usize = 300;
 const LARGE_FRAME: [u8; 96] = [b'r'; 96];
 
 fn outbox(gap: GapForm) -> Rc<Outbox> {
-    speaking(gap, Cursors::OfEach, LIMIT)
+    speaking(gap, CursorForm::OfEach, LIMIT)
 }
 
-fn speaking(gap: GapForm, cursors: Cursors, limit_bytes: usize) -> Rc<Outbox> {
+fn speaking(gap: GapForm, cursors: CursorForm, limit_bytes: usize) -> Rc<Outbox> {
     let list = FlushList::new(Metrics::new().deliveries);
     let wire = match gap {
         GapForm::Told | GapForm::Closes => Wire::RawNdjson,
         GapForm::Ends => Wire::RawWebSocket,
     };
-    Outbox::new(list, limit_bytes, Voice { wire, gap, cursors })
+    Outbox::new(
+        list,
+        limit_bytes,
+        OutboxForm { wire, gap, cursors },
+        ConnectionId(1),
+    )
 }
 
 /// A gap as it stands in the stream, in short: of which channel, up to which offset.
@@ -51,7 +60,7 @@ fn lane(channel: &str) -> Lane {
     Lane(channel.bytes().map(u32::from).sum())
 }
 
-fn push(outbox: &Rc<Outbox>, channel: &str, offset: u64, policy: SlowConsumer) -> Pushed {
+fn push(outbox: &Rc<Outbox>, channel: &str, offset: u64, policy: SlowConsumerPolicy) -> Pushed {
     let bytes = format!("{channel} {offset:<width$}", width = 29 - channel.len()).into();
     outbox.push_message(bytes, &message(channel, offset), lane(channel), policy)
 }
@@ -66,12 +75,12 @@ fn by_default_a_message_that_does_not_fit_is_not_queued_and_nothing_is_dropped()
     let outbox = outbox(GapForm::Told);
     for offset in 1..=3 {
         assert_eq!(
-            push(&outbox, "a", offset, SlowConsumer::Disconnect),
+            push(&outbox, "a", offset, SlowConsumerPolicy::Disconnect),
             Pushed::Queued
         );
     }
     assert_eq!(
-        push(&outbox, "a", 4, SlowConsumer::Disconnect),
+        push(&outbox, "a", 4, SlowConsumerPolicy::Disconnect),
         Pushed::Full
     );
     assert!(outbox.is_open());
@@ -82,14 +91,14 @@ fn by_default_a_message_that_does_not_fit_is_not_queued_and_nothing_is_dropped()
 fn drop_oldest_tells_of_the_gap_before_what_is_left() {
     let outbox = outbox(GapForm::Told);
     for offset in 1..=3 {
-        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
     assert_eq!(
-        push(&outbox, "a", 4, SlowConsumer::DropOldest),
+        push(&outbox, "a", 4, SlowConsumerPolicy::DropOldest),
         Pushed::Dropped(1)
     );
     assert_eq!(
-        push(&outbox, "a", 5, SlowConsumer::DropOldest),
+        push(&outbox, "a", 5, SlowConsumerPolicy::DropOldest),
         Pushed::Dropped(1)
     );
     assert_eq!(taken(&outbox), ["gap a 2", "a 3", "a 4", "a 5"]);
@@ -99,45 +108,48 @@ fn drop_oldest_tells_of_the_gap_before_what_is_left() {
 #[test]
 fn latest_keeps_the_newest_message_of_each_channel() {
     let outbox = outbox(GapForm::Told);
-    push(&outbox, "a", 1, SlowConsumer::Latest);
-    push(&outbox, "b", 1, SlowConsumer::Latest);
-    push(&outbox, "a", 2, SlowConsumer::Latest);
+    push(&outbox, "a", 1, SlowConsumerPolicy::Latest);
+    push(&outbox, "b", 1, SlowConsumerPolicy::Latest);
+    push(&outbox, "a", 2, SlowConsumerPolicy::Latest);
     assert_eq!(
-        push(&outbox, "b", 2, SlowConsumer::Latest),
+        push(&outbox, "b", 2, SlowConsumerPolicy::Latest),
         Pushed::Dropped(1)
     );
     assert_eq!(taken(&outbox), ["gap a 1", "b 1", "a 2", "b 2"]);
 }
 
 #[test]
-fn what_may_not_be_dropped_stays_and_ends_the_session_when_it_fills_the_outbox() {
+fn items_that_may_not_be_dropped_stay_and_end_the_session_when_they_fill_the_outbox() {
     let outbox = outbox(GapForm::Told);
     outbox.push_frame(Bytes::from_static(&LARGE_FRAME));
-    push(&outbox, "a", 1, SlowConsumer::DropOldest);
+    push(&outbox, "a", 1, SlowConsumerPolicy::DropOldest);
     assert_eq!(
-        push(&outbox, "a", 2, SlowConsumer::DropOldest),
+        push(&outbox, "a", 2, SlowConsumerPolicy::DropOldest),
         Pushed::Dropped(1)
     );
     // Messages do not take the place of answers, but wait for them.
     assert_eq!(outbox.push_frame(vec![b'r'; 70].into()), Pushed::Queued);
     assert_eq!(
-        push(&outbox, "a", 3, SlowConsumer::DropOldest),
+        push(&outbox, "a", 3, SlowConsumerPolicy::DropOldest),
         Pushed::Full
     );
     assert_eq!(
         outbox.push_frame(Bytes::from_static(&LARGE_FRAME)),
         Pushed::Full
     );
-    assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
+    assert_eq!(outbox.closed(), Some(Ended::SlowConsumer));
 }
 
 #[test]
 fn where_a_gap_cannot_be_told_every_policy_disconnects() {
     let outbox = outbox(GapForm::Closes);
     for offset in 1..=3 {
-        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
-    assert_eq!(push(&outbox, "a", 4, SlowConsumer::Latest), Pushed::Full);
+    assert_eq!(
+        push(&outbox, "a", 4, SlowConsumerPolicy::Latest),
+        Pushed::Full
+    );
 }
 
 #[test]
@@ -145,10 +157,10 @@ fn one_message_larger_than_the_outbox_fits_when_it_is_empty() {
     let outbox = outbox(GapForm::Told);
     let large = Bytes::from(vec![0; LIMIT * 3]);
     let message = message("a", 1);
-    let pushed = outbox.push_message(large, &message, lane("a"), SlowConsumer::Disconnect);
+    let pushed = outbox.push_message(large, &message, lane("a"), SlowConsumerPolicy::Disconnect);
     assert_eq!(pushed, Pushed::Queued);
     assert_eq!(
-        push(&outbox, "a", 2, SlowConsumer::Disconnect),
+        push(&outbox, "a", 2, SlowConsumerPolicy::Disconnect),
         Pushed::Full
     );
 }
@@ -165,7 +177,7 @@ fn an_answer_fits_however_many_messages_wait() {
     assert_eq!(outbox.push_frame(answer()), Pushed::Queued);
     // But only so many answers.
     assert_eq!(outbox.push_frame(answer()), Pushed::Full);
-    assert_eq!(outbox.closed(), Some(Code::SlowConsumer));
+    assert_eq!(outbox.closed(), Some(Ended::SlowConsumer));
 }
 
 #[test]
@@ -188,7 +200,7 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
     let message = message("a", 7);
     outbox.push_gap(&message.message().channel, message.position(), lane("a"));
     assert_eq!(
-        push(&outbox, "a", 8, SlowConsumer::Disconnect),
+        push(&outbox, "a", 8, SlowConsumerPolicy::Disconnect),
         Pushed::Closed
     );
     let last = Wire::RawWebSocket.end(Code::HistoryLost, Code::HistoryLost.meaning(), None);
@@ -196,14 +208,14 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
 }
 
 #[test]
-fn what_may_be_dropped_gives_way_to_what_may_not() {
+fn droppable_messages_give_way_to_others() {
     let outbox = outbox(GapForm::Told);
     for offset in 1..=3 {
-        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
     for offset in 1..=2 {
         assert_eq!(
-            push(&outbox, "b", offset, SlowConsumer::Disconnect),
+            push(&outbox, "b", offset, SlowConsumerPolicy::Disconnect),
             Pushed::Queued
         );
     }
@@ -214,9 +226,9 @@ fn what_may_be_dropped_gives_way_to_what_may_not() {
 fn there_is_room_again_when_half_of_the_outbox_is_free() {
     let outbox = outbox(GapForm::Told);
     let mut context = Context::from_waker(Waker::noop());
-    push(&outbox, "a", 1, SlowConsumer::Disconnect);
+    push(&outbox, "a", 1, SlowConsumerPolicy::Disconnect);
     assert!(outbox.poll_room(&mut context).is_ready());
-    push(&outbox, "a", 2, SlowConsumer::Disconnect);
+    push(&outbox, "a", 2, SlowConsumerPolicy::Disconnect);
     assert!(outbox.poll_room(&mut context).is_pending());
     outbox.take();
     assert!(outbox.poll_room(&mut context).is_ready());
@@ -235,11 +247,11 @@ fn written(outbox: &Outbox, most: usize) -> String {
 fn a_gap_right_behind_what_one_write_takes_is_told() {
     for before in 1..70 {
         for first in [0, 1, 32, before, 10_000] {
-            let outbox = speaking(GapForm::Told, Cursors::OfEach, 70 * (64 + 30));
+            let outbox = speaking(GapForm::Told, CursorForm::OfEach, 70 * (64 + 30));
             for _ in 0..before {
                 outbox.push_frame(Bytes::from_static(b"."));
             }
-            while push(&outbox, "a", 1, SlowConsumer::DropOldest) == Pushed::Queued {}
+            while push(&outbox, "a", 1, SlowConsumerPolicy::DropOldest) == Pushed::Queued {}
             let mut all = String::from_utf8(outbox.written(first)).unwrap();
             all += &written(&outbox, 10_000);
             let told = shortened(&all).contains("gap a 1");
@@ -251,11 +263,11 @@ fn a_gap_right_behind_what_one_write_takes_is_told() {
 #[test]
 fn a_gap_is_told_before_what_waits_behind_the_first_that_is_lost() {
     let outbox = outbox(GapForm::Told);
-    push(&outbox, "a", 1, SlowConsumer::DropOldest);
-    push(&outbox, "b", 1, SlowConsumer::Disconnect);
-    push(&outbox, "a", 2, SlowConsumer::DropOldest);
-    push(&outbox, "a", 3, SlowConsumer::DropOldest);
-    push(&outbox, "a", 4, SlowConsumer::DropOldest);
+    push(&outbox, "a", 1, SlowConsumerPolicy::DropOldest);
+    push(&outbox, "b", 1, SlowConsumerPolicy::Disconnect);
+    push(&outbox, "a", 2, SlowConsumerPolicy::DropOldest);
+    push(&outbox, "a", 3, SlowConsumerPolicy::DropOldest);
+    push(&outbox, "a", 4, SlowConsumerPolicy::DropOldest);
     assert_eq!(taken(&outbox), ["gap a 2", "b 1", "a 3", "a 4"]);
 }
 
@@ -268,7 +280,7 @@ fn a_gap_does_not_tell_of_what_is_lost_behind_a_later_subscription() {
             bytes,
             &message("a", offset),
             Lane(lane),
-            SlowConsumer::DropOldest,
+            SlowConsumerPolicy::DropOldest,
         )
     };
     for offset in 1..=3 {
@@ -297,7 +309,7 @@ fn a_gap_does_not_tell_of_what_is_lost_behind_the_past() {
     outbox.push_gap(&at(1).message().channel, at(10).position(), lane("a"));
     outbox.push_past(Bytes::from_static(b"a 11"), &at(11), lane("a"));
     for offset in 12..=15 {
-        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
     assert_eq!(
         taken(&outbox),
@@ -308,18 +320,18 @@ fn a_gap_does_not_tell_of_what_is_lost_behind_the_past() {
 #[test]
 fn gaps_that_nothing_stands_between_are_one() {
     let outbox = outbox(GapForm::Told);
-    push(&outbox, "a", 1, SlowConsumer::DropOldest);
+    push(&outbox, "a", 1, SlowConsumerPolicy::DropOldest);
     let hole = message("a", 9);
     outbox.push_gap(&hole.message().channel, hole.position(), lane("a"));
     for offset in 10..=13 {
-        push(&outbox, "a", offset, SlowConsumer::DropOldest);
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
     assert_eq!(taken(&outbox), ["gap a 10", "a 11", "a 12", "a 13"]);
 }
 
 #[test]
 fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
-    let outbox = speaking(GapForm::Told, Cursors::OfAll, LIMIT);
+    let outbox = speaking(GapForm::Told, CursorForm::OfAll, LIMIT);
     let push = |channel: &str, offset, policy| {
         let bytes = Bytes::from(format!(" {channel} {offset:<27}>"));
         outbox.push_message(bytes, &message(channel, offset), lane(channel), policy)
@@ -328,11 +340,11 @@ fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
         let start = message(channel, 0);
         outbox.begin_at(&start.message().channel, start.position());
     }
-    push("a", 1, SlowConsumer::DropOldest);
-    push("b", 1, SlowConsumer::Disconnect);
-    push("a", 2, SlowConsumer::DropOldest);
-    push("a", 3, SlowConsumer::DropOldest);
-    push("b", 2, SlowConsumer::Disconnect);
+    push("a", 1, SlowConsumerPolicy::DropOldest);
+    push("b", 1, SlowConsumerPolicy::Disconnect);
+    push("a", 2, SlowConsumerPolicy::DropOldest);
+    push("a", 3, SlowConsumerPolicy::DropOldest);
+    push("b", 2, SlowConsumerPolicy::Disconnect);
     // One's own moves the place once everything before it is told.
     outbox.pass(&message("b", 3));
     let text = written(&outbox, 5).replace(' ', "");
@@ -379,10 +391,10 @@ fn the_cost_of_small_frames_is_counted() {
 }
 
 #[test]
-fn what_a_client_never_reads_is_dropped_without_a_walk_over_all_that_waits() {
+fn messages_that_a_client_never_reads_are_dropped_without_a_walk_over_all_that_wait() {
     const MESSAGES: u64 = 200_000;
-    for policy in [SlowConsumer::DropOldest, SlowConsumer::Latest] {
-        let outbox = speaking(GapForm::Told, Cursors::OfEach, 1 << 20);
+    for policy in [SlowConsumerPolicy::DropOldest, SlowConsumerPolicy::Latest] {
+        let outbox = speaking(GapForm::Told, CursorForm::OfEach, 1 << 20);
         for offset in 1..=MESSAGES {
             let channel = ["c", "a", "b"][usize::try_from(offset % 3).unwrap()];
             push(&outbox, channel, offset, policy);

@@ -1,4 +1,5 @@
-//! How far the client of an outbox has been told, for cursors that cover several channels and for the answers of polls.
+//! The places of which the client of an outbox has been told, for cursors that cover several channels and for the answers of
+//! polls.
 //!
 //! A place moves when the item that leads to it is written, never when the item is queued: so no cursor is ahead of what
 //! stands before it in the stream, whatever is dropped in between.
@@ -42,7 +43,7 @@ impl Places {
         }
     }
 
-    /// Where the client is behind the last item that waits, which is at `at` without the client's own messages.
+    /// Moves `at`, the place after the last waiting item, past the client's own messages.
     pub(super) fn behind_the_last(&self, at: &mut CursorVector) {
         for (channel, position) in &self.passed {
             at.set(channel, *position);

@@ -1,7 +1,4 @@
-//! The channel-registry actor of one worker thread.
-//!
-//! [`Shard`] is what the sessions of the thread share with the actor; [`ShardActor`] is the thin shell that takes one
-//! message per publication from its mailbox, and runs the flush list.
+//! The subscriptions of one worker thread, which its sessions share with the [`ShardActor`].
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,38 +9,35 @@ use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{ConnectionId, Engine, EngineError, NumberedChange, Portion, Replay};
+use crate::engine::{ConnectionId, Engine, EngineError, Replay};
 use crate::metrics::Metrics;
 
+use super::catch_up_reader::{Behind, Turn};
 use super::fanout::{Fanout, Next};
-use super::flush::{Flush, FlushList};
+use super::flush::FlushList;
+use super::interest::{InterestCall, Wanted};
 use super::outbox::Outbox;
-use super::pace::{Behind, Turn};
+use super::overrun::Overrun;
+use super::refill::REFILLS_AT_ONCE;
 use super::routes::{MAILBOX_MESSAGES, Routes, ShardHandle};
-use super::subscription::Subscriber;
-use super::watch::PresenceWatch;
-
-/// How long to wait before an engine that failed is asked again.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// How much of what a channel has missed is read at once.
-const FILLING: Portion = Portion {
-    messages: 1024,
-    bytes: 4 << 20,
-};
+use super::shard_actor::ShardActor;
+use super::subscription::Destination;
+use super::subscription_handle::SubscriptionHandle;
 
 /// The subscriptions of one worker thread.
 pub struct Shard {
-    channels: RefCell<HashMap<ChannelName, Fanout>>,
+    pub(super) channels: RefCell<HashMap<ChannelName, Fanout>>,
     flush_list: Rc<FlushList>,
     handle: Arc<ShardHandle>,
     routes: Arc<Routes>,
     engine: Arc<dyn Engine>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     patience: Duration,
+    /// Whoever fills holes from the history.
+    pub(super) refills: Semaphore,
 }
 
 impl Shard {
@@ -69,6 +63,7 @@ impl Shard {
                 engine: Arc::clone(engine),
                 metrics: Arc::clone(metrics),
                 patience,
+                refills: Semaphore::new(REFILLS_AT_ONCE),
             });
             started = Some(Rc::clone(&shard));
             ShardActor { shard }
@@ -79,6 +74,13 @@ impl Shard {
     /// Where this thread's outboxes are written from.
     pub fn flush_list(&self) -> &Rc<FlushList> {
         &self.flush_list
+    }
+
+    /// The connections of this thread that hear a channel.
+    pub fn subscribers(&self, channel: &ChannelName) -> Vec<ConnectionId> {
+        let channels = self.channels.borrow();
+        let fanout = channels.get(channel);
+        fanout.map_or_else(Vec::new, |fanout| fanout.owners().collect())
     }
 
     pub(super) fn engine(&self) -> &dyn Engine {
@@ -99,7 +101,7 @@ impl Shard {
         let mut channels = self.channels.borrow_mut();
         channels
             .get_mut(&behind.channel)?
-            .begin_reading(behind.key, outbox)
+            .begin_reading(behind, outbox)
     }
 
     /// Sends a subscription what was read after `since`, as far as there is room.
@@ -117,43 +119,37 @@ impl Shard {
         }
     }
 
-    /// Makes a session a subscriber: from the answer on, messages are held for it until [`Membership::begin`].
-    ///
-    /// # Errors
-    /// When the engine cannot be reached.
-    pub async fn join(
+    /// Makes a session a subscriber: from now on, messages that reach this shard are held for it until
+    /// [`SubscriptionHandle::begin`]. [`SubscriptionHandle::subscribe`] makes the engine deliver to this node.
+    pub fn join(
         self: &Rc<Self>,
         channel: &ChannelName,
-        subscriber: Subscriber,
-    ) -> Result<Membership, EngineError> {
+        destination: Destination,
+    ) -> SubscriptionHandle {
         let key = {
             let mut channels = self.channels.borrow_mut();
             channels
                 .entry(channel.clone())
                 .or_default()
-                .join(subscriber)
+                .join(destination)
         };
         self.routes.add(channel, &self.handle);
         self.metrics.sessions.subscriptions.inc();
-        let mut membership = Membership {
+        SubscriptionHandle {
             shard: Rc::clone(self),
             channel: channel.clone(),
             key,
-            subscribed: false,
-        };
-        self.engine.subscribed(channel).await?;
-        membership.subscribed = true;
-        Ok(membership)
+        }
     }
 
-    fn leave(&self, membership: &Membership) {
-        let channel = &membership.channel;
+    pub(super) fn leave(&self, handle: &SubscriptionHandle) {
+        let channel = &handle.channel;
         let left = {
             let mut channels = self.channels.borrow_mut();
             let Some(fanout) = channels.get_mut(channel) else {
                 return;
             };
-            fanout.leave(membership.key);
+            fanout.leave(handle.key);
             // Dropped after the borrow has ended.
             if fanout.is_empty() {
                 channels.remove(channel)
@@ -162,11 +158,45 @@ impl Shard {
             }
         };
         drop(left);
-        self.routes.remove(channel, &self.handle);
+        let must_call = self.routes.remove(channel, &self.handle);
         self.metrics.sessions.subscriptions.dec();
-        if membership.subscribed {
-            self.unsubscribe(channel.clone());
+        if must_call {
+            self.call_about_interest(channel.clone());
         }
+    }
+
+    /// Has the engine deliver a channel to this node that has been joined.
+    pub(super) async fn want(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        let Wanted::Wait { answer, must_call } = self.routes.want(channel) else {
+            return Ok(());
+        };
+        if must_call {
+            self.call_about_interest(channel.clone());
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            // The one who was asked has gone, and with it its thread.
+            Err(_) => Err(EngineError::unavailable("the worker that asked is ending")),
+        }
+    }
+
+    /// Tells the engine whether a channel has subscribers on this node, until it knows what is true.
+    fn call_about_interest(&self, channel: ChannelName) {
+        let (engine, routes) = (Arc::clone(&self.engine), Arc::clone(&self.routes));
+        run_in_background(async move {
+            while let Some(call) = routes.next_interest_call(&channel) {
+                let answer = match call {
+                    InterestCall::Interested => engine.interested(&channel).await,
+                    InterestCall::Uninterested => {
+                        engine.uninterested(&channel);
+                        Ok(())
+                    }
+                };
+                if !routes.interest_called(&channel, call, answer) {
+                    break;
+                }
+            }
+        });
     }
 
     /// A connection is no longer here as a member. It is done whether or not somebody waits for the answer, after which
@@ -175,9 +205,9 @@ impl Shard {
         let engine = Arc::clone(&self.engine);
         let channel = channel.clone();
         let (done, answer) = oneshot::channel();
-        finish(async move {
+        run_in_background(async move {
             if let Err(error) = engine.exit(&channel, connection).await {
-                tracing::warn!(channel.name = %channel, %error, "engine was not told of a member that left");
+                tracing::warn!(channel.name = %channel, %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
             }
             // Nobody has to wait for it.
             let _ = done.send(());
@@ -185,17 +215,7 @@ impl Shard {
         answer
     }
 
-    fn unsubscribe(&self, channel: ChannelName) {
-        let engine = Arc::clone(&self.engine);
-        let unsubscribe = async move {
-            if let Err(error) = engine.unsubscribed(&channel).await {
-                tracing::warn!(channel.name = %channel, %error, "engine was not told of an unsubscription");
-            }
-        };
-        finish(unsubscribe);
-    }
-
-    fn arrived(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
+    pub(super) fn arrived(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
         self.handle.taken(message);
         self.look_for_overrun();
         self.flush_list.arrived();
@@ -207,209 +227,53 @@ impl Shard {
         self.go_on(channel, next);
     }
 
-    fn doubt(self: &Rc<Self>, channel: &ChannelName) {
+    pub(super) fn suspect_gap(self: &Rc<Self>, channel: &ChannelName) {
         let next = match self.channels.borrow_mut().get_mut(channel) {
-            Some(fanout) => fanout.doubt(),
+            Some(fanout) => fanout.suspect_gap(),
             None => Next::Nothing,
         };
         self.go_on(channel, next);
     }
 
-    /// Looks whether something could not be handed over; nobody knows of which channel.
-    fn look_for_overrun(self: &Rc<Self>) {
-        if !self.handle.take_overrun() {
+    /// Looks whether something could not be handed over.
+    pub(super) fn look_for_overrun(self: &Rc<Self>) {
+        let Some(overrun) = self.handle.take_overrun() else {
             return;
-        }
-        tracing::warn!("a shard was overrun; its channels are read again from the history");
-        let channels: Vec<_> = self.channels.borrow().keys().cloned().collect();
+        };
+        tracing::warn!(
+            "a worker was handed more messages than it can hold; it reads them from the history. Add workers, or publish less, if this repeats"
+        );
+        let channels = match overrun {
+            Overrun::Channels(channels) => channels,
+            Overrun::All => self.channels.borrow().keys().cloned().collect(),
+        };
         for channel in channels {
-            self.doubt(&channel);
+            self.suspect_gap(&channel);
         }
     }
 
     fn go_on(self: &Rc<Self>, channel: &ChannelName, next: Next) {
         if let Next::Fill(since) = next {
-            actix_rt::spawn(Rc::clone(self).fill(channel.clone(), since));
+            actix_rt::spawn(Rc::clone(self).refill(channel.clone(), since));
         }
         self.attend_to_those_behind();
     }
 
-    fn attend_to_those_behind(self: &Rc<Self>) {
+    pub(super) fn attend_to_those_behind(self: &Rc<Self>) {
         for outbox in self.flush_list.take_behind() {
             self.attend(&outbox);
-        }
-    }
-
-    /// Reads what a channel has missed from the history, until nothing is missing.
-    async fn fill(self: Rc<Self>, channel: ChannelName, mut since: Position) {
-        loop {
-            let replay = match self.engine.replay(&channel, since, FILLING).await {
-                Ok(replay) => replay,
-                Err(error) => {
-                    tracing::warn!(channel.name = %channel, %error, "the history cannot be read; trying again");
-                    tokio::time::sleep(RETRY).await;
-                    continue;
-                }
-            };
-            let next = match self.channels.borrow_mut().get_mut(&channel) {
-                Some(fanout) => fanout.fill(&channel, &replay, &self.metrics),
-                None => Next::Nothing,
-            };
-            self.attend_to_those_behind();
-            match next {
-                Next::Nothing => return,
-                Next::Fill(position) => since = position,
-            }
         }
     }
 }
 
 /// Runs what is almost always ready at once; the rest of it goes on in the background.
-fn finish(future: impl Future<Output = ()> + Send + 'static) {
+fn run_in_background(future: impl Future<Output = ()> + Send + 'static) {
     let mut future = Box::pin(future);
     let mut context = TaskContext::from_waker(Waker::noop());
     if pin!(&mut future).poll(&mut context).is_pending() {
         // Without an arbiter the thread is ending, and with it the engine's connections.
         if let Some(arbiter) = actix_rt::Arbiter::try_current() {
             arbiter.spawn(future);
-        }
-    }
-}
-
-/// A session's part in a channel; dropping it leaves the channel.
-pub struct Membership {
-    shard: Rc<Shard>,
-    channel: ChannelName,
-    key: usize,
-    subscribed: bool,
-}
-
-impl Membership {
-    /// The channel.
-    pub fn channel(&self) -> &ChannelName {
-        &self.channel
-    }
-
-    /// From now on this session hears who comes and goes, once it has begun to; or no longer.
-    pub fn set_watch(&self, watch: Option<PresenceWatch>) {
-        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
-            fanout.set_watch(self.key, watch.map(Box::new));
-        }
-    }
-
-    /// This session has been told who is here, after so many changes: it hears of those after them.
-    pub fn begin_watch(&self, changes: u64) {
-        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
-            fanout.begin_watch(self.key, &self.channel, changes);
-        }
-    }
-
-    /// Tells this session that messages up to `cursor` are lost.
-    pub fn tell_gap(&self, cursor: Position) {
-        let channels = self.shard.channels.borrow();
-        if let Some(fanout) = channels.get(&self.channel) {
-            fanout.tell_one(self.key, &self.channel, cursor, &self.shard.metrics);
-        }
-    }
-
-    /// How far the session is, once it has begun, to tell its client.
-    pub fn place(&self) -> Option<Position> {
-        let mut channels = self.shard.channels.borrow_mut();
-        channels.get_mut(&self.channel)?.place(self.key)
-    }
-
-    /// Begins to deliver what comes after `start`. With `nothing_past` that is what has come since the subscription was
-    /// made, otherwise the history is read from there: what there is room for before this returns, the rest at the client's
-    /// pace.
-    pub async fn begin(&self, outbox: &Rc<Outbox>, start: Position, nothing_past: bool) {
-        let behind = Behind {
-            channel: self.channel.clone(),
-            key: self.key,
-        };
-        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
-            fanout.begin(&behind, start, nothing_past);
-        }
-        self.shard.catch_up(outbox).await;
-        self.shard.attend_to_those_behind();
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.shard.leave(self);
-    }
-}
-
-/// A message for the shard's subscribers.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Arrived(pub(super) Arc<EncodedMessage>);
-
-/// Look whether something could not be handed over.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Wake;
-
-/// Messages of a channel were lost on the way to this node.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Lost(pub(super) ChannelName);
-
-/// Somebody came or went.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct PresenceChanged {
-    pub(super) channel: ChannelName,
-    pub(super) change: NumberedChange,
-}
-
-/// The shard's mailbox.
-pub struct ShardActor {
-    shard: Rc<Shard>,
-}
-
-impl Actor for ShardActor {
-    type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Self::Context) {
-        let flush = Flush(Rc::clone(&self.shard.flush_list));
-        context.spawn(flush.into_actor(self));
-    }
-}
-
-impl Handler<Arrived> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, Arrived(message): Arrived, _: &mut Self::Context) {
-        self.shard.arrived(&message);
-    }
-}
-
-impl Handler<Wake> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, Wake: Wake, _: &mut Self::Context) {
-        self.shard.look_for_overrun();
-    }
-}
-
-impl Handler<Lost> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, Lost(channel): Lost, _: &mut Self::Context) {
-        self.shard.look_for_overrun();
-        self.shard.doubt(&channel);
-    }
-}
-
-impl Handler<PresenceChanged> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, changed: PresenceChanged, _: &mut Self::Context) {
-        self.shard.look_for_overrun();
-        let mut channels = self.shard.channels.borrow_mut();
-        if let Some(fanout) = channels.get_mut(&changed.channel) {
-            fanout.presence(&changed.channel, &changed.change);
         }
     }
 }

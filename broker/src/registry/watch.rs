@@ -1,7 +1,8 @@
-//! Who hears who comes and goes in a channel.
+//! Sessions that are told who comes and goes in a channel.
 //!
-//! A session learns who is here from a list, and what changes from then on. The two come by different ways: a change from
-//! before the list may come after it. So changes have numbers, and the list says how many are in it.
+//! A session learns from a list who is here, and then it is told of each change. List and changes come by different ways, so
+//! that an older change may come after the list. Therefore changes have numbers, and the list says how many changes are in
+//! it.
 
 use std::rc::Rc;
 
@@ -15,9 +16,9 @@ use super::outbox::Outbox;
 
 /// Which changes a session knows of.
 enum Known {
-    /// Those in a list that is on its way. What comes before it is kept.
+    /// The changes in a list that is on its way. Changes that come before the list are kept.
     OnItsWay(Vec<NumberedChange>),
-    /// Those up to this number.
+    /// The changes up to this number.
     UpTo(u64),
 }
 
@@ -107,17 +108,23 @@ impl<'a> News<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::ConnectionId;
     use crate::metrics::Metrics;
-    use crate::registry::{Cursors, FlushList, GapForm, Voice};
+    use crate::registry::{CursorForm, FlushList, GapForm, OutboxForm};
     use widecast_protocol::{Member, Payload};
 
     fn outbox() -> Rc<Outbox> {
-        let voice = Voice {
+        let form = OutboxForm {
             wire: Wire::JsonNdjson,
             gap: GapForm::Closes,
-            cursors: Cursors::OfEach,
+            cursors: CursorForm::OfEach,
         };
-        Outbox::new(FlushList::new(Metrics::new().deliveries), 1 << 20, voice)
+        Outbox::new(
+            FlushList::new(Metrics::new().deliveries),
+            1 << 20,
+            form,
+            ConnectionId(1),
+        )
     }
 
     fn joined(number: u64, id: &str) -> NumberedChange {
@@ -136,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_list_is_not_told_whether_it_comes_before_or_after() {
+    fn changes_that_are_in_the_list_are_not_told_whether_they_come_before_or_after_it() {
         let channel = ChannelName::parse("room").unwrap();
         let outbox = outbox();
         let mut watch = PresenceWatch::new(Wire::JsonNdjson, "me".to_owned());

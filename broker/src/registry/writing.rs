@@ -1,15 +1,14 @@
-//! The writing of an outbox: what [`FlushList`](super::FlushList) does with one that has something to write.
+//! Writing an outbox to its socket: [`FlushList`](super::FlushList) asks for it when there is something to write.
 
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 
-use widecast_protocol::Code;
-
 use crate::net::Connection;
 
+use super::ended::Ended;
 use super::outbox::{Outbox, Sink, State};
 
-/// What became of a flush.
+/// The outcome of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flushed {
     /// Nothing is left.
@@ -33,8 +32,8 @@ impl Outbox {
         };
         match self.write_some(&connection) {
             Ok(()) if self.backlog.borrow().is_empty() => {
-                if self.state.get() == State::Ending {
-                    self.state.set(State::Closed(Code::ShuttingDown));
+                if let State::Ending(ended) = self.state.get() {
+                    self.state.set(State::Closed(ended));
                     connection.finish_writing();
                     self.wake_waiters();
                 }
@@ -44,7 +43,7 @@ impl Outbox {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flushed::Blocked,
             Err(_) => {
                 // The reader sees the end of the stream and ends the session.
-                self.close(Code::SlowConsumer);
+                self.close(Ended::ConnectionFailed);
                 Flushed::Done
             }
         }
@@ -68,7 +67,7 @@ impl Outbox {
         })
     }
 
-    /// Lets `write` take what is in front.
+    /// Lets `write` take the bytes in front.
     fn write_with(
         &self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -86,7 +85,7 @@ impl Outbox {
 
 #[cfg(test)]
 impl Outbox {
-    /// What a socket takes that has room for `most` bytes.
+    /// The bytes that a socket takes if it has room for `most` of them.
     pub(crate) fn written(&self, most: usize) -> Vec<u8> {
         let mut taken = Vec::new();
         let write = |frames: &[IoSlice<'_>]| {

@@ -1,41 +1,25 @@
-//! What a client may do on a channel.
+//! Makes sure that a client may do something on a channel.
 
 use widecast_protocol::{ChannelName, Code};
 
+use super::hook::ask_to_read;
 use super::refusal::Refusal;
 use super::services::Services;
 use super::session::Session;
+use crate::auth::{Denial, Principal, Subject};
+use crate::config::Right;
 
-/// What can be allowed on a channel; the words are those of capabilities and of the settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
-    /// To publish.
-    Publish,
-    /// To hear what is published.
-    Subscribe,
-    /// To ask who is here, and to be listed.
-    Presence,
-    /// To ask for past messages.
-    History,
-}
-
-impl Right {
-    /// The word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Publish => "publish",
-            Self::Subscribe => "subscribe",
-            Self::Presence => "presence",
-            Self::History => "history",
-        }
-    }
-}
-
-/// Makes sure that the channel's namespace allows something, and that its name is not too long.
+/// Makes sure that somebody may do something on a channel, and that its name is not too long. A token that was checked a while ago
+/// may have ended since.
 ///
 /// # Errors
-/// `forbidden` or `bad_channel_name`.
-pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
+/// `unauthorized`, `forbidden` or `bad_channel_name`.
+pub fn require(
+    services: &Services,
+    principal: &Principal,
+    channel: &ChannelName,
+    right: Right,
+) -> Result<(), Refusal> {
     let limit = services.config.limits.channel_name_bytes;
     let actual = channel.as_str().len();
     if actual > limit {
@@ -44,19 +28,15 @@ pub fn require(services: &Services, channel: &ChannelName, right: Right) -> Resu
         );
         return Err(Refusal::new(Code::BadChannelName, detail));
     }
-    let rules = services.config.namespace(channel);
-    let switch = match right {
-        Right::Publish => rules.publish,
-        Right::Subscribe => rules.subscribe,
-        Right::Presence => rules.presence,
-        Right::History => rules.history,
-    };
-    if switch.is_on() {
-        return Ok(());
+    if let Subject::User(proof) = principal.subject() {
+        let counts = services.auth.recheck(proof);
+        counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     }
-    let right = right.as_str();
-    let detail = format!("the namespace of {channel} does not allow {right}");
-    Err(Refusal::new(Code::Forbidden, detail))
+    let rules = services.config.namespace(channel);
+    match principal.require(right, channel, rules) {
+        Ok(_) => Ok(()),
+        Err(Denial { code, detail }) => Err(Refusal::new(code, detail)),
+    }
 }
 
 /// Makes sure that the channel's namespace allows JSONP: any page can load a script, and nobody learns which page it was.
@@ -72,14 +52,34 @@ pub fn require_jsonp(services: &Services, channel: &ChannelName) -> Result<(), R
 }
 
 impl Session {
-    /// As [`require`], and as [`Session::require_way`].
+    /// Makes sure that the session may do something with the channel: as [`require`] for its namespace, and as
+    /// [`Session::require_jsonp_if_script`].
     pub(super) fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
-        self.require_way(channel)?;
-        require(self.services(), channel, right)
+        self.require_jsonp_if_script(channel)?;
+        require(self.services(), &self.principal_on(channel), channel, right)
     }
 
-    /// Makes sure that the channel may be used in the way that the session came by.
-    pub(super) fn require_way(&self, channel: &ChannelName) -> Result<(), Refusal> {
+    /// For whom the session acts on a channel: with the subscription token that it has shown for it.
+    pub(super) fn principal_on(&self, channel: &ChannelName) -> Principal {
+        let principal = self.principal();
+        match self.subscription_token(channel) {
+            Some(proof) => principal.showing(channel, proof),
+            None => principal,
+        }
+    }
+
+    /// Asks the authorisation hook whether the session may have these rights on the channel.
+    pub(super) async fn ask_to_read(
+        &self,
+        channel: &ChannelName,
+        rights: &[Right],
+    ) -> Result<(), Refusal> {
+        let session = self.id_for_hook();
+        ask_to_read(self.services(), &self.principal(), channel, rights, session).await
+    }
+
+    /// Makes sure that the channel may be used by JSONP, if the session is loaded as scripts.
+    pub(super) fn require_jsonp_if_script(&self, channel: &ChannelName) -> Result<(), Refusal> {
         if self.dialect().is_script() {
             return require_jsonp(self.services(), channel);
         }
@@ -90,14 +90,17 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::testing::Broker;
+    use crate::api::testing::TestBroker;
+    use widecast_protocol::Origin;
 
     #[test]
     fn a_name_longer_than_the_setting_is_refused_with_limit_and_length() {
-        let broker = Broker::with(|config| config.limits.channel_name_bytes = 5);
+        let broker = TestBroker::with(|config| config.limits.channel_name_bytes = 5);
+        let anybody = Principal::new(Subject::Anybody, Origin::unknown());
         let refusal = |name: &str| {
             let channel = ChannelName::parse(name).unwrap();
-            require(&broker.services, &channel, Right::Publish).map_err(|refusal| refusal.detail)
+            require(&broker.services, &anybody, &channel, Right::Publish)
+                .map_err(|refusal| refusal.detail)
         };
         assert_eq!(refusal("abcde"), Ok(()));
         let detail = "the channel name has 6 bytes, limits.channel_name_bytes allows 5";

@@ -8,15 +8,15 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
-use actix::prelude::*;
-use widecast_protocol::Code;
-
 use crate::net::{Connection, Detached};
+use crate::registry::Ended;
+use actix::prelude::*;
+use tracing::{Instrument, field};
 
-use super::inbound::{Inbound, Reader};
+use super::inbound::{DiscardInbound, Inbound, InboundDecoder};
 use super::refusal::Refusal;
 use super::session::Session;
-use super::unfinished::Unfinished;
+use super::unfinished::UnfinishedMessage;
 
 /// How many bytes one read takes.
 const READ_BYTES: usize = 64 << 10;
@@ -28,26 +28,17 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
-/// What a session reads from.
-struct Inlet {
+/// The connection that a session reads from.
+struct Input {
     connection: Rc<Connection>,
-    reader: Box<dyn Reader>,
-    unfinished: Option<Box<Unfinished>>,
-}
-
-/// Of a session that ends because of what it was sent: nothing more of it is kept.
-struct Deaf;
-
-impl Reader for Deaf {
-    fn read(&mut self, _: &[u8]) -> Vec<Inbound> {
-        Vec::new()
-    }
+    decoder: Box<dyn InboundDecoder>,
+    unfinished: Option<Box<UnfinishedMessage>>,
 }
 
 /// The actor of one session.
 pub struct SessionActor {
     session: Rc<Session>,
-    inlet: Option<Inlet>,
+    input: Option<Input>,
 }
 
 impl SessionActor {
@@ -55,17 +46,20 @@ impl SessionActor {
     pub fn start_connected(
         session: Rc<Session>,
         detached: Detached,
-        reader: Box<dyn Reader>,
+        decoder: Box<dyn InboundDecoder>,
     ) -> Addr<Self> {
         let Detached { connection, early } = detached;
+        let span = session.span();
+        span.record("client.address", field::display(connection.peer()));
+        span.in_scope(|| tracing::debug!("the session has begun"));
         session.outbox().attach(Rc::clone(&connection));
-        let inlet = Some(Inlet {
+        let input = Some(Input {
             connection,
-            reader,
+            decoder,
             unfinished: None,
         });
         Self::create(|context| {
-            let mut actor = Self { session, inlet };
+            let mut actor = Self { session, input };
             actor.received(&early, context);
             actor
         })
@@ -75,7 +69,7 @@ impl SessionActor {
     pub fn start_polled(session: Rc<Session>) -> Addr<Self> {
         Self {
             session,
-            inlet: None,
+            input: None,
         }
         .start()
     }
@@ -85,29 +79,30 @@ impl SessionActor {
     }
 
     fn received(&mut self, bytes: &[u8], context: &mut Context<Self>) {
-        let Some(inlet) = &mut self.inlet else {
+        let Some(input) = &mut self.input else {
             return;
         };
         if bytes.is_empty() {
             return;
         }
         self.session.heard();
-        let inbound = inlet.reader.read(bytes);
+        let inbound = input.decoder.read(bytes);
         let config = &self.session.services().config;
-        let bytes = inlet.reader.unfinished_bytes();
-        Unfinished::follow(&mut inlet.unfinished, bytes, config);
+        let bytes = input.decoder.unfinished_bytes();
+        UnfinishedMessage::follow(&mut input.unfinished, bytes, config);
         if !inbound.is_empty() {
-            self.carry_out(inbound, context);
+            self.dispatch(inbound, context);
         }
     }
 
-    fn carry_out(&self, inbound: Vec<Inbound>, context: &mut Context<Self>) {
+    fn dispatch(&self, inbound: Vec<Inbound>, context: &mut Context<Self>) {
         let session = Rc::clone(&self.session);
-        let carried_out = session.carry_out(inbound).into_actor(self);
-        context.wait(carried_out.map(|(), actor, _| {
+        let span = session.span().clone();
+        let dispatched = session.dispatch(inbound).instrument(span).into_actor(self);
+        context.wait(dispatched.map(|(), actor, _| {
             let config = &actor.session.services().config;
-            let inlet = actor.inlet.as_mut();
-            if let Some(unfinished) = inlet.and_then(|inlet| inlet.unfinished.as_mut()) {
+            let input = actor.input.as_mut();
+            if let Some(unfinished) = input.and_then(|input| input.unfinished.as_mut()) {
                 unfinished.excuse(config);
             }
         }));
@@ -115,15 +110,15 @@ impl SessionActor {
 
     /// Ends the session of a client that does not finish its message, when it is time.
     fn give_up(&mut self, context: &mut Context<Self>, task: &mut TaskContext<'_>) {
-        let Some(inlet) = &mut self.inlet else {
+        let Some(input) = &mut self.input else {
             return;
         };
-        let unfinished = inlet.unfinished.as_mut();
+        let unfinished = input.unfinished.as_mut();
         let given_up = unfinished.map(|unfinished| unfinished.poll_given_up(task));
-        if let Some(Poll::Ready(Refusal { code, detail })) = given_up {
-            inlet.reader = Box::new(Deaf);
-            inlet.unfinished = None;
-            self.carry_out(vec![Inbound::Fail { code, detail }], context);
+        if let Some(Poll::Ready(Refusal { code, detail, .. })) = given_up {
+            input.decoder = Box::new(DiscardInbound);
+            input.unfinished = None;
+            self.dispatch(vec![Inbound::Fail { code, detail }], context);
         }
     }
 }
@@ -133,19 +128,19 @@ impl Actor for SessionActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         self.session.begin(context.address());
-        if let Some(inlet) = &self.inlet {
-            let connection = Rc::clone(&inlet.connection);
-            context.spawn(Reading { connection });
+        if let Some(input) = &self.input {
+            let connection = Rc::clone(&input.connection);
+            context.spawn(ReadSocket { connection });
         }
     }
 }
 
 /// Reads the socket until it ends, then stops the actor.
-struct Reading {
+struct ReadSocket {
     connection: Rc<Connection>,
 }
 
-impl ActorFuture<SessionActor> for Reading {
+impl ActorFuture<SessionActor> for ReadSocket {
     type Output = ();
 
     fn poll(
@@ -158,6 +153,7 @@ impl ActorFuture<SessionActor> for Reading {
             match self.connection.poll_readable(task) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => {
+                    actor.session.outbox().close(Ended::ConnectionFailed);
                     context.stop();
                     return Poll::Ready(());
                 }
@@ -168,15 +164,16 @@ impl ActorFuture<SessionActor> for Reading {
             }
             let ended =
                 SCRATCH.with_borrow_mut(|scratch| match self.connection.try_read(scratch) {
-                    Ok(0) => true,
+                    Ok(0) => Some(Ended::ClientLeft),
                     Ok(count) => {
                         actor.received(&scratch[..count], context);
-                        false
+                        None
                     }
-                    Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+                    Err(_) => Some(Ended::ConnectionFailed),
                 });
-            if ended {
-                actor.session.outbox().close(Code::ShuttingDown);
+            if let Some(ended) = ended {
+                actor.session.outbox().close(ended);
                 context.stop();
                 return Poll::Ready(());
             }
@@ -198,19 +195,19 @@ impl Handler<Commands> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, Commands(inbound): Commands, context: &mut Self::Context) {
-        self.carry_out(inbound, context);
+        self.dispatch(inbound, context);
     }
 }
 
 /// The session's outbox is closed: nothing is left to do.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct End;
+pub(super) struct Stop;
 
-impl Handler<End> for SessionActor {
+impl Handler<Stop> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, End: End, context: &mut Self::Context) {
+    fn handle(&mut self, Stop: Stop, context: &mut Self::Context) {
         context.stop();
     }
 }

@@ -1,43 +1,43 @@
-//! What a session speaks: which bytes it is sent for what. The transports choose one; everything else of a session is the
-//! same for all.
+//! The dialect of a session: the form in which it is sent each thing that happens. The transports choose one; everything
+//! else of a session is the same for all.
 
 use bytes::Bytes;
 use widecast_protocol::framing::{Content, Framing, Wire};
 use widecast_protocol::{Code, Reply};
 
-use crate::registry::{Cursors, GapForm, Voice};
+use crate::registry::{CursorForm, GapForm, OutboxForm};
 
-/// The form of a session's bytes, and the way that they take.
+/// The form of a session's bytes, and how they come to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect {
     wire: Wire,
-    span: Span,
-    way: Way,
+    scope: CursorScope,
+    medium: Medium,
 }
 
 /// Which cursor the messages of a session without frames carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Span {
+pub enum CursorScope {
     /// That of the one channel the session was opened for.
-    One,
+    OneChannel,
     /// One that covers several channels.
-    Several,
+    SeveralChannels,
 }
 
 /// How the bytes come to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Medium {
     /// Over a connection of the session's own.
     Connection,
     /// Collected until a poll takes them.
     Polls,
-    /// Collected until a poll takes them as a script (JSONP). Who loads scripts is not known.
+    /// Collected until a poll takes them as a script (JSONP). The broker cannot know which page loads a script.
     Scripts,
 }
 
 /// Why a session ends, and when the client may come back.
 #[derive(Debug, Clone)]
-pub struct Farewell {
+pub struct Goodbye {
     /// Why.
     pub code: Code,
     /// Why, for people.
@@ -47,64 +47,64 @@ pub struct Farewell {
 }
 
 impl Dialect {
-    /// That of a connection.
+    /// The dialect of a session with a connection of its own.
     pub const fn connected(wire: Wire) -> Self {
         Self {
             wire,
-            span: Span::One,
-            way: Way::Connection,
+            scope: CursorScope::OneChannel,
+            medium: Medium::Connection,
         }
     }
 
-    /// That of a sequence of polls.
+    /// The dialect of a sequence of polls.
     pub const fn polled(wire: Wire) -> Self {
         Self {
-            way: Way::Polls,
+            medium: Medium::Polls,
             ..Self::connected(wire)
         }
     }
 
-    /// That of a sequence of polls for frames that are answered scripts.
+    /// The dialect of a session of polls whose answers are scripts (JSONP).
     pub const fn scripts() -> Self {
         Self {
-            way: Way::Scripts,
+            medium: Medium::Scripts,
             ..Self::connected(Wire::JsonNdjson)
         }
     }
 
-    /// The same, for so many channels.
+    /// The same dialect, with cursors of this scope.
     #[must_use]
-    pub const fn spanning(self, span: Span) -> Self {
-        Self { span, ..self }
+    pub const fn covering(self, scope: CursorScope) -> Self {
+        Self { scope, ..self }
     }
 
-    /// What messages look like.
+    /// The wire form of messages.
     pub fn wire(self) -> Wire {
         self.wire
     }
 
-    /// What frames look like, if the session is told any.
+    /// The wire form of frames, if the session is sent any.
     pub fn frames(self) -> Option<Wire> {
         self.wire.frames()
     }
 
     /// Which cursor its messages carry.
-    pub fn span(self) -> Span {
-        self.span
+    pub fn scope(self) -> CursorScope {
+        self.scope
     }
 
     /// Whether the session is a sequence of polls, without a connection of its own.
     pub fn is_polled(self) -> bool {
-        self.way != Way::Connection
+        self.medium != Medium::Connection
     }
 
     /// Whether it is loaded as scripts.
     pub fn is_script(self) -> bool {
-        self.way == Way::Scripts
+        self.medium == Medium::Scripts
     }
 
     /// Whether it is one poll, whose answer is messages and a cursor.
-    fn is_one_poll(self) -> bool {
+    pub(super) fn is_one_poll(self) -> bool {
         self.is_polled() && self.frames().is_none()
     }
 
@@ -123,19 +123,19 @@ impl Dialect {
         self.is_websocket() || self.frames().is_some()
     }
 
-    /// What the session's outbox says besides what is pushed into it.
-    pub fn voice(self) -> Voice {
+    /// How the session's outbox tells of gaps and cursors.
+    pub fn form(self) -> OutboxForm {
         let gap = match self.wire.tells_gaps() {
             _ if self.is_one_poll() => GapForm::Closes,
             true => GapForm::Told,
             false => GapForm::Ends,
         };
-        let cursors = match self.span {
-            Span::Several => Cursors::OfAll,
-            Span::One if self.is_one_poll() => Cursors::OfAnswers,
-            Span::One => Cursors::OfEach,
+        let cursors = match self.scope {
+            CursorScope::SeveralChannels => CursorForm::OfAll,
+            CursorScope::OneChannel if self.is_one_poll() => CursorForm::OfAnswers,
+            CursorScope::OneChannel => CursorForm::OfEach,
         };
-        Voice {
+        OutboxForm {
             wire: self.wire,
             gap,
             cursors,
@@ -154,12 +154,12 @@ impl Dialect {
     }
 
     /// The last bytes of a session.
-    pub fn farewell(self, farewell: &Farewell) -> Bytes {
-        let Farewell {
+    pub fn goodbye(self, goodbye: &Goodbye) -> Bytes {
+        let Goodbye {
             code,
             reason,
             reconnect_after_ms,
-        } = farewell;
+        } = goodbye;
         let goodbye = self.frames().map_or_else(Bytes::new, |frames| {
             frames.encode(&Reply::Goodbye {
                 code: *code,

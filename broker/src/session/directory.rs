@@ -10,22 +10,22 @@ use super::dialect::Dialect;
 
 /// A session as other threads see it.
 #[derive(Clone)]
-pub struct Listed {
+pub struct SessionHandle {
     /// Where its commands go.
     pub address: Addr<SessionActor>,
-    /// What it speaks.
+    /// Its dialect.
     pub dialect: Dialect,
 }
 
 /// Sessions by name.
 #[derive(Default)]
-pub struct Directory {
-    sessions: DashMap<SessionId, Listed>,
+pub struct SessionDirectory {
+    sessions: DashMap<SessionId, SessionHandle>,
 }
 
-impl Directory {
+impl SessionDirectory {
     /// Lists a session until it is dropped.
-    pub fn add(&self, id: &SessionId, session: Listed) {
+    pub fn add(&self, id: &SessionId, session: SessionHandle) {
         self.sessions.insert(id.clone(), session);
     }
 
@@ -35,8 +35,8 @@ impl Directory {
     }
 
     /// The session of this name.
-    pub fn get(&self, id: &SessionId) -> Option<Listed> {
-        self.sessions.get(id).map(|listed| listed.clone())
+    pub fn get(&self, id: &SessionId) -> Option<SessionHandle> {
+        self.sessions.get(id).map(|handle| handle.clone())
     }
 
     pub(super) fn remove(&self, id: &SessionId) {

@@ -1,12 +1,20 @@
-//! Who is behind a session.
+//! The client behind a session.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
+use std::fmt::Write;
 
-use widecast_protocol::{Origin, SenderKey, SessionId};
+use ring::digest::{Context, SHA256};
+use widecast_protocol::{SenderKey, SessionId};
+
+use crate::auth::Principal;
+use crate::limits::Share;
+
+use super::hook::ShownHeaders;
 
 /// The length of a key the broker makes up: 190 bits.
 const RANDOM_LENGTH: usize = 32;
+
+/// The length of the public name of a client.
+const MEMBER_ID_DIGITS: usize = 16;
 
 /// Whether a session hears what it has sent itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +25,23 @@ pub enum Echo {
     Off,
 }
 
-/// Who is behind a session.
+/// The client behind a session.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// What it publishes with; nothing for one that only listens and has not said who it is.
+    /// The sender key of its messages; `None` for a client that only listens and gave none.
     pub sender: Option<SenderKey>,
     /// Whether it hears what it has sent itself.
     pub echo: Echo,
-    /// The verified origin of its connection.
-    pub origin: Origin,
+    /// For whom it acts, and from which page, when it begins.
+    pub principal: Principal,
+    /// The share of the broker that it has a part in.
+    pub share: Share,
+    /// The headers of its request that the authorisation hook is shown; none once it has been.
+    pub headers: ShownHeaders,
 }
 
 impl Identity {
-    /// The key whose messages it is not delivered.
+    /// The key of the messages that are not delivered to the session.
     pub fn muted(&self) -> Option<SenderKey> {
         match self.echo {
             Echo::Off => self.sender.clone(),
@@ -37,11 +49,24 @@ impl Identity {
         }
     }
 
-    /// The public name of the client: the same across its reconnects, and nobody can find the sender key from it.
+    /// The public name of the client: the same across its reconnects and on all nodes.
     pub fn member_id(&self) -> String {
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        format!("{:016x}", HASHER.hash_one(&self.sender))
+        member_id(self.sender.as_ref())
     }
+}
+
+/// Nobody can find the sender key from it, and to be given another client's takes 2^64 attempts.
+fn member_id(sender: Option<&SenderKey>) -> String {
+    let mut hash = Context::new(&SHA256);
+    hash.update(b"widecast member id\0");
+    hash.update(sender.map_or("", SenderKey::as_str).as_bytes());
+    let hash = hash.finish();
+    let mut id = String::with_capacity(MEMBER_ID_DIGITS);
+    for byte in &hash.as_ref()[..MEMBER_ID_DIGITS / 2] {
+        // Writing into a string does not fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
 }
 
 fn random_text() -> String {
@@ -61,4 +86,19 @@ pub fn random_sender() -> SenderKey {
 /// A new session id.
 pub(super) fn random_session() -> SessionId {
     SessionId::parse(&random_text()).expect("32 letters and digits are a session id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_gives_a_client_the_same_member_id() {
+        // Nodes of other releases run beside this one.
+        let key = |text: &str| SenderKey::parse(text).ok();
+        let id = member_id(key("0123456789abcdef").as_ref());
+        assert_eq!(id, "e3f4bee85d4e9106");
+        assert_ne!(id, member_id(key("0123456789abcdeg").as_ref()));
+        assert_ne!(id, member_id(None));
+    }
 }

@@ -1,23 +1,35 @@
-//! What clients send a session, once the transport has taken it apart.
+//! The things that clients send a session, once the transport has taken the bytes apart.
 
 use bytes::Bytes;
 use widecast_protocol::codec::DecodeError;
 use widecast_protocol::{Code, Command, CommandId};
 
+use crate::offload::LARGE_BYTES;
+
 /// Takes the bytes of a connection apart. The transport implements it; the session neither knows nor cares which.
-pub trait Reader {
+pub trait InboundDecoder {
     /// Reads the next bytes, in whatever pieces they come.
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound>;
 
-    /// How many bytes have come of what is not whole; none when nothing is under way.
+    /// How many bytes of an incomplete message have come; `None` when no message is incomplete.
     fn unfinished_bytes(&self) -> Option<usize> {
         None
     }
 }
 
+/// Throws away what comes: on a one-way stream, and after the end of a session because of what it was sent.
+pub struct DiscardInbound;
+
+impl InboundDecoder for DiscardInbound {
+    fn read(&mut self, _: &[u8]) -> Vec<Inbound> {
+        Vec::new()
+    }
+}
+
 /// One thing a client has sent.
-#[derive(Debug)]
 pub enum Inbound {
+    /// A frame of this many bytes, and the function that decodes it outside of the worker thread.
+    Large(usize, Box<dyn FnOnce() -> Vec<Self> + Send>),
     /// A command.
     Command(Command),
     /// A command that cannot be carried out, and the id to answer with.
@@ -33,4 +45,20 @@ pub enum Inbound {
         /// What is wrong with it, for people.
         detail: String,
     },
+}
+
+impl Inbound {
+    /// Adds what a frame says: a small one is decoded here, a large one is left to the session.
+    pub fn decode(
+        inbound: &mut Vec<Self>,
+        frame: Bytes,
+        decode: impl FnOnce(&Bytes) -> Vec<Self> + Send + 'static,
+    ) {
+        if frame.len() < LARGE_BYTES {
+            inbound.extend(decode(&frame));
+        } else {
+            let bytes = frame.len();
+            inbound.push(Self::Large(bytes, Box::new(move || decode(&frame))));
+        }
+    }
 }

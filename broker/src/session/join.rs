@@ -1,36 +1,38 @@
 //! Joining a channel without losing a message: hold what comes, find out where to begin, answer, then let the messages
-//! flow from there.
+//! flow from there. [`Joining`] decides what is asked, and in which order.
 
 use std::rc::Rc;
 
-use widecast_protocol::{ChannelName, Code, Offset, Payload, Position};
+use widecast_protocol::{ChannelName, Code, Payload, Position};
 
-use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion};
+use crate::config::Right;
+use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay};
 use crate::metrics::ResumeOutcome;
-use crate::registry::{Membership, Subscriber};
+use crate::registry::{Destination, SubscriptionHandle};
 
-use super::access::Right;
-use super::channels::Joined;
+use super::audit::audit;
+use super::channels::JoinedChannel;
+use super::joining::{JoinAnswer, JoinStart, JoinStep, Joining};
 use super::refusal::Refusal;
 use super::session::Session;
 
 /// Which channel to join, and how.
 #[derive(Debug, Clone)]
-pub struct Joining {
+pub struct JoinRequest {
     /// The channel.
     pub channel: ChannelName,
     /// Where to resume; from the end without it.
     pub since: Option<Position>,
     /// How many of the newest past messages to send, when not resuming.
     pub history: Option<u32>,
-    /// The data to be listed with, for who wants to be listed.
+    /// The data to be listed with; without it the session is not listed.
     pub presence: Option<Payload>,
 }
 
-/// A channel has been joined; [`Session::let_flow`] lets its messages flow.
+/// Where a session begins that has joined a channel. [`Session::let_flow`] lets the messages flow.
 #[must_use = "no message flows before Session::let_flow"]
-pub struct Arrival {
-    membership: Rc<Membership>,
+pub struct JoinOutcome {
+    handle: Rc<SubscriptionHandle>,
     /// The place after which everything will be heard.
     pub cursor: Position,
     /// Whether nothing was lost between the cursor that was asked for and `cursor`.
@@ -43,17 +45,10 @@ pub struct Arrival {
     nothing_past: bool,
 }
 
-/// Where a session begins to hear a channel.
-struct Beginning {
-    cursor: Position,
-    recovered: bool,
-    nothing_past: bool,
-}
-
-impl Arrival {
+impl JoinOutcome {
     /// The channel.
     pub fn channel(&self) -> &ChannelName {
-        self.membership.channel()
+        self.handle.channel()
     }
 }
 
@@ -61,120 +56,111 @@ impl Session {
     /// Joins a channel; messages are held until [`Session::let_flow`].
     ///
     /// # Errors
-    /// When the namespace does not allow it, the session has joined as many channels as it may, or the engine cannot
-    /// be reached.
-    pub async fn join(self: &Rc<Self>, joining: Joining) -> Result<Arrival, Refusal> {
-        let channel = joining.channel.clone();
-        let arrived = self.arrive(joining).await;
-        if arrived.is_err() {
+    /// When the session may not hear the channel, it has joined as many channels as it may, it has left the channel meanwhile, or
+    /// the engine cannot be reached.
+    pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        let channel = request.channel.clone();
+        let outcome = self.try_join(request).await;
+        let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
+        let principal = self.principal_on(&channel);
+        audit(
+            self.services(),
+            &principal,
+            "subscribe",
+            Some(&channel),
+            told,
+        );
+        if outcome.is_err() {
             self.leave(&channel);
             self.disappear(&channel).await;
         }
-        arrived
+        outcome
     }
 
-    async fn arrive(&self, joining: Joining) -> Result<Arrival, Refusal> {
-        self.check(&joining)?;
-        let channel = &joining.channel;
-        let subscriber = self.subscriber(channel, joining.presence.is_some());
-        let membership = Rc::new(self.shard().join(channel, subscriber).await?);
-        self.channels.borrow_mut().insert(Joined {
-            membership: Rc::clone(&membership),
-            beginning: joining.since,
+    async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        self.check(&request)?;
+        self.ask_to_join(&request).await?;
+        let JoinRequest {
+            channel,
+            since,
+            history,
+            presence,
+        } = request;
+        let destination = self.destination(&channel, presence.is_some());
+        let handle = Rc::new(self.shard().join(&channel, destination));
+        self.channels.borrow_mut().insert(JoinedChannel {
+            handle: Rc::clone(&handle),
+            beginning: since,
+            is_named: false,
         });
-        let beginning = self.beginning(&joining).await?;
-        let members = match joining.presence {
-            Some(data) => Some(self.appear(channel, data).await?),
-            None => None,
-        };
-        let Beginning {
-            cursor, recovered, ..
-        } = beginning;
-        let lost_since = joining
-            .since
-            .filter(|_| !recovered && self.dialect().tells_gaps());
-        let known = lost_since.unwrap_or(cursor);
-        self.outbox().begin_at(channel, known);
-        Ok(Arrival {
-            membership,
-            cursor,
-            recovered,
+        let joining = Joining::new(since, history, presence);
+        let (start, members) = self.run(joining, &handle).await?;
+        let known = start.known(since, self.dialect().tells_gaps());
+        self.outbox().begin_at(&channel, known);
+        Ok(JoinOutcome {
+            handle,
+            cursor: start.cursor,
+            recovered: start.recovered,
             known,
             members,
-            nothing_past: beginning.nothing_past,
+            nothing_past: start.nothing_past,
         })
     }
 
-    /// Leaves a channel; whoever was listed there still is. Returns whether it had been joined.
-    pub(super) fn leave(&self, channel: &ChannelName) -> bool {
-        self.channels.borrow_mut().remove(channel).is_some()
+    /// Takes the steps of joining, for as long as the session has not left the channel.
+    async fn run(
+        &self,
+        mut joining: Joining,
+        handle: &Rc<SubscriptionHandle>,
+    ) -> Result<(JoinStart, Option<MemberList>), Refusal> {
+        let channel = handle.channel();
+        loop {
+            let answer = match joining.next() {
+                JoinStep::Subscribe => {
+                    handle.subscribe().await?;
+                    JoinAnswer::Subscribed
+                }
+                JoinStep::CheckPlace(since) => {
+                    JoinAnswer::Checked(self.check_place(channel, since).await?)
+                }
+                JoinStep::FindEnd => JoinAnswer::End(self.find_end(channel).await?),
+                JoinStep::ReadNewest { limit, .. } => {
+                    JoinAnswer::Oldest(self.oldest_of_the_newest(channel, limit).await?)
+                }
+                JoinStep::Enter(_, data) => {
+                    self.enter(channel, data).await?;
+                    JoinAnswer::Entered
+                }
+                JoinStep::ListMembers(_) => JoinAnswer::Members(self.list_members(channel).await?),
+                JoinStep::Joined(start, members) => return Ok((start, members)),
+            };
+            if !self.channels.borrow().holds(handle) {
+                return Err(has_left());
+            }
+            joining.done(answer);
+        }
     }
 
-    fn check(&self, joining: &Joining) -> Result<(), Refusal> {
-        let channel = &joining.channel;
-        self.require(channel, Right::Subscribe)?;
-        if let Some(data) = &joining.presence {
-            self.check_listing(channel, data)?;
-        }
-        if joining.history.is_some() {
-            self.require(channel, Right::History)?;
-        }
-        let limit = self.services().config.limits.channels_per_session;
-        if self.channels.borrow().len() >= limit {
-            let detail = format!(
-                "the session has joined {limit} channels, limits.channels_per_session allows no more"
-            );
-            return Err(Refusal::new(Code::TooManyChannels, detail));
-        }
-        Ok(())
-    }
-
-    fn subscriber(&self, channel: &ChannelName, with_presence: bool) -> Subscriber {
-        let watch = with_presence.then(|| self.watch()).flatten();
-        Subscriber {
-            outbox: Rc::clone(self.outbox()),
-            sender: self.identity().muted(),
-            lane: self.outbox().lane(),
-            policy: self.services().config.namespace(channel).slow_consumer,
-            presence: watch.map(Box::new),
-        }
-    }
-
-    /// Where a session begins that joins a channel.
-    async fn beginning(&self, joining: &Joining) -> Result<Beginning, Refusal> {
+    async fn check_place(&self, channel: &ChannelName, since: Position) -> Result<Replay, Refusal> {
         let services = self.services();
-        let channel = &joining.channel;
-        if let Some(since) = joining.since {
-            let replay = services
-                .engine
-                .replay(channel, since, Portion::NONE)
-                .await?;
-            services.metrics.sessions.resumed(if replay.recovered {
-                ResumeOutcome::Recovered
-            } else {
-                ResumeOutcome::Lost
-            });
-            return Ok(Beginning {
-                cursor: replay.position,
-                recovered: replay.recovered,
-                nothing_past: replay.complete,
-            });
-        }
-        let limits = services.history_limits(channel);
-        let position = services.engine.position(channel, limits).await?;
-        let first = match joining.history {
-            Some(limit) => self.first_of_the_newest(channel, limit).await?,
-            None => None,
-        };
-        Ok(Beginning {
-            cursor: first.unwrap_or(position),
-            recovered: true,
-            nothing_past: first.is_none(),
-        })
+        let replay = services.engine.replay(channel, since, Portion::NONE);
+        let replay = replay.await?;
+        services.metrics.sessions.resumed(if replay.recovered {
+            ResumeOutcome::Recovered
+        } else {
+            ResumeOutcome::Lost
+        });
+        Ok(replay)
     }
 
-    /// The place before the newest messages, at most so many of them.
-    async fn first_of_the_newest(
+    async fn find_end(&self, channel: &ChannelName) -> Result<Position, Refusal> {
+        let services = self.services();
+        let limits = services.history_limits(channel);
+        Ok(services.engine.position(channel, limits).await?)
+    }
+
+    /// The place of the oldest of the newest messages, at most so many of them.
+    async fn oldest_of_the_newest(
         &self,
         channel: &ChannelName,
         limit: u32,
@@ -187,29 +173,71 @@ impl Session {
             order: HistoryOrder::NewestFirst,
         };
         let page = services.engine.history(channel, query).await?;
-        let oldest = page.messages.last();
-        Ok(oldest.map(|oldest| {
-            let Position { epoch, offset } = oldest.position();
-            // Offsets count from 1.
-            let offset = Offset(offset.0 - 1);
-            Position { epoch, offset }
-        }))
+        Ok(page.messages.last().map(|oldest| oldest.position()))
+    }
+
+    /// Leaves a channel; whoever was listed there still is. Returns whether it had been joined.
+    pub(super) fn leave(&self, channel: &ChannelName) -> bool {
+        self.forget_subscription_token(channel);
+        self.channels.borrow_mut().remove(channel).is_some()
+    }
+
+    async fn ask_to_join(&self, request: &JoinRequest) -> Result<(), Refusal> {
+        let mut rights = vec![Right::Subscribe];
+        rights.extend(request.presence.as_ref().map(|_| Right::Presence));
+        rights.extend(request.history.map(|_| Right::History));
+        self.ask_to_read(&request.channel, &rights).await
+    }
+
+    fn check(&self, request: &JoinRequest) -> Result<(), Refusal> {
+        let channel = &request.channel;
+        self.require(channel, Right::Subscribe)?;
+        if let Some(data) = &request.presence {
+            self.check_listing(channel, data)?;
+        }
+        if request.history.is_some() {
+            self.require(channel, Right::History)?;
+        }
+        let limit = self.services().config.limits.channels_per_session;
+        if self.channels.borrow().len() >= limit {
+            let detail = format!(
+                "the session has joined {limit} channels, limits.channels_per_session allows no more"
+            );
+            return Err(Refusal::new(Code::TooManyChannels, detail));
+        }
+        Ok(())
+    }
+
+    fn destination(&self, channel: &ChannelName, with_presence: bool) -> Destination {
+        let watch = with_presence.then(|| self.watch()).flatten();
+        Destination {
+            outbox: Rc::clone(self.outbox()),
+            sender: self.identity().muted(),
+            lane: self.outbox().lane(),
+            policy: self.services().config.namespace(channel).slow_consumer,
+            presence: watch.map(Box::new),
+        }
     }
 
     /// Lets the messages of a joined channel flow: first what is past, at the client's pace, then what comes.
-    pub async fn let_flow(&self, arrival: Arrival) {
-        let Arrival {
-            membership,
+    pub async fn let_flow(&self, outcome: JoinOutcome) {
+        let JoinOutcome {
+            handle,
             cursor,
             nothing_past,
             members,
             ..
-        } = arrival;
+        } = outcome;
         if let Some(list) = members {
-            membership.begin_watch(list.changes);
+            handle.begin_watch(list.changes);
         }
-        membership.begin(self.outbox(), cursor, nothing_past).await;
+        handle.begin(self.outbox(), cursor, nothing_past).await;
     }
+}
+
+/// The session has left a channel, perhaps because it lost its right to it, while it was asked for something there.
+pub(super) fn has_left() -> Refusal {
+    Refusal::new(Code::NotSubscribed, "the session has left the channel")
 }
 
 impl Session {
@@ -219,10 +247,14 @@ impl Session {
     }
 
     /// Tells the client what was lost before it came, and lets the messages of a joined channel flow.
-    pub async fn tell_and_let_flow(&self, arrival: Arrival) {
-        if !arrival.recovered {
-            arrival.membership.tell_gap(arrival.cursor);
+    pub async fn tell_and_let_flow(&self, outcome: JoinOutcome) {
+        if !outcome.recovered {
+            outcome.handle.tell_gap(outcome.cursor);
         }
-        self.let_flow(arrival).await;
+        self.let_flow(outcome).await;
     }
 }
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

@@ -5,12 +5,41 @@ use widecast_protocol::command::Listing;
 use widecast_protocol::reply::Member;
 use widecast_protocol::{ChannelName, Code, Payload};
 
+use crate::config::Right;
 use crate::engine::{MemberList, PresenceEntry};
+use crate::memory::{Part, held};
 use crate::registry::PresenceWatch;
 
-use super::access::Right;
 use super::refusal::Refusal;
 use super::session::Session;
+
+/// The channels in which a session is listed as a member, or may be: each once, in the order of their names.
+#[derive(Default)]
+pub(super) struct ListedChannels(Vec<ChannelName>);
+
+impl ListedChannels {
+    /// The session is, or may be, listed from now on.
+    fn add(&mut self, channel: &ChannelName) {
+        if let Err(index) = self.0.binary_search(channel) {
+            self.0.insert(index, channel.clone());
+        }
+    }
+
+    fn has(&self, channel: &ChannelName) -> bool {
+        self.0.binary_search(channel).is_ok()
+    }
+
+    /// The session is listed no longer. Returns whether it was.
+    fn remove(&mut self, channel: &ChannelName) -> bool {
+        let found = self.0.binary_search(channel);
+        found.map(|index| self.0.remove(index)).is_ok()
+    }
+
+    /// Takes all of them.
+    pub(super) fn drain(&mut self) -> Vec<ChannelName> {
+        std::mem::take(&mut self.0)
+    }
+}
 
 impl Session {
     /// Makes sure that the session may be listed with this data.
@@ -28,23 +57,26 @@ impl Session {
             );
             return Err(Refusal::new(Code::MessageTooLarge, detail));
         }
-        self.require(channel, Right::Presence)
+        self.require(channel, Right::Presence)?;
+        let limit = self.services().bounds.presence;
+        if held(Part::Presence) >= limit {
+            let detail = format!(
+                "the members of all channels take {limit} bytes, their part of limits.memory_bytes"
+            );
+            return Err(Refusal::new(Code::Overloaded, detail));
+        }
+        Ok(())
     }
 
-    /// What hears for the session who comes and goes, if it has frames to be told in.
+    /// The watch that tells the session who comes and goes, if it has frames to be told in.
     pub(super) fn watch(&self) -> Option<PresenceWatch> {
         let wire = self.dialect().frames()?;
         Some(PresenceWatch::new(wire, self.identity().member_id()))
     }
 
-    /// Lists the session, and gives who is here then.
-    pub(super) async fn appear(
-        &self,
-        channel: &ChannelName,
-        data: Payload,
-    ) -> Result<MemberList, Refusal> {
-        self.note_listed(channel);
-        let engine = &self.services().engine;
+    /// Lists the session.
+    pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
+        self.listed.borrow_mut().add(channel);
         let member = Member {
             id: self.identity().member_id(),
             data,
@@ -53,14 +85,32 @@ impl Session {
             connection: self.connection(),
             member,
         };
-        engine.enter(channel, entry).await?;
-        Ok(engine.members(channel).await?)
+        self.services().engine.enter(channel, entry).await?;
+        if !self.listed.borrow().has(channel) {
+            // The session lost its right to it meanwhile, and was taken from the list perhaps before it was on it.
+            let _ = self.shard().exit(channel, self.connection()).await;
+            let detail = "the session may no longer be listed in the channel";
+            return Err(Refusal::new(Code::Forbidden, detail));
+        }
+        Ok(())
+    }
+
+    /// Finds out who is here, as much of it as one answer may have.
+    pub(super) async fn list_members(&self, channel: &ChannelName) -> Result<MemberList, Refusal> {
+        let query = self.services().member_query(None, None);
+        Ok(self.services().engine.members(channel, &query).await?)
+    }
+
+    async fn appear(&self, channel: &ChannelName, data: Payload) -> Result<MemberList, Refusal> {
+        self.enter(channel, data).await?;
+        self.list_members(channel).await
     }
 
     /// Takes the session from the list, if it is on it.
     pub(super) async fn disappear(&self, channel: &ChannelName) {
-        if self.forget_listed(channel) {
-            // The answer does not come only when the thread ends.
+        let is_listed = self.listed.borrow_mut().remove(channel);
+        if is_listed {
+            // The answer fails to come only if the thread is ending.
             let _ = self.shard().exit(channel, self.connection()).await;
         }
     }
@@ -77,6 +127,7 @@ impl Session {
             return Ok(None);
         };
         self.check_listing(channel, &data)?;
+        self.ask_to_read(channel, &[Right::Presence]).await?;
         self.set_watch(channel, self.watch());
         match self.appear(channel, data).await {
             Ok(list) => Ok(Some(list)),
@@ -89,15 +140,15 @@ impl Session {
     }
 
     fn set_watch(&self, channel: &ChannelName, watch: Option<PresenceWatch>) {
-        if let Some(membership) = self.channels.borrow().membership(channel) {
-            membership.set_watch(watch);
+        if let Some(handle) = self.channels.borrow().handle(channel) {
+            handle.set_watch(watch);
         }
     }
 
     /// The session has been told who is here.
     pub(super) fn begin_watch(&self, channel: &ChannelName, list: &MemberList) {
-        if let Some(membership) = self.channels.borrow().membership(channel) {
-            membership.begin_watch(list.changes);
+        if let Some(handle) = self.channels.borrow().handle(channel) {
+            handle.begin_watch(list.changes);
         }
     }
 }

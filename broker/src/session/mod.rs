@@ -1,42 +1,66 @@
-//! What clients do, whatever transport they use: sessions, their commands, and the rules that hold for all of them.
+//! Sessions, their commands, and the rules that hold for all clients, whatever transport they use.
 //!
-//! HTTP handlers call the same functions as commands in a stream, so that a rule is in one place. A session never knows
-//! which transport drains it.
+//! HTTP handlers call the same functions as commands in a stream, so that a rule is in one place. A session never knows which
+//! transport carries it.
 
 mod access;
 mod actor;
-mod carry_out;
+mod audit;
 mod channels;
 mod commands;
+mod credentials;
 mod dialect;
 mod directory;
-mod heart;
+mod dispatch;
+mod ending;
+mod heartbeat;
+mod hook;
 mod identity;
+mod idle_polls;
 mod inbound;
+mod index;
 mod join;
-mod life;
+mod joining;
 mod listing;
+mod liveness;
+mod named_channels;
+mod operate;
+mod order;
 mod polled;
 mod publisher;
+mod reading;
 mod refusal;
+mod relief;
 mod services;
 #[expect(
     clippy::module_inception,
     reason = "the session itself, beside what it is made of"
 )]
 mod session;
+mod subscription_tokens;
+mod transport;
 mod unfinished;
+mod worker;
 
-pub use access::{Right, require, require_jsonp};
+pub use access::{require, require_jsonp};
 pub use actor::{Commands, SessionActor};
-pub use dialect::{Dialect, Farewell, Span};
-pub use directory::{Directory, Listed};
-pub use heart::Heart;
+pub use audit::audit;
+pub use dialect::{CursorScope, Dialect, Goodbye};
+pub use directory::{SessionDirectory, SessionHandle};
+pub use heartbeat::Heartbeat;
+pub use hook::{ShownHeaders, admit};
 pub use identity::{Echo, Identity, random_sender};
-pub use inbound::{Inbound, Reader};
-pub use join::{Arrival, Joining};
-pub use polled::{Take, Taken};
-pub use publisher::{Publisher, checked_gzip, publish};
+pub use inbound::{DiscardInbound, Inbound, InboundDecoder};
+pub use index::{Selection, SessionIndex};
+pub use join::{JoinOutcome, JoinRequest};
+pub use operate::{MessageToUser, revoke, send_to_user};
+pub use order::{Action, Order, OrderActor, OrderOutcome, Workers};
+pub use polled::{TakeFrames, TakenFrames};
+pub use publisher::{Publisher, checked_gzip, note_refused, publish};
+pub use reading::{Reader, channel_info, channels, history, members, position};
 pub use refusal::Refusal;
+pub use relief::relieve;
 pub use services::Services;
-pub use session::{Carrier, Session, Worker, millis};
+pub use session::{Session, millis};
+pub use transport::{Carrier, Transport};
+pub use worker::Worker;

@@ -1,42 +1,58 @@
-//! The way of every message into the broker, from whatever transport: may it, is it small enough, then the engine.
+//! Every message comes into the broker this way, from whatever transport: first it is checked whether the sender may publish it
+//! and whether it is small enough, then the engine gets it.
 
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, EventName, Origin, Payload, PayloadKind, SenderKey};
+use widecast_protocol::{ChannelName, Code, EventName, Payload, PayloadKind, SenderKey, SessionId};
 
-use super::access::{Right, require};
+use super::access::require;
+use super::audit::audit;
+use super::hook::ask_to_publish;
 use super::refusal::Refusal;
 use super::services::Services;
+use crate::auth::Principal;
+use crate::config::Right;
 use crate::engine::{Publication, Published};
+use crate::limits::{Publishing, Quota, Share};
+use crate::offload::offload;
 
 /// How the names of the broker's own events begin, so that nobody can pretend a gap.
 const RESERVED_EVENTS: &str = "widecast.";
 
-/// What an `EventSource` itself tells of its connection: a message called so would run the page's handlers for that.
+/// The events by which an `EventSource` tells of its own connection: a message called so would run the page's handlers for
+/// that.
 const CONNECTION_EVENTS: [&str; 2] = ["open", "error"];
 
-/// What the events without a name are called wherever events have names: it is none.
+/// The name of events without a name, wherever events have names: it counts as none.
 const DEFAULT_EVENT: &str = "message";
 
-/// Who publishes.
+/// The sender of a message.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    /// As the broker has verified it.
-    pub origin: Origin,
-    /// The key of the sender, who does not hear its own messages.
+    /// For whom it acts, and from which page.
+    pub principal: Principal,
+    /// In which session, if it is one that the authorisation hook is to know.
+    pub session: Option<SessionId>,
+    /// How much the session may publish, if it is one and that is limited.
+    pub quota: Option<Arc<Quota>>,
+    /// The key of the sender, to whom its own messages are not delivered.
     pub sender: Option<SenderKey>,
+    /// The share of the broker that its work is charged to.
+    pub share: Share,
 }
 
 /// Publishes a message, and counts it.
 ///
 /// # Errors
-/// `forbidden`, `message_too_large`, or that the engine failed; then the message may have been published all the same.
+/// `forbidden`, `message_too_large`, `share_exceeded`, what the authorisation hook says, or that the engine failed; then the message may have been published all the same.
 ///
 /// # Cancel safety
-/// As [`crate::engine::Engine::publish`]: it has happened or not.
+/// As [`crate::engine::MessageLog::publish`]: it has happened or not.
 pub async fn publish(
     services: &Services,
     who: &Publisher,
@@ -46,10 +62,13 @@ pub async fn publish(
     // A request or frame of many messages gives way to others every so often.
     consume_budget().await;
     let admitted = Instant::now();
-    let outcome = match admit(services, message).await {
+    let channel = message.channel.clone();
+    let outcome = match admit(services, who, message).await {
         Ok(message) => hand_over(services, who, message).await,
         Err(refusal) => Err(refusal),
     };
+    let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
+    audit(services, &who.principal, "publish", Some(&channel), told);
     let figures = &services.metrics.publications;
     match &outcome {
         Ok(published) if published.duplicate => {
@@ -65,14 +84,67 @@ pub async fn publish(
     outcome
 }
 
-async fn admit(services: &Services, mut message: Publish) -> Result<Publish, Refusal> {
-    require(services, &message.channel, Right::Publish)?;
+/// Counts a message that was refused before it came to [`publish`], and writes it into the audit log. The channel is unknown where
+/// the message cannot be read.
+pub fn note_refused(
+    services: &Services,
+    principal: &Principal,
+    channel: Option<&ChannelName>,
+    code: Code,
+) {
+    services.metrics.publications.refused(code);
+    let channel = channel.map(|channel| channel as &dyn Display);
+    audit(services, principal, "publish", channel, Err(code));
+}
+
+async fn admit(
+    services: &Services,
+    who: &Publisher,
+    mut message: Publish,
+) -> Result<Publish, Refusal> {
+    require(services, &who.principal, &message.channel, Right::Publish)?;
     message.event = match message.event {
         Some(event) => admit_event(event)?,
         None => None,
     };
+    message.payload = admit_payload(services, &who.share, message.payload).await?;
+    services.quotas.publish(Publishing {
+        session: who.quota.as_deref(),
+        user: who.principal.user(),
+        api_key: who.principal.api_key(),
+        channel: message.channel.as_str(),
+        bytes: message.payload.size_bytes(),
+    })?;
+    let session = who.session.as_ref();
+    match ask_to_publish(services, &who.principal, &message, session).await? {
+        None => Ok(message),
+        Some(payload) => {
+            check_size(services, &payload)?;
+            let payload = check_forms(services, &who.share, payload).await?;
+            Ok(Publish { payload, ..message })
+        }
+    }
+}
+
+/// Makes sure that data is not too large, in whatever form it is sent, and charges for it.
+///
+/// # Errors
+/// `message_too_large`, `share_exceeded`, or what is wrong with a compressed value.
+pub(super) async fn admit_payload(
+    services: &Services,
+    share: &Share,
+    payload: Payload,
+) -> Result<Payload, Refusal> {
+    share.check_work()?;
+    share.charge_work(payload.size_bytes());
+    check_size(services, &payload)?;
+    let payload = checked_gzip(services, share, payload).await?;
+    check_forms(services, share, payload).await
+}
+
+fn check_size(services: &Services, payload: &Payload) -> Result<(), Refusal> {
     let limit = services.config.limits.message_bytes;
-    let actual = message.payload.size_bytes();
+    let actual = payload.size_bytes();
     if actual > limit.as_usize() {
         let detail = format!(
             "the message has {actual} bytes, limits.message_bytes allows {}",
@@ -80,11 +152,41 @@ async fn admit(services: &Services, mut message: Publish) -> Result<Publish, Ref
         );
         return Err(Refusal::new(Code::MessageTooLarge, detail));
     }
-    message.payload = checked_gzip(services, message.payload).await?;
-    Ok(message)
+    Ok(())
 }
 
-fn admit_event(event: EventName) -> Result<Option<EventName>, Refusal> {
+async fn check_forms(
+    services: &Services,
+    share: &Share,
+    payload: Payload,
+) -> Result<Payload, Refusal> {
+    let limit = usize::try_from(services.bounds.largest_form).unwrap_or(usize::MAX);
+    // Only of large values it takes a walk to find out.
+    if payload.weight_bytes().saturating_mul(Payload::MOST_GROWTH) <= limit {
+        return Ok(payload);
+    }
+    let admitted = payload.clone();
+    let check = move || check_growth(&payload, limit);
+    let growth = offload(admitted.weight_bytes(), check).await?;
+    // Somebody may ask for the larger form.
+    share.charge_work(growth);
+    Ok(admitted)
+}
+
+/// Refuses what becomes larger than `limit` bytes where a subscriber asks for another form of it than it came in. Says how much larger
+/// it becomes.
+fn check_growth(payload: &Payload, limit: usize) -> Result<usize, Refusal> {
+    let actual = payload.largest_form_bytes();
+    if actual <= limit {
+        return Ok(actual.saturating_sub(payload.size_bytes()));
+    }
+    let detail = format!(
+        "the message has {actual} bytes in its largest form, and {limit} are allowed: 16 times limits.message_bytes, but at most 64 MiB and an eighth of limits.memory_bytes"
+    );
+    Err(Refusal::new(Code::MessageTooLarge, detail))
+}
+
+pub(super) fn admit_event(event: EventName) -> Result<Option<EventName>, Refusal> {
     let name = event.as_str();
     if name == DEFAULT_EVENT {
         return Ok(None);
@@ -105,13 +207,22 @@ fn admit_event(event: EventName) -> Result<Option<EventName>, Refusal> {
 /// passed on as it is.
 ///
 /// # Errors
-/// `message_too_large`, or what is wrong with the value.
-pub async fn checked_gzip(services: &Services, payload: Payload) -> Result<Payload, Refusal> {
+/// `message_too_large`, or what is wrong with the value; `share_exceeded` when too much was published from the client's address.
+pub async fn checked_gzip(
+    services: &Services,
+    share: &Share,
+    payload: Payload,
+) -> Result<Payload, Refusal> {
     if payload.kind() == PayloadKind::Gzip {
         return Ok(payload);
     }
+    share.check_work()?;
     let limit = services.config.limits.message_bytes.as_usize();
-    let checked = payload.checked_gzip(limit).map_err(|error| {
+    let most = payload.most_inflated_bytes().min(limit);
+    let checked = offload(most, move || payload.checked_gzip(limit)).await;
+    let checked = checked.map_err(|error| {
+        // As much may have been inflated as is allowed.
+        share.charge_work(limit);
         let detail = match error.code() {
             Code::MessageTooLarge => format!("{error}, all that limits.message_bytes allows"),
             _ => error.to_string(),
@@ -119,6 +230,7 @@ pub async fn checked_gzip(services: &Services, payload: Payload) -> Result<Paylo
         Refusal::new(error.code(), detail)
     })?;
     if checked.kind() == PayloadKind::Gzip {
+        share.charge_work(checked.weight_bytes());
         // A request of a thousand small ones is the work of a large one for each: others get their turn in between.
         yield_now().await;
     }
@@ -137,7 +249,7 @@ async fn hand_over(
         // The history may keep it for long after the buffer it came in.
         payload: message.payload.detached(),
         event: message.event,
-        origin: who.origin.clone(),
+        origin: who.principal.origin(),
         sender: who.sender.clone(),
         // An id names one message: the same id again is the same message again.
         idempotency_key: message

@@ -1,8 +1,13 @@
 //! Why something that a client asked for was not done.
 
-use widecast_protocol::Code;
+use std::time::Duration;
 
+use widecast_protocol::{Code, CommandId, Reply};
+
+use super::session::millis;
 use crate::engine::EngineError;
+use crate::limits::Exceeded;
+use crate::memory::is_full;
 
 /// A code of the table, and what was wrong this time, in words for the developer of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +16,52 @@ pub struct Refusal {
     pub code: Code,
     /// What was wrong this time.
     pub detail: String,
+    /// When the same can succeed, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
     /// A refusal with what was wrong this time.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self { code, detail }
+        Self {
+            code,
+            detail,
+            retry_after: None,
+        }
+    }
+
+    /// The same as a frame that answers this command.
+    pub(in crate::session) fn into_reply(self, id: Option<CommandId>) -> Reply {
+        Reply::Error {
+            id,
+            code: self.code,
+            message: self.detail,
+            retry_after_ms: self.retry_after.map(millis),
+        }
+    }
+}
+
+impl From<Exceeded> for Refusal {
+    fn from(exceeded: Exceeded) -> Self {
+        Self {
+            retry_after: Some(exceeded.wait),
+            ..Self::new(Code::ShareExceeded, exceeded.detail())
+        }
+    }
+}
+
+impl Refusal {
+    /// Refuses new work while clients make the broker hold as much as it may.
+    ///
+    /// # Errors
+    /// `overloaded`, while it is so.
+    pub fn while_full() -> Result<(), Self> {
+        if is_full() {
+            let detail = "clients make the broker hold as much as limits.memory_bytes allows: try again later";
+            return Err(Self::new(Code::Overloaded, detail));
+        }
+        Ok(())
     }
 }
 

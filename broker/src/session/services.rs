@@ -1,16 +1,21 @@
-//! What every handler and session works with, made once by the composition root.
+//! The services that every handler and session works with, made once by the composition root.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use widecast_protocol::ChannelName;
 
+use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::engine::{Engine, HistoryLimits};
+use crate::engine::{Engine, HistoryLimits, MemberQuery};
+use crate::limits::{Quotas, Shares};
+use crate::memory::Bounds;
 use crate::metrics::Metrics;
+use crate::outgoing::Hook;
 use crate::registry::Routes;
 
-use super::directory::Directory;
+use super::directory::SessionDirectory;
+use super::order::Workers;
 
 /// More than what a message takes besides its data: one of as many bytes as a history may have still fits.
 const MESSAGE_OVERHEAD_BYTES: u64 = 4096;
@@ -19,14 +24,26 @@ const MESSAGE_OVERHEAD_BYTES: u64 = 4096;
 pub struct Services {
     /// The settings.
     pub config: Arc<Config>,
+    /// Checks credentials.
+    pub auth: Authenticator,
+    /// The authorisation hook, if one is configured.
+    pub hook: Option<Hook>,
     /// Offsets, history and presence.
     pub engine: Arc<dyn Engine>,
     /// What the broker counts about itself.
     pub metrics: Arc<Metrics>,
     /// Which shards have subscribers of a channel.
     pub routes: Arc<Routes>,
+    /// What the clients of each address may have.
+    pub shares: Arc<Shares>,
+    /// How much each session, user, API key and channel may have.
+    pub quotas: Quotas,
+    /// How much memory each part may take.
+    pub bounds: Bounds,
     /// The sessions that can be reached by name.
-    pub sessions: Directory,
+    pub sessions: SessionDirectory,
+    /// Every worker, for what an operator has done to sessions.
+    pub workers: Workers,
     draining: watch::Sender<bool>,
 }
 
@@ -34,18 +51,31 @@ impl Services {
     /// The services of a broker that is starting.
     pub fn new(
         config: Arc<Config>,
+        auth: Authenticator,
         engine: Arc<dyn Engine>,
         metrics: Arc<Metrics>,
         routes: Arc<Routes>,
     ) -> Self {
         Self {
+            shares: Arc::new(Shares::new(&config, &metrics)),
+            quotas: Quotas::new(&config.limits, &metrics.shares),
+            bounds: Bounds::of(&config),
             config,
+            auth,
+            hook: None,
             engine,
             metrics,
             routes,
-            sessions: Directory::default(),
+            sessions: SessionDirectory::default(),
+            workers: Workers::default(),
             draining: watch::Sender::new(false),
         }
+    }
+
+    /// The same with an authorisation hook.
+    #[must_use]
+    pub fn asking(self, hook: Option<Hook>) -> Self {
+        Self { hook, ..self }
     }
 
     /// How much history a channel keeps.
@@ -58,6 +88,16 @@ impl Services {
                 bytes => bytes + MESSAGE_OVERHEAD_BYTES,
             },
             age: rules.history_age,
+        }
+    }
+
+    /// A page of a channel's members: those behind `after`, as many as one answer may have.
+    pub fn member_query(&self, after: Option<String>, limit: Option<usize>) -> MemberQuery {
+        let most = self.config.limits.members_per_list;
+        MemberQuery {
+            after,
+            limit: limit.map_or(most, |limit| limit.min(most)),
+            bytes: self.config.outbox.bytes.as_usize() / 4,
         }
     }
 

@@ -1,49 +1,35 @@
 //! One subscriber, whatever carries it: the channels it has joined, its outbox, and its signs of life.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
-use bytes::Bytes;
-use rand::RngExt;
-use widecast_protocol::{ChannelName, Code, Reply, SessionId};
+use tracing::{Span, field};
+use widecast_protocol::{ChannelName, Reply, SessionId};
 
 use crate::engine::ConnectionId;
-use crate::metrics::Transport;
+use crate::limits::{Held, Quota, Share};
+use crate::offload::offload;
 use crate::registry::{Outbox, Shard};
 
 use super::actor::SessionActor;
 use super::channels::Channels;
-use super::dialect::{Dialect, Farewell};
-use super::heart::Heart;
+use super::credentials::Credentials;
+use super::dialect::Dialect;
 use super::identity::{Identity, random_session};
-use super::life::{Care, Life};
-use super::polled::Polled;
+use super::index::{SessionIndex, SessionKey, SessionKeys};
+use super::listing::ListedChannels;
+use super::liveness::Liveness;
+use super::polled::PolledFrames;
 use super::publisher::Publisher;
+use super::refusal::Refusal;
 use super::services::Services;
-
-/// What the sessions of one worker thread share.
-#[derive(Clone)]
-pub struct Worker {
-    /// What all threads share.
-    pub services: Arc<Services>,
-    /// The thread's subscriptions.
-    pub shard: Rc<Shard>,
-    /// The thread's heartbeat.
-    pub heart: Rc<Heart>,
-}
-
-/// How a client is connected.
-#[derive(Debug, Clone, Copy)]
-pub struct Carrier {
-    /// What the session is sent for what.
-    pub dialect: Dialect,
-    /// Under which name it is counted.
-    pub transport: Transport,
-}
+use super::subscription_tokens::SubscriptionTokens;
+use super::transport::Carrier;
+use super::worker::Worker;
 
 /// One subscriber. Dropping it leaves its channels.
 pub struct Session {
@@ -52,41 +38,76 @@ pub struct Session {
     connection: ConnectionId,
     worker: Worker,
     identity: Identity,
+    pub(super) credentials: RefCell<Credentials>,
+    /// What it has shown for single channels; most sessions have shown nothing.
+    pub(super) subscription_tokens: RefCell<Option<Box<SubscriptionTokens>>>,
+    /// The keys by which it is in the worker's session index.
+    pub(super) keys: RefCell<SessionKeys>,
+    /// How much it may publish, if that is limited.
+    quota: Option<Arc<Quota>>,
+    /// Its part in the share of its client's address.
+    _share: Held,
     carrier: Carrier,
     outbox: Rc<Outbox>,
     pub(super) channels: RefCell<Channels>,
-    /// The channels in which the session is listed as a member, or may be.
-    listed: RefCell<Vec<ChannelName>>,
-    life: Cell<Life>,
-    /// How much the client had been written at the last look, if more was waiting then.
-    written: Cell<Option<u64>>,
-    /// What polls have taken, and may ask for again.
-    pub(super) polled: Option<Box<Polled>>,
+    pub(super) listed: RefCell<ListedChannels>,
+    pub(super) liveness: Liveness,
+    /// The frames that polls have taken, and may ask for again.
+    pub(super) polled: Option<Box<PolledFrames>>,
     address: RefCell<Option<Addr<SessionActor>>>,
+    /// Why a poll ends early, which has no frames to be told in.
+    refusal: RefCell<Option<Box<Refusal>>>,
+    /// Every line of the log about the session is written within this span, so that it says whose it is.
+    span: Span,
 }
 
 impl Session {
     /// A session that has joined nothing yet.
-    pub fn new(worker: &Worker, identity: Identity, carrier: Carrier) -> Rc<Self> {
+    pub fn new(worker: &Worker, identity: Identity, share: Held, carrier: Carrier) -> Rc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
         let services = &worker.services;
-        services.metrics.sessions.opened(carrier.transport);
+        services.metrics.sessions.opened(carrier.transport.as_str());
         let limit = services.config.outbox.bytes.as_usize();
         let flush_list = Rc::clone(worker.shard.flush_list());
-        Rc::new(Self {
+        let span = tracing::debug_span!(
+            "session",
+            session.id = field::Empty,
+            session.transport = carrier.transport.as_str(),
+            client.address = field::Empty,
+        );
+        let connection = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed));
+        let session = Rc::new(Self {
             id: OnceCell::new(),
-            connection: ConnectionId(CONNECTIONS.fetch_add(1, Ordering::Relaxed)),
-            outbox: Outbox::new(flush_list, limit, carrier.dialect.voice()),
+            connection,
+            outbox: Outbox::new(flush_list, limit, carrier.dialect.form(), connection),
             worker: worker.clone(),
+            credentials: RefCell::new(Credentials::new(identity.principal.clone())),
+            subscription_tokens: RefCell::new(None),
+            keys: RefCell::default(),
             identity,
+            quota: services.quotas.of_session(),
+            _share: share,
             carrier,
             channels: RefCell::default(),
             listed: RefCell::default(),
-            life: Cell::new(Life::Quiet),
-            written: Cell::new(None),
+            liveness: Liveness::default(),
             polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
-        })
+            refusal: RefCell::new(None),
+            span,
+        });
+        worker.sessions.add(&session);
+        session.list_credentials();
+        if !session.span.is_disabled() {
+            // The name of a session that nobody asks for is made for the log alone.
+            session.span.record("session.id", session.id().as_str());
+        }
+        session
+    }
+
+    /// The span within which every line of the log about the session is written.
+    pub(super) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// The session's name.
@@ -94,12 +115,17 @@ impl Session {
         self.id.get_or_init(random_session)
     }
 
-    /// What it is sent for what.
+    /// The session's name, where there is an authorisation hook to be told.
+    pub(super) fn id_for_hook(&self) -> Option<&SessionId> {
+        self.worker.services.hook.is_some().then(|| self.id())
+    }
+
+    /// The form in which it is sent each thing that happens.
     pub fn dialect(&self) -> Dialect {
         self.carrier.dialect
     }
 
-    /// Who is behind it.
+    /// The client behind it.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -109,9 +135,24 @@ impl Session {
         &self.outbox
     }
 
-    /// What all sessions share.
+    /// The services that all sessions share.
     pub fn services(&self) -> &Arc<Services> {
         &self.worker.services
+    }
+
+    /// The sessions of its worker.
+    pub(super) fn siblings(&self) -> &SessionIndex {
+        &self.worker.sessions
+    }
+
+    /// A poll ends early, which has no frames to be told in.
+    pub(super) fn note_refusal(&self, refusal: Refusal) {
+        *self.refusal.borrow_mut() = Some(Box::new(refusal));
+    }
+
+    /// Why a poll has ended early, if it has.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.refusal.borrow().as_deref().cloned()
     }
 
     pub(super) fn shard(&self) -> &Rc<Shard> {
@@ -122,25 +163,19 @@ impl Session {
         self.connection
     }
 
-    /// The session is, or may be, listed as a member from now on.
-    pub(super) fn note_listed(&self, channel: &ChannelName) {
-        let mut listed = self.listed.borrow_mut();
-        if !listed.contains(channel) {
-            listed.push(channel.clone());
-        }
+    /// The share of its client's address.
+    pub(super) fn share(&self) -> &Share {
+        &self.identity.share
     }
 
-    /// The session is listed no longer. Returns whether it was.
-    pub(super) fn forget_listed(&self, channel: &ChannelName) -> bool {
-        let mut listed = self.listed.borrow_mut();
-        let index = listed.iter().position(|known| known == channel);
-        index.map(|index| listed.swap_remove(index)).is_some()
-    }
-
-    pub(super) fn publisher(&self) -> Publisher {
+    /// The publisher of its messages on a channel.
+    pub(super) fn publisher(&self, channel: &ChannelName) -> Publisher {
         Publisher {
-            origin: self.identity.origin.clone(),
+            principal: self.principal_on(channel),
+            session: self.id_for_hook().cloned(),
+            quota: self.quota.clone(),
             sender: self.identity.sender.clone(),
+            share: self.identity.share.clone(),
         }
     }
 
@@ -151,11 +186,22 @@ impl Session {
         }
     }
 
+    /// Sends a frame with about so many bytes of messages, which it may take long to encode.
+    pub(super) async fn reply_at_length(&self, bytes: usize, reply: Reply) {
+        if let Some(wire) = self.carrier.dialect.frames() {
+            let frame = offload(bytes, move || wire.encode(&reply)).await;
+            self.outbox.push_frame(frame);
+        }
+    }
+
     /// Greets the client, with what it has to keep to.
     pub fn welcome(&self) {
         let config = &self.worker.services.config;
+        let session = self.id().clone();
+        // From now on somebody may know its name.
+        self.list_keys([SessionKey::Session(session.clone())]);
         self.reply(&Reply::Welcome {
-            session: self.id().clone(),
+            session,
             heartbeat_ms: millis(config.heartbeat.interval),
             limits: widecast_protocol::reply::Limits {
                 message_bytes: config.limits.message_bytes.get(),
@@ -166,147 +212,68 @@ impl Session {
 
     /// The other end has given a sign of life.
     pub fn heard(&self) {
-        self.life.set(self.life.get().heard());
+        self.liveness.heard();
     }
 
     /// Begins the heartbeat. `address` is woken when the session has to end.
     pub(super) fn begin(self: &Rc<Self>, address: Addr<SessionActor>) {
         *self.address.borrow_mut() = Some(address);
+        self.watch_expiry();
         let config = &self.worker.services.config;
         let delay = if self.carrier.dialect.is_polled() {
             config.poll.session_idle
         } else {
             config.heartbeat.interval
         };
-        self.worker.heart.look_after(self, delay);
+        self.worker.heartbeat.look_after(self, delay);
         if self.worker.services.is_draining() {
             // Everybody else may have been sent away already.
             self.send_away();
         }
     }
 
-    /// Sends a heartbeat or ends the session of a client that is gone; says when to look again.
-    pub(super) fn beat(&self) -> Option<Duration> {
-        if !self.outbox.is_open() {
-            // It had time to take its last frames.
-            self.end(Code::HeartbeatTimeout);
-            return None;
-        }
-        let config = &self.worker.services.config;
-        if let Some(polled) = &self.polled {
-            if !polled.is_alive() {
-                self.end(Code::HeartbeatTimeout);
-                return None;
-            }
-            return Some(config.poll.session_idle);
-        }
-        let (interval, timeout) = (config.heartbeat.interval, config.heartbeat.timeout);
-        if !self.carrier.dialect.is_websocket() {
-            self.send_heartbeat();
-            return Some(interval);
-        }
-        if self.has_taken_bytes() {
-            // The ping may still be behind what it takes.
-            self.heard();
-        }
-        let (life, care) = self.life.get().look();
-        self.life.set(life);
-        match care {
-            Care::Ping => {
-                self.send_heartbeat();
-                Some(timeout)
-            }
-            Care::Rest if interval > timeout => Some(interval.saturating_sub(timeout)),
-            // The next ping is due already.
-            Care::Rest => self.beat(),
-            Care::GiveUp => {
-                let metrics = &self.worker.services.metrics;
-                metrics.sessions.heartbeat_timeouts.inc();
-                self.give_up();
-                None
-            }
-        }
+    /// Whether the session has an actor.
+    pub(super) fn has_begun(&self) -> bool {
+        self.address.borrow().is_some()
     }
 
-    /// Whether the client has taken some of what was waiting at the last look: what the kernel takes while it is full, the
-    /// other end has received.
-    fn has_taken_bytes(&self) -> bool {
-        let written = self.outbox.written_bytes();
-        let is_waiting = self.outbox.queued_bytes() > 0;
-        let before = self.written.replace(is_waiting.then_some(written));
-        before.is_some_and(|before| written > before)
-    }
-
-    /// Ends the session of a client that answers no ping. One that only slept learns why from the close frame; when even
-    /// what was sent before is still waiting, nothing more would arrive.
-    fn give_up(&self) {
-        if self.outbox.queued_bytes() > 0 {
-            self.end(Code::HeartbeatTimeout);
-            return;
-        }
-        self.say_farewell(&Farewell {
-            code: Code::HeartbeatTimeout,
-            reason: Code::HeartbeatTimeout.meaning().to_owned(),
-            reconnect_after_ms: Some(0),
-        });
-        self.stop_actor();
-    }
-
-    fn stop_actor(&self) {
+    /// Stops the session's actor, if it has one.
+    pub(super) fn stop_actor(&self) {
         if let Some(address) = self.address.borrow().as_ref() {
             #[expect(
                 clippy::disallowed_methods,
-                reason = "one message in a session's life, which nobody repeats"
+                reason = "one message in the life of a session, which nobody repeats"
             )]
-            address.do_send(super::actor::End);
+            address.do_send(super::actor::Stop);
         }
     }
 
-    fn send_heartbeat(&self) {
+    /// Sends a sign of life, if there is one in the session's form.
+    pub(super) fn send_heartbeat(&self) {
         if let Some(bytes) = self.carrier.dialect.heartbeat() {
             self.outbox.push_frame(bytes);
         }
-    }
-
-    /// Ends the session at once, without a word.
-    pub fn end(&self, code: Code) {
-        self.outbox.close(code);
-        self.stop_actor();
-    }
-
-    /// Ends the session because the broker ends, with a time of its own to come back.
-    pub fn send_away(&self) {
-        let settings = &self.worker.services.config.shutdown;
-        if self.carrier.dialect.is_page_websocket() && !settings.raw_close_frame.is_on() {
-            self.outbox.finish(Bytes::new());
-            return;
-        }
-        let window = millis(settings.reconnect_window);
-        self.say_farewell(&Farewell {
-            code: Code::ShuttingDown,
-            reason: "the broker is shutting down".to_owned(),
-            reconnect_after_ms: Some(rand::rng().random_range(0..=window)),
-        });
-    }
-
-    /// Ends the session with its last words.
-    pub fn say_farewell(&self, farewell: &Farewell) {
-        self.outbox.finish(self.carrier.dialect.farewell(farewell));
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        let ended = self.ended();
         if self.outbox.is_open() {
-            // Whoever waits for room would wait for ever. One that says farewell is left to write its last words.
-            self.outbox.close(Code::ShuttingDown);
+            // A task that waits for room would wait for ever. An outbox that writes its last words is left to do so.
+            self.outbox.close(ended);
         }
         let services = &self.worker.services;
-        services.metrics.sessions.closed(self.carrier.transport);
+        let transport = self.carrier.transport.as_str();
+        services.metrics.sessions.ended(transport, ended.as_str());
+        self.span
+            .in_scope(|| tracing::debug!(session.ended = ended.as_str(), "the session has ended"));
         if let Some(id) = self.id.get() {
             services.sessions.remove(id);
         }
-        for channel in self.listed.get_mut().drain(..) {
+        let keys = std::mem::take(self.keys.get_mut());
+        self.worker.sessions.remove(self.connection, keys);
+        for channel in self.listed.get_mut().drain() {
             // Nobody enters by this connection any more, so nobody has to wait for it to be gone.
             drop(self.worker.shard.exit(&channel, self.connection));
         }

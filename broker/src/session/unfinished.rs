@@ -7,28 +7,29 @@ use widecast_protocol::Code;
 
 use super::refusal::Refusal;
 use crate::config::Config;
-use crate::net::{Alarm, GIVEN_UP, Intake, Pace, Patience};
+use crate::memory::{GIVEN_UP, Hold, Part};
+use crate::net::{Alarm, Pace, Patience};
 
-/// What is held of a message, and for how long.
+/// The part of a message that is held, and for how long.
 #[derive(Debug)]
-pub(super) struct Unfinished {
+pub(super) struct UnfinishedMessage {
     bytes: usize,
     pace: Pace,
     alarm: Alarm,
-    intake: Intake,
+    intake: Hold,
 }
 
-impl Unfinished {
+impl UnfinishedMessage {
     fn begin(config: &Config) -> Self {
         Self {
             bytes: 0,
             pace: Pace::begin(Instant::now(), Patience::message(&config.timeouts)),
             alarm: Alarm::default(),
-            intake: Intake::new(),
+            intake: Hold::of(Part::Unfinished),
         }
     }
 
-    /// What `unfinished` becomes when so many bytes have come of a message, or none is under way.
+    /// Updates `unfinished`: `bytes` of an incomplete message have come, or no message is incomplete.
     pub(super) fn follow(
         unfinished: &mut Option<Box<Self>>,
         bytes: Option<usize>,
@@ -45,11 +46,11 @@ impl Unfinished {
         let known = unfinished.get_or_insert_with(|| Box::new(Self::begin(config)));
         known.pace.progress(Instant::now(), bytes - known.bytes);
         known.bytes = bytes;
-        let limit = config.limits.unfinished_bytes.as_usize();
+        let limit = config.limits.unfinished_bytes.get();
         known.intake.hold(bytes, limit);
     }
 
-    /// Nothing was read for a while, which was not the client's doing.
+    /// Restarts the clock, because the broker itself has read nothing for a while.
     pub(super) fn excuse(&mut self, config: &Config) {
         self.pace = Pace::begin(Instant::now(), Patience::message(&config.timeouts));
     }

@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use widecast_protocol::framing::{Wire, sse};
 
-use crate::metrics::Transport;
-use crate::session::{Session, millis};
+use crate::session::{Session, Transport, millis};
 
 use super::one_way::StreamForm;
-use super::query::{MessageFormat, Subscription};
+use super::stream_request::{MessageFormat, StreamRequest};
 
 /// `GET /channels/{channel}/sse` and `GET /v1/sse`
 pub(super) struct EventStream;
@@ -15,14 +14,14 @@ pub(super) struct EventStream;
 impl StreamForm for EventStream {
     const TRANSPORT: Transport = Transport::Sse;
 
-    fn raw(subscription: &Subscription) -> Wire {
-        match subscription.format {
+    fn raw(wanted: &StreamRequest) -> Wire {
+        match wanted.format {
             MessageFormat::Data => Wire::RawSse,
             MessageFormat::Message => Wire::ObjectSse,
         }
     }
 
-    fn frames(_: &Subscription) -> Wire {
+    fn frames(_: &StreamRequest) -> Wire {
         Wire::JsonSse
     }
 
@@ -30,7 +29,8 @@ impl StreamForm for EventStream {
         "text/event-stream"
     }
 
-    /// How long to wait before reconnecting, and a place to resume from although nothing has been received yet.
+    /// Tells the browser how long to wait before it reconnects, and from where to resume although nothing has been received
+    /// yet.
     fn beginning(session: &Session, cursor: Option<&str>) -> Option<Bytes> {
         let retry = sse::retry(millis(session.services().config.shutdown.retry));
         let id = cursor.map_or_else(Bytes::new, sse::id);

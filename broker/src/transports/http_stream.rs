@@ -3,11 +3,10 @@
 use bytes::Bytes;
 use widecast_protocol::framing::Wire;
 
-use crate::metrics::Transport;
-use crate::session::Session;
+use crate::session::{Session, Transport};
 
 use super::one_way::StreamForm;
-use super::query::Subscription;
+use super::stream_request::StreamRequest;
 
 /// `GET /channels/{channel}/stream` and `GET /v1/stream`
 pub(super) struct HttpStream;
@@ -15,12 +14,12 @@ pub(super) struct HttpStream;
 impl StreamForm for HttpStream {
     const TRANSPORT: Transport = Transport::Stream;
 
-    fn raw(_: &Subscription) -> Wire {
+    fn raw(_: &StreamRequest) -> Wire {
         Wire::RawNdjson
     }
 
-    fn frames(subscription: &Subscription) -> Wire {
-        if subscription.msgpack {
+    fn frames(wanted: &StreamRequest) -> Wire {
+        if wanted.msgpack {
             Wire::MessagePackStream
         } else {
             Wire::JsonNdjson

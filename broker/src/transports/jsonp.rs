@@ -1,7 +1,8 @@
 //! JSONP: polls and commands for pages that can load nothing but scripts.
 //!
-//! Whoever loads a script sees neither status nor headers: errors are scripts, too. Any page can load one, and the browser does not
-//! say which page it is: a namespace has to allow it, and a session is for scripts from its beginning or never.
+//! A page that loads a script sees neither status nor headers, so that errors are scripts, too. Any page can load a script,
+//! and the browser does not say which page it is: so a namespace has to allow JSONP, and a session is opened for scripts or
+//! can never be used by them.
 
 use actix_web::body::to_bytes;
 use actix_web::http::StatusCode;
@@ -10,17 +11,16 @@ use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde_json::json;
 use widecast_protocol::Code;
 use widecast_protocol::codec::Codec;
-use widecast_protocol::framing::jsonp::Callback;
+use widecast_protocol::framing::jsonp::{self, Callback};
 
 use crate::http::{Problem, Query};
 use crate::session::{Dialect, Services};
 
 use super::streaming::uncached;
 
-/// How long a URL with commands may be. What reads HTTP ends the connection of one of 64 KiB without a word.
+/// How many bytes a URL with commands may have. The HTTP parser ends a connection without a word at 64 KiB.
 const URL_BYTES: usize = 32 << 10;
 
 /// The function that a request wants to be called with its answer.
@@ -33,7 +33,7 @@ pub(super) fn callback(request: &HttpRequest) -> Result<Option<Callback>, Proble
     callback.map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))
 }
 
-/// An answer, or why there is none, in the form that the request asks for: as it is, or as a script.
+/// Gives an answer, or the reason why there is none, in the form that the request asks for: as it is, or as a script.
 pub(super) async fn wrapped(
     request: &HttpRequest,
     answer: impl Future<Output = Result<HttpResponse, Problem>>,
@@ -56,7 +56,7 @@ pub(super) async fn wrapped(
         .map_into_boxed_body())
 }
 
-/// What a script has besides what every answer has. Pages that isolate themselves may load it, too.
+/// Adds the headers that a script has besides those of every answer. Pages that isolate themselves may load it, too.
 const HEADERS: [(HeaderName, &str); 3] = [
     (CONTENT_TYPE, "text/javascript; charset=utf-8"),
     (HeaderName::from_static("x-content-type-options"), "nosniff"),
@@ -67,16 +67,11 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 fn refusal(problem: &Problem) -> HttpResponse {
-    let code = problem.code();
-    let error = json!({
-        "code": code.as_str(),
-        "message": problem.detail(),
-        "retryable": code.retryable(),
-    });
-    uncached(&mut HttpResponse::Ok()).json(json!({ "error": error }))
+    let json = jsonp::refusal(problem.code(), problem.detail());
+    uncached(&mut HttpResponse::Ok()).body(json)
 }
 
-/// What a session over JSONP speaks.
+/// The dialect of a session over JSONP.
 ///
 /// # Errors
 /// `forbidden` when there is no channel that it could use.

@@ -1,32 +1,42 @@
 //! Long-polling without a session: each answer has a cursor, and the next poll begins there. The broker remembers nothing
-//! between two polls, so an answer lost on the way is given again to who asks again with the old cursor.
+//! between two polls: a client that has lost an answer asks again with the old cursor, and is given the same.
 
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::{BufMut, Bytes, BytesMut};
-use widecast_protocol::framing::Wire;
-use widecast_protocol::{ChannelName, Code};
+use bytes::Bytes;
+use widecast_protocol::ChannelName;
+use widecast_protocol::framing::body::Page;
 
-use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
-use crate::metrics::Transport;
-use crate::session::{Dialect, Right, Services, Span, Worker, require, require_jsonp};
+use crate::auth::Principal;
+use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
+use crate::registry::Ended;
+use crate::session::{
+    self, CursorScope, Dialect, Identity, Services, Transport, Worker, require_jsonp,
+};
 
 use super::jsonp;
-use super::opening::{Opening, cursor_of, open};
-use super::query::{Subscription, worker};
+use super::opened_session::{OpenedSession, cursor_of, open};
 use super::session_poll;
+use super::stream_request::StreamRequest;
 use super::streaming::uncached;
+use super::worker::worker;
 
 /// `GET /channels/{channel}/poll`
 pub(super) async fn one(
     request: HttpRequest,
     channel: Result<ChannelPath, Problem>,
-    subscription: Result<Subscription, Problem>,
+    wanted: Result<StreamRequest, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answer = async {
         let ChannelPath(channel) = channel?;
-        poll(&worker(&request)?, &[channel], subscription?, Span::One).await
+        poll(
+            &worker(&request)?,
+            &[channel],
+            wanted?,
+            CursorScope::OneChannel,
+        )
+        .await
     };
     jsonp::wrapped(&request, answer).await
 }
@@ -34,22 +44,22 @@ pub(super) async fn one(
 /// `GET /v1/poll`: several channels by `channel=`, or the frames of a session by `session=`.
 pub(super) async fn several(
     request: HttpRequest,
-    subscription: Result<Subscription, Problem>,
+    wanted: Result<StreamRequest, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answer = async {
-        let subscription = subscription?;
+        let wanted = wanted?;
         let worker = worker(&request)?;
-        if subscription.session.is_some() {
-            return session_poll::get(&request, &subscription, &worker.services).await;
+        if wanted.session.is_some() {
+            return session_poll::get(&request, &wanted, &worker.services).await;
         }
-        let channels = subscription.some_channels()?.to_vec();
-        poll(&worker, &channels, subscription, Span::Several).await
+        let channels = wanted.some_channels()?.to_vec();
+        poll(&worker, &channels, wanted, CursorScope::SeveralChannels).await
     };
     jsonp::wrapped(&request, answer).await
 }
 
-/// What a poll is answered.
-struct Answer {
+/// The answer to a poll.
+struct PollAnswer {
     messages: Vec<Bytes>,
     cursor: String,
     recovered: bool,
@@ -58,73 +68,83 @@ struct Answer {
 async fn poll(
     worker: &Worker,
     channels: &[ChannelName],
-    subscription: Subscription,
-    span: Span,
+    wanted: StreamRequest,
+    scope: CursorScope,
 ) -> Result<HttpResponse, Problem> {
-    if subscription.callback.is_some() {
+    if wanted.callback.is_some() {
         for channel in channels {
             require_jsonp(&worker.services, channel)?;
         }
     }
     // A client that says how long to wait wants to wait: without a cursor, for the first message from now on.
-    let waits = subscription.timeout.is_some_and(|asked| !asked.is_zero());
-    let answer = if subscription.cursor.is_none() && !waits {
-        present(worker, channels, span).await?
+    let waits = wanted.timeout.is_some_and(|asked| !asked.is_zero());
+    let answer = if wanted.cursor.is_none() && !waits {
+        let Identity {
+            principal, headers, ..
+        } = wanted.identity;
+        let principal = session::admit(&worker.services, principal, &headers).await?;
+        present(worker, &principal, channels, scope).await?
     } else {
-        after(worker, channels, subscription, span).await?
+        after(worker, channels, wanted, scope).await?
     };
     let mut response = HttpResponse::Ok();
     uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
+    let page = Page {
+        messages: &answer.messages,
+        cursor: &answer.cursor,
+        recovered: answer.recovered,
+    };
     Ok(response
         .content_type("application/json")
-        .body(body(&answer)))
+        .body(PiecesBody(page.encode())))
 }
 
-/// The present end of the channels: where a client begins that has no cursor yet.
-async fn present(worker: &Worker, channels: &[ChannelName], span: Span) -> Result<Answer, Problem> {
+/// The present ends of the channels: a client that has no cursor yet begins there.
+async fn present(
+    worker: &Worker,
+    principal: &Principal,
+    channels: &[ChannelName],
+    scope: CursorScope,
+) -> Result<PollAnswer, Problem> {
     let services = &worker.services;
     let mut vector = widecast_protocol::CursorVector::new();
     let mut cursor = String::new();
     for channel in channels {
-        require(services, channel, Right::Subscribe)?;
-        let limits = services.history_limits(channel);
-        let position = services
-            .engine
-            .position(channel, limits)
-            .await
-            .map_err(crate::session::Refusal::from)?;
+        let position = session::position(services, principal, channel).await?;
         cursor = position.to_string();
         vector.set(channel, position);
     }
-    if span == Span::Several {
+    if scope == CursorScope::SeveralChannels {
         cursor = vector.to_string();
     }
-    Ok(Answer {
+    Ok(PollAnswer {
         messages: Vec::new(),
         cursor,
         recovered: true,
     })
 }
 
-/// What comes after the cursor, or from now on: at once if something is there, else when something comes or the time is up.
+/// Answers with the messages after the cursor, or with those from now on: at once if there are some, else when one comes or
+/// the time is up.
 async fn after(
     worker: &Worker,
     channels: &[ChannelName],
-    subscription: Subscription,
-    span: Span,
-) -> Result<Answer, Problem> {
-    let wait = wait_of(&subscription, &worker.services);
-    let cursor = subscription.cursor;
+    wanted: StreamRequest,
+    scope: CursorScope,
+) -> Result<PollAnswer, Problem> {
+    let wait = wait_of(&wanted, &worker.services);
+    let cursor = wanted.cursor;
     let session = open(
         worker,
-        subscription.identity,
-        Dialect::polled(Wire::RawNdjson).spanning(span),
+        wanted.identity,
+        Dialect::polled(Page::WIRE).covering(scope),
         Transport::Poll,
-    )?;
-    let opening = Opening::join(session, channels, cursor.as_ref()).await?;
-    let recovered = opening.recovered;
-    let beginning = opening.cursor();
-    let session = opening.catch_up().await;
+    )
+    .await?;
+    let opened = OpenedSession::join(session, channels, cursor.as_ref()).await?;
+    let recovered = opened.recovered;
+    let beginning = opened.cursor();
+    let session = opened.catch_up().await;
     let outbox = session.outbox();
     let mut messages = outbox.take();
     if messages.is_empty() && recovered && !wait.is_zero() {
@@ -135,14 +155,19 @@ async fn after(
             () = worker.services.leave_begins() => {}
         }
     }
-    if outbox.closed() == Some(Code::HistoryLost) {
-        let mut lost = present(worker, channels, span).await?;
+    if let Some(refusal) = session.refusal() {
+        // The messages that were taken are gone with it, but the client still has its cursor.
+        return Err(refusal.into());
+    }
+    if outbox.closed() == Some(Ended::HistoryLost) {
+        let mut lost = present(worker, &session.principal(), channels, scope).await?;
         lost.recovered = false;
         return Ok(lost);
     }
-    if outbox.closed() == Some(Code::SlowConsumer) {
-        // More came at once than may wait, and all of it is gone; the history has it, and gives it in portions.
-        return Ok(Answer {
+    if outbox.closed() == Some(Ended::SlowConsumer) {
+        // More messages came at once than may wait, and all of them were dropped. The history still has them, and gives them
+        // in portions.
+        return Ok(PollAnswer {
             messages: Vec::new(),
             cursor: beginning,
             recovered,
@@ -150,7 +175,7 @@ async fn after(
     }
     // The last words of a broker that shuts down are empty: the answer is one without messages.
     messages.retain(|message| !message.is_empty());
-    Ok(Answer {
+    Ok(PollAnswer {
         cursor: cursor_of(&session),
         messages,
         recovered,
@@ -158,24 +183,8 @@ async fn after(
 }
 
 /// How long a poll waits.
-pub(super) fn wait_of(subscription: &Subscription, services: &Services) -> Duration {
+pub(super) fn wait_of(wanted: &StreamRequest, services: &Services) -> Duration {
     let settings = &services.config.poll;
-    let asked = subscription.timeout.unwrap_or(settings.timeout);
+    let asked = wanted.timeout.unwrap_or(settings.timeout);
     asked.min(settings.max_timeout)
-}
-
-fn body(answer: &Answer) -> Bytes {
-    let size: usize = answer.messages.iter().map(Bytes::len).sum();
-    let mut body = BytesMut::with_capacity(size + answer.cursor.len() + 64);
-    body.put_slice(b"{\"messages\":[");
-    for (index, line) in answer.messages.iter().enumerate() {
-        if index > 0 {
-            body.put_u8(b',');
-        }
-        body.put_slice(line.strip_suffix(b"\n").unwrap_or(line));
-    }
-    // A cursor has no character that JSON escapes.
-    let (cursor, recovered) = (&answer.cursor, answer.recovered);
-    body.put_slice(format!("],\"cursor\":\"{cursor}\",\"recovered\":{recovered}}}").as_bytes());
-    body.freeze()
 }

@@ -1,27 +1,29 @@
 //! How subscribers are connected: each transport takes a request, opens a session for it, and carries its bytes.
 //!
-//! What a transport owes a session: the channels of the URL are joined before the head of the answer is written, so that
-//! a client that has the head hears every later message; then the socket is the session's. A new transport is a new
-//! file and one line in [`configure`].
+//! Each transport keeps to one rule: the channels of the URL are joined before the head of the answer is written, so that a
+//! client that has the head hears every later message. Then the socket belongs to the session. A new transport is a new file
+//! and one line in [`configure`].
 
-mod commands;
 mod event_stream;
 mod http_stream;
+mod inbound_commands;
 mod jsonp;
 mod long_poll;
-mod messages;
 mod one_way;
-mod opening;
-mod query;
+mod opened_session;
+mod session_commands;
 mod session_poll;
-mod streaming;
 #[cfg(test)]
-mod testing;
+mod simulated_client;
+#[cfg(test)]
+mod simulation;
+mod stream_request;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod websocket;
-#[cfg(test)]
-mod world;
+mod websocket_messages;
+mod worker;
 
 use actix_web::web::ServiceConfig;
 
@@ -30,7 +32,7 @@ use crate::http::Endpoint;
 use event_stream::EventStream;
 use http_stream::HttpStream;
 
-pub use messages::{Message, Messages};
+pub use websocket_messages::{WebSocketMessage, WebSocketMessages};
 
 /// Whether a WebSocket may begin at a path.
 pub fn takes_upgrade(path: &str) -> bool {
@@ -65,7 +67,7 @@ pub fn configure(app: &mut ServiceConfig) {
         .post(session_poll::post)
         .mount(app);
     Endpoint::at("/v1/sessions/{session}/commands")
-        .get(commands::get)
-        .post(commands::post)
+        .get(session_commands::get)
+        .post(session_commands::post)
         .mount(app);
 }

@@ -8,28 +8,28 @@ use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, Cursor};
 
 use crate::http::{ChannelPath, Problem};
-use crate::metrics::Transport;
-use crate::session::{Dialect, Session, Span};
+use crate::session::{CursorScope, Dialect, Session, Transport};
 
-use super::opening::{Opening, open};
-use super::query::{Subscription, worker};
+use super::opened_session::{OpenedSession, open};
+use super::stream_request::StreamRequest;
 use super::streaming::stream;
+use super::worker::worker;
 
-/// What one kind of one-way stream looks like.
+/// The form of one kind of one-way stream.
 pub(super) trait StreamForm {
-    /// Under which name its sessions are counted.
+    /// The transport under which its sessions are counted.
     const TRANSPORT: Transport;
 
     /// The wire of messages without frames.
-    fn raw(subscription: &Subscription) -> Wire;
+    fn raw(wanted: &StreamRequest) -> Wire;
 
     /// The wire of frames.
-    fn frames(subscription: &Subscription) -> Wire;
+    fn frames(wanted: &StreamRequest) -> Wire;
 
     /// The media type of a stream.
     fn content_type(wire: Wire) -> &'static str;
 
-    /// What a stream begins with; `cursor` is that of a stream without frames.
+    /// The first bytes of a stream; a stream without frames has a `cursor` there.
     fn beginning(session: &Session, cursor: Option<&str>) -> Option<Bytes>;
 }
 
@@ -37,34 +37,34 @@ pub(super) trait StreamForm {
 pub(super) async fn one<F: StreamForm>(
     request: HttpRequest,
     ChannelPath(channel): ChannelPath,
-    subscription: Subscription,
+    wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
-    raw::<F>(&request, &[channel], subscription, Span::One).await
+    raw::<F>(&request, &[channel], wanted, CursorScope::OneChannel).await
 }
 
 /// The stream of several channels named by `channel=`, or of the frames of a session by `session=new`.
 pub(super) async fn several<F: StreamForm>(
     request: HttpRequest,
-    subscription: Subscription,
+    wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
-    if subscription.wants_new_session()? {
-        return envelope::<F>(&request, subscription);
+    if wanted.wants_new_session()? {
+        return envelope::<F>(&request, wanted).await;
     }
-    let channels = subscription.some_channels()?.to_vec();
-    raw::<F>(&request, &channels, subscription, Span::Several).await
+    let channels = wanted.some_channels()?.to_vec();
+    raw::<F>(&request, &channels, wanted, CursorScope::SeveralChannels).await
 }
 
 async fn raw<F: StreamForm>(
     request: &HttpRequest,
     channels: &[ChannelName],
-    subscription: Subscription,
-    span: Span,
+    wanted: StreamRequest,
+    scope: CursorScope,
 ) -> Result<HttpResponse, Problem> {
-    let dialect = Dialect::connected(F::raw(&subscription)).spanning(span);
-    let Subscription {
+    let dialect = Dialect::connected(F::raw(&wanted)).covering(scope);
+    let StreamRequest {
         identity, cursor, ..
-    } = subscription;
-    let session = open(&worker(request)?, identity, dialect, F::TRANSPORT)?;
+    } = wanted;
+    let session = open(&worker(request)?, identity, dialect, F::TRANSPORT).await?;
     let (session, cursor) = begun::<F>(session, channels, cursor.as_ref()).await?;
     stream(
         request,
@@ -74,27 +74,28 @@ async fn raw<F: StreamForm>(
     )
 }
 
-/// Lets a raw stream begin; gives it with the cursor for the head of its answer.
+/// Lets a raw stream begin, and returns it with the cursor for the head of its answer.
 pub(super) async fn begun<F: StreamForm>(
     session: Rc<Session>,
     channels: &[ChannelName],
     cursor: Option<&Cursor>,
 ) -> Result<(Rc<Session>, String), Problem> {
-    let opening = Opening::join(session, channels, cursor).await?;
-    let cursor = opening.cursor();
-    begin::<F>(&opening.session, Some(&cursor));
-    Ok((opening.flow().await, cursor))
+    let opened = OpenedSession::join(session, channels, cursor).await?;
+    let cursor = opened.cursor();
+    begin::<F>(&opened.session, Some(&cursor));
+    Ok((opened.flow().await, cursor))
 }
 
-fn envelope<F: StreamForm>(
+async fn envelope<F: StreamForm>(
     request: &HttpRequest,
-    subscription: Subscription,
+    wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
-    let dialect = Dialect::connected(F::frames(&subscription));
+    let dialect = Dialect::connected(F::frames(&wanted));
     let worker = worker(request)?;
-    let session = open(&worker, subscription.identity, dialect, F::TRANSPORT)?;
+    let session = open(&worker, wanted.identity, dialect, F::TRANSPORT).await?;
     begin::<F>(&session, None);
     session.welcome();
+    session.join_named_channels(wanted.cursor.as_ref()).await;
     stream(request, session, F::content_type(dialect.wire()), None)
 }
 

@@ -1,4 +1,4 @@
-//! Answers without an end: their head, and the socket handed to the session behind it.
+//! Answers without an end: the head is written, and behind it the socket is handed to the session.
 
 use std::rc::Rc;
 
@@ -8,22 +8,13 @@ use widecast_protocol::Code;
 
 use crate::http::{CURSOR_HEADER, Problem};
 use crate::net::{Connection, detach};
-use crate::session::{Inbound, Listed, Reader, Session, SessionActor};
+use crate::session::{DiscardInbound, InboundDecoder, Session, SessionActor, SessionHandle};
 
-/// What every answer of a subscription says to caches and proxies.
+/// The headers by which every answer of a subscription speaks to caches and proxies.
 pub(super) fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
-}
-
-/// Nothing is expected on the connection of a one-way stream: what comes is thrown away.
-struct Ignore;
-
-impl Reader for Ignore {
-    fn read(&mut self, _: &[u8]) -> Vec<Inbound> {
-        Vec::new()
-    }
 }
 
 /// Answers with a one-way stream that ends when the connection does
@@ -45,7 +36,7 @@ pub(super) fn stream(
     if let Some(cursor) = cursor {
         builder.insert_header((CURSOR_HEADER, cursor));
     }
-    let mut response = hand_over(request, builder, session, Box::new(Ignore))?;
+    let mut response = hand_over(request, builder, session, Box::new(DiscardInbound))?;
     response.head_mut().no_chunking(true);
     Ok(response)
 }
@@ -55,16 +46,18 @@ pub(super) fn hand_over(
     request: &HttpRequest,
     mut head: HttpResponseBuilder,
     session: Rc<Session>,
-    reader: Box<dyn Reader>,
+    decoder: Box<dyn InboundDecoder>,
 ) -> Result<HttpResponse, Problem> {
     let dialect = session.dialect();
     let is_listed = dialect.frames().is_some() && !dialect.is_websocket();
     let body = detach(request, move |detached| {
         let named = is_listed.then(|| session.id().clone());
         let services = std::sync::Arc::clone(session.services());
-        let address = SessionActor::start_connected(session, detached, reader);
+        let address = SessionActor::start_connected(session, detached, decoder);
         if let Some(id) = named {
-            services.sessions.add(&id, Listed { address, dialect });
+            services
+                .sessions
+                .add(&id, SessionHandle { address, dialect });
         }
     });
     let body = body.ok_or_else(|| {

@@ -6,22 +6,22 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use widecast_protocol::codec::{Codec, authenticates, decode_commands, decode_page_text};
+use widecast_protocol::codec::{Codec, decode_commands, decode_page_text, shows_token};
 use widecast_protocol::command::{Publish, Token};
 use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{ChannelName, Code, CommandKind, Payload};
 
 use crate::config::LimitSettings;
-use crate::http::{CURSOR_HEADER, ChannelPath, Problem};
-use crate::metrics::Transport;
-use crate::session::{Dialect, Inbound, Reader};
+use crate::http::{CURSOR_HEADER, ChannelPath, Problem, TOKEN_PROTOCOL};
+use crate::session::{Dialect, Inbound, InboundDecoder, Transport};
 
-use super::commands::{inbound_of, inbound_one};
-use super::messages::{Message, Messages};
-use super::opening::{Opening, open};
-use super::query::{MessageFormat, Subscription, worker};
+use super::inbound_commands::{inbound_of, inbound_one};
+use super::opened_session::{OpenedSession, open};
+use super::stream_request::{MessageFormat, StreamRequest};
 use super::streaming::hand_over;
+use super::websocket_messages::{WebSocketMessage, WebSocketMessages};
+use super::worker::worker;
 
 /// The one version of WebSockets.
 const VERSION: &str = "13";
@@ -36,67 +36,59 @@ const PROTOCOLS: [(&str, Wire); 2] = [
 pub(super) async fn raw(
     request: HttpRequest,
     ChannelPath(channel): ChannelPath,
-    subscription: Subscription,
+    wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
     // A browser that offers subprotocols closes a connection that has chosen none of them; here none has a meaning.
-    let offered: Vec<_> = offered(&request).take(1).collect();
-    let mut head = handshake(&request, &offered)?;
+    let chosen = first_or_token(&request);
+    let mut head = handshake(&request, chosen.as_slice())?;
     let worker = worker(&request)?;
     let limits = &worker.services.config.limits;
-    let dialect = Dialect::connected(page_wire(&subscription));
-    if subscription.presence.is_some() && dialect.frames().is_none() {
+    let dialect = Dialect::connected(page_wire(&wanted));
+    if wanted.presence.is_some() && dialect.frames().is_none() {
         let detail = "presence= needs json or format=message: bare data has no room to say who comes and goes";
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
     // A batch is larger than the messages in it.
-    let longest = if subscription.json {
+    let longest = if wanted.json {
         limits.request_bytes
     } else {
         limits.message_bytes
     };
-    let session = open(
-        &worker,
-        subscription.identity,
-        dialect,
-        Transport::WebSocket,
-    )?;
-    let reader = Box::new(PageReader {
-        messages: Messages::new(decoder_limits(limits, longest.as_usize())),
+    let session = open(&worker, wanted.identity, dialect, Transport::WebSocket).await?;
+    let decoder = Box::new(PageDecoder {
+        messages: WebSocketMessages::new(decoder_limits(limits, longest.as_usize())),
         channel: channel.clone(),
-        is_json: subscription.json,
+        is_json: wanted.json,
     });
-    let (cursor, presence) = (subscription.cursor, subscription.presence);
-    let opening = Opening::join_as(session, &[channel], cursor.as_ref(), presence).await?;
+    let (cursor, presence) = (wanted.cursor, wanted.presence);
+    let opened = OpenedSession::join_as(session, &[channel], cursor.as_ref(), presence).await?;
     // Bare data has no room for cursors: whoever can read headers may resume from here.
-    head.insert_header((CURSOR_HEADER, opening.cursor()));
-    let session = opening.flow().await;
-    hand_over(&request, head, session, reader)
+    head.insert_header((CURSOR_HEADER, opened.cursor()));
+    let session = opened.flow().await;
+    hand_over(&request, head, session, decoder)
 }
 
 /// `GET /v1/ws`
 pub(super) async fn envelope(
     request: HttpRequest,
-    subscription: Subscription,
+    wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
-    let names = PROTOCOLS.map(|(name, _)| name);
+    let mut names = PROTOCOLS.map(|(name, _)| name).to_vec();
+    names.extend(first_or_token(&request).filter(|name| name.starts_with(TOKEN_PROTOCOL)));
     let head = handshake(&request, &names)?;
     let wire = chosen(&request);
     let worker = worker(&request)?;
     let dialect = Dialect::connected(wire);
-    let session = open(
-        &worker,
-        subscription.identity,
-        dialect,
-        Transport::WebSocket,
-    )?;
+    let session = open(&worker, wanted.identity, dialect, Transport::WebSocket).await?;
     let limits = &worker.services.config.limits;
-    let reader = Box::new(FrameReader {
-        messages: Messages::new(decoder_limits(limits, limits.request_bytes.as_usize())),
+    let decoder = Box::new(FrameDecoder {
+        messages: WebSocketMessages::new(decoder_limits(limits, limits.request_bytes.as_usize())),
         codec: wire.codec(),
         commands_per_frame: limits.commands_per_frame,
     });
     session.welcome();
-    hand_over(&request, head, session, reader)
+    session.join_named_channels(wanted.cursor.as_ref()).await;
+    hand_over(&request, head, session, decoder)
 }
 
 /// Checks a handshake, and begins the answer to it
@@ -136,6 +128,13 @@ fn offered(request: &HttpRequest) -> impl Iterator<Item = &str> {
     names.filter(|name| !name.is_empty())
 }
 
+/// The first subprotocol that the client offers. One that only carries a token is taken when there is no other: a browser wants one
+/// of those that it has offered.
+fn first_or_token(request: &HttpRequest) -> Option<&str> {
+    let others = offered(request).find(|name| !name.starts_with(TOKEN_PROTOCOL));
+    others.or_else(|| offered(request).next())
+}
+
 /// The first subprotocol of the client's that the broker knows, as the handshake has chosen it.
 fn chosen(request: &HttpRequest) -> Wire {
     let known = |name: &str| PROTOCOLS.iter().find(|(known, _)| *known == name);
@@ -143,8 +142,8 @@ fn chosen(request: &HttpRequest) -> Wire {
     first.map_or(Wire::JsonWebSocket, |(_, wire)| *wire)
 }
 
-fn page_wire(subscription: &Subscription) -> Wire {
-    match (subscription.format, subscription.json) {
+fn page_wire(wanted: &StreamRequest) -> Wire {
+    match (wanted.format, wanted.json) {
         (MessageFormat::Message, _) => Wire::ObjectWebSocket,
         (MessageFormat::Data, true) => Wire::ValueWebSocket,
         (MessageFormat::Data, false) => Wire::RawWebSocket,
@@ -158,15 +157,15 @@ fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits
     }
 }
 
-/// Makes what a page sends commands: each message is published, but for the few that are for the broker itself.
-struct PageReader {
-    messages: Messages,
+/// Turns the messages of a page into commands: each message is published, but for the few that are for the broker itself.
+struct PageDecoder {
+    messages: WebSocketMessages,
     channel: ChannelName,
     /// Whether a text is the JSON of a value, and not the value itself.
     is_json: bool,
 }
 
-impl Reader for PageReader {
+impl InboundDecoder for PageDecoder {
     fn unfinished_bytes(&self) -> Option<usize> {
         self.messages.unfinished_bytes()
     }
@@ -174,25 +173,28 @@ impl Reader for PageReader {
     fn read(&mut self, bytes: &[u8]) -> Vec<Inbound> {
         let (channel, is_json) = (&self.channel, self.is_json);
         self.messages.read(bytes, |message, inbound| match message {
-            Message::Text(text) if is_json => {
-                inbound.extend(
-                    decode_page_text(channel, &text)
-                        .into_iter()
-                        .map(inbound_one),
-                );
+            WebSocketMessage::Text(text) if is_json => {
+                let channel = channel.clone();
+                Inbound::decode(inbound, text, move |text| {
+                    let commands = decode_page_text(&channel, text).into_iter();
+                    commands.map(inbound_one).collect()
+                });
             }
-            Message::Text(text) => inbound.push(plain_text(channel, text)),
-            Message::Binary(bytes) => inbound.push(publish(channel, Payload::binary(bytes))),
+            WebSocketMessage::Text(text) => inbound.push(plain_text(channel, text)),
+            WebSocketMessage::Binary(bytes) => {
+                inbound.push(publish(channel, Payload::binary(bytes)));
+            }
         })
     }
 }
 
-/// A text is a string, whatever it looks like; but nobody else may see what proves who somebody is.
+/// A text is published as a string, whatever it looks like; but a text with a token in it must not be seen by anybody else.
 fn plain_text(channel: &ChannelName, text: Bytes) -> Inbound {
-    if authenticates(&text) {
+    if shows_token(&text) {
         // Nobody is to know the text: the token in it is not even read.
         let token = Token::new("");
-        return Inbound::Command(CommandKind::Authenticate { token }.into());
+        let cursor = None;
+        return Inbound::Command(CommandKind::Authenticate { token, cursor }.into());
     }
     match Payload::text_bytes(text) {
         Ok(payload) => publish(channel, payload),
@@ -212,13 +214,13 @@ fn publish(channel: &ChannelName, payload: Payload) -> Inbound {
 }
 
 /// Reads commands.
-struct FrameReader {
-    messages: Messages,
+struct FrameDecoder {
+    messages: WebSocketMessages,
     codec: Codec,
     commands_per_frame: usize,
 }
 
-impl Reader for FrameReader {
+impl InboundDecoder for FrameDecoder {
     fn unfinished_bytes(&self) -> Option<usize> {
         self.messages.unfinished_bytes()
     }
@@ -227,16 +229,18 @@ impl Reader for FrameReader {
         let (codec, most) = (self.codec, self.commands_per_frame);
         self.messages
             .read(bytes, |message, inbound| match (message, codec) {
-                (Message::Text(frame), Codec::Json)
-                | (Message::Binary(frame), Codec::MessagePack) => {
-                    inbound.extend(inbound_of(decode_commands(codec, &frame), most));
+                (WebSocketMessage::Text(frame), Codec::Json)
+                | (WebSocketMessage::Binary(frame), Codec::MessagePack) => {
+                    Inbound::decode(inbound, frame, move |frame| {
+                        inbound_of(decode_commands(codec, frame), most)
+                    });
                 }
-                (Message::Text(_), Codec::MessagePack) => {
+                (WebSocketMessage::Text(_), Codec::MessagePack) => {
                     inbound.push(wrong_kind(
                         "text message, and the subprotocol is MessagePack",
                     ));
                 }
-                (Message::Binary(_), Codec::Json) => {
+                (WebSocketMessage::Binary(_), Codec::Json) => {
                     inbound.push(wrong_kind("binary message, and the subprotocol is JSON"));
                 }
             })

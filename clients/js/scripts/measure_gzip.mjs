@@ -38,7 +38,7 @@ async function measure([module, sizes]) {
     for (let round = 0; round < rounds; round++) {
       let count = 0;
       const start = performance.now();
-      while (performance.now() - start < milliseconds) (await work(), count++);
+      while (performance.now() - start < milliseconds) await work(), count++;
       best = Math.min(best, (performance.now() - start) / count);
     }
     return best;
@@ -62,7 +62,9 @@ async function measure([module, sizes]) {
 
 function print(name, rows) {
   console.log(name);
-  console.table(rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, Number(value.toPrecision(3))]))));
+  console.table(
+    rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, Number(value.toPrecision(3))]))),
+  );
 }
 
 print(`Node ${process.version}`, await measure([module, SIZES]));

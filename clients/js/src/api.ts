@@ -1,10 +1,14 @@
 /**
- * What the package offers, as TypeScript sees it: the published types are this file and those of the errors. They hold with and
+ * The interface of the package, as TypeScript sees it: the published types are this file and those of the errors. They hold with and
  * without the DOM library, whose own types are used where it is there.
  */
 
-/** A type of the platform, or else what this client needs of it. */
-type Platform<Name extends string, Otherwise> = typeof globalThis extends { [Key in Name]: { prototype: infer Type } } ? Type : Otherwise;
+import type { Code } from "./codes.js";
+
+/** A type of the platform, or else the part of it that this client needs. */
+type Platform<Name extends string, Otherwise> = typeof globalThis extends { [Key in Name]: { prototype: infer Type } }
+  ? Type
+  : Otherwise;
 
 interface AnyEvent {
   readonly type: string;
@@ -14,7 +18,7 @@ type BaseEvent = Platform<"Event", AnyEvent>;
 type Signal = Platform<"AbortSignal", object>;
 type Address = string | Platform<"URL", { readonly href: string }>;
 
-/** What can be told of an event; a function alone, or an object with one. */
+/** A listener for events: a function alone, or an object with one. */
 type AnyListener = ((event: BaseEvent) => void) | { handleEvent(event: BaseEvent): void };
 
 export interface ListenerOptions {
@@ -28,7 +32,7 @@ interface AnyTarget {
   dispatchEvent(event: BaseEvent): boolean;
 }
 
-/** Any event target, without what is typed more closely here. */
+/** Any event target, without the methods that are typed more closely here. */
 type Target = Omit<Platform<"EventTarget", AnyTarget>, "addEventListener" | "removeEventListener">;
 
 interface AnyMessageEvent extends AnyEvent {
@@ -50,7 +54,7 @@ export interface Status {
   state: ConnectionState;
   /** The transport in use, if the connection is open. */
   transport: TransportName | undefined;
-  /** Why it is so. */
+  /** Why the state is so. */
   reason: string;
 }
 
@@ -58,7 +62,7 @@ export interface DetailEvent<Detail> extends Omit<Platform<"CustomEvent", AnyEve
   readonly detail: Detail;
 }
 
-/** Somebody who is present. */
+/** A member of a channel, which is listed as present. */
 export interface Member {
   id: string;
   data: unknown;
@@ -78,9 +82,25 @@ export interface ChannelEventMap<Data = any> {
 export interface ConnectionEventMap {
   status: DetailEvent<Status>;
   auth_required: DetailEvent<{ reason: string }>;
+  /** The token names a channel, which the broker has joined by itself. */
+  subscribed: DetailEvent<{ channel: string; cursor?: string; recovered?: boolean }>;
+  /** A channel that the token has named was left, or could not be joined. */
+  unsubscribed: DetailEvent<{ channel: string; code: Code }>;
+  /** A backend has sent a message to the user. */
+  direct: DetailEvent<DirectMessage>;
 }
 
-/** Where the broker has put a message. */
+/** A message to a user, which is in no channel. */
+export interface DirectMessage {
+  data: any;
+  event: string | undefined;
+  /** The name of the API key that has sent it. */
+  origin: string;
+  /** When the broker accepted it, in milliseconds since 1970. */
+  timestamp: number;
+}
+
+/** The place where the broker has put a message. */
 export interface Receipt {
   offset: number;
   epoch: string;
@@ -97,26 +117,26 @@ export interface PastMessage<Data = unknown> extends Receipt {
 }
 
 export interface HistoryQuery {
-  /** Only what is newer than this `lastEventId`. */
+  /** Only messages that are newer than this `lastEventId`. */
   since?: string;
-  /** At most so many. */
+  /** How many messages at most. */
   limit?: number;
 }
 
 export type UploadProgress = Platform<"ProgressEvent", { readonly loaded: number; readonly total: number }>;
 
 export interface UploadOptions {
-  /** Names the event. */
+  /** The name of the message's event. */
   event?: string | undefined;
-  /** Hears how much has left, where there is XMLHttpRequest: in pages and workers, but for service workers. */
+  /** Is told how much has left, where there is XMLHttpRequest: in pages and workers, but not in service workers. */
   onprogress?: ((event: UploadProgress) => void) | undefined;
   /** How long it may take, in milliseconds; for ever, if it is not given. */
   timeout?: number | undefined;
-  /** Gives it up. */
+  /** A signal that gives the upload up. */
   signal?: Signal | undefined;
 }
 
-/** A token, or what fetches one each time it is needed; `undefined` for going without. */
+/** A token, or a function that fetches one each time it is needed; `undefined` stands for going without. */
 export type TokenSource = string | (() => string | undefined | Promise<string | undefined>);
 
 type Constructor = new (...given: any[]) => any;
@@ -126,11 +146,15 @@ export interface ConnectionOptions {
   transports?: TransportName[];
   /** Reach the broker through a frame of its `/bridge.html`: for a page that may not connect to it, but may frame it. */
   bridge?: boolean;
-  /** A token that proves to the broker who this is, or what fetches one each time it is needed. */
+  /** A token that proves to the broker who the user is, or a function that fetches one each time it is needed. */
   token?: TokenSource;
-  /** How long a message may wait for others to be sent together with it, in milliseconds; 0: what is posted in one go. */
+  /** Gives a token for one channel, each time that the channel is joined or its last token ends; `undefined` stands for going without. */
+  subscriptionToken?: (channel: string) => string | undefined | Promise<string | undefined>;
+  /** Whether a page of another origin than the broker's sends the broker its cookies, whatever the transport. */
+  withCredentials?: boolean;
+  /** How long a message may wait for others to be sent together with it, in milliseconds. With 0, messages that are posted in one task are sent together. */
   batchDelay?: number;
-  /** So many bytes of messages do not wait any longer. */
+  /** From how many bytes on messages do not wait any longer. */
   batchBytes?: number;
   /** How long to stay connected when no channel is open, in milliseconds. */
   idleTimeout?: number;
@@ -139,7 +163,7 @@ export interface ConnectionOptions {
    * different users.
    */
   share?: boolean;
-  /** Only connections of the same scope are shared: name the user, or whatever makes connections different. */
+  /** Only connections of the same scope are shared: name the user, or another thing that makes connections different. */
   scope?: string;
   /** From how many bytes on messages are compressed on their way, where the browser can; `false` for none. */
   compress?: number | false;
@@ -159,9 +183,8 @@ export interface ConnectionOptions {
   queueMessages?: number;
   /** How many bytes they may have together. */
   queueBytes?: number;
-  /** Others than the platform's, in Node for example. */
+  /** Implementations to use instead of the platform's, in Node for example. */
   WebSocket?: Constructor | undefined;
-  EventSource?: Constructor | undefined;
   fetch?: ((...given: any[]) => Promise<any>) | undefined;
 }
 
@@ -173,7 +196,7 @@ export interface ChannelOptions {
    * and therefore only through it.
    */
   order?: "local" | "broker";
-  /** Be listed as present, with this data; `true` for none. */
+  /** The data with which the object is listed as present; `true` lists it without any. */
   presence?: unknown;
   /** How many of the newest past messages to hear first. */
   history?: number;
@@ -189,9 +212,9 @@ export interface Connection extends Target {
   readonly transport: TransportName | undefined;
   /** How many messages wait for the broker to confirm them. */
   readonly queued: number;
-  /** Proves who this is, anew or for the first time, and tries again what was refused; by the present token if none is given. */
+  /** Proves to the broker who the user is, and tries again what was refused; by the present token if none is given. */
   authenticate(token?: TokenSource): Promise<void>;
-  /** Ends the connection for good, and all that waits for it. */
+  /** Ends the connection for good; everything that waits for it is given up. */
   close(): void;
   addEventListener<Type extends keyof ConnectionEventMap>(
     type: Type,
@@ -207,7 +230,7 @@ export interface Connection extends Target {
   removeEventListener(type: string, listener: AnyListener | null, options?: boolean | ListenerOptions): void;
 }
 
-/** A BroadcastChannel that reaches other machines; `Data` is what its messages carry. */
+/** A BroadcastChannel that reaches other machines; `Data` is the type of its messages. */
 export interface WidecastChannel<Data = any> extends Target {
   readonly name: string;
   /** Resolves when every later message will be heard, from wherever. */
@@ -221,22 +244,22 @@ export interface WidecastChannel<Data = any> extends Target {
   /**
    * Sends a copy of a value, as it is now, to everybody else on the channel.
    *
-   * @throws InvalidStateError when the channel is closed, DataCloneError for what cannot be copied, QuotaExceededError when too
-   * much waits for the broker.
+   * @throws InvalidStateError when the channel is closed, DataCloneError when the value cannot be copied,
+   * QuotaExceededError when too much waits for the broker.
    */
   postMessage(message: Data): void;
-  /** The same, for who wants to know when and where the broker has put it, or names its event. */
+  /** Sends like `postMessage`, and tells when and where the broker has put the message; it may have an event of a name. */
   publish(message: Data, options?: { event?: string }): Promise<Receipt>;
   /**
    * Publishes a Blob, a File, a FormData (as an object) or any other value by a request of its own, which tells how far it is.
-   * Others hear it when it has arrived whole, those of this browser, too; it keeps no order with what is posted meanwhile.
+   * All others, those of this browser included, hear it when it has arrived whole; it keeps no order with messages that are posted meanwhile.
    */
   upload(body: unknown, options?: UploadOptions): Promise<Receipt>;
   /** Past messages, oldest first. */
   history(query?: HistoryQuery): Promise<PastMessage<Data>[]>;
-  /** Who is present. */
+  /** The members that are listed as present. */
   presence(): Promise<Member[]>;
-  /** Hears nothing from now on. What was posted is still sent. */
+  /** Ends the channel object: it hears nothing from now on. Its earlier posts are still sent. */
   close(): void;
   addEventListener<Type extends keyof ChannelEventMap>(
     type: Type,

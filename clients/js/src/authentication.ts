@@ -1,41 +1,44 @@
-/** Proves to the broker who this is: when a session begins, when the broker asks for it, and before the proof expires. */
+/** Proves to the broker who the user is: when a session begins, when the broker asks for it, and before the proof expires. */
 import type { TokenSource } from "./api.js";
 import { WidecastError } from "./error.js";
-import { command } from "./frames.js";
+import type { Commands } from "./commands.js";
 
 type Token = string | undefined;
 
 export interface AuthenticationOptions {
-  /** A token that proves to the broker who this is, or what fetches one each time it is needed. */
+  /** A token that proves to the broker who the user is, or a function that fetches one each time it is needed. */
   token?: TokenSource | undefined;
   /** A source that fails is asked again within this time; a proof is not renewed sooner. */
   maxDelay: number;
 }
 
-/** What a proof is for. */
+/** The session for which the user is proved. */
 export interface Session {
-  nextCommand(): number;
-  send(commands: Uint8Array<ArrayBuffer>[]): void;
-  /** What waits may go. */
+  readonly commands: Commands;
+  /** Commands that wait may go. */
   admitted(): void;
-  /** There is no proof, and why the broker does not go on without one, if it does not. */
-  denied(error: unknown, required: string | undefined): void;
+  /** There is no proof, or the broker does not accept it. */
+  denied(error: unknown): void;
+  /** The broker has refused something for the lack of a proof, and the page can be asked for one. */
+  missed(reason: string): void;
 }
 
-/** When a proof is renewed, of the time for which it holds. */
+/** The part of a proof's time after which it is renewed. */
 const RENEWAL = 0.85;
-/** The longest time that a timer can wait. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Eleven days: a timer that is to wait for more than twice as long fires at once. */
+const LONGEST_TIMER = 1e9;
 
 export class Authentication {
   readonly #options: AuthenticationOptions;
   readonly #session: Session;
   /** Whether commands may go. */
   isAdmitted = false;
-  /** The command with the proof, from when its token is looked for until it is answered. */
-  command: number | undefined;
-  /** Why the broker insists. */
+  /** The present attempt, from when its token is looked for until the proof is answered. */
+  #attempt: object | undefined;
+  /** Why the broker has asked for a proof. */
   #required: string | undefined;
+  /** Whether the page was asked for a token since the last attempt. */
+  #isMissed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #waiting: ((error: unknown) => void)[] = [];
 
@@ -58,20 +61,27 @@ export class Authentication {
   end(error?: unknown): void {
     clearTimeout(this.#timer);
     this.isAdmitted = false;
-    this.command = this.#required = undefined;
+    this.#attempt = this.#required = undefined;
     if (error) this.#tell(error);
   }
 
-  /** The broker does not go on without a proof. */
+  /** The broker asks for a proof: the last one ends, or has ended. Commands wait until there is one, or it is known that there is none. */
   require(reason: string): void {
     this.#required = reason;
     this.isAdmitted = false;
-    if (!this.command) void this.prove();
+    if (!this.#attempt) void this.prove();
+  }
+
+  /** The broker has refused something for the lack of a proof. */
+  miss(reason: string): void {
+    if (!this.#isMissed) this.#session.missed(reason);
+    this.#isMissed = true;
   }
 
   async prove(): Promise<void> {
     clearTimeout(this.#timer);
-    const id = (this.command = this.#session.nextCommand());
+    this.#isMissed = false;
+    const attempt = (this.#attempt = {});
     let token: Token;
     let error: unknown;
     try {
@@ -80,27 +90,31 @@ export class Authentication {
       error = thrown;
     }
     // Another attempt has begun, or the session has ended.
-    if (id !== this.command) return;
-    if (token !== undefined) return this.#session.send([command({ type: "authenticate", id, token })]);
+    if (attempt !== this.#attempt) return;
+    if (token !== undefined) {
+      return this.#session.commands.ask({ type: "authenticate", token }, ({ retryable, expires_at, retry_after_ms }, error) => {
+        if (attempt === this.#attempt) this.#settle(error, retryable, expires_at, retry_after_ms);
+      });
+    }
     const isMissed = this.#required || this.#waiting.length;
-    this.settle(error ?? (isMissed && new WidecastError("unauthorized", "there is no token")), !!error);
+    this.#settle(error ?? (isMissed && new WidecastError("unauthorized", "there is no token")), !!error);
   }
 
-  /** How it went: no error is success. `again`: it may go better later. */
-  settle(error: unknown, again = false, expiresAt = 0): void {
-    this.command = undefined;
-    const isNews = !this.isAdmitted || this.#waiting.length;
+  /** Takes the outcome of an attempt: without an error it has succeeded. `again` says that another attempt may succeed later. */
+  #settle(error: unknown, again = false, expiresAt = 0, delay = Math.random() * this.#options.maxDelay): void {
+    this.#attempt = undefined;
+    const isNews = !this.isAdmitted || (!error && this.#waiting.length);
     this.#tell(error);
     const { token, maxDelay } = this.#options;
-    const life = again ? Math.random() * maxDelay : Math.max((expiresAt * 1000 - Date.now()) * RENEWAL, maxDelay);
+    const life = again ? delay : Math.max((expiresAt * 1000 - Date.now()) * RENEWAL, maxDelay);
     if (again || (expiresAt && typeof token === "function")) {
       this.#timer = setTimeout(() => void this.prove(), Math.min(life, LONGEST_TIMER));
     }
-    if (error) {
-      this.#session.denied(error, again ? undefined : this.#required);
-      // A broker may do without a proof; if it does not, it says so.
-      if (again || this.#required || this.isAdmitted) return;
-    }
+    if (error) this.#session.denied(error);
+    if (again) return;
+    if (error && this.#required) this.miss(this.#required);
+    // The session goes on without a proof: a command that needs one is refused with the reason.
+    this.#required = undefined;
     this.isAdmitted = true;
     if (isNews) this.#session.admitted();
   }

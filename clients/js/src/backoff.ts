@@ -9,19 +9,17 @@ export type BackoffOptions = Required<Pick<ConnectionOptions, "minDelay" | "maxD
  */
 export class Backoff {
   readonly #options: BackoffOptions;
-  readonly #random: () => number;
   #attempts = 0;
 
-  constructor(options: BackoffOptions, random = Math.random) {
+  constructor(options: BackoffOptions) {
     this.#options = options;
-    this.#random = random;
   }
 
   /** The wait before the next attempt; none when there have been enough. */
   next(): number | undefined {
     const { minDelay, maxDelay, maxAttempts } = this.#options;
     if (this.#attempts >= maxAttempts) return undefined;
-    return this.#random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+    return Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
   }
 
   /** An attempt has succeeded. */

@@ -8,7 +8,7 @@ import { TRANSPORTS, type Target, type Transport, type TransportName } from "./t
 import type { Listener } from "./transports/transport.js";
 import { directly } from "./upload.js";
 
-/** How often the page is told that what it has given is still on its way. */
+/** How often the page is told that its commands are still on their way, in milliseconds. */
 const INTERVAL = 1000;
 
 const PARENT = document.currentScript!.dataset["parent"];
@@ -21,13 +21,16 @@ addEventListener("message", ({ data, origin, source, ports: [port] }: MessageEve
 
 function serve(port: MessagePort, [what, sender, parcel]: BridgeRequest): void {
   const tell = (answer: BridgeAnswer): void => port.postMessage(answer);
-  const platform = { WebSocket, EventSource, fetch: fetch.bind(globalThis) };
-  const target = { base: new URL("./", location.href), sender, platform };
-  // Removed or loaded again. When it crashes instead, the heartbeat tells.
+  const platform = { WebSocket, fetch: fetch.bind(globalThis) };
+  const target = { base: new URL("./", location.href), sender, platform, withCredentials: false };
+  // The frame is removed or loaded again. When it crashes instead, the heartbeat tells.
   addEventListener("pagehide", () => tell("the frame of the bridge is gone"));
-  // From now on it is the broker that takes its time.
+  // The frame is there: whatever takes time from now on is the broker.
   tell([]);
-  if (parcel) directly(parcel, target, new AbortController().signal, (...progress) => tell(progress)).then(tell, (error) => tell(String(error)));
+  if (parcel)
+    directly(parcel, target, new AbortController().signal, (...progress) => tell(progress)).then(tell, (error) =>
+      tell(String(error)),
+    );
   else carry(port, what as TransportName, target, tell);
 }
 
@@ -36,7 +39,7 @@ function carry(port: MessagePort, name: TransportName, target: Target, tell: (an
   const heard: Frame[] = [];
   const pass = (): void => tell(heard.splice(0));
   const listener: Listener = {
-    // What comes in one go is told in one: its payloads are parts of one buffer, which is copied as a whole.
+    // Frames that come together are told together: their payloads are parts of one buffer, which is copied as a whole.
     frames(frames) {
       if (heard.push(...frames) === frames.length) queueMicrotask(pass);
     },

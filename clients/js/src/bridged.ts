@@ -1,21 +1,21 @@
 /**
  * A transport in a frame of the broker's own page, for a page that may not connect to the broker but may frame it. The frame
- * carries; what is here relays, over a port that is handed to the broker's origin and to no other.
+ * has the transport; this module relays, over a port that is handed to the broker's origin and to no other.
  */
 import type { Frame } from "./frames.js";
 import type { Transport, TransportName, TransportType } from "./transports/index.js";
 import type { Parcel } from "./upload.js";
 
-/** What comes with the port: to open a transport, or to upload a message. */
+/** The request that comes with the port: to open a transport, or to upload a message. */
 export type BridgeRequest = [what: TransportName | "upload", sender: string, parcel?: Parcel];
 
 /**
- * What the frame tells: what the broker says, or how many bytes of an upload have left, of how many (nothing is a sign of life);
- * at last why the transport has ended, or what the upload was answered.
+ * A message of the frame: the broker's frames, or how many bytes of an upload have left, of how many (an empty one is a sign of life);
+ * the last says why the transport has ended, or is the answer to the upload.
  */
 export type BridgeAnswer = Frame[] | number[] | string;
 
-/** How long the frame's script may take to answer when it is there. */
+/** How long the frame's script may take to answer when it is there, in milliseconds. */
 const PATIENCE = 3000;
 
 /** The same transport, in a frame. */
@@ -24,7 +24,7 @@ export const bridged = (type: TransportType): TransportType => ({
   open: ({ base, sender }, listener) => throughBridge([type.name, sender], base, listener),
 });
 
-/** Who hears what the frame tells. */
+/** Hears the messages of the frame. */
 interface BridgeListener<News> {
   frames(news: News[]): void;
   closed(reason: string): void;

@@ -1,9 +1,10 @@
-/** Which broker is meant, and the one connection to it that the channels of this context share. */
+/** Finds out which broker is meant, and has the one connection to it that the channels of this context share. */
 import type { ConnectionOptions } from "./api.js";
 import { Connection } from "./connection.js";
 
-/** Where the script came from: known only while it is loaded, in a classic worker by a stack alone. */
-const SCRIPT = import.meta.url || (globalThis.document?.currentScript as HTMLScriptElement | null)?.src || new Error().stack || "";
+/** The address of the script: it is known only while the script is loaded, and in a classic worker by a stack alone. */
+const SCRIPT =
+  import.meta.url || (globalThis.document?.currentScript as HTMLScriptElement | null)?.src || new Error().stack || "";
 
 /** The broker that has served the script, if it was one. */
 export const SERVED = /https?:[^\s()]*?\/(?=client\/widecast[\w.]*js\b)/.exec(SCRIPT)?.[0];
@@ -23,7 +24,7 @@ export function brokerAddress(broker: string | URL | undefined): URL {
   return url;
 }
 
-/** The connection to a broker; the first who asks decides on its options. */
+/** The connection to a broker; the first call decides on its options. */
 export function connectionTo(broker: URL, options: ConnectionOptions = {}): Connection {
   const present = connections.get(broker.href);
   if (present && present.state !== "closed") return present;

@@ -1,10 +1,10 @@
 /**
- * What can go wrong. The broker's codes are those of `protocol/src/codes.rs`, against which a test holds this list; names that
+ * The codes of errors. The broker's are those of `protocol/src/codes.rs`, against which a test holds this list; names that
  * are newer than the client still arrive as they are.
  */
 export type Code = BrokerCode | ClientCode | (string & {});
 
-/** What the client itself gives as a reason. */
+/** The codes that the client itself gives. */
 export type ClientCode = "closed" | "disconnected" | "local_only" | "timeout";
 
 export type BrokerCode =
@@ -21,6 +21,7 @@ export type BrokerCode =
   | "not_subscribed"
   | "unauthorized"
   | "forbidden"
+  | "kicked"
   | "origin_not_allowed"
   | "not_found"
   | "session_not_found"
@@ -31,6 +32,7 @@ export type BrokerCode =
   | "message_too_large"
   | "unsupported_media_type"
   | "too_many_channels"
+  | "share_exceeded"
   | "history_lost"
   | "slow_consumer"
   | "heartbeat_timeout"
@@ -39,4 +41,5 @@ export type BrokerCode =
   | "overloaded"
   | "shutting_down"
   | "engine_unavailable"
+  | "authorization_unavailable"
   | "internal";

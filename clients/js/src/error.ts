@@ -1,6 +1,6 @@
 import type { Code } from "./codes.js";
 
-/** What the broker refuses, and what the client gives up. */
+/** The error for something that the broker refuses, or the client gives up. */
 export class WidecastError extends Error {
   override readonly name = "WidecastError";
 

@@ -1,14 +1,18 @@
 /**
- * The frames of the envelope protocol: commands to the broker, and what it says. Payloads stay bytes: a value that cannot be
+ * The frames of the envelope protocol: commands to the broker, and its answers and news. Payloads stay bytes: a value that cannot be
  * read concerns its channel only, and each listener has a copy of its own.
  */
-import { type Plain, raw, Reader, write } from "./codec/index.js";
+import type { Member } from "./api.js";
+import { raw, Reader, write } from "./codec/index.js";
 
 /** A member of a channel, its data unread. */
 export interface MemberFrame {
   id: string;
   data: Uint8Array;
 }
+
+/** A member as its page sees it. */
+export const member = ({ id, data }: MemberFrame): Member => ({ id, data: new Reader(data).value() });
 
 /** Any frame from the broker: the fields that its `type` has. */
 export interface Frame {
@@ -20,6 +24,7 @@ export interface Frame {
   message?: string;
   message_id?: string;
   retryable?: boolean;
+  retry_after_ms?: number;
   reason?: string;
   reconnect?: boolean;
   reconnect_after_ms?: number;
@@ -38,13 +43,31 @@ export interface Frame {
   data?: Uint8Array;
   member?: MemberFrame;
   members?: MemberFrame[];
+  /** Where the next page of members begins. */
+  next?: string;
   messages?: Frame[];
-  /** Of a `subscribe`. */
-  history?: number;
+}
+
+/** A command to the broker: the fields that its `type` has. `data` and `presence` are MessagePack already. */
+export interface Command {
+  type: "authenticate" | "history" | "ping" | "presence" | "publish" | "subscribe" | "unsubscribe";
+  id?: number;
+  channel?: string;
+  token?: string;
+  cursor?: string | undefined;
+  history?: number | undefined;
+  presence?: Uint8Array | undefined;
+  since?: string | undefined;
+  after?: string | undefined;
+  limit?: number | undefined;
+  event?: string | undefined;
+  message_id?: string;
+  data?: Uint8Array;
 }
 
 /** The bytes of a command; fields that are undefined are left out. */
-export const command = (fields: Record<string, Plain | undefined>): Uint8Array<ArrayBuffer> => write(fields).bytes;
+export const encodeCommand = ({ data, presence, ...fields }: Command): Uint8Array<ArrayBuffer> =>
+  write({ ...fields, presence: presence && raw(presence), data: data && raw(data) }).bytes;
 
 /** Several commands as one. */
 export function together(commands: Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {

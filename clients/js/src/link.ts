@@ -1,10 +1,10 @@
 /**
  * One open transport at a time, kept open: takes the best that gets through, the next when it does not, and comes back to the
- * better one later. Knows nothing of channels: who uses it takes everything up again whenever `opened` is called.
+ * better one later. It knows nothing of channels: its listener takes everything up again whenever `opened` is called.
  */
 import type { ConnectionOptions, TransportName } from "./api.js";
 import type { Backoff } from "./backoff.js";
-import { command, type Frame } from "./frames.js";
+import { type Command, encodeCommand, type Frame } from "./frames.js";
 import type { Line, LineListener, LineState } from "./line.js";
 import type { Target, Transport, TransportType } from "./transports/index.js";
 
@@ -17,6 +17,10 @@ interface Carrier {
 }
 
 const LONGEST_UPGRADE_DELAY = 600_000;
+/** A refusal says so if it would be the same the next time. */
+export const FINAL = /origin_not_allowed|unauthorized|kicked/;
+/** A refusal may say in how many seconds another attempt makes sense. */
+const RETRY_AFTER = /Retry-After: (\d{1,6})\b/;
 
 export class Link implements Line {
   state: LineState = "idle";
@@ -35,14 +39,12 @@ export class Link implements Line {
   #upgradeDelay: number;
   #heartbeat = 25_000;
   #heardAt = 0;
-  /** What the broker was asked and has not answered yet: since when. */
+  /** Since when the broker has been asked something that it has not answered. */
   #askedAt: number | undefined;
-  /** The transport that worked last: the first to be tried. */
+  /** The place of the transport that worked last, which is tried first. */
   #favourite = 0;
-  /** What a goodbye said of coming back: after how long, or not at all. */
-  #advice: number | "never" | undefined;
 
-  /** `retry`: what to do when the wait for the next attempt is over. */
+  /** `retry` is called when the wait for the next attempt is over. */
   constructor(
     types: readonly TransportType[],
     target: Target,
@@ -65,7 +67,7 @@ export class Link implements Line {
   }
 
   open(): void {
-    if (!/idle|waiting/.test(this.state)) return;
+    if (this.state !== "idle" && this.state !== "waiting") return;
     clearTimeout(this.#waitTimer);
     this.#to("connecting", "");
     this.#try(this.#order(), (reasons) => this.#wait(`no transport gets through to ${this.#target.base}:${reasons}`));
@@ -79,14 +81,14 @@ export class Link implements Line {
     if (this.state !== "closed") this.#end("closed", reason);
   }
 
-  send(commands: Uint8Array<ArrayBuffer>[]): void {
+  send(commands: Command[]): void {
     this.#askedAt ??= Date.now();
-    this.#carrier!.transport.send(commands);
+    this.#carrier!.transport.send(commands.map(encodeCommand));
     this.#watch();
   }
 
   check(): void {
-    if (this.state === "open") this.send([command({ type: "ping", id: 0 })]);
+    if (this.state === "open") this.send([{ type: "ping", id: 0 }]);
     else if (this.state === "waiting") this.open();
   }
 
@@ -101,12 +103,14 @@ export class Link implements Line {
   #try([index, ...rest]: number[], failed: (reasons: string) => void, reasons = ""): void {
     if (index === undefined) return failed(reasons);
     const type = this.#types[index]!;
-    // A server that has answered to others is reached; what it answers to a script would be run.
+    // A server that has answered the other transports is reached; its answer to a script would be run.
     if (type.isLastResort && reasons.includes(" was answered ")) return failed(reasons);
     const fail = (reason: string): void => {
       this.#endTrial();
-      // The broker refuses the page, whatever the transport.
-      if (reason.includes("origin_not_allowed") && !this.#carrier) return this.#end("closed", reason);
+      // The broker refuses the page, or its cookie, on every transport.
+      if (FINAL.test(reason) && !this.#carrier) return this.#end("closed", reason);
+      // The other transports lead to the same broker.
+      if (RETRY_AFTER.test(reason)) return failed(reason);
       this.#try(rest, failed, `${reasons} ${type.name}: ${reason};`);
     };
     const carrier = { index } as Carrier;
@@ -116,7 +120,6 @@ export class Link implements Line {
       for (const frame of frames) {
         if (this.#trial === carrier && frame.type === "welcome") this.#adopt(frame);
         else if (this.#carrier === carrier) this.#heard(frame);
-        else if (frame.type === "goodbye") this.#advise(frame);
       }
       if (this.#carrier === carrier) this.#heardAt = Date.now();
     };
@@ -147,7 +150,7 @@ export class Link implements Line {
     this.#trial = undefined;
     this.#favourite = this.#carrier!.index;
     this.#backoff.reset();
-    this.#advice = this.#askedAt = undefined;
+    this.#askedAt = undefined;
     this.#heardAt = Date.now();
     this.#heartbeat = welcome.heartbeat_ms ?? this.#heartbeat;
     clearTimeout(this.#upgradeTimer);
@@ -170,15 +173,16 @@ export class Link implements Line {
 
   #heard(frame: Frame): void {
     this.#askedAt = undefined;
-    if (frame.type === "goodbye") this.#advise(frame);
-    else this.#listener.frame(frame);
+    const { type, code, reason, reconnect, reconnect_after_ms } = frame;
+    if (type !== "goodbye") return this.#listener.frame(frame);
+    // It is the last frame: a transport that asks again and again would get nothing more.
+    const why = `${code}: ${reason}`;
+    this.#drop();
+    if (reconnect) this.#wait(why, reconnect_after_ms ?? 0);
+    else this.#end("closed", why);
   }
 
-  #advise({ reconnect, reconnect_after_ms }: Frame): void {
-    this.#advice = reconnect ? (reconnect_after_ms ?? 0) : "never";
-  }
-
-  /** When the silence has lasted too long. */
+  /** The time at which the silence has lasted too long. */
   #due(): number {
     if (this.#askedAt === undefined) return this.#heardAt + this.#heartbeat;
     return Math.max(this.#askedAt, this.#heardAt) + this.#options.replyTimeout;
@@ -192,7 +196,7 @@ export class Link implements Line {
       if (now >= this.#due()) {
         if (this.#askedAt === undefined) return this.check();
         if (!this.#carrier!.transport.busy) {
-          // What brought the welcome and then nothing more is held up on the way: the next transport may not be.
+          // A transport that has brought the welcome and then nothing more is held up on the way: the next one may not be.
           this.#favourite = (this.#favourite + 1) % this.#types.length;
           return this.#lost("the broker does not answer");
         }
@@ -203,15 +207,14 @@ export class Link implements Line {
   }
 
   #lost(reason: string): void {
-    const advice = this.#advice;
     this.#drop();
-    if (advice === "never") this.#end("closed", reason);
-    else this.#wait(reason, advice);
+    if (FINAL.test(reason)) this.#end("closed", reason);
+    else this.#wait(reason);
   }
 
   #wait(reason: string, delay = this.#backoff.next()): void {
     if (delay === undefined) return this.#end("closed", reason);
-    this.#waitTimer = setTimeout(this.#retry, delay);
+    this.#waitTimer = setTimeout(this.#retry, Math.max(delay, Number(RETRY_AFTER.exec(reason)?.[1] ?? 0) * 1000));
     this.#to("waiting", reason);
   }
 
@@ -219,7 +222,7 @@ export class Link implements Line {
     this.#endTrial();
     for (const timer of [this.#waitTimer, this.#upgradeTimer, this.#lifeTimer]) clearTimeout(timer);
     this.#carrier?.transport.close();
-    this.#carrier = this.#askedAt = this.#advice = undefined;
+    this.#carrier = this.#askedAt = undefined;
   }
 
   #end(state: LineState, reason: string): void {

@@ -3,7 +3,7 @@
  * native ones.
  */
 
-/** What travels between the channels of a browser; the broker is that of the sender, if it is sure of it. */
+/** A message between the channels of a browser; the broker is that of the sender, if it is sure of it. */
 export type LocalMessage = [id: string, event?: string | undefined, data?: unknown, broker?: string | undefined];
 
 export interface LocalListener {
@@ -20,6 +20,7 @@ export class Local implements EventListenerObject {
   readonly #listener: LocalListener;
   /** None while the page is in the back/forward cache, or on its way. */
   #channel: BroadcastChannel | undefined;
+  #isHeard = false;
 
   constructor(name: string, listener: LocalListener) {
     this.#name = name;
@@ -28,7 +29,7 @@ export class Local implements EventListenerObject {
     for (const type of CACHING) globalThis.addEventListener?.(type, this);
   }
 
-  /** A message for a page in the back/forward cache would throw it out. What it misses there it resumes from the broker. */
+  /** A message for a page in the back/forward cache would throw it out. The page resumes from the broker the messages that it misses there. */
   handleEvent(event: Event): void {
     if (!(event as PageTransitionEvent).persisted) return;
     if (event.type === "pagehide") {
@@ -43,7 +44,7 @@ export class Local implements EventListenerObject {
   post(message: LocalMessage): void {
     const channel = this.#channel ?? new NATIVE(this.#name);
     channel.postMessage(message);
-    // What a page says as it goes is heard, too.
+    // The last posts of a page that goes are heard, too.
     if (!this.#channel) channel.close();
   }
 
@@ -52,10 +53,18 @@ export class Local implements EventListenerObject {
     this.#channel?.close();
   }
 
+  /** Begins or ends to hear messages; while nobody hears them, none is read. */
+  listen(isHeard: boolean): void {
+    this.#isHeard = isHeard;
+    const channel = this.#channel;
+    if (!channel) return;
+    channel.onmessage = isHeard ? ({ data, origin }: MessageEvent<LocalMessage>) => this.#listener.message(data, origin) : null;
+    channel.onmessageerror = isHeard ? ({ origin }) => this.#listener.error?.(origin) : null;
+  }
+
   #open(): void {
-    const channel = (this.#channel = new NATIVE(this.#name));
-    channel.onmessage = ({ data, origin }: MessageEvent<LocalMessage>) => this.#listener.message(data, origin);
-    channel.onmessageerror = ({ origin }) => this.#listener.error?.(origin);
+    this.#channel = new NATIVE(this.#name);
+    this.listen(this.#isHeard);
   }
 }
 
@@ -64,4 +73,4 @@ const CACHING = ["pagehide", "pageshow"];
 const present = globalThis.BroadcastChannel as typeof BroadcastChannel & { native?: typeof BroadcastChannel };
 
 /** Kept, since a page may put ours in its place; another copy of this script may have done so already. */
-export const NATIVE = present && "native" in present ? present.native! : present;
+export const NATIVE = present.native ?? present;

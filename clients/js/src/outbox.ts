@@ -1,11 +1,11 @@
 /** Posts on their way to the broker, in their order, each kept until the broker has it. */
 import type { ConnectionOptions, Receipt } from "./api.js";
 import type { Encoded } from "./codec/index.js";
-import { WidecastError } from "./error.js";
+import type { WidecastError } from "./error.js";
 
 /** A message to publish. */
 export interface Post {
-  /** What receivers know it by, and what makes sending it again harmless. */
+  /** The name by which receivers know the message, and with which sending it again is harmless. */
   readonly id: string;
   readonly channel: string;
   readonly event: string | undefined;
@@ -14,11 +14,12 @@ export interface Post {
   reject(error: unknown): void;
 }
 
-interface Entry extends Post {
-  /** Its asynchronous parts are there. */
+/** A post, and how far it is. */
+export interface Entry extends Post {
+  /** Whether its asynchronous parts are there. */
   ready: boolean;
-  /** The command that carries it on the present connection. */
-  command: number | undefined;
+  /** Whether a command carries it on the present connection. */
+  isSent: boolean;
 }
 
 export type OutboxOptions = Required<Pick<ConnectionOptions, "queueMessages" | "queueBytes">>;
@@ -31,7 +32,7 @@ export class Outbox {
   readonly #grown: () => void;
   readonly #entries: Entry[] = [];
   #bytes = 0;
-  /** A post has to be sent again, before any other. */
+  /** Whether a post has to be sent again, before any other. */
   #held = false;
 
   /** `grown` is called when there may be something to send. */
@@ -52,13 +53,12 @@ export class Outbox {
   check(bytes: number): void {
     const { queueMessages, queueBytes } = this.#options;
     if (this.size < queueMessages && (this.size === 0 || this.#bytes + bytes <= queueBytes)) return;
-    const message = `${this.size} messages wait: queueMessages or queueBytes allows no more`;
-    throw new DOMException(message, "QuotaExceededError");
+    throw new DOMException("queueMessages or queueBytes allows no more", "QuotaExceededError");
   }
 
   add(post: Post): void {
     const { ready } = post.encoded;
-    const entry: Entry = { ...post, ready: !ready, command: undefined };
+    const entry: Entry = { ...post, ready: !ready, isSent: false };
     this.#entries.push(entry);
     this.#bytes += post.encoded.size;
     ready?.then(
@@ -66,32 +66,33 @@ export class Outbox {
         entry.ready = true;
         this.#grown();
       },
-      (error) => this.#remove(entry)?.reject(error),
+      (error) => {
+        this.remove(entry);
+        entry.reject(error);
+      },
     );
     this.#grown();
   }
 
-  /** The next post to send, as the command of this number; none while the first has to wait. */
-  next(command: number): Post | undefined {
+  /** The next post to send; none while the first has to wait. */
+  next(): Entry | undefined {
     if (this.#held) return undefined;
-    const index = this.#entries.findIndex((entry) => entry.command === undefined);
+    const index = this.#entries.findIndex((entry) => !entry.isSent);
     const entry = this.#entries[index];
     if (!entry?.ready || index >= WINDOW) return undefined;
-    entry.command = command;
+    entry.isSent = true;
     return entry;
   }
 
-  /** Another connection: what was not answered is sent again. */
+  /** The connection is another: posts that were not answered are sent again. */
   rewind(): void {
-    for (const entry of this.#entries) entry.command = undefined;
+    for (const entry of this.#entries) entry.isSent = false;
     this.#held = false;
   }
 
-  /** The command has to be sent again: until `resume` nothing is sent, which would overtake it. */
-  hold(command: number): void {
-    const entry = this.#find(command);
-    if (!entry) return;
-    entry.command = undefined;
+  /** A post has to be sent again: until `resume` nothing is sent, which would overtake it. */
+  hold(entry: Entry): void {
+    entry.isSent = false;
     this.#held = true;
   }
 
@@ -99,29 +100,19 @@ export class Outbox {
     this.#held = false;
   }
 
-  /** The command was answered; its post is no longer waiting. */
-  take(command: number): Post | undefined {
-    const entry = this.#find(command);
-    return entry && this.#remove(entry);
-  }
-
-  /** Nothing will be sent any more. */
+  /** Gives all posts up: nothing will be sent any more. */
   abandon(error: WidecastError): void {
     this.#bytes = 0;
     for (const entry of this.#entries.splice(0)) entry.reject(error);
   }
 
-  #find(command: number): Entry | undefined {
-    return this.#entries.find((entry) => entry.command === command);
-  }
-
-  #remove(entry: Entry): Post | undefined {
+  /** Takes a post out that waits no longer. */
+  remove(entry: Entry): void {
     const index = this.#entries.indexOf(entry);
-    if (index < 0) return undefined;
+    if (index < 0) return;
     this.#entries.splice(index, 1);
     this.#bytes -= entry.encoded.size;
     // It may have stood before others that are ready.
     this.#grown();
-    return entry;
   }
 }

@@ -1,6 +1,6 @@
-/** What happens to the page or worker that a connection lives in. */
+/** Hears what happens to the page or worker that a connection lives in. */
 export interface PageListener {
-  /** The network, the page or its visibility is back: what waits can be tried now, what seems open may not be. */
+  /** The network, the page or its visibility is back: an attempt that waits can be made now, and a connection that seems open may not be. */
   woken(): void;
   /** The page goes into the back/forward cache or is frozen, or comes back. */
   cached(isCached: boolean): void;

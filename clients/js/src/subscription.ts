@@ -1,33 +1,35 @@
 /**
- * A channel of a session, for several readers, each of whom hears it as it wishes and from a place of its own. The channel is joined
- * once. For a reader that asks for the past the session is moved back by another `subscribe`, and only who has not heard a message yet
- * is told it again; for one that does not, the broker is asked where the channel ends.
+ * A channel of a session, for several readers, each of which hears it as it wishes and from a place of its own. The channel is joined
+ * once. For a reader that asks for the past the session is moved back by another `subscribe`, and a message is told only to readers that
+ * have not heard it yet; for a reader that does not, the broker is asked where the channel ends.
  */
 import type { Frame } from "./frames.js";
 
-/** What a reader wants of the broker besides messages. */
+/** A reader's wishes besides messages. */
 export interface Wish {
-  /** Be listed as a member with this data. */
+  /** The data with which the reader is to be listed as a member. */
   presence?: Uint8Array | undefined;
   /** How many of the newest past messages to hear first. */
   history?: number | undefined;
-  /** Where to resume. */
+  /** The cursor after which the reader resumes. */
   cursor?: string | undefined;
+  /** A token for this channel, to be shown with the question. */
+  token?: string | undefined;
 }
 
-/** What a session is asked about a channel. */
+/** A question to the session about a channel. */
 export interface Question extends Wish {
   type: "subscribe" | "history";
   channel: string;
   limit?: number;
 }
 
-/** Who hears a channel: messages, gaps, and who comes and goes. */
+/** Hears a channel: its messages and gaps, and which members come and go. */
 export interface Reader {
   frame(frame: Frame): void;
 }
 
-/** The session that has the subscription, and what is between it and the readers. */
+/** Stands between a subscription, its session and its readers. */
 export interface Host<Each extends Reader, Own extends Wish> {
   /** Whether the session takes commands. When it does again, `reset` has to be called. */
   isOpen(): boolean;
@@ -47,7 +49,7 @@ type Place = [epoch: string, offset: number];
 interface State<Own> {
   wish: Own;
   place: Place | undefined;
-  /** The broker has to be asked for it first; until then it is not told what comes. */
+  /** The broker has to be asked for it first; until then it is told nothing. */
   isWaiting: boolean;
   hasJoined: boolean;
 }
@@ -59,7 +61,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   #place: Place | undefined;
   /** How far the channel is known to reach. */
   #end: Place | undefined;
-  /** What the session is listed with. */
+  /** The data with which the session is listed. */
   #listed: string | undefined;
   /** The question to the broker that was not answered yet. */
   #asked: Question | undefined;
@@ -75,7 +77,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     return [...this.#states.keys()];
   }
 
-  /** What the readers are listed with. */
+  /** The data with which the readers are listed. */
   get presence(): Uint8Array | undefined {
     for (const { wish } of this.#states.values()) if (wish.presence) return wish.presence;
     return undefined;
@@ -91,7 +93,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   remove(reader: Each): boolean {
     const wasReader = this.#states.delete(reader);
     const [first] = this.#states.values();
-    // Who is left has to be listed as it wishes.
+    // The readers that are left have to be listed as they wish.
     if (first && this.#place && this.#listed !== `${this.presence}`) miss(first);
     this.#ask();
     return wasReader;
@@ -104,6 +106,11 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     this.#ask();
   }
 
+  /** Has the host show another token for the channel; the session stays where it is. If that fails, the channel is joined anew once it is left. */
+  renew(): void {
+    if (!this.#asked) this.#question({ type: "subscribe", channel: this.channel }, () => {});
+  }
+
   /** Asks again for a reader that was refused. */
   retry(reader: Each): void {
     const state = this.#states.get(reader);
@@ -111,9 +118,9 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     this.#ask();
   }
 
-  /** A message, or what is told of a gap: for all who have not heard it. Who comes and goes: for all who are listed. */
+  /** Tells readers of a message or gap that they have not heard, and those that are listed of members that come and go. */
   frame(frame: Frame): void {
-    // Those who come while it is told are not told.
+    // Readers that come while it is told are not told.
     const states = [...this.#states];
     if (frame.member) {
       for (const [reader, { wish }] of states) if (wish.presence) reader.frame(frame);
@@ -130,7 +137,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     }
   }
 
-  /** Asks the broker for those who wait, one question at a time. */
+  /** Asks the broker for the readers that wait, one question at a time. */
   #ask(): void {
     const isOpen = this.#host.isOpen();
     if (isOpen && this.#asked) return;
@@ -148,9 +155,8 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
       });
     } else if (waiting[0]) {
       const [reader, { wish }] = waiting[0];
-      const { cursor, history } = wish;
       const { presence } = this;
-      this.#question({ type: "subscribe", channel: this.channel, cursor, history, presence }, (answer) => {
+      this.#question({ type: "subscribe", channel: this.channel, ...wish, presence }, (answer) => {
         this.#listed = `${presence}`;
         this.#moved(reader, wish, answer);
       });
@@ -173,12 +179,13 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     return cursor ? covers(parse(cursor), this.#place) && covers(this.#end!, parse(cursor)) : !history;
   }
 
-  /** Lets readers hear what comes, for whom the session can stay where it is. */
+  /** Lets readers hear the channel for which the session can stay where it is. */
   #stay(readers: [Each, State<Own>][]): void {
     for (const [reader, state] of readers) {
       const { cursor } = state.wish;
       // Meanwhile it may have left, or the session may have gone past its place.
-      if (this.#states.get(reader) === state && this.#canStay(state.wish)) this.#settle(reader, state, cursor ? parse(cursor) : this.#end!, true);
+      if (this.#states.get(reader) === state && this.#canStay(state.wish))
+        this.#settle(reader, state, cursor ? parse(cursor) : this.#end!, true);
     }
     this.#ask();
   }
@@ -189,8 +196,9 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     this.#place = place;
     if (place) this.#reach(place);
     const state = this.#states.get(reader);
-    // Who had not heard all that was published between has to go back to its place.
-    for (const each of this.#states.values()) if (each !== state && each.place && !(place && covers(each.place, place))) miss(each);
+    // A reader that has not heard everything up to the new place has to go back to its own.
+    for (const each of this.#states.values())
+      if (each !== state && each.place && !(place && covers(each.place, place))) miss(each);
     if (state?.wish !== wish) return;
     if (place) return this.#settle(reader, state, place, answer.recovered !== false);
     state.isWaiting = false;
@@ -216,10 +224,11 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
 /** A reader has to be asked for: it wishes to go on from its place, if it has one. */
 function miss(state: State<Wish>): void {
   state.isWaiting = true;
-  if (state.place) state.wish = { ...state.wish, cursor: state.place.join("-"), history: undefined };
+  // The session has seen its token.
+  if (state.place) state.wish = { ...state.wish, cursor: state.place.join("-"), history: undefined, token: undefined };
 }
 
-/** Whether who is at a place has heard everything up to another. */
+/** Whether a reader at one place has heard everything up to another. */
 const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
 
 function parse(cursor: string): Place {

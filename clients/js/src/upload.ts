@@ -3,16 +3,19 @@ import type { Receipt, UploadOptions } from "./api.js";
 import { encode, type Encoded } from "./codec/index.js";
 import { WidecastError } from "./error.js";
 import { throughBridge } from "./bridged.js";
-import { address, type Target } from "./transports/index.js";
+import { address, request, type Target } from "./transports/index.js";
 
-/** The bytes of what is uploaded; a form is an object, its repeated fields are arrays, as where a broker reads forms. */
+/** The bytes of an upload. A form is an object whose repeated fields are arrays, as when the broker reads a form. */
 export function encodeUpload(body: unknown): Encoded {
   if (!(body instanceof FormData)) return encode(body);
-  const values = (name: string): unknown => (body.getAll(name).length > 1 ? body.getAll(name) : body.get(name));
-  return encode(Object.fromEntries([...body.keys()].map((name) => [name, values(name)])));
+  const field = (name: string): [string, unknown] => {
+    const values = body.getAll(name);
+    return [name, values.length > 1 ? values : values[0]];
+  };
+  return encode(Object.fromEntries([...body.keys()].map(field)));
 }
 
-/** What is sent. */
+/** The request of an upload. */
 export interface Parcel {
   channel: string;
   parameters: Record<string, string>;
@@ -20,14 +23,19 @@ export interface Parcel {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** Hears how many bytes have left, of how many. */
+/** Is told how many bytes have left, of how many. */
 type Progress = (loaded: number, total: number) => void;
 
 /** Sends, and brings the text of the answer. */
 type Send = (parcel: Parcel, target: Target, signal: AbortSignal, progress: Progress) => Promise<string>;
 
 /** Posts a message. */
-export async function upload(parcel: Parcel, target: Target, send: Send, { onprogress, timeout, signal }: UploadOptions): Promise<Receipt> {
+export async function upload(
+  parcel: Parcel,
+  target: Target,
+  send: Send,
+  { onprogress, timeout, signal }: UploadOptions,
+): Promise<Receipt> {
   if (signal?.aborted) throw signal.reason;
   const stop = new AbortController();
   let failure: unknown = new WidecastError("disconnected", `${target.base.origin} gave no receipt`, true);
@@ -38,12 +46,13 @@ export async function upload(parcel: Parcel, target: Target, send: Send, { onpro
   signal?.addEventListener("abort", () => giveUp(signal.reason), { signal: stop.signal });
   const timer = timeout && setTimeout(giveUp, timeout, new WidecastError("timeout", "no receipt in time", true));
   try {
-    const progress: Progress = (loaded, total) => onprogress?.(new ProgressEvent("progress", { lengthComputable: true, loaded, total }));
+    const progress: Progress = (loaded, total) =>
+      onprogress?.(new ProgressEvent("progress", { lengthComputable: true, loaded, total }));
     const { code, detail, retryable, offset, epoch } = JSON.parse(await send(parcel, target, stop.signal, progress));
     if (!code) return { offset, epoch };
     failure = new WidecastError(code, detail, retryable);
   } catch {
-    // No answer, or not the broker's.
+    // There is no answer, or it is not the broker's.
   } finally {
     clearTimeout(timer);
     stop.abort();
@@ -51,25 +60,26 @@ export async function upload(parcel: Parcel, target: Target, send: Send, { onpro
   throw failure;
 }
 
-/** From here, with fetch where there is no XMLHttpRequest. */
+/** Sends from this context, with fetch where there is no XMLHttpRequest. */
 export const directly: Send = async ({ channel, parameters, token, body }, target, signal, progress) => {
-  const url = address(target, `channels/${encodeURIComponent(channel)}/messages`, parameters);
+  const path = `channels/${encodeURIComponent(channel)}/messages`;
   const headers = { "content-type": "application/msgpack", ...(token && { authorization: `Bearer ${token}` }) };
-  const { fetch } = target.platform;
-  if (!globalThis.XMLHttpRequest) return (await fetch!(url, { method: "POST", headers, body, signal })).text();
+  const method = "POST";
+  if (!globalThis.XMLHttpRequest) return (await request(target, path, parameters, { method, headers, body, signal })).text();
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", url);
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    request.upload.onprogress = ({ loaded, total }) => progress(loaded, total);
-    request.onload = () => resolve(request.response as string);
-    request.onerror = request.onabort = reject;
-    signal.onabort = () => request.abort();
-    request.send(body);
+    const sending = new XMLHttpRequest();
+    sending.open(method, address(target, path, parameters));
+    sending.withCredentials = !!target.withCredentials;
+    for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value);
+    sending.upload.onprogress = ({ loaded, total }) => progress(loaded, total);
+    sending.onload = () => resolve(sending.response as string);
+    sending.onerror = sending.onabort = reject;
+    signal.onabort = () => sending.abort();
+    sending.send(body);
   });
 };
 
-/** From the frame of a bridge. */
+/** Has the frame of a bridge send. */
 export const byBridge: Send = (parcel, target, signal, progress) =>
   new Promise((resolve) => {
     const frames = ([loaded, total]: number[]): void => {

@@ -16,13 +16,20 @@ afterEach(() => {
 });
 
 function machine(options: ConnectionOptions = {}): Connection {
-  const connection = new Connection(new URL(`${broker.url}/`), { WebSocket: WebSocket as never, minDelay: 20, maxDelay: 50, ...options });
+  const connection = new Connection(new URL(`${broker.url}/`), {
+    WebSocket: WebSocket as never,
+    minDelay: 20,
+    maxDelay: 50,
+    ...options,
+  });
   opened.push(connection);
   return connection;
 }
 
 const until = (assertion: () => void): Promise<void> => vi.waitFor(assertion, { timeout: 10_000, interval: 5 });
 const refused = (code = "unauthorized") => ({ type: "error", code, message: "no", retryable: false });
+const reasons = (status: Ear): string[] =>
+  status.events.map((event) => (event as unknown as CustomEvent<{ reason: string }>).detail.reason);
 const types = (): string[] => broker.received.flat().map(({ type }) => type);
 const tokens = (): unknown[] => broker.commands("authenticate").map((frame) => frame["token"]);
 
@@ -101,32 +108,70 @@ test("a proof for longer than timers can wait, or one that a wrong clock finds e
   }
 });
 
-test("a page can be asked for the token, and what waited goes on", async () => {
-  const connection = machine();
-  const channel = new WidecastChannel("news", { broker: connection });
+test("a page is asked for the token once, and its channels go on with it", async () => {
   broker.isStrict = false;
-  await channel.ready;
+  const connection = machine();
+  const [channel, other] = [1, 2].map(() => new WidecastChannel("news", { broker: connection }));
+  await Promise.all([channel!.ready, other!.ready]);
+  const ear = new Ear(channel!);
   const asked = new Ear(connection, "auth_required");
+  const status = new Ear(channel!, "status");
   broker.demand("log in, please");
-  await asked.until(1);
-  expect((asked.events[0] as unknown as CustomEvent).detail).toEqual({ reason: "log in, please" });
-  const receipt = channel.publish("later");
+  await until(() => expect(reasons(status)).toContain("WidecastError: who are you?"));
+  expect(asked.events.map((event) => (event as unknown as CustomEvent).detail)).toEqual([{ reason: "log in, please" }]);
+  await expect(channel!.publish("too early")).rejects.toMatchObject({ code: "unauthorized" });
+  broker.publish("news", "missed");
   await connection.authenticate("secret");
-  expect(await receipt).toEqual({ offset: 1, epoch: "e" });
+  expect(await ear.until(1)).toEqual(["missed"]);
+  expect(await channel!.publish("later")).toEqual({ offset: 2, epoch: "e" });
+  expect(asked.events.length).toBe(1);
 });
 
-test("what came too early waits for the right token", async () => {
+test("what needs a token is refused without one, and tried again with the right one", async () => {
   const connection = machine();
   const asked = new Ear(connection, "auth_required");
   const channel = new WidecastChannel("news", { broker: connection });
-  const receipt = channel.publish(1);
+  const ear = new Ear(channel);
   broker.judge = (token) => (token === "right" ? { type: "authenticated" } : refused());
-  await asked.until(1);
+  await Promise.all([
+    expect(channel.ready).rejects.toMatchObject({ name: "WidecastError", code: "unauthorized" }),
+    expect(channel.publish(1)).rejects.toMatchObject({ code: "unauthorized" }),
+    asked.until(1),
+  ]);
   await expect(connection.authenticate("wrong")).rejects.toMatchObject({ name: "WidecastError", code: "unauthorized" });
   await asked.until(2);
   await connection.authenticate("right");
+  await until(() => expect(broker.commands("subscribe").length).toBe(2));
+  broker.publish("news", 2);
+  expect(await ear.until(1)).toEqual([2]);
+});
+
+test("what is sent waits while a source of tokens fails after the end of the last one", async () => {
+  let isAway = false;
+  const token = () => {
+    if (isAway) throw new Error("the server of tokens is away");
+    return "token";
+  };
+  const channel = new WidecastChannel("news", { broker: machine({ token }) });
   await channel.ready;
+  const status = new Ear(channel, "status");
+  isAway = true;
+  broker.demand("the token has expired");
+  await until(() => expect(reasons(status)).toContain("Error: the server of tokens is away"));
+  const receipt = channel.publish("waits");
+  isAway = false;
   expect(await receipt).toEqual({ offset: 1, epoch: "e" });
+});
+
+test("who was put out of a channel does not come back by itself", async () => {
+  const connection = machine({ token: "token" });
+  const [channel, other] = ["news", "other"].map((name) => new WidecastChannel(name, { broker: connection }));
+  await Promise.all([channel!.ready, other!.ready]);
+  const status = new Ear(channel!, "status");
+  broker.kick("news");
+  await until(() => expect(reasons(status)).toEqual(["WidecastError: unsubscribed: kicked"]));
+  broker.cut();
+  await until(() => expect(broker.commands("subscribe").map(({ channel }) => channel)).toEqual(["news", "other", "other"]));
 });
 
 test("a source that fails is asked again, and says why meanwhile", async () => {
@@ -140,8 +185,7 @@ test("a source that fails is asked again, and says why meanwhile", async () => {
   const channel = new WidecastChannel("news", { broker: connection });
   await channel.ready;
   expect(types()[0]).toBe("authenticate");
-  const reasons = status.events.map((event) => (event as unknown as CustomEvent<{ reason: string }>).detail.reason);
-  expect(reasons.filter((reason) => /is away/.test(reason)).length).toBe(2);
+  expect(reasons(status).filter((reason) => /is away/.test(reason)).length).toBe(2);
 });
 
 test("who calls authenticate hears why it failed", async () => {
@@ -179,4 +223,24 @@ test("a token that comes too late for its session is not sent in the next", asyn
   tell[1]!("new");
   await channel.ready;
   expect(tokens()).toEqual(["new"]);
+});
+
+test("what the broker cannot do now is asked again when it says so", async () => {
+  const times = new Map<string, number[]>();
+  broker.refuse = ({ type }) => {
+    const asked = times.get(type) ?? [];
+    times.set(type, [...asked, Date.now()]);
+    const busy = { type: "error", code: "share_exceeded", message: "wait", retryable: true, retry_after_ms: 300 };
+    return asked.length ? undefined : busy;
+  };
+  // Nothing would come again within the test by itself.
+  const connection = machine({ token: "token", minDelay: 3_600_000, maxDelay: 3_600_000 });
+  const channel = new WidecastChannel("news", { broker: connection });
+  await channel.ready;
+  expect(await channel.publish(1)).toEqual({ offset: 1, epoch: "e" });
+  await channel.history();
+  for (const type of ["authenticate", "subscribe", "publish", "history"]) {
+    const [first, second] = times.get(type)!;
+    expect(second! - first!).toBeGreaterThanOrEqual(290);
+  }
 });

@@ -71,12 +71,13 @@ test("so many bytes do not wait", async () => {
 });
 
 test("many messages are not held up by a long delay", async () => {
-  const began = Date.now();
-  const news = await channel({ batchDelay: 2000 });
+  // Longer than the test may take.
+  const news = await channel({ batchDelay: 3_600_000 });
   // More than may be out without an answer: the rest goes as answers come, but for the last few.
-  await Promise.all(Array.from({ length: 1200 }, (_, i) => news.publish(i)));
-  expect(published()).toEqual(Array.from({ length: 1200 }, (_, i) => i));
-  expect(Date.now() - began).toBeLessThan(4000);
+  const receipts = Array.from({ length: 1200 }, (_, i) => news.publish(i));
+  for (const receipt of receipts) receipt.catch(() => {});
+  await Promise.all(receipts.slice(0, 900));
+  expect(published().slice(0, 900)).toEqual(Array.from({ length: 900 }, (_, i) => i));
 });
 
 test("what waits survives a reconnect, once and in order", async () => {

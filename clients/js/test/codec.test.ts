@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { decode as peerDecode, encode as peerEncode } from "@msgpack/msgpack";
 import { describe, expect, test, vi } from "vitest";
-import { encode, fromJson, Reader } from "../src/codec/index.js";
-import { codeOf, NAMES } from "../src/codec/leaf.js";
+import { encode, Reader } from "../src/codec/index.js";
+import { fromJson } from "../src/codec/json.js";
+import { codeOf, NAMES } from "../src/codec/value_types.js";
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 const decode = (bytes: Uint8Array) => {
@@ -31,25 +32,74 @@ test("the extensions are those of the broker", async () => {
   const theirs = [...table.matchAll(/^ {4}(\d+) "(\w+)" "/gm)].map(([, code, name]) => [name, Number(code)]);
   expect(NAMES.map((name) => [name, codeOf(name)])).toEqual(theirs);
   const own = { ...(await import("../src/codec/extension.js")) } as unknown as { Extension: object };
-  for (const [name, code] of Object.entries(own.Extension)) if (typeof code === "number") expect(theirs).toContainEqual([name, code]);
+  for (const [name, code] of Object.entries(own.Extension))
+    if (typeof code === "number") expect(theirs).toContainEqual([name, code]);
 });
 
 test("the codes are those of the broker", () => {
   const source = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
   const theirs = [...source("../../../protocol/src/codes.rs").matchAll(/^ {4}\w+ = "(\w+)",/gm)].map(([, code]) => code);
-  const ours = [...source("../src/codes.ts").split("BrokerCode =")[1]!.matchAll(/\| "(\w+)"/g)].map(([, code]) => code);
+  const ours = [
+    ...source("../src/codes.ts")
+      .split("BrokerCode =")[1]!
+      .matchAll(/\| "(\w+)"/g),
+  ].map(([, code]) => code);
   expect(ours).toEqual(theirs);
 });
 
 describe("plain values", () => {
   const values = [
-    null, true, false, "", "a", "ä€😀", "x".repeat(31), "x".repeat(32), "ä".repeat(200), "€".repeat(30_000),
-    0, 1, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, Number.MAX_SAFE_INTEGER,
-    -1, -32, -33, -128, -129, -32_768, -32_769, -(2 ** 31), -(2 ** 31) - 1, Number.MIN_SAFE_INTEGER,
-    0.5, -1.25e300, NaN, Infinity, -Infinity, 5e-324, 2 ** 53, 2 ** 64,
-    [], [1, [2, [3]]], Array.from({ length: 15 }, (_, i) => i), Array.from({ length: 16 }, (_, i) => i), Array.from({ length: 70_000 }, () => 7),
-    {}, { a: { b: [{}] } }, Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i])),
-    new Uint8Array(), new Uint8Array(255), new Uint8Array(256), new Uint8Array(70_000),
+    null,
+    true,
+    false,
+    "",
+    "a",
+    "ä€😀",
+    "x".repeat(31),
+    "x".repeat(32),
+    "ä".repeat(200),
+    "€".repeat(30_000),
+    0,
+    1,
+    127,
+    128,
+    255,
+    256,
+    65_535,
+    65_536,
+    2 ** 32 - 1,
+    2 ** 32,
+    Number.MAX_SAFE_INTEGER,
+    -1,
+    -32,
+    -33,
+    -128,
+    -129,
+    -32_768,
+    -32_769,
+    -(2 ** 31),
+    -(2 ** 31) - 1,
+    Number.MIN_SAFE_INTEGER,
+    0.5,
+    -1.25e300,
+    NaN,
+    Infinity,
+    -Infinity,
+    5e-324,
+    2 ** 53,
+    2 ** 64,
+    [],
+    [1, [2, [3]]],
+    Array.from({ length: 15 }, (_, i) => i),
+    Array.from({ length: 16 }, (_, i) => i),
+    Array.from({ length: 70_000 }, () => 7),
+    {},
+    { a: { b: [{}] } },
+    Object.fromEntries(Array.from({ length: 70_000 }, (_, i) => [`k${i}`, i])),
+    new Uint8Array(),
+    new Uint8Array(255),
+    new Uint8Array(256),
+    new Uint8Array(70_000),
   ];
   test.each(values.map((value) => [value]))("are written as @msgpack/msgpack does, and read back", (value) => {
     const { bytes } = encode(value);
@@ -72,7 +122,12 @@ describe("plain values", () => {
 
   test("what other languages write is read", () => {
     expect(decode(new Uint8Array([0xca, 0x3f, 0xc0, 0, 0]))).toBe(1.5);
-    expect(decode(new Uint8Array([0x82, 0xa1, 0x61, 1, 2, 3]))).toEqual(new Map<unknown, unknown>([["a", 1], [2, 3]]));
+    expect(decode(new Uint8Array([0x82, 0xa1, 0x61, 1, 2, 3]))).toEqual(
+      new Map<unknown, unknown>([
+        ["a", 1],
+        [2, 3],
+      ]),
+    );
     expect(decode(new Uint8Array([0xd9, 1, 0x61]))).toBe("a");
     expect(decode(new Uint8Array([0xa4, 0xef, 0xbb, 0xbf, 0x61]))).toBe("\ufeffa");
     expect(decode(new Uint8Array([0xd4, 0x70, 9]))).toEqual(new Uint8Array([9]));
@@ -103,7 +158,7 @@ describe("structured clone", () => {
       [Object(1), "d40901"],
       [Object("a"), "d50aa161"],
       [Object(1n), "d50ba131"],
-      [[, 1], "c7150c" + "82a66c656e67746802a7656e747269657391920101"], // eslint-disable-line no-sparse-arrays -- that is the point
+      [[, 1], "c7150c" + "82a66c656e67746802a7656e747269657391920101"], // That is the point.
       [new ArrayBuffer(1), "c7030fc40100"],
       [new Uint8Array([1]), "c40101"],
       [new Int8Array([-1]), "c70e1092a9496e74384172726179c401ff"],
@@ -113,14 +168,48 @@ describe("structured clone", () => {
     for (const [value, expected] of forms) expect(hex(encode(value).bytes)).toBe(expected);
   });
 
-  test.each([
-    undefined, [undefined, null], NaN, -0, 12345678901234567890n, -1n, new Date(0), new Date(-0), new Date(8.64e15), new Date(NaN),
-    /a\/b\n/giu, new RegExp(""), new Map<unknown, unknown>([[{ a: 1 }, new Map()], [NaN, undefined]]), new Set([1, "1", undefined]),
-    Object(false), Object(-0), Object(NaN), Object("\ud800"), Object(1n), "\udc00", "a\ud800b", "\0",
-    new ArrayBuffer(3), new DataView(new ArrayBuffer(4)), new Int8Array([-1]), new Uint8ClampedArray([300]), new Int16Array([-1]),
-    new Uint16Array([1]), new Int32Array([-1]), new Uint32Array([1]), new Float32Array([0.5]), new Float64Array([-0]),
-    new BigInt64Array([-1n]), new BigUint64Array([1n]), new Uint8Array([1, 2]).subarray(1),
-  ].map((value) => [value]))("%o comes back as it was", (value) => {
+  test.each(
+    [
+      undefined,
+      [undefined, null],
+      NaN,
+      -0,
+      12345678901234567890n,
+      -1n,
+      new Date(0),
+      new Date(-0),
+      new Date(8.64e15),
+      new Date(NaN),
+      /a\/b\n/giu,
+      /(?:)/,
+      new Map<unknown, unknown>([
+        [{ a: 1 }, new Map()],
+        [NaN, undefined],
+      ]),
+      new Set([1, "1", undefined]),
+      Object(false),
+      Object(-0),
+      Object(NaN),
+      Object("\ud800"),
+      Object(1n),
+      "\udc00",
+      "a\ud800b",
+      "\0",
+      new ArrayBuffer(3),
+      new DataView(new ArrayBuffer(4)),
+      new Int8Array([-1]),
+      new Uint8ClampedArray([300]),
+      new Int16Array([-1]),
+      new Uint16Array([1]),
+      new Int32Array([-1]),
+      new Uint32Array([1]),
+      new Float32Array([0.5]),
+      new Float64Array([-0]),
+      new BigInt64Array([-1n]),
+      new BigUint64Array([1n]),
+      new Uint8Array([1, 2]).subarray(1),
+    ].map((value) => [value]),
+  )("%o comes back as it was", (value) => {
     const copy = clone({ value }).value;
     expect(copy).toEqual(value);
     expect(Object.prototype.toString.call(copy)).toBe(Object.prototype.toString.call(value));
@@ -182,7 +271,12 @@ describe("structured clone", () => {
 
   test("views that share a buffer still do", () => {
     const buffer = new Uint8Array([1, 2, 3, 4]).buffer;
-    const [all, part, view, own] = clone([new Uint8Array(buffer), new Uint8Array(buffer, 1, 2), new DataView(buffer, 2), buffer] as const);
+    const [all, part, view, own] = clone([
+      new Uint8Array(buffer),
+      new Uint8Array(buffer, 1, 2),
+      new DataView(buffer, 2),
+      buffer,
+    ] as const);
     expect(all.buffer).toBe(own);
     expect(part.buffer).toBe(own);
     expect([...part]).toEqual([2, 3]);
@@ -264,7 +358,14 @@ describe("structured clone", () => {
   });
 
   test("what cannot travel is a DataCloneError", () => {
-    for (const value of [Symbol("s"), () => {}, { a: [Symbol.iterator] }, new WeakMap(), Promise.resolve(), new SharedArrayBuffer(1)]) {
+    for (const value of [
+      Symbol("s"),
+      () => {},
+      { a: [Symbol.iterator] },
+      new WeakMap(),
+      Promise.resolve(),
+      new SharedArrayBuffer(1),
+    ]) {
       expect(() => encode(value)).toThrowError(expect.objectContaining({ name: "DataCloneError", code: 25 }));
     }
   });
@@ -277,16 +378,31 @@ describe("JSON", () => {
       "map":{"$type":"map","value":[[1,"one"]]},"literal":{"$type":"object","value":{"$type":"Date","value":1}},
       "nested":{"$type":"Map","value":[["k",{"$type":"Set","value":[{"$type":"BigInt","value":"7"}]}]]}}`;
     expect(decode(fromJson(JSON.parse(text)))).toEqual({
-      a: [1, -1.5, "x", null, true], undefined, date: new Date(5), nan: [NaN, -Infinity], bytes: new Uint8Array([0, 255]),
-      map: new Map([[1, "one"]]), literal: { $type: "Date", value: 1 }, nested: new Map([["k", new Set([7n])]]),
+      a: [1, -1.5, "x", null, true],
+      undefined,
+      date: new Date(5),
+      nan: [NaN, -Infinity],
+      bytes: new Uint8Array([0, 255]),
+      map: new Map([[1, "one"]]),
+      literal: { $type: "Date", value: 1 },
+      nested: new Map([["k", new Set([7n])]]),
     });
   });
 
   test("what only looks tagged is an object", () => {
     for (const text of [
-      '{"$type":"Date"}', '{"$type":"Unheard","value":1}', '{"$type":"Date","value":1,"more":2}', '{"value":1,"$type":"Date"}',
-      '{"$type":1,"value":1}', '{"$type":"binary","value":"AAE"}', '{"$type":"binary","value":1}', '{"$type":"number","value":"1"}',
-      '{"$type":"map","value":[[1]]}', '{"$type":"object","value":[]}', '{"$type":"ext","code":500,"value":""}', '{"$type":"ext","value":""}',
+      '{"$type":"Date"}',
+      '{"$type":"Unheard","value":1}',
+      '{"$type":"Date","value":1,"more":2}',
+      '{"value":1,"$type":"Date"}',
+      '{"$type":1,"value":1}',
+      '{"$type":"binary","value":"AAE"}',
+      '{"$type":"binary","value":1}',
+      '{"$type":"number","value":"1"}',
+      '{"$type":"map","value":[[1]]}',
+      '{"$type":"object","value":[]}',
+      '{"$type":"ext","code":500,"value":""}',
+      '{"$type":"ext","value":""}',
       '{"$type":"toString","value":1}',
     ]) {
       const value = JSON.parse(text) as unknown;

@@ -6,7 +6,7 @@ import { Connection } from "../src/connection.js";
 import { StubBroker } from "./stub_broker.js";
 
 const IDS = 8;
-vi.mock("../src/hub.js", async (original) => ({ ...(await original<object>()), COMMAND_IDS: 8 }));
+vi.mock("../src/session_hub.js", async (original) => ({ ...(await original<object>()), COMMAND_IDS: 8 }));
 
 test("a connection keeps to its range of ids, by which a hub finds it", async () => {
   const broker = await StubBroker.start();

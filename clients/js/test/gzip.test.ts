@@ -3,7 +3,8 @@ import { gzipSync } from "node:zlib";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { compress, encode, extension, inflate, write } from "../src/codec/index.js";
 import type { ConnectionOptions } from "../src/api.js";
-import { type ChannelListener, Connection } from "../src/connection.js";
+import type { Connection } from "../src/connection.js";
+import type { ChannelListener } from "../src/subscriptions.js";
 import type { ChannelOptions } from "../src/api.js";
 import { WidecastChannel } from "../src/channel.js";
 import type { Frame } from "../src/frames.js";
@@ -180,7 +181,7 @@ describe("what has come", () => {
 
   test("is not inflated beyond the limit", async () => {
     const bomb = compressed(gzipSync(encode(new Uint8Array(10_000_000)).bytes));
-    await expect(inflate(bomb, 1_000_000)).rejects.toThrow(RangeError);
+    await expect(inflate(bomb, 1_000_000)).rejects.toThrow("malformed value");
     expect(await inflate(bomb, 10_000_005)).toHaveLength(10_000_005);
   });
 });

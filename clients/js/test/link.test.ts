@@ -15,7 +15,12 @@ interface Opened extends Listener {
 }
 
 const OPTIONS: LinkOptions & BackoffOptions = {
-  minDelay: 1000, maxDelay: 30_000, maxAttempts: Infinity, connectTimeout: 4000, replyTimeout: 8000, upgradeDelay: 30_000,
+  minDelay: 1000,
+  maxDelay: 30_000,
+  maxAttempts: Infinity,
+  connectTimeout: 4000,
+  replyTimeout: 8000,
+  upgradeDelay: 30_000,
 };
 const HEARTBEAT = 25_000;
 const TARGET = { base: new URL("http://broker/"), sender: "", platform: {} } as Target;
@@ -25,22 +30,31 @@ afterEach(() => void vi.useRealTimers());
 
 function start(names: TransportName[], options: Partial<typeof OPTIONS> = {}, reasons: string[] = []) {
   const opened: Opened[] = [];
-  const types = names.map((name): TransportType => ({
-    name,
-    isLastResort: name === "jsonp",
-    available: () => true,
-    open(_, listener) {
-      const one: Opened = {
-        ...listener, name, sent: 0, isClosed: false,
-        welcome: () => listener.frames([{ type: "welcome", session: "s", heartbeat_ms: HEARTBEAT }]),
-      };
-      opened.push(one);
-      return { busy: false, send: () => void one.sent++, close: () => void (one.isClosed = true) };
-    },
-  }));
+  const types = names.map(
+    (name): TransportType => ({
+      name,
+      isLastResort: name === "jsonp",
+      available: () => true,
+      open(_, listener) {
+        const one: Opened = {
+          ...listener,
+          name,
+          sent: 0,
+          isClosed: false,
+          welcome: () => listener.frames([{ type: "welcome", session: "s", heartbeat_ms: HEARTBEAT }]),
+        };
+        opened.push(one);
+        return { busy: false, send: () => void one.sent++, close: () => void (one.isClosed = true) };
+      },
+    }),
+  );
   const frames: Frame[] = [];
   const all = { ...OPTIONS, ...options };
-  const link = new Link(types, TARGET, all, new Backoff(all), { opened() {}, frame: (frame) => void frames.push(frame), changed: (reason) => void reasons.push(reason) });
+  const link = new Link(types, TARGET, all, new Backoff(all), {
+    opened() {},
+    frame: (frame) => void frames.push(frame),
+    changed: (reason) => void reasons.push(reason),
+  });
   link.open();
   return { link, opened, names: () => opened.map(({ name }) => name), last: () => opened.at(-1)! };
 }
@@ -48,12 +62,15 @@ function start(names: TransportName[], options: Partial<typeof OPTIONS> = {}, re
 const goodbye = (fields: Partial<Frame>): Frame[] => [{ type: "goodbye", code: "shutting_down", ...fields }];
 
 test("waits grow to their bound, and are any time up to it", () => {
-  const longest = new Backoff(OPTIONS, () => 1);
+  const random = vi.spyOn(Math, "random").mockReturnValue(1);
+  const longest = new Backoff(OPTIONS);
   expect(Array.from({ length: 7 }, () => longest.next())).toEqual([1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   longest.reset();
   expect(longest.next()).toBe(1000);
-  const half = new Backoff({ ...OPTIONS, maxAttempts: 2 }, () => 0.5);
+  random.mockReturnValue(0.5);
+  const half = new Backoff({ ...OPTIONS, maxAttempts: 2 });
   expect([half.next(), half.next(), half.next()]).toEqual([500, 1000, undefined]);
+  random.mockRestore();
 });
 
 test("a goodbye decides when to come back", () => {
@@ -104,6 +121,13 @@ test("the last resort is not, although it worked", () => {
   last().closed("cut");
   vi.advanceTimersByTime(1000);
   expect(names()).toEqual(["websocket", "jsonp", "websocket"]);
+});
+
+test("the last resort is not tried on a server that has answered otherwise", () => {
+  const { names, last } = start(["websocket", "stream", "jsonp"]);
+  last().closed("refused");
+  last().closed("Error: GET was answered 404 <h1>Not here");
+  expect(names()).toEqual(["websocket", "stream"]);
 });
 
 test("when nothing gets through, the reason is that of each", () => {
@@ -171,4 +195,23 @@ test("who is woken does not wait any longer", () => {
   expect(last().sent).toBe(1);
   vi.advanceTimersByTime(8000);
   expect(link.state).toBe("waiting");
+});
+
+test("who is told when to come again comes no sooner, and by no other transport", () => {
+  const reasons: string[] = [];
+  const { link, names, last } = start(["websocket", "poll"], { minDelay: 10, maxDelay: 10 }, reasons);
+  const refuse = (): void => last().closed('Error: GET was answered 503 Retry-After: 7 {"code":"overloaded"}');
+  refuse();
+  expect([link.state, names()]).toEqual(["waiting", ["websocket"]]);
+  expect(reasons.at(-1)).toContain("overloaded");
+  vi.advanceTimersByTime(6999);
+  expect(link.state).toBe("waiting");
+  vi.advanceTimersByTime(1);
+  last().welcome();
+  expect(link.state).toBe("open");
+  last().closed("Error: POST was answered 429 Retry-After: 3 ");
+  vi.advanceTimersByTime(2999);
+  expect(link.state).toBe("waiting");
+  vi.advanceTimersByTime(1);
+  expect(names()).toEqual(["websocket", "websocket", "websocket"]);
 });

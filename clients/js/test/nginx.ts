@@ -12,7 +12,10 @@ const BINARY = process.env["NGINX"] ?? "/usr/sbin/nginx";
 export type Http = (port: number, directory: string) => string | Promise<string>;
 
 /** Passes everything on to the broker, with nginx's defaults but for what `location` says. */
-export const passTo = (broker: string, location = ""): Http => (port) => `
+export const passTo =
+  (broker: string, location = ""): Http =>
+  (port) =>
+    `
   map $http_upgrade $connection_upgrade { default upgrade; '' ''; }
   server {
     listen 127.0.0.1:${port};
@@ -65,13 +68,16 @@ export class Nginx {
 
   /** Starts it, again. */
   async start(): Promise<void> {
-    const nginx = spawn(BINARY, ["-p", this.directory, "-c", `${this.directory}/nginx.conf`], { stdio: ["ignore", "ignore", "pipe"] });
+    const nginx = spawn(BINARY, ["-p", this.directory, "-c", `${this.directory}/nginx.conf`], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
     this.#process = nginx;
     let log = "";
     nginx.stderr.on("data", (text) => (log += text));
     nginx.on("error", (error) => (log += error.message));
     while (!(await this.#answers())) {
-      if (nginx.exitCode !== null || nginx.pid === undefined) throw new Error(`nginx did not start (Debian's package nginx): ${log}`);
+      if (nginx.exitCode !== null || nginx.pid === undefined)
+        throw new Error(`nginx did not start (Debian's package nginx): ${log}`);
       await pause();
     }
   }

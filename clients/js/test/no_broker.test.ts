@@ -25,7 +25,13 @@ test("in Node a broker has to be named", async () => {
   const heard = vi.fn();
   channel.addEventListener("status", ({ detail }) => heard(detail));
   await expect(channel.ready).rejects.toMatchObject({ code: "local_only", message: expect.stringContaining("name a broker") });
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledExactlyOnceWith({ state: "closed", transport: undefined, reason: expect.stringContaining("name a broker") }));
+  await vi.waitFor(() =>
+    expect(heard).toHaveBeenCalledExactlyOnceWith({
+      state: "closed",
+      transport: undefined,
+      reason: expect.stringContaining("name a broker"),
+    }),
+  );
   expect(channel.connection).toBeUndefined();
   channel.close();
   expect(() => connect()).toThrow("name a broker");
@@ -49,5 +55,8 @@ test("a server that is no broker says what it has answered", async () => {
   const { url } = await answering(200, "text/html", "<h1>Welcome");
   const connection = connect(url, { share: false, maxAttempts: 0, transports: ["stream", "poll"] });
   const channel = new WidecastChannel("news", { broker: connection });
-  await expect(channel.ready).rejects.toMatchObject({ code: "closed", message: expect.stringMatching(/stream: .*was answered 200 <h1>Welcome.*poll: .*was answered 200/) });
+  await expect(channel.ready).rejects.toMatchObject({
+    code: "closed",
+    message: expect.stringMatching(/stream: .*was answered 200 <h1>Welcome.*poll: .*was answered 200/),
+  });
 });

@@ -17,11 +17,15 @@ beforeAll(async () => {
   [broker, directory] = await Promise.all([startBroker(), mkdtemp(`${tmpdir()}/widecast-package-`)]);
   const packed = await run("npm", ["pack", "--silent", "--json", "--pack-destination", directory], PACKAGE);
   // What builds the package may say something before.
-  const [{ filename, files: listed }] = JSON.parse(packed.slice(packed.indexOf("[\n"))) as [{ filename: string; files: { path: string }[] }];
+  const [{ filename, files: listed }] = JSON.parse(packed.slice(packed.indexOf("[\n"))) as [
+    { filename: string; files: { path: string }[] },
+  ];
   files = listed.map(({ path }) => path);
-  const { devDependencies: versions } = JSON.parse(await readFile(`${PACKAGE}/package.json`, "utf8")) as { devDependencies: Record<string, string> };
+  const { devDependencies: versions } = JSON.parse(await readFile(`${PACKAGE}/package.json`, "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
   await writeFile(`${directory}/package.json`, JSON.stringify({ private: true, type: "module" }));
-  const others = ["ws", "eventsource"].map((name) => `${name}@${versions[name]}`);
+  const others = ["ws"].map((name) => `${name}@${versions[name]}`);
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `./${filename}`, ...others]);
 }, PATIENCE);
 afterAll(async () => {
@@ -48,10 +52,9 @@ async function program(source: string, ...options: string[]): Promise<unknown> {
 const TALK = `
   import { connect, WidecastChannel } from "widecast";
   import WebSocket from "ws";
-  import { EventSource } from "eventsource";
 
   const [broker, name, transport, own] = process.argv.slice(2);
-  const connection = connect(broker, { transports: [transport], ...(!own && { WebSocket, EventSource }) });
+  const connection = connect(broker, { transports: [transport], ...(!own && { WebSocket }) });
   const channel = new WidecastChannel(name, { broker: connection });
   const heard = new Promise((resolve) => (channel.onmessage = ({ data }) => resolve(data)));
   await channel.ready;
@@ -67,7 +70,7 @@ const TALK = `
 `;
 
 const isGlobal = "WebSocket" in globalThis;
-test.each([["websocket", ""], ["sse", ""], ["stream", ""], ["poll", ""], ...(isGlobal ? [["websocket", " of Node"]] : [])])(
+test.each([["websocket", ""], ["stream", ""], ["poll", ""], ...(isGlobal ? [["websocket", " of Node"]] : [])])(
   "it talks both ways over %s%s",
   async (transport, own) => {
     expect(await program(TALK, broker.url, `packed-${transport}${own && "-own"}`, transport!, own!)).toEqual({
@@ -80,23 +83,33 @@ test.each([["websocket", ""], ["sse", ""], ["stream", ""], ["poll", ""], ...(isG
   PATIENCE,
 );
 
-test("the classic script has what the module has", async () => {
-  const source = `
+test(
+  "the classic script has what the module has",
+  async () => {
+    const source = `
     import * as module from "widecast";
     import "widecast/iife";
     console.log(JSON.stringify([Object.keys(module).sort(), Object.keys(globalThis.Widecast).sort()]));
   `;
-  const [module, script] = (await program(source)) as [string[], string[]];
-  expect(module).toContain("WidecastChannel");
-  expect(script).toEqual(module);
-}, PATIENCE);
+    const [module, script] = (await program(source)) as [string[], string[]];
+    expect(module).toContain("WidecastChannel");
+    expect(script).toEqual(module);
+  },
+  PATIENCE,
+);
 
 test("all that package.json names is in it, its licences, and nothing else", async () => {
-  const { exports, main, module, types, ...about } = JSON.parse(await readFile(`${directory}/node_modules/widecast/package.json`, "utf8")) as Record<string, object>;
+  const { exports, main, module, types, ...about } = JSON.parse(
+    await readFile(`${directory}/node_modules/widecast/package.json`, "utf8"),
+  ) as Record<string, object>;
   const named = JSON.stringify([exports, main, module, types]).match(/\.\/dist\/[^"]+/g)!;
   expect(files).toEqual(expect.arrayContaining(named.map((path) => path.slice(2))));
   expect(files).toEqual(expect.arrayContaining(["README.md", "LICENSE-MIT", "LICENSE-APACHE"]));
-  expect(about).toMatchObject({ license: "MIT OR Apache-2.0", repository: { directory: "clients/js" }, homepage: expect.any(String) });
+  expect(about).toMatchObject({
+    license: "MIT OR Apache-2.0",
+    repository: { directory: "clients/js" },
+    homepage: expect.any(String),
+  });
   expect(files.filter((path) => !/^(dist\/widecast|dist\/types\/|package\.json|README\.md|LICENSE-)/.test(path))).toEqual([]);
   const declared = files.filter((path) => path.startsWith("dist/types/")).map((path) => path.slice(11));
   expect(declared.sort()).toEqual(["api.d.ts", "codes.d.ts", "error.d.ts", "index.d.ts"]);
@@ -141,9 +154,22 @@ test.each([
   ["ESNext", "Bundler", ["DOM"], TYPED],
   ["NodeNext", "NodeNext", [], TYPED_WITHOUT_DOM],
   ["ESNext", "Bundler", [], TYPED_WITHOUT_DOM],
-])("its types hold for modules of %s, resolved as %s, with the library %j", async (module, moduleResolution, lib, typed) => {
-  const compilerOptions = { module, moduleResolution, target: "ES2022", lib: ["ES2022", ...lib], types: [], strict: true, noEmit: true, skipLibCheck: false };
-  await writeFile(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ["typed.ts"] }));
-  await writeFile(`${directory}/typed.ts`, typed);
-  await run(`${PACKAGE}/node_modules/.bin/tsc`, ["-p", "tsconfig.json"]);
-}, PATIENCE);
+])(
+  "its types hold for modules of %s, resolved as %s, with the library %j",
+  async (module, moduleResolution, lib, typed) => {
+    const compilerOptions = {
+      module,
+      moduleResolution,
+      target: "ES2022",
+      lib: ["ES2022", ...lib],
+      types: [],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+    };
+    await writeFile(`${directory}/tsconfig.json`, JSON.stringify({ compilerOptions, files: ["typed.ts"] }));
+    await writeFile(`${directory}/typed.ts`, typed);
+    await run(`${PACKAGE}/node_modules/.bin/tsc`, ["-p", "tsconfig.json"]);
+  },
+  PATIENCE,
+);

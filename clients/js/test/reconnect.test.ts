@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WidecastChannel } from "../src/channel.js";
 import type { ConnectionOptions } from "../src/api.js";
-import { Connection } from "../src/connection.js";
+import type { Connection } from "../src/connection.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
@@ -21,7 +21,8 @@ afterEach(async () => {
   await broker.kill();
 });
 
-const machine = (url: string, options: ConnectionOptions = {}): Connection => openMachine(url, { minDelay: 50, maxDelay: 200, ...options });
+const machine = (url: string, options: ConnectionOptions = {}): Connection =>
+  openMachine(url, { minDelay: 50, maxDelay: 200, ...options });
 
 const channel = (url: string, options: ConnectionOptions = {}) => new WidecastChannel("news", { broker: machine(url, options) });
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
@@ -29,7 +30,8 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something is so. */
 async function until(what: string, isSo: () => boolean, patience = 10_000): Promise<void> {
-  for (const deadline = Date.now() + patience; !isSo(); await pause(5)) if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
+  for (const deadline = Date.now() + patience; !isSo(); await pause(5))
+    if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
 }
 
 describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", (name) => {
@@ -80,7 +82,7 @@ test.each<[string, "refuse" | "hang" | "buffer", string[], TransportName]>([
   ["buffered streams", "buffer", ["ws", "sse", "stream"], "poll"],
 ])("%s is noticed, and the next transport taken", async (_, manner, parts, expected) => {
   for (const part of parts) proxy.manners[part] = part === "ws" && manner === "buffer" ? "hang" : manner;
-  const one = channel(proxy.url, { connectTimeout: 500 });
+  const one = channel(proxy.url, { connectTimeout: 2000 });
   await one.ready;
   expect(one.connection!.transport).toBe(expected);
 });

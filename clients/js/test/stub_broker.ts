@@ -22,6 +22,8 @@ export class StubBroker {
   readonly received: Frame[][] = [];
   /** What a token is answered with. */
   judge: (token: string) => Omit<Frame, "id"> = () => ({ type: "authenticated" });
+  /** What a command is answered with instead, if something is returned. */
+  refuse: (frame: Frame) => Omit<Frame, "id"> | undefined = () => undefined;
   /** Whether sessions begin without the right to anything. */
   isStrict = true;
   readonly #server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
@@ -51,8 +53,17 @@ export class StubBroker {
   demand(reason: string): void {
     for (const session of this.#sessions) {
       session.isProved = false;
-      session.channels.clear();
       this.#send(session, { type: "auth_required", reason });
+      for (const channel of session.channels) this.#send(session, { type: "unsubscribed", channel, code: "unauthorized" });
+      session.channels.clear();
+    }
+  }
+
+  /** Takes all sessions from a channel. */
+  kick(channel: string): void {
+    for (const session of this.#sessions) {
+      session.channels.delete(channel);
+      this.#send(session, { type: "unsubscribed", channel, code: "kicked" });
     }
   }
 
@@ -79,13 +90,20 @@ export class StubBroker {
       this.received.push(frames);
       for (const frame of frames) this.#answer(session, frame);
     });
-    this.#send(session, { type: "welcome", session: "s".repeat(32), heartbeat_ms: 25_000, limits: { message_bytes: 1e6, channels: 9 } });
+    this.#send(session, {
+      type: "welcome",
+      session: "s".repeat(32),
+      heartbeat_ms: 25_000,
+      limits: { message_bytes: 1e6, channels: 9 },
+    });
     if (this.isStrict) this.#send(session, { type: "auth_required", reason: "log in, please" });
   }
 
   #answer(session: Session, frame: Frame): void {
     const reply = (type: string, fields: object = {}): void => this.#send(session, { type, id: frame.id, ...fields });
     const channel = frame["channel"] as string;
+    const refusal = this.refuse(frame);
+    if (refusal) return this.#send(session, { id: frame.id, ...refusal });
     if (frame.type === "authenticate") {
       const verdict = this.judge(frame["token"] as string);
       session.isProved ||= verdict.type === "authenticated";

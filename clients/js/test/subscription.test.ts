@@ -213,7 +213,13 @@ test("the session is listed as long as a reader wishes it", () => {
   expect(paper.asked.at(-1)).toMatchObject({ type: "subscribe", presence, cursor: "1-2" });
   paper.subscription.remove(member);
   paper.settle();
-  expect(paper.asked.at(-1)).toEqual({ type: "subscribe", channel: "news", cursor: "1-3", history: undefined, presence: undefined });
+  expect(paper.asked.at(-1)).toEqual({
+    type: "subscribe",
+    channel: "news",
+    cursor: "1-3",
+    history: undefined,
+    presence: undefined,
+  });
   expect([first.heard, member.heard]).toEqual([["1-3"], ["joined 1-2", "join undefined", "1-3"]]);
 });
 
@@ -233,29 +239,37 @@ function check(paper: Paper, { heard, wish, since }: Ear): void {
   expect(place).toBe(paper.end);
 }
 
-test.each(Array.from({ length: 300 }, (_, seed) => seed))("nothing is lost, doubled or heard by others, whatever happens: %i", (seed) => {
-  let state = seed * 2654435761 + 1;
-  const random = (below: number): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-  const paper = new Paper();
-  const readers: Ear[] = [];
-  const happenings: (() => void)[] = [
-    () => paper.publish(),
-    () => paper.publish(),
-    () => paper.publish(),
-    () => paper.questions.length && paper.answer(),
-    () => paper.arrive(),
-    () => paper.arrive(),
-    () => paper.arrive(),
-    () => void readers.push(paper.add([{}, { history: 1 + random(4) }, { cursor: `${paper.epoch - random(2)}-${random(paper.count + 3)}` }][random(3)])),
-    () => readers.length && random(3) === 0 && paper.subscription.remove(readers.splice(random(readers.length), 1)[0]!),
-    () => random(4) === 0 && (paper.oldest = Math.max(1, paper.count - 3 - random(4))),
-    () => random(6) === 0 && paper.reconnect(),
-    () => random(30) === 0 && paper.restart(),
-  ];
-  for (let i = 0; i < 300; i++) happenings[random(happenings.length)]!();
-  paper.settle();
-  for (const reader of readers) check(paper, reader);
-});
+test.each(Array.from({ length: 300 }, (_, seed) => seed))(
+  "nothing is lost, doubled or heard by others, whatever happens: %i",
+  (seed) => {
+    let state = seed * 2654435761 + 1;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    const paper = new Paper();
+    const readers: Ear[] = [];
+    const happenings: (() => void)[] = [
+      () => paper.publish(),
+      () => paper.publish(),
+      () => paper.publish(),
+      () => paper.questions.length && paper.answer(),
+      () => paper.arrive(),
+      () => paper.arrive(),
+      () => paper.arrive(),
+      () =>
+        void readers.push(
+          paper.add(
+            [{}, { history: 1 + random(4) }, { cursor: `${paper.epoch - random(2)}-${random(paper.count + 3)}` }][random(3)],
+          ),
+        ),
+      () => readers.length && random(3) === 0 && paper.subscription.remove(readers.splice(random(readers.length), 1)[0]!),
+      () => random(4) === 0 && (paper.oldest = Math.max(1, paper.count - 3 - random(4))),
+      () => random(6) === 0 && paper.reconnect(),
+      () => random(30) === 0 && paper.restart(),
+    ];
+    for (let i = 0; i < 300; i++) happenings[random(happenings.length)]!();
+    paper.settle();
+    for (const reader of readers) check(paper, reader);
+  },
+);

@@ -1,7 +1,7 @@
 /** Each transport against a real broker, from Node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ConnectionOptions } from "../src/api.js";
-import { Connection } from "../src/connection.js";
+import type { Connection } from "../src/connection.js";
 import type { ChannelOptions } from "../src/api.js";
 import { WidecastChannel } from "../src/channel.js";
 import type { TransportName } from "../src/transports/index.js";
@@ -71,9 +71,20 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", 
 
 test("values survive the broker, whatever the transports", async () => {
   const value: Record<string, unknown> = {
-    undefined, nan: [NaN, Infinity, -0], big: 10n ** 30n, re: /x/giu, map: new Map<unknown, unknown>([[{}, new Set([1])]]),
-    boxed: [Object(1n), Object(true), Object("s")], error: new RangeError("r", { cause: 1 }), sparse: [, 1], // eslint-disable-line no-sparse-arrays
-    lone: "\ud800", key: { "\udc00": 1 }, view: new Float64Array([1.5]), blob: new Blob(["b"], { type: "t/t" }), $type: "Date", value: 1,
+    undefined,
+    nan: [NaN, Infinity, -0],
+    big: 10n ** 30n,
+    re: /x/giu,
+    map: new Map<unknown, unknown>([[{}, new Set([1])]]),
+    boxed: [Object(1n), Object(true), Object("s")],
+    error: new RangeError("r", { cause: 1 }),
+    sparse: [, 1],
+    lone: "\ud800",
+    key: { "\udc00": 1 },
+    view: new Float64Array([1.5]),
+    blob: new Blob(["b"], { type: "t/t" }),
+    $type: "Date",
+    value: 1,
   };
   value["self"] = value;
   let deep: unknown = null;

@@ -1,5 +1,4 @@
 /** What the types promise to who writes TypeScript: compiled by `npm run types`, never run. */
-import { EventSource as OtherEventSource } from "eventsource";
 import { expectTypeOf } from "vitest";
 import OtherWebSocket from "ws";
 import {
@@ -54,7 +53,11 @@ expectTypeOf(channel.connection).toEqualTypeOf<Connection | undefined>();
 // @ts-expect-error -- an event has a name, not a number
 void channel.publish(1, { event: 1 });
 
-expectTypeOf<UploadOptions>().toExtend<{ event?: string | undefined; timeout?: number | undefined; signal?: AbortSignal | undefined }>();
+expectTypeOf<UploadOptions>().toExtend<{
+  event?: string | undefined;
+  timeout?: number | undefined;
+  signal?: AbortSignal | undefined;
+}>();
 void channel.upload(new FormData(), { onprogress: ({ loaded, total }) => expectTypeOf(loaded / total).toBeNumber() });
 
 expectTypeOf<TransportName>().toEqualTypeOf<"websocket" | "sse" | "stream" | "poll" | "jsonp">();
@@ -87,7 +90,9 @@ channel.addEventListener("status", ({ detail }) => {
 });
 channel.addEventListener("gap", ({ lastEventId }) => expectTypeOf(lastEventId).toBeString());
 channel.addEventListener("join", ({ data }) => expectTypeOf(data).toEqualTypeOf<Member>());
-channel.addEventListener("price", ({ data, origin }) => [expectTypeOf(data).toBeAny(), expectTypeOf(origin).toBeString()], { once: true });
+channel.addEventListener("price", ({ data, origin }) => [expectTypeOf(data).toBeAny(), expectTypeOf(origin).toBeString()], {
+  once: true,
+});
 channel.addEventListener("message", { handleEvent: (event: Event) => event.type });
 channel.addEventListener("message", null);
 const typed = new WidecastChannel<{ price: number }>("prices");
@@ -106,7 +111,7 @@ connection.addEventListener("status", ({ detail }) => expectTypeOf(detail).toEqu
 class Room extends WidecastChannel<string> {}
 expectTypeOf(new Room("room").onmessage).parameter(0).toHaveProperty("data").toBeString();
 // Sockets of others, as Node needs them.
-connect("https://broker.example", { WebSocket: OtherWebSocket, EventSource: OtherEventSource });
+connect("https://broker.example", { WebSocket: OtherWebSocket });
 
 // A code that is newer than the client is a code, too.
 expectTypeOf<"forbidden">().toExtend<Code>();

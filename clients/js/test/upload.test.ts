@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { WidecastChannel } from "../src/channel.js";
 import type { ConnectionOptions } from "../src/api.js";
-import { Connection } from "../src/connection.js";
+import type { Connection } from "../src/connection.js";
 import { type Broker, startBroker } from "./broker.js";
 import { Ear } from "./heard.js";
 import { endAll, openMachine, untilTheEnd } from "./machines.js";
@@ -22,7 +22,11 @@ const machine = (url = broker.url, options: ConnectionOptions = {}): Connection 
 async function three(): Promise<[one: WidecastChannel, beside: WidecastChannel, other: WidecastChannel]> {
   const name = `upload-${process.pid}-${++names}`;
   const own = machine();
-  const channels = [own, own, machine()].map((broker) => new WidecastChannel(name, { broker })) as [WidecastChannel, WidecastChannel, WidecastChannel];
+  const channels = [own, own, machine()].map((broker) => new WidecastChannel(name, { broker })) as [
+    WidecastChannel,
+    WidecastChannel,
+    WidecastChannel,
+  ];
   await Promise.all(channels.map(({ ready }) => ready));
   return channels;
 }
@@ -45,8 +49,17 @@ test("a File arrives as a File, a Blob as a Blob, and nobody hears it twice or b
   for (const ear of [near!, far!]) {
     const [first, second, third] = (await ear.until(3)) as [File, Blob, unknown];
     expect(first).toBeInstanceOf(File);
-    expect([first.name, first.type, first.lastModified, await first.text()]).toEqual(["ä.txt", "text/plain", 7, "text of the file"]);
-    expect([second.constructor, second.type, [...new Uint8Array(await second.arrayBuffer())]]).toEqual([Blob, "image/png", [0, 255]]);
+    expect([first.name, first.type, first.lastModified, await first.text()]).toEqual([
+      "ä.txt",
+      "text/plain",
+      7,
+      "text of the file",
+    ]);
+    expect([second.constructor, second.type, [...new Uint8Array(await second.arrayBuffer())]]).toEqual([
+      Blob,
+      "image/png",
+      [0, 255],
+    ]);
     expect(third).toEqual({ note: new Date(1), list: [undefined] });
   }
   await other.publish("last");
@@ -66,20 +79,33 @@ test("a form arrives as an object of texts and files, named by an event", async 
   const [value] = (await ear.until(1)) as [{ title: string; image: File[] }];
   expect(Object.keys(value)).toEqual(["title", "image", "__proto__"]);
   expect(value.title).toBe("Grüße");
-  expect(value.image.map(({ name, type, size }) => [name, type, size])).toEqual([["a.gif", "image/gif", 1], ["b.gif", "", 2]]);
+  expect(value.image.map(({ name, type, size }) => [name, type, size])).toEqual([
+    ["a.gif", "image/gif", 1],
+    ["b.gif", "", 2],
+  ]);
 });
 
 test("what is too large is not sent, or refused by the broker", async () => {
   const [one] = await three();
   const large = new Blob(["x".repeat(1_000_001)]);
-  await expect(one.upload(large)).rejects.toMatchObject({ name: "WidecastError", code: "message_too_large", message: /broker takes 1000000/ });
+  await expect(one.upload(large)).rejects.toMatchObject({
+    name: "WidecastError",
+    code: "message_too_large",
+    message: /broker takes 1000000/,
+  });
   await expect(one.upload({ large })).rejects.toMatchObject({ code: "message_too_large" });
   // Only a Blob's size is its bytes.
   await expect(one.upload({ size: 1_000_001 })).resolves.toMatchObject({ offset: 1 });
   // Before it has met the broker, a client does not know.
-  const early = new WidecastChannel("early", { broker: machine(broker.url, { WebSocket: undefined, transports: ["websocket"] }) });
+  const early = new WidecastChannel("early", {
+    broker: machine(broker.url, { WebSocket: undefined, transports: ["websocket"] }),
+  });
   untilTheEnd(early);
-  await expect(early.upload(large)).rejects.toMatchObject({ code: "message_too_large", retryable: false, message: /limits.message_bytes/ });
+  await expect(early.upload(large)).rejects.toMatchObject({
+    code: "message_too_large",
+    retryable: false,
+    message: /limits.message_bytes/,
+  });
   await expect(early.upload("x", { event: "a\nb" })).rejects.toMatchObject({ code: "bad_event_name" });
 });
 
@@ -100,7 +126,11 @@ test("an upload ends when it is late, or given up", async () => {
 test("what is no receipt is none", async () => {
   const url = await server((_, response) => void response.writeHead(502, { "content-type": "text/html" }).end("<h1>Bad Gateway"));
   const channel = new WidecastChannel("broken", { broker: machine(url, { transports: [] }) });
-  await expect(channel.upload("x")).rejects.toMatchObject({ code: "disconnected", retryable: true, message: `${url} gave no receipt` });
+  await expect(channel.upload("x")).rejects.toMatchObject({
+    code: "disconnected",
+    retryable: true,
+    message: `${url} gave no receipt`,
+  });
   const nowhere = new WidecastChannel("nowhere", { broker: machine("http://127.0.0.1:9", { transports: [] }) });
   await expect(nowhere.upload("x")).rejects.toMatchObject({ code: "disconnected" });
 });

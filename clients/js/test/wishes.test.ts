@@ -14,7 +14,12 @@ import { Proxy } from "./proxy.js";
 const MOST = 4;
 
 let broker: Broker;
-beforeAll(async () => void (broker = await startBroker({ settings: { WIDECAST_LIMITS_CHANNELS_PER_SESSION: String(MOST), WIDECAST_PRESENCE_GRACE_MS: "100" } })));
+beforeAll(
+  async () =>
+    void (broker = await startBroker({
+      settings: { WIDECAST_LIMITS_CHANNELS_PER_SESSION: String(MOST), WIDECAST_PRESENCE_GRACE_MS: "100" },
+    })),
+);
 afterAll(() => broker.kill());
 afterEach(endAll);
 
@@ -54,7 +59,8 @@ async function heard(name: string, ...all: Opened[]): Promise<unknown[][]> {
   return Promise.all(all.map(until));
 }
 
-const machine = (name: TransportName, options: ConnectionOptions = {}): Connection => openMachine(broker.url, { transports: [name], ...options });
+const machine = (name: TransportName, options: ConnectionOptions = {}): Connection =>
+  openMachine(broker.url, { transports: [name], ...options });
 
 describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s each object hears what it wishes", (transport) => {
   test("when it comes later than others", async () => {
@@ -62,7 +68,11 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s ea
     const connection = machine(transport);
     const plain = open(name, connection);
     await plain.channel.ready;
-    const others = [open(name, connection, { history: 2 }), open(name, connection, { cursor: cursors[0]! }), open(name, connection)];
+    const others = [
+      open(name, connection, { history: 2 }),
+      open(name, connection, { cursor: cursors[0]! }),
+      open(name, connection),
+    ];
     const lost = open(name, connection, { cursor: "zzz-1" });
     const ahead = open(name, connection, { cursor: cursors[0]!.replace(/\d+$/, "99") });
     for (const { channel } of [...others, lost, ahead]) await channel.ready;
@@ -73,7 +83,12 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s ea
 
   test("when all come together, in any order", async () => {
     const { name, cursors } = await past(1, 2, 3, 4);
-    const wishes: [ChannelOptions, number[]][] = [[{}, []], [{ history: 3 }, [2, 3, 4]], [{ cursor: cursors[0]! }, [2, 3, 4]], [{ history: 2 }, [3, 4]]];
+    const wishes: [ChannelOptions, number[]][] = [
+      [{}, []],
+      [{ history: 3 }, [2, 3, 4]],
+      [{ cursor: cursors[0]! }, [2, 3, 4]],
+      [{ history: 2 }, [3, 4]],
+    ];
     const orders = [wishes, [...wishes].reverse()];
     const all = orders.map((order) => {
       const connection = machine(transport);
@@ -165,7 +180,11 @@ describe("what is posted beside an object that asks for the past", () => {
     for (let i = 3; i < 6; i++) sender.postMessage(i);
     for (const { channel } of all) await channel.ready;
     const [newest, since, plain] = await heard(name, ...all);
-    expect([newest, since, plain]).toEqual([[1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5], [3, 4, 5]]);
+    expect([newest, since, plain]).toEqual([
+      [1, 2, 3, 4, 5],
+      [0, 1, 2, 3, 4, 5],
+      [3, 4, 5],
+    ]);
     const counts = all.map(({ ear }) => ear.events.length + 1);
     sender.postMessage("last");
     for (const [index, { ear }] of all.entries()) expect((await ear.until(counts[index]!)).at(-1)).toBe("last");

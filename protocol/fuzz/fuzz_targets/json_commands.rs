@@ -1,4 +1,4 @@
-//! Frames of JSON: no input panics, and what is published can be written down in either codec.
+//! Frames of JSON: no input panics, and what is published can be written down in either codec. No token is shown.
 
 #![no_main]
 
@@ -10,12 +10,20 @@ use widecast_protocol::{CommandKind, Payload};
 fuzz_target!(|input: &[u8]| {
     let commands = decode_commands(Codec::Json, &Bytes::copy_from_slice(input));
     for command in commands.into_iter().flatten().flatten() {
-        if let CommandKind::Publish(publish) = command.kind {
-            assert_eq!(
-                Payload::from_json(publish.payload.to_json()),
-                Ok(publish.payload.clone())
-            );
-            publish.payload.to_msgpack();
+        match command.kind {
+            CommandKind::Publish(publish) => {
+                assert_eq!(
+                    Payload::from_json(publish.payload.to_json()),
+                    Ok(publish.payload.clone())
+                );
+                publish.payload.to_msgpack();
+            }
+            CommandKind::Subscribe(subscribe) => {
+                if let Some(token) = subscribe.token {
+                    assert_eq!(format!("{token:?}"), "Token(…)");
+                }
+            }
+            _ => {}
         }
     }
 });

@@ -20,7 +20,7 @@ pub struct BatchMessage {
     pub event: Option<EventName>,
     /// Makes a repetition harmless, for each channel.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// What receivers know it by; without an idempotency key, it is one.
+    /// The id that receivers are shown; it is also the idempotency key if there is no other.
     pub message_id: Option<MessageId>,
 }
 

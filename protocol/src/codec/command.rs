@@ -6,13 +6,14 @@ use super::field::{Field, Limit, List, PublishFields};
 use super::source::{JsonSource, MessagePackSource, Scalar, Shape, Source};
 use super::{Codec, DecodeError};
 use crate::command::{
-    Command, CommandId, CommandKind, HistoryRequest, Listing, Publish, Subscribe, Token,
+    Command, CommandId, CommandKind, HistoryRequest, Listing, PresenceRequest, Publish, Subscribe,
+    Token,
 };
 use crate::payload::{Payload, PayloadKind};
 
-/// A frame that is no command.
+/// A frame that could not be read as a command.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
+pub struct RefusedCommand {
     /// Its id, if it has a good one.
     pub id: Option<CommandId>,
     /// What is wrong with it.
@@ -26,7 +27,7 @@ pub struct Refused {
 pub fn decode_commands(
     codec: Codec,
     frames: &Bytes,
-) -> Result<Vec<Result<Command, Refused>>, DecodeError> {
+) -> Result<Vec<Result<Command, RefusedCommand>>, DecodeError> {
     match codec {
         Codec::Json => decode(JsonSource::new(frames)?),
         Codec::MessagePack => decode(MessagePackSource::new(frames)),
@@ -44,7 +45,9 @@ pub(super) const MESSAGES_LIMIT: Limit = Limit {
     items: 10_000,
 };
 
-fn decode<'a, S: Source<'a>>(mut source: S) -> Result<Vec<Result<Command, Refused>>, DecodeError> {
+fn decode<'a, S: Source<'a>>(
+    mut source: S,
+) -> Result<Vec<Result<Command, RefusedCommand>>, DecodeError> {
     let mut commands = Vec::new();
     match source.shape() {
         Shape::Array => source.array(|source| {
@@ -59,11 +62,13 @@ fn decode<'a, S: Source<'a>>(mut source: S) -> Result<Vec<Result<Command, Refuse
 }
 
 /// Reads one frame. The outer error ends the reading, the inner one refuses the command.
-fn command<'a>(source: &mut impl Source<'a>) -> Result<Result<Command, Refused>, DecodeError> {
+fn command<'a>(
+    source: &mut impl Source<'a>,
+) -> Result<Result<Command, RefusedCommand>, DecodeError> {
     let mut fields = CommandFields::default();
     if source.shape() != Shape::Object {
         source.scalar()?;
-        return Ok(Err(Refused {
+        return Ok(Err(RefusedCommand {
             id: None,
             error: DecodeError::Shape {
                 expected: "a frame: an object with a `type`, or an array of such objects",
@@ -74,7 +79,7 @@ fn command<'a>(source: &mut impl Source<'a>) -> Result<Result<Command, Refused>,
     Ok(fields.command())
 }
 
-/// What all commands together have as fields.
+/// The fields of all commands together: each command uses some of them.
 #[derive(Default)]
 struct CommandFields<'a> {
     kind: Field<'a>,
@@ -84,6 +89,7 @@ struct CommandFields<'a> {
     presence: Option<Listing>,
     history: Field<'a>,
     since: Field<'a>,
+    after: Field<'a>,
     limit: Field<'a>,
     messages: List<Option<PublishFields<'a>>>,
     publish: PublishFields<'a>,
@@ -102,20 +108,21 @@ impl<'a> CommandFields<'a> {
             }
             "history" => self.history.read(source),
             "since" => self.since.read(source),
+            "after" => self.after.read(source),
             "limit" => self.limit.read(source),
             "messages" => self.messages.read(source, MESSAGES_LIMIT, publish_fields),
             _ => self.publish.read(source, key),
         }
     }
 
-    fn command(mut self) -> Result<Command, Refused> {
+    fn command(mut self) -> Result<Command, RefusedCommand> {
         let id = match command_id(std::mem::take(&mut self.id)) {
             Ok(id) => id,
-            Err(error) => return Err(Refused { id: None, error }),
+            Err(error) => return Err(RefusedCommand { id: None, error }),
         };
         match self.kind() {
             Ok(kind) => Ok(Command { id, kind }),
-            Err(error) => Err(Refused { id, error }),
+            Err(error) => Err(RefusedCommand { id, error }),
         }
     }
 
@@ -123,9 +130,10 @@ impl<'a> CommandFields<'a> {
         let kind = std::mem::take(&mut self.kind).text("type", KNOWN_TYPES)?;
         match &*kind {
             "authenticate" => {
-                let token = self.token.text("token", "a token as a string")?;
+                let token = self.token.text("token", TOKEN)?;
                 let token = Token::new(token);
-                Ok(CommandKind::Authenticate { token })
+                let cursor = self.cursor.optional_cursor("cursor")?;
+                Ok(CommandKind::Authenticate { token, cursor })
             }
             "subscribe" => self.subscribe().map(CommandKind::Subscribe),
             "unsubscribe" => {
@@ -133,10 +141,7 @@ impl<'a> CommandFields<'a> {
                 Ok(CommandKind::Unsubscribe { channel })
             }
             "publish" => publish(self.publish).map(CommandKind::Publish),
-            "presence" => {
-                let channel = self.publish.channel.channel()?;
-                Ok(CommandKind::Presence { channel })
-            }
+            "presence" => self.presence_request().map(CommandKind::Presence),
             "history" => self.history_request().map(CommandKind::History),
             "batch" => {
                 let messages = self.messages.items("messages", MESSAGES)?;
@@ -157,6 +162,18 @@ impl<'a> CommandFields<'a> {
             cursor: self.cursor.optional_cursor("cursor")?,
             presence: self.presence,
             history: history_count(self.history)?,
+            token: self.token.optional_text("token", TOKEN)?.map(Token::new),
+        })
+    }
+
+    fn presence_request(self) -> Result<PresenceRequest, DecodeError> {
+        let after = self
+            .after
+            .optional_text("after", "the id of a member as a string")?;
+        Ok(PresenceRequest {
+            channel: self.publish.channel.channel()?,
+            after: after.map(std::borrow::Cow::into_owned),
+            limit: self.limit.optional_count("limit")?,
         })
     }
 
@@ -173,6 +190,7 @@ const KNOWN_TYPES: &str =
     "one of authenticate, subscribe, unsubscribe, publish, presence, history, batch, ping";
 pub(super) const MESSAGES: &str = "an array of messages";
 const SHOWN_CHARACTERS: usize = 64;
+const TOKEN: &str = "a token as a string";
 
 pub(super) fn command_id(field: Field<'_>) -> Result<Option<CommandId>, DecodeError> {
     match field.value() {
@@ -228,7 +246,7 @@ pub(super) fn publish_fields<'a, S: Source<'a>>(
     Ok(Some(fields))
 }
 
-/// Why a message in a batch is none.
+/// The error for an element of a batch that is no object.
 pub(super) const NO_MESSAGE: DecodeError = DecodeError::Shape {
     expected: "a message: an object with `channel` and `data`",
 };
@@ -254,18 +272,18 @@ mod tests {
     use super::*;
 
     /// Reads JSON frames, and the same frames in MessagePack: both have to be understood alike.
-    fn decode_both(json: &str) -> Vec<Result<Command, Refused>> {
+    fn decode_both(json: &str) -> Vec<Result<Command, RefusedCommand>> {
         let json = Bytes::copy_from_slice(json.as_bytes());
         let frames = Payload::from_json(json.clone()).unwrap().to_msgpack();
         let from_json = decode_commands(Codec::Json, &json).unwrap();
         let from_msgpack = decode_commands(Codec::MessagePack, &frames).unwrap();
-        let plain = |commands: &[Result<Command, Refused>]| format!("{:?}", plain(commands));
+        let plain = |commands: &[Result<Command, RefusedCommand>]| format!("{:?}", plain(commands));
         assert_eq!(plain(&from_json), plain(&from_msgpack));
         from_json
     }
 
     /// The commands, with payloads in the one codec.
-    fn plain(commands: &[Result<Command, Refused>]) -> Vec<Result<Command, Refused>> {
+    fn plain(commands: &[Result<Command, RefusedCommand>]) -> Vec<Result<Command, RefusedCommand>> {
         let normal = |payload: &mut Payload| {
             *payload = Payload::from_msgpack(payload.to_msgpack()).unwrap();
         };
@@ -291,9 +309,9 @@ mod tests {
 
     /// The commands, or the refusals in words, one a line.
     fn shown(json: &str) -> String {
-        let line = |command: &Result<Command, Refused>| match command {
+        let line = |command: &Result<Command, RefusedCommand>| match command {
             Ok(command) => format!("{:?} {:?}", command.id, command.kind),
-            Err(Refused { id, error }) => format!("{id:?} {}: {error}", error.code()),
+            Err(RefusedCommand { id, error }) => format!("{id:?} {}: {error}", error.code()),
         };
         let lines: Vec<_> = decode_both(json).iter().map(line).collect();
         lines.join("\n")
@@ -303,31 +321,37 @@ mod tests {
     fn each_command_is_read_from_either_codec() {
         insta::assert_snapshot!(shown(r#"[
             {"type":"authenticate","id":1,"token":"a.b.c"},
+            {"type":"authenticate","token":"a.b.c","cursor":"1-2"},
             {"type":"subscribe","id":"s","channel":"news"},
             {"channel":"news","cursor":"1x-5","presence":true,"history":true,"type":"subscribe"},
             {"type":"subscribe","channel":"news","cursor":"a=1-2,b=3-4","presence":{"name":"Ann"},"history":20},
             {"type":"subscribe","channel":"news","cursor":null,"presence":null,"history":null,"id":null},
             {"type":"subscribe","channel":"news","presence":false},
+            {"type":"subscribe","channel":"news","token":"a.b.c"},
             {"type":"unsubscribe","channel":"news"},
             {"type":"publish","channel":"news","data":{"deep":[1,{}]},"event":"e","idempotency_key":"k","message_id":"m-1","more":[{}]},
             {"type":"publish","channel":"news","data":"text"},
             {"type":"publish","channel":"news","data":{"$type":"binary","value":"AAE="}},
             {"type":"presence","channel":"news"},
+            {"type":"presence","channel":"news","after":"m1","limit":2},
             {"type":"history","channel":"news","since":"1-2","limit":10},
             {"type":"batch","messages":[{"channel":"a","data":1},{"channel":"b","data":null}]},
             {"type":"ping"}
         ]"#), @r#"
-        Some(Number(1)) Authenticate { token: Token(…) }
-        Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Listed(Payload { kind: Json, bytes: b"null" })), history: Some(4294967295) })
-        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: {"a": Position { epoch: Epoch(1), offset: Offset(2) }, "b": Position { epoch: Epoch(3), offset: Offset(4) }} })), presence: Some(Listed(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" })), history: Some(20) })
-        None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None })
-        None Subscribe(Subscribe { channel: "news", cursor: None, presence: Some(Unlisted), history: None })
+        Some(Number(1)) Authenticate { token: Token(…), cursor: None }
+        None Authenticate { token: Token(…), cursor: Some(One(Position { epoch: Epoch(1), offset: Offset(2) })) }
+        Some(Text("s")) Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None, token: None })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(One(Position { epoch: Epoch(69), offset: Offset(5) })), presence: Some(Listed(Payload { kind: Json, bytes: b"null" })), history: Some(4294967295), token: None })
+        None Subscribe(Subscribe { channel: "news", cursor: Some(Several(CursorVector { entries: {"a": Position { epoch: Epoch(1), offset: Offset(2) }, "b": Position { epoch: Epoch(3), offset: Offset(4) }} })), presence: Some(Listed(Payload { kind: Json, bytes: b"{\"name\":\"Ann\"}" })), history: Some(20), token: None })
+        None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None, token: None })
+        None Subscribe(Subscribe { channel: "news", cursor: None, presence: Some(Unlisted), history: None, token: None })
+        None Subscribe(Subscribe { channel: "news", cursor: None, presence: None, history: None, token: Some(Token(…)) })
         None Unsubscribe { channel: "news" }
         None Publish(Publish { channel: "news", payload: Payload { kind: Json, bytes: b"{\"deep\":[1,{}]}" }, event: Some("e"), idempotency_key: Some("k"), message_id: Some("m-1") })
         None Publish(Publish { channel: "news", payload: Payload { kind: Text, bytes: b"text" }, event: None, idempotency_key: None, message_id: None })
         None Publish(Publish { channel: "news", payload: Payload { kind: Binary, bytes: b"\0\x01" }, event: None, idempotency_key: None, message_id: None })
-        None Presence { channel: "news" }
+        None Presence(PresenceRequest { channel: "news", after: None, limit: None })
+        None Presence(PresenceRequest { channel: "news", after: Some("m1"), limit: Some(2) })
         None History(HistoryRequest { channel: "news", since: Some(One(Position { epoch: Epoch(1), offset: Offset(2) })), limit: Some(10) })
         None Batch { messages: [Ok(Publish { channel: "a", payload: Payload { kind: Json, bytes: b"1" }, event: None, idempotency_key: None, message_id: None }), Ok(Publish { channel: "b", payload: Payload { kind: Json, bytes: b"null" }, event: None, idempotency_key: None, message_id: None })] }
         None Ping
@@ -350,6 +374,7 @@ mod tests {
             {"id":4,"type":"subscribe","channel":""},
             {"id":5,"type":"subscribe","channel":"a","cursor":"x"},
             {"id":6,"type":"subscribe","channel":"a","history":"all"},
+            {"id":6,"type":"subscribe","channel":"a","token":7},
             {"id":7,"type":"publish","channel":"a"},
             {"id":8,"type":"publish","channel":"a","data":1,"event":"a\nb"},
             {"id":9,"type":"publish","channel":"a","data":1,"idempotency_key":"ä"},
@@ -371,6 +396,7 @@ mod tests {
         Some(Number(4)) bad_channel_name: channel name is empty
         Some(Number(5)) bad_cursor: expected a cursor as the broker gave it: <epoch>-<offset>, or <channel>=<epoch>-<offset>,…
         Some(Number(6)) bad_command: `history`: expected a whole number, or true for all
+        Some(Number(6)) bad_command: `token`: expected a token as a string
         Some(Number(7)) bad_command: `data` is missing: expected the value to publish
         Some(Number(8)) bad_event_name: event name has the forbidden character U+000A at byte 1
         Some(Number(9)) bad_idempotency_key: idempotency key has the forbidden character U+00E4 at byte 0

@@ -57,7 +57,7 @@ impl<'a> Field<'a> {
     pub(super) fn optional_count(self, field: &'static str) -> Result<Option<u32>, DecodeError> {
         match self.0 {
             None => Ok(None),
-            // More than anybody has is as good as all.
+            // A count beyond `u32` means the same as the largest count.
             Some(Scalar::Whole(count)) => Ok(Some(u32::try_from(count).unwrap_or(u32::MAX))),
             Some(_) => Err(DecodeError::WrongKind {
                 field,
@@ -178,7 +178,7 @@ pub(super) struct PublishFields<'a> {
 }
 
 /// What a message to publish has besides its channels.
-pub(super) struct Content {
+pub(super) struct PublishContent {
     pub(super) payload: Payload,
     pub(super) event: Option<EventName>,
     pub(super) idempotency_key: Option<IdempotencyKey>,
@@ -246,13 +246,13 @@ impl<'a> PublishFields<'a> {
     }
 
     /// Takes the rest.
-    pub(super) fn content(self) -> Result<Content, DecodeError> {
+    pub(super) fn content(self) -> Result<PublishContent, DecodeError> {
         let event = self.event.optional_text("event", "a string")?;
         let key = self
             .idempotency_key
             .optional_text("idempotency_key", "a string")?;
         let id = self.message_id.optional_text("message_id", "a string")?;
-        Ok(Content {
+        Ok(PublishContent {
             payload: self.data.ok_or(DecodeError::Missing {
                 field: "data",
                 expected: "the value to publish",

@@ -207,7 +207,12 @@ impl<'o, N: Notation> Object<'o, N> {
     }
 
     /// Adds an array with an element for each item.
-    pub(crate) fn array<T>(self, key: &str, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) -> Self {
+    pub(crate) fn array<T>(
+        self,
+        key: &str,
+        items: &[T],
+        mut write: impl FnMut(&mut Vec<u8>, &T),
+    ) -> Self {
         self.field(key, |out| {
             N::begin_array(out, items.len());
             for (index, item) in items.iter().enumerate() {

@@ -1,10 +1,11 @@
 //! Replies as frames.
 
 use super::Codec;
+use super::message::write_message;
 use super::notation::{Json, MessagePack, Notation, Object};
+use crate::codes::Code;
 use crate::command::CommandId;
-use crate::encoded::EncodedMessage;
-use crate::reply::{Limits, Member, Reply};
+use crate::reply::{DirectMessage, Limits, Member, Members, Reply};
 
 /// The frame of a reply, without the framing of a wire.
 pub fn encode_reply(codec: Codec, reply: &Reply) -> Vec<u8> {
@@ -16,16 +17,13 @@ pub fn encode_reply(codec: Codec, reply: &Reply) -> Vec<u8> {
 /// Appends the frame of a reply.
 pub(crate) fn write_reply(codec: Codec, out: &mut Vec<u8>, reply: &Reply) {
     match codec {
-        Codec::Json => write::<Json>(out, reply, EncodedMessage::write_json_frame),
-        Codec::MessagePack => write::<MessagePack>(out, reply, EncodedMessage::write_msgpack_frame),
+        Codec::Json => write::<Json>(out, reply),
+        Codec::MessagePack => write::<MessagePack>(out, reply),
     }
 }
 
-/// Writes a message of a history in the notation of the frame.
-type WriteMessage = fn(&EncodedMessage, &mut Vec<u8>);
-
 /// Writes the fields that several frames have, then those of its own.
-fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply, write_message: WriteMessage) {
+fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply) {
     let frame = Object::<N>::frame(out, reply.type_name())
         .optional(reply.id(), write_id)
         .optional(reply.channel(), |frame, channel| {
@@ -40,7 +38,7 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply, write_message: WriteMess
             .text("session", session.as_str())
             .number("heartbeat_ms", *heartbeat_ms)
             .field("limits", |out| write_limits::<N>(out, *limits)),
-        Reply::AuthRequired { reason } => frame.text("reason", reason),
+        Reply::AuthRequired { reason, .. } => frame.text("reason", reason),
         Reply::Authenticated {
             user, expires_at, ..
         } => frame
@@ -54,9 +52,7 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply, write_message: WriteMess
         } => frame
             .shown("cursor", cursor)
             .boolean("recovered", *recovered)
-            .optional(members.as_ref(), |frame, members| {
-                frame.array("members", members, write_member::<N>)
-            }),
+            .optional(members.as_ref(), write_members),
         Reply::Unsubscribed { code, .. } => {
             frame.optional(*code, |frame, code| frame.text("code", code.as_str()))
         }
@@ -70,25 +66,30 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply, write_message: WriteMess
             .shown("epoch", epoch)
             .boolean("duplicate", *duplicate),
         Reply::Batch { results, .. } => frame.array("results", results, |out, result| {
-            write::<N>(out, result, write_message);
+            write::<N>(out, result);
         }),
         Reply::Join { member, .. } | Reply::Leave { member, .. } => {
             frame.field("member", |out| write_member::<N>(out, member))
         }
-        Reply::Presence { members, .. } => frame.array("members", members, write_member::<N>),
+        Reply::Presence { members, .. } => write_members(frame, members),
         Reply::History {
             messages, cursor, ..
         } => frame
             .array("messages", messages, |out, message| {
-                write_message(message, out);
+                write_message::<N>(out, message, |out| N::payload(out, &message.payload));
             })
             .shown("cursor", cursor),
+        Reply::Direct(message) => write_direct(frame, message),
         Reply::Gap { cursor, .. } => frame.shown("cursor", cursor).boolean("recovered", false),
         Reply::Pong { .. } => frame,
-        Reply::Error { code, message, .. } => frame
-            .text("code", code.as_str())
-            .text("message", message)
-            .boolean("retryable", code.retryable()),
+        Reply::Error {
+            code,
+            message,
+            retry_after_ms,
+            ..
+        } => write_error(frame, *code, message).optional(*retry_after_ms, |frame, after_ms| {
+            frame.number("retry_after_ms", after_ms)
+        }),
         Reply::Goodbye {
             code,
             reason,
@@ -102,6 +103,13 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply, write_message: WriteMess
             }),
     }
     .end();
+}
+
+fn write_error<'o, N: Notation>(frame: Object<'o, N>, code: Code, message: &str) -> Object<'o, N> {
+    frame
+        .text("code", code.as_str())
+        .text("message", message)
+        .boolean("retryable", code.retryable())
 }
 
 fn write_id<'o, N: Notation>(frame: Object<'o, N>, id: &CommandId) -> Object<'o, N> {
@@ -118,6 +126,27 @@ fn write_limits<N: Notation>(out: &mut Vec<u8>, limits: Limits) {
         .end();
 }
 
+fn write_members<'o, N: Notation>(frame: Object<'o, N>, members: &Members) -> Object<'o, N> {
+    frame
+        .array("members", &members.members, write_member::<N>)
+        .optional(members.next.as_ref(), |frame, next| {
+            frame.text("next", next)
+        })
+}
+
+fn write_direct<'o, N: Notation>(frame: Object<'o, N>, message: &DirectMessage) -> Object<'o, N> {
+    frame
+        .field("data", |out| N::payload(out, &message.payload))
+        .optional(message.event.as_ref(), |frame, event| {
+            frame.text("event", event.as_str())
+        })
+        .optional(message.id.as_ref(), |frame, id| {
+            frame.text("message_id", id.as_str())
+        })
+        .text("origin", message.origin.as_str())
+        .number("timestamp", message.timestamp_ms)
+}
+
 fn write_member<N: Notation>(out: &mut Vec<u8>, member: &Member) {
     Object::<N>::begin(out)
         .text("id", &member.id)
@@ -127,15 +156,12 @@ fn write_member<N: Notation>(out: &mut Vec<u8>, member: &Member) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
 
     use super::*;
-    use crate::codes::Code;
     use crate::cursor::Position;
     use crate::message::{Epoch, Message, Offset, Origin};
-    use crate::name::{ChannelName, SessionId};
+    use crate::name::{ChannelName, EventName, MessageId, SessionId};
     use crate::payload::Payload;
 
     fn news() -> ChannelName {
@@ -158,8 +184,8 @@ mod tests {
         }
     }
 
-    fn message(payload: Payload) -> Arc<EncodedMessage> {
-        Arc::new(EncodedMessage::new(Message {
+    fn message(payload: Payload) -> Message {
+        Message {
             channel: news(),
             payload,
             event: None,
@@ -169,7 +195,7 @@ mod tests {
             epoch: Epoch(35),
             timestamp_ms: 1,
             sender: None,
-        }))
+        }
     }
 
     /// The frame in both codecs.
@@ -191,9 +217,14 @@ mod tests {
         {"type":"welcome","session":"s1","heartbeat_ms":25000,"limits":{"message_bytes":1048576,"channels":256}}
         \x84\xa4type\xa7welcome\xa7session\xa2s1\xacheartbeat_ms\xcda\xa8\xa6limits\x82\xadmessage_bytes\xce\x00\x10\x00\x00\xa8channels\xcd\x01\x00
         "#);
-        insta::assert_snapshot!(shown(&Reply::AuthRequired { reason: "no \"token\"".to_owned() }), @r#"
+        let reason = "no \"token\"".to_owned();
+        insta::assert_snapshot!(shown(&Reply::AuthRequired { channel: None, reason: reason.clone() }), @r#"
         {"type":"auth_required","reason":"no \"token\""}
         \x82\xa4type\xadauth_required\xa6reason\xaano \"token\"
+        "#);
+        insta::assert_snapshot!(shown(&Reply::AuthRequired { channel: Some(news()), reason }), @r#"
+        {"type":"auth_required","channel":"news","reason":"no \"token\""}
+        \x83\xa4type\xadauth_required\xa7channel\xa4news\xa6reason\xaano \"token\"
         "#);
         insta::assert_snapshot!(shown(&Reply::Authenticated {
             id: Some(CommandId::Text("a".to_owned())),
@@ -230,10 +261,13 @@ mod tests {
             channel: news(),
             cursor: Position { epoch: Epoch(u64::MAX), offset: Offset(u64::MAX) },
             recovered: false,
-            members: Some(vec![member(Payload::null()), member(Payload::text("Ann"))]),
+            members: Some(Members {
+                members: vec![member(Payload::null()), member(Payload::text("Ann"))],
+                next: Some("m1".to_owned()),
+            }),
         }), @r#"
-        {"type":"subscribed","channel":"news","cursor":"3w5e11264sgsf-18446744073709551615","recovered":false,"members":[{"id":"m1","data":null},{"id":"m1","data":"Ann"}]}
-        \x85\xa4type\xaasubscribed\xa7channel\xa4news\xa6cursor\xd9\"3w5e11264sgsf-18446744073709551615\xa9recovered\xc2\xa7members\x92\x82\xa2id\xa2m1\xa4data\xc0\x82\xa2id\xa2m1\xa4data\xa3Ann
+        {"type":"subscribed","channel":"news","cursor":"3w5e11264sgsf-18446744073709551615","recovered":false,"members":[{"id":"m1","data":null},{"id":"m1","data":"Ann"}],"next":"m1"}
+        \x86\xa4type\xaasubscribed\xa7channel\xa4news\xa6cursor\xd9\"3w5e11264sgsf-18446744073709551615\xa9recovered\xc2\xa7members\x92\x82\xa2id\xa2m1\xa4data\xc0\x82\xa2id\xa2m1\xa4data\xa3Ann\xa4next\xa2m1
         "#);
         insta::assert_snapshot!(shown(&Reply::Unsubscribed { id: NUMBER, channel: news(), code: None }), @r#"
         {"type":"unsubscribed","id":7,"channel":"news"}
@@ -261,7 +295,10 @@ mod tests {
         insta::assert_snapshot!(shown(&Reply::Presence {
             id: NUMBER,
             channel: news(),
-            members: vec![member(Payload::binary(Bytes::from_static(b"\0")))],
+            members: Members {
+                members: vec![member(Payload::binary(Bytes::from_static(b"\0")))],
+                next: None,
+            },
         }), @r#"
         {"type":"presence","id":7,"channel":"news","members":[{"id":"m1","data":{"$type":"binary","value":"AA=="}}]}
         \x84\xa4type\xa8presence\xa2id\x07\xa7channel\xa4news\xa7members\x91\x82\xa2id\xa2m1\xa4data\xc4\x01\x00
@@ -285,7 +322,18 @@ mod tests {
             id: None,
             code: Code::ShuttingDown,
             message: "wait".to_owned(),
+            retry_after_ms: None,
         };
+        let exceeded = Reply::Error {
+            id: NUMBER,
+            code: Code::ShareExceeded,
+            message: "wait".to_owned(),
+            retry_after_ms: Some(500),
+        };
+        insta::assert_snapshot!(shown(&exceeded), @r#"
+        {"type":"error","id":7,"code":"share_exceeded","message":"wait","retryable":true,"retry_after_ms":500}
+        \x86\xa4type\xa5error\xa2id\x07\xa4code\xaeshare_exceeded\xa7message\xa4wait\xa9retryable\xc3\xaeretry_after_ms\xcd\x01\xf4
+        "#);
         insta::assert_snapshot!(shown(&published), @r#"
         {"type":"published","channel":"news","offset":300,"epoch":"z","duplicate":false}
         \x85\xa4type\xa9published\xa7channel\xa4news\xa6offset\xcd\x01,\xa5epoch\xa1z\xa9duplicate\xc2
@@ -309,6 +357,30 @@ mod tests {
         }), @r#"
         {"type":"history","id":7,"channel":"news","messages":[{"type":"message","channel":"news","data":[1],"origin":"","offset":7,"epoch":"z","timestamp":1},{"type":"message","channel":"news","data":{"$type":"map","value":[[1,2]]},"origin":"","offset":7,"epoch":"z","timestamp":1}],"cursor":"z-7"}
         \x85\xa4type\xa7history\xa2id\x07\xa7channel\xa4news\xa8messages\x92\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x91\x01\xa6origin\xa0\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\x01\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x81\x01\x02\xa6origin\xa0\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\x01\xa6cursor\xa3z-7
+        "#);
+    }
+
+    #[test]
+    fn messages_for_one_user() {
+        let message = DirectMessage {
+            payload: Payload::from_json("[1]").unwrap(),
+            event: None,
+            id: None,
+            origin: Origin::unknown(),
+            timestamp_ms: 1,
+        };
+        insta::assert_snapshot!(shown(&Reply::Direct(message.clone())), @r#"
+        {"type":"direct","data":[1],"origin":"","timestamp":1}
+        \x84\xa4type\xa6direct\xa4data\x91\x01\xa6origin\xa0\xa9timestamp\x01
+        "#);
+        let named = DirectMessage {
+            event: Some(EventName::parse("e").unwrap()),
+            id: Some(MessageId::parse("m").unwrap()),
+            ..message
+        };
+        insta::assert_snapshot!(shown(&Reply::Direct(named)), @r#"
+        {"type":"direct","data":[1],"event":"e","message_id":"m","origin":"","timestamp":1}
+        \x86\xa4type\xa6direct\xa4data\x91\x01\xa5event\xa1e\xaamessage_id\xa1m\xa6origin\xa0\xa9timestamp\x01
         "#);
     }
 

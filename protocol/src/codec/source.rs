@@ -1,7 +1,7 @@
 //! Reading frames, once for both codecs: a [`Source`] gives the values of a frame one after the other.
 //!
-//! One walk from the first byte to the last: what no field asks for is checked and passed over, what is a user's value is
-//! checked and taken as it stands, never read twice.
+//! A frame is read in one walk: fields that nobody asks for are checked and skipped, and a user's value is checked and taken as it
+//! is. No byte is read twice.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use super::DecodeError;
 use crate::payload::{JsonValue, MessagePackValue, Payload};
-use crate::value::json::{JsonReader, Token};
-use crate::value::msgpack::{Head, MessagePackReader};
+use crate::value::json::{JsonReader, JsonToken};
+use crate::value::msgpack::{MessagePackHead, MessagePackReader};
 
 /// A value as far as fields of frames tell values apart.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub(super) struct JsonSource<'a> {
 
 impl<'a> JsonSource<'a> {
     pub(super) fn new(whole: &'a Bytes) -> Result<Self, DecodeError> {
-        let reader = JsonReader::new(super::error::utf8(whole)?);
+        let reader = JsonReader::new(crate::error::utf8(whole)?);
         Ok(Self { reader, whole })
     }
 }
@@ -80,11 +80,11 @@ impl<'a> Source<'a> for JsonSource<'a> {
         let token = self.reader.next()?;
         self.reader.finish(token)?;
         Ok(match token {
-            Token::Null => Scalar::Null,
-            Token::Bool(value) => Scalar::Bool(value),
-            Token::Text(text) => Scalar::Text(text.decode()),
-            Token::Number(text) => text.parse().map_or(Scalar::Other, Scalar::Whole),
-            Token::Array | Token::Object => Scalar::Other,
+            JsonToken::Null => Scalar::Null,
+            JsonToken::Bool(value) => Scalar::Bool(value),
+            JsonToken::Text(text) => Scalar::Text(text.decode()),
+            JsonToken::Number(text) => text.parse().map_or(Scalar::Other, Scalar::Whole),
+            JsonToken::Array | JsonToken::Object => Scalar::Other,
         })
     }
 
@@ -137,8 +137,8 @@ impl<'a> Source<'a> for MessagePackSource<'a> {
     fn shape(&mut self) -> Shape {
         // A header that lies is reported when it is read.
         match self.reader.clone().next() {
-            Ok(Head::Map(_)) => Shape::Object,
-            Ok(Head::Array(_)) => Shape::Array,
+            Ok(MessagePackHead::Map(_)) => Shape::Object,
+            Ok(MessagePackHead::Array(_)) => Shape::Array,
             _ => Shape::Scalar,
         }
     }
@@ -147,10 +147,10 @@ impl<'a> Source<'a> for MessagePackSource<'a> {
         let head = self.reader.next()?;
         self.reader.finish(head)?;
         Ok(match head {
-            Head::Nil => Scalar::Null,
-            Head::Bool(value) => Scalar::Bool(value),
-            Head::Unsigned(number) => Scalar::Whole(number),
-            Head::Text(text) => Scalar::Text(Cow::Borrowed(text)),
+            MessagePackHead::Nil => Scalar::Null,
+            MessagePackHead::Bool(value) => Scalar::Bool(value),
+            MessagePackHead::Unsigned(number) => Scalar::Whole(number),
+            MessagePackHead::Text(text) => Scalar::Text(Cow::Borrowed(text)),
             _ => Scalar::Other,
         })
     }
@@ -163,14 +163,18 @@ impl<'a> Source<'a> for MessagePackSource<'a> {
         &mut self,
         mut field: impl FnMut(&mut Self, &str) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
-        let Head::Map(count) = self.reader.next()? else {
+        let MessagePackHead::Map(count) = self.reader.next()? else {
             return Ok(());
         };
         for _ in 0..count {
             let key = self.reader.next()?;
             self.reader.finish(key)?;
             // No field has a name that is no string.
-            let name = if let Head::Text(name) = key { name } else { "" };
+            let name = if let MessagePackHead::Text(name) = key {
+                name
+            } else {
+                ""
+            };
             field(self, name)?;
         }
         Ok(())
@@ -180,7 +184,7 @@ impl<'a> Source<'a> for MessagePackSource<'a> {
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
-        let Head::Array(count) = self.reader.next()? else {
+        let MessagePackHead::Array(count) = self.reader.next()? else {
             return Ok(());
         };
         for _ in 0..count {

@@ -9,6 +9,9 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::codec::notation::{Json, Object};
+use crate::codes::Code;
+
 /// The name of a function is not one that a script may be made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
@@ -58,6 +61,22 @@ impl Callback {
         out.extend_from_slice(b");");
         out.into()
     }
+}
+
+/// The JSON with which the function is called when there is no answer: a page sees neither the status of a script nor its
+/// headers.
+pub fn refusal(code: Code, message: &str) -> Bytes {
+    let mut json = Vec::with_capacity(message.len() + 96);
+    Object::<Json>::begin(&mut json)
+        .field("error", |out| {
+            Object::<Json>::begin(out)
+                .text("code", code.as_str())
+                .text("message", message)
+                .boolean("retryable", code.retryable())
+                .end();
+        })
+        .end();
+    json.into()
 }
 
 fn is_identifier(text: &str) -> bool {
@@ -125,6 +144,12 @@ mod tests {
             |json: &str| String::from_utf8_lossy(&callback.call(json.as_bytes())).into_owned();
         insta::assert_snapshot!(script("{\"__proto__\":1,\"__proto__\":\"\\\"\u{2028}\"}"), @r#"/**/f(JSON.parse("{\"__proto__\":1,\"__proto__\":\"\\\"\u2028\"}"));"#);
         insta::assert_snapshot!(script("{\"__\\u0070roto__\":\n\t\r1}"), @r#"/**/f(JSON.parse("{\"__\\u0070roto__\":   1}"));"#);
+    }
+
+    #[test]
+    fn a_refusal_has_its_code_and_its_reason() {
+        let json = refusal(Code::Overloaded, "say \"later\"");
+        insta::assert_snapshot!(String::from_utf8_lossy(&json), @r#"{"error":{"code":"overloaded","message":"say \"later\"","retryable":true}}"#);
     }
 
     #[test]

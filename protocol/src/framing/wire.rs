@@ -16,12 +16,12 @@ use crate::cursor::Position;
 use crate::name::ChannelName;
 use crate::reply::Reply;
 
-/// What a message is shown as.
+/// The form in which a message is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// The data: bytes as bytes where the framing has a way, a string as itself, anything else as JSON.
     Data,
-    /// The data: bytes as bytes, anything else as JSON. What is no message is a frame beside it.
+    /// The data: bytes as bytes, anything else as JSON. Everything else (answers, gaps) comes as frames.
     Value,
     /// An object `{"cursor","channel","offset","event","origin","timestamp","data"}`, which is also an item of a poll.
     Object,
@@ -52,12 +52,12 @@ macro_rules! wires {
             /// Every wire.
             pub const ALL: &'static [Self] = &[ $( Self::$wire, )+ ];
 
-            /// What messages are shown as.
+            /// The form in which messages are shown.
             pub const fn content(self) -> Content {
                 match self { $( Self::$wire => $content, )+ }
             }
 
-            /// How they are told apart.
+            /// The framing.
             pub const fn framing(self) -> Framing {
                 match self { $( Self::$wire => Framing::$framing, )+ }
             }
@@ -90,10 +90,10 @@ wires! {
     MessagePackStream = Content::Frame(Codec::MessagePack), Prefixed;
 }
 
-/// A message that is lost, and where its reader is.
+/// The messages of a channel that a client will not hear, and where it is behind them.
 #[derive(Clone, Copy)]
-pub struct Lost<'a> {
-    /// The channel that it was lost of.
+pub struct Gap<'a> {
+    /// The channel that lost the messages.
     pub channel: &'a ChannelName,
     /// The place of the last message that was lost.
     pub position: Position,
@@ -110,8 +110,8 @@ impl Wire {
         }
     }
 
-    /// The wire on which what is no message is said in frames, if there is one: frames stand beside values and objects in the messages
-    /// of a WebSocket, which its client sends as well. One-way streams without frames tell no more than gaps.
+    /// The wire for frames that are no messages, if the client can be sent any: frames stand beside values and objects in the
+    /// messages of a WebSocket, which its client sends as well. One-way streams without frames tell no more than gaps.
     pub const fn frames(self) -> Option<Self> {
         match (self.content(), self.framing()) {
             (Content::Frame(_), _) => Some(self),
@@ -148,19 +148,19 @@ impl Wire {
     }
 
     /// What tells the reader that messages are lost; `None` where there is no room for anything but data.
-    pub fn gap(self, lost: Lost<'_>) -> Option<Bytes> {
-        let Lost {
+    pub fn gap(self, gap: Gap<'_>) -> Option<Bytes> {
+        let Gap {
             channel,
             position: cursor,
             ..
-        } = lost;
+        } = gap;
         Some(match (self.content(), self.framing()) {
-            (Content::Data, Framing::Sse) => sse::gap(channel, lost.cursor),
+            (Content::Data, Framing::Sse) => sse::gap(channel, gap.cursor),
             (Content::Data, _) => return None,
             (Content::Object, Framing::Sse) => {
-                sse::object(GAP_CAPACITY, lost.cursor, |out| write_gap(out, lost))
+                sse::object(GAP_CAPACITY, gap.cursor, |out| write_gap(out, gap))
             }
-            (Content::Object, _) => self.frame(GAP_CAPACITY, |out| write_gap(out, lost)),
+            (Content::Object, _) => self.frame(GAP_CAPACITY, |out| write_gap(out, gap)),
             (Content::Value | Content::Frame(_), _) => {
                 let channel = channel.clone();
                 self.encode(&Reply::Gap { channel, cursor })
@@ -179,8 +179,8 @@ impl Wire {
         )
     }
 
-    /// What a message begins with, up to and with a cursor, where that may be another than the message's own. A WebSocket message has
-    /// its length before it.
+    /// The beginning of a message up to its cursor, where that may be another than the message's own. A WebSocket message
+    /// has its length before it.
     pub fn head(self, cursor: impl Display) -> String {
         match (self.content(), self.framing()) {
             (Content::Data, Framing::Sse) => format!("id: {cursor}"),
@@ -192,8 +192,9 @@ impl Wire {
         }
     }
 
-    /// What one thing says, without what tells it from the next: of those framings that end or begin each with always the same.
-    pub fn unframed(self, framed: &[u8]) -> &[u8] {
+    /// The bytes of one frame without those that part it from the next, for framings that begin or end each frame in the
+    /// same way.
+    pub(super) fn unframed(self, framed: &[u8]) -> &[u8] {
         match self.framing() {
             Framing::Lines => framed.strip_suffix(b"\n").unwrap_or(framed),
             Framing::Prefixed => framed.get(prefix::STREAM_ROOM..).unwrap_or_default(),
@@ -222,11 +223,11 @@ const TYPICAL_REPLY_BYTES: usize = 160;
 pub(super) const GAP_CAPACITY: usize = 192;
 
 /// Writes a gap as an object among message objects.
-fn write_gap(out: &mut Vec<u8>, lost: Lost<'_>) {
+fn write_gap(out: &mut Vec<u8>, gap: Gap<'_>) {
     Object::<Json>::frame(out, "gap")
-        .text("channel", lost.channel.as_str())
+        .text("channel", gap.channel.as_str())
         .boolean("recovered", false)
-        .shown("cursor", lost.cursor)
+        .shown("cursor", gap.cursor)
         .end();
 }
 
@@ -275,12 +276,12 @@ mod tests {
     fn a_gap_on_each_wire_that_can_tell_it() {
         let channel = ChannelName::parse("news \"today\"").unwrap();
         let position = Position::parse("1-2").unwrap();
-        let lost = Lost {
+        let gap = Gap {
             channel: &channel,
             position,
             cursor: &"a=1-1,b=1-2",
         };
-        insta::assert_snapshot!(shown(|wire| wire.gap(lost)), @r#"
+        insta::assert_snapshot!(shown(|wire| wire.gap(gap)), @r#"
         ValueWebSocket \x81J{\"type\":\"gap\",\"channel\":\"news \\\"today\\\"\",\"cursor\":\"1-2\",\"recovered\":false}
         ObjectWebSocket \x81R{\"type\":\"gap\",\"channel\":\"news \\\"today\\\"\",\"recovered\":false,\"cursor\":\"a=1-1,b=1-2\"}
         JsonWebSocket \x81J{\"type\":\"gap\",\"channel\":\"news \\\"today\\\"\",\"cursor\":\"1-2\",\"recovered\":false}
@@ -293,7 +294,7 @@ mod tests {
         MessagePackStream \x00\x00\x005\x84\xa4type\xa3gap\xa7channel\xacnews \"today\"\xa6cursor\xa31-2\xa9recovered\xc2
         "#);
         for wire in Wire::ALL {
-            assert_eq!(wire.gap(lost).is_some(), wire.tells_gaps(), "{wire:?}");
+            assert_eq!(wire.gap(gap).is_some(), wire.tells_gaps(), "{wire:?}");
         }
     }
 
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_framed_is_found_again() {
+    fn frames_are_found_again_in_their_framing() {
         for wire in [Wire::RawNdjson, Wire::JsonNdjson, Wire::MessagePackStream] {
             let framed = wire.frame(3, |out| out.extend_from_slice(b"abc"));
             assert_eq!(wire.unframed(&framed), b"abc");
@@ -328,7 +329,10 @@ mod tests {
     fn a_long_reply_has_a_long_header() {
         for (length, header) in [(200, &b"\x81\x7e"[..]), (100_000, b"\x81\x7f")] {
             let reason = "x".repeat(length);
-            let bytes = Wire::JsonWebSocket.encode(&Reply::AuthRequired { reason });
+            let bytes = Wire::JsonWebSocket.encode(&Reply::AuthRequired {
+                channel: None,
+                reason,
+            });
             assert_eq!(&bytes[..2], header);
             assert!(bytes.ends_with(b"x\"}"));
         }

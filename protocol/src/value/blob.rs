@@ -1,15 +1,15 @@
 //! The values that are files: `Blob` and `File`.
 
-use super::msgpack::{Head, MessagePackReader};
+use super::msgpack::{MessagePackHead, MessagePackReader};
 use super::types;
 
-/// The media type of bytes of which nothing is known.
+/// The media type of bytes of an unknown type.
 pub(crate) const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// The longest media type that is kept.
 const MAX_TYPE_BYTES: usize = 255;
 
-/// What is in a `Blob` or a `File`.
+/// The contents of a `Blob` or a `File`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Blob<'a> {
     pub(crate) media_type: &'a str,
@@ -24,14 +24,14 @@ pub(crate) fn is_media_type(text: &str) -> bool {
 
 /// The `Blob` or `File` that a MessagePack value is, if it is one.
 pub(crate) fn find(value: &[u8]) -> Option<Blob<'_>> {
-    let Ok(Head::Extension(extension)) = MessagePackReader::new(value).next() else {
+    let Ok(MessagePackHead::Extension(extension)) = MessagePackReader::new(value).next() else {
         return None;
     };
     if !matches!(extension.code, types::BLOB | types::FILE) {
         return None;
     }
     let mut body = MessagePackReader::new(extension.body);
-    let Ok(Head::Map(fields)) = body.next() else {
+    let Ok(MessagePackHead::Map(fields)) = body.next() else {
         return None;
     };
     let (mut media_type, mut bytes) = ("", None);
@@ -41,8 +41,8 @@ pub(crate) fn find(value: &[u8]) -> Option<Blob<'_>> {
         let field = body.next().ok()?;
         body.finish(field).ok()?;
         match (key, field) {
-            (Head::Text("type"), Head::Text(text)) => media_type = text,
-            (Head::Text("bytes"), Head::Binary(found)) => bytes = Some(found),
+            (MessagePackHead::Text("type"), MessagePackHead::Text(text)) => media_type = text,
+            (MessagePackHead::Text("bytes"), MessagePackHead::Binary(found)) => bytes = Some(found),
             _ => {}
         }
     }

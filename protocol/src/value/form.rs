@@ -1,5 +1,5 @@
-//! What an HTML form sends, as one object: each field by its name, a repeated one as an array, files with what the
-//! browser told of them.
+//! The fields of an HTML form as one object: each field by its name, a repeated field as an array, and files with the name
+//! and type that the browser told.
 
 use std::collections::HashMap;
 
@@ -12,11 +12,11 @@ use super::{msgpack, types};
 pub struct FormField {
     /// Its name, which other fields may have as well.
     pub name: String,
-    /// What was entered.
+    /// The value that was entered.
     pub value: FormValue,
 }
 
-/// What was entered into a field of a form.
+/// The value of a field of a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FormValue {
     /// A text.
@@ -27,7 +27,7 @@ pub enum FormValue {
         name: String,
         /// The media type, empty when unknown.
         content_type: String,
-        /// What is in it.
+        /// The bytes of the file.
         bytes: Bytes,
     },
 }

@@ -1,7 +1,7 @@
 //! Structured-clone values as JSON and as MessagePack, and the way from one to the other.
 //!
-//! What JavaScript's structured clone knows and JSON does not is a MessagePack extension whose body is one MessagePack
-//! value ([`types`]); JSON shows it as an object of exactly two keys in this order:
+//! A type that JavaScript's structured clone knows and JSON does not is a MessagePack extension, whose body is one
+//! MessagePack value ([`types`]). JSON shows it as an object of exactly two keys, in this order:
 //!
 //! | value | MessagePack | JSON |
 //! | --- | --- | --- |

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use super::{MAX_DEPTH, msgpack, types};
-use crate::payload::Payload;
+use crate::payload::{Payload, PayloadKind};
 
 /// What MessagePack can hold.
 #[derive(Debug, Clone)]
@@ -161,6 +161,52 @@ fn has_tag(json: &Json) -> bool {
     }
 }
 
+/// Values that grow as much as they can.
+#[test]
+fn no_form_is_larger_than_the_most_growth_says() {
+    let typed = |body: &[u8]| {
+        let head = match body.len() {
+            1 => &[0xd4, 29][..],
+            2 => &[0xd5, 29],
+            4 => &[0xd6, 29],
+            8 => &[0xd7, 29],
+            16 => &[0xd8, 29],
+            _ => unreachable!("no extension of a fixed length"),
+        };
+        [head, body].concat()
+    };
+    let chain = typed(&typed(&[0xc4, 0]));
+    let of_eight = typed(&[&[0x81][..], &typed(&[0xc4, 0]), &typed(&[0xc2])].concat());
+    let mut maps = vec![0xc2];
+    for _ in 0..40 {
+        maps = [&[0x81, 0xc2][..], &maps].concat();
+    }
+    for part in [
+        &b"\xd4\x80\0"[..],
+        b"\xc4\0",
+        b"\xc2",
+        &chain,
+        &of_eight,
+        &maps,
+    ] {
+        let count = u16::try_from(60_000 / part.len()).unwrap();
+        let array = [
+            &[0xdc],
+            &count.to_be_bytes()[..],
+            &part.repeat(count.into()),
+        ]
+        .concat();
+        let size = array.len();
+        let payload = Payload::from_msgpack(array).unwrap();
+        let json = payload.to_json().len();
+        assert_eq!(payload.largest_form_bytes(), json);
+        assert!(
+            json > 5 * size && json < Payload::MOST_GROWTH * size,
+            "{json} of {size}"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn msgpack_comes_back_from_json_as_it_was(value in value()) {
@@ -170,6 +216,22 @@ proptest! {
         prop_assert!(serde_json::from_slice::<Json>(&json).is_ok());
         let back = Payload::from_json(json.clone()).unwrap().to_msgpack();
         prop_assert_eq!(&back, &bytes, "by way of {}", String::from_utf8_lossy(&json));
+    }
+
+    #[test]
+    fn the_length_of_a_form_is_known_before_it_is_made(value in value(), json in json()) {
+        let packed = Payload::from_msgpack(value.to_bytes()).unwrap();
+        let largest = packed.to_json().len().max(packed.to_msgpack().len());
+        if packed.kind() == PayloadKind::MessagePack {
+            prop_assert_eq!(packed.largest_form_bytes(), largest);
+        }
+        let shown = Payload::from_json(json.to_string()).unwrap();
+        for payload in [packed, shown] {
+            let largest = payload.largest_form_bytes();
+            prop_assert!(payload.to_json().len() <= largest);
+            prop_assert!(payload.to_msgpack().len() <= largest + 5);
+            prop_assert!(largest <= Payload::MOST_GROWTH * payload.size_bytes() + 40);
+        }
     }
 
     #[test]
@@ -187,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn what_rmp_serde_writes_is_read(json in json()) {
+    fn values_that_rmp_serde_writes_are_read(json in json()) {
         let payload = Payload::from_msgpack(rmp_serde::to_vec(&json).unwrap()).unwrap();
         if !has_tag(&json) {
             prop_assert_eq!(reread(&payload.to_json()), reread(json.to_string().as_bytes()));
@@ -269,7 +331,7 @@ fn each_type_has_its_tag() {
 }
 
 #[test]
-fn what_only_looks_tagged_is_an_object() {
+fn an_object_that_only_looks_tagged_is_an_object() {
     for plain in [
         r#"{"$type":"Date"}"#,
         r#"{"$type":"Unheard","value":1}"#,

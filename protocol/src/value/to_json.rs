@@ -1,17 +1,18 @@
 //! MessagePack → JSON, and the check of a MessagePack value.
 
+use std::fmt;
 use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::json;
-use super::msgpack::{Extension, Head, MessagePackReader, check_depth};
-use crate::codec::DecodeError;
+use super::msgpack::{Extension, MessagePackHead, MessagePackReader, check_depth};
+use crate::error::DecodeError;
 
 /// How a map or an extension is shown.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Shape {
+enum JsonShape {
     /// A map as an object.
     Object,
     /// A map with a `$type` key as a tagged object.
@@ -24,7 +25,7 @@ enum Shape {
     Opaque,
 }
 
-impl Shape {
+impl JsonShape {
     /// By how much the JSON of a map or extension is deeper than its contents.
     fn depth(self) -> usize {
         match self {
@@ -39,51 +40,76 @@ impl Shape {
 /// [`super::MAX_DEPTH`] deep.
 pub(crate) fn check<'a>(
     reader: &mut MessagePackReader<'a>,
-    head: Head<'a>,
+    head: MessagePackHead<'a>,
 ) -> Result<(), DecodeError> {
-    let mut outline = Outline { shapes: None };
-    outline.walk(reader, head, 1).map(|_| ())
+    JsonOutline(Task::Check).walk(reader, head, 1).map(|_| ())
+}
+
+/// The length of the JSON of a value that has been checked.
+pub(crate) fn length(value: &[u8]) -> Result<usize, DecodeError> {
+    let mut reader = MessagePackReader::new(value);
+    let head = reader.next()?;
+    let mut outline = JsonOutline(Task::Measure(0));
+    outline.walk(&mut reader, head, 1)?;
+    match outline.0 {
+        Task::Measure(length) => Ok(length),
+        Task::Check | Task::Remember(_) => Ok(0),
+    }
 }
 
 /// Writes the JSON of a value that has been checked.
 pub(crate) fn write(out: &mut Vec<u8>, value: &[u8]) -> Result<(), DecodeError> {
     let mut reader = MessagePackReader::new(value);
     let head = reader.next()?;
-    let mut outline = Outline {
-        shapes: Some(Vec::new()),
-    };
+    let mut outline = JsonOutline(Task::Remember(Vec::new()));
     outline.walk(&mut reader, head, 1)?;
-    let mut writer = Writer {
+    let shapes = match outline.0 {
+        Task::Remember(shapes) => shapes,
+        Task::Check | Task::Measure(_) => Vec::new(),
+    };
+    let mut writer = JsonWriter {
         out,
-        shapes: outline.shapes.unwrap_or_default().into_iter(),
+        shapes: shapes.into_iter(),
     };
     writer.value(&mut MessagePackReader::new(value))
 }
 
-/// The first walk: finds out what each map and extension is, in the order in which they begin.
-struct Outline {
-    /// Not kept when the walk is a check only.
-    shapes: Option<Vec<Shape>>,
+/// What the first walk does besides the check.
+enum Task {
+    Check,
+    /// Keeps what each map and extension is, in the order in which they begin.
+    Remember(Vec<JsonShape>),
+    /// Adds up the length of the JSON.
+    Measure(usize),
 }
 
-impl Outline {
+/// The first walk: finds out what each map and extension is.
+struct JsonOutline(Task);
+
+impl JsonOutline {
     /// Returns how deep the value's JSON is.
     fn walk<'a>(
         &mut self,
         reader: &mut MessagePackReader<'a>,
-        head: Head<'a>,
+        head: MessagePackHead<'a>,
         depth: usize,
     ) -> Result<usize, DecodeError> {
         let height = match head {
-            Head::Binary(_) => 1,
-            Head::Float(number) if !number.is_finite() => 1,
-            Head::Array(count) => {
+            MessagePackHead::Array(count) => {
                 check_depth(depth)?;
+                self.add(|| 2 + count.saturating_sub(1));
                 1 + self.children(reader, count, depth)?
             }
-            Head::Map(count) => self.map(reader, count, depth)?,
-            Head::Extension(extension) => self.extension(extension, depth)?,
-            _ => 0,
+            MessagePackHead::Map(count) => self.map(reader, count, depth)?,
+            MessagePackHead::Extension(extension) => self.extension(extension, depth)?,
+            leaf => {
+                self.add(|| leaf_length(leaf));
+                usize::from(match leaf {
+                    MessagePackHead::Binary(_) => true,
+                    MessagePackHead::Float(number) => !number.is_finite(),
+                    _ => false,
+                })
+            }
         };
         check_depth(height)?;
         Ok(height)
@@ -110,73 +136,146 @@ impl Outline {
         depth: usize,
     ) -> Result<usize, DecodeError> {
         check_depth(depth)?;
-        let place = self.begin(Shape::Object);
-        let mut shape = Shape::Object;
+        let place = self.begin(JsonShape::Object);
+        let mut shape = JsonShape::Object;
         let mut height = 0;
         for _ in 0..count {
             let key = reader.next()?;
-            match key {
-                Head::Text("$type") if shape == Shape::Object => shape = Shape::Literal,
-                Head::Text(_) => {}
-                _ => {
-                    shape = Shape::Pairs;
-                    height = height.max(self.walk(reader, key, depth + 1)?);
+            if let MessagePackHead::Text(text) = key {
+                if text == "$type" && shape == JsonShape::Object {
+                    shape = JsonShape::Literal;
                 }
+                self.add(|| leaf_length(key));
+            } else {
+                shape = JsonShape::Pairs;
+                height = height.max(self.walk(reader, key, depth + 1)?);
             }
             let value = reader.next()?;
             height = height.max(self.walk(reader, value, depth + 1)?);
         }
         self.set(place, shape);
+        self.add(|| {
+            let (start, between, end) = map_text(shape);
+            let entry: usize = between.iter().map(|text| text.len()).sum();
+            start.len() + count * entry + count.saturating_sub(1) + end.len()
+        });
         Ok(shape.depth() + height)
     }
 
     fn extension(&mut self, extension: Extension<'_>, depth: usize) -> Result<usize, DecodeError> {
         check_depth(depth)?;
         let Some(known) = extension.known()? else {
-            self.begin(Shape::Opaque);
-            return Ok(Shape::Opaque.depth());
+            self.begin(JsonShape::Opaque);
+            self.add(|| {
+                let code = shown_length(format_args!("{}", extension.code));
+                let body = base64_length(extension.body.len());
+                OPAQUE_START.len() + code + OPAQUE_BETWEEN.len() + body + OPAQUE_END.len()
+            });
+            return Ok(JsonShape::Opaque.depth());
         };
-        let shape = Shape::Typed(known.name);
+        let shape = JsonShape::Typed(known.name);
         self.begin(shape);
+        self.add(|| TAG_START.len() + known.name.len() + TAG_BETWEEN.len() + TAG_END.len());
         let mut body = MessagePackReader::new(extension.body);
         Ok(shape.depth() + self.children(&mut body, 1, depth)?)
     }
 
-    fn begin(&mut self, shape: Shape) -> usize {
-        let Some(shapes) = &mut self.shapes else {
+    fn begin(&mut self, shape: JsonShape) -> usize {
+        let Task::Remember(shapes) = &mut self.0 else {
             return 0;
         };
         shapes.push(shape);
         shapes.len() - 1
     }
 
-    fn set(&mut self, place: usize, shape: Shape) {
-        if let Some(shapes) = &mut self.shapes {
+    fn set(&mut self, place: usize, shape: JsonShape) {
+        if let Task::Remember(shapes) = &mut self.0 {
             shapes[place] = shape;
+        }
+    }
+
+    fn add(&mut self, length: impl FnOnce() -> usize) {
+        if let Task::Measure(total) = &mut self.0 {
+            *total = total.saturating_add(length());
         }
     }
 }
 
-/// The second walk.
-struct Writer<'o> {
-    out: &'o mut Vec<u8>,
-    shapes: std::vec::IntoIter<Shape>,
+/// The length of the JSON of a value that contains no others.
+fn leaf_length(head: MessagePackHead<'_>) -> usize {
+    match head {
+        MessagePackHead::Nil | MessagePackHead::Bool(true) => 4,
+        MessagePackHead::Bool(false) => 5,
+        MessagePackHead::Unsigned(number) => {
+            number.checked_ilog10().map_or(1, |log| log as usize + 1)
+        }
+        MessagePackHead::Negative(number) => shown_length(format_args!("{number}")),
+        MessagePackHead::Float(number) if number.is_finite() => {
+            shown_length(format_args!("{number:?}"))
+        }
+        MessagePackHead::Float(number) => {
+            NUMBER_START.len() + number_name(number).len() + NUMBER_END.len()
+        }
+        MessagePackHead::Text(text) => json::text_length(text.as_bytes()),
+        MessagePackHead::Binary(bytes) => binary_length(bytes.len()),
+        MessagePackHead::Array(_) | MessagePackHead::Map(_) | MessagePackHead::Extension(_) => 0,
+    }
 }
 
-impl Writer<'_> {
+/// The length of the text that formatting makes.
+fn shown_length(shown: fmt::Arguments<'_>) -> usize {
+    struct Length(usize);
+    impl fmt::Write for Length {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut length = Length(0);
+    fmt::Write::write_fmt(&mut length, shown).expect("counting does not fail");
+    length.0
+}
+
+/// The text before, between and behind the entries of a map.
+const fn map_text(shape: JsonShape) -> (&'static str, [&'static str; 3], &'static str) {
+    match shape {
+        JsonShape::Pairs => (r#"{"$type":"map","value":["#, ["[", ",", "]"], "]}"),
+        JsonShape::Literal => (r#"{"$type":"object","value":{"#, ["", ":", ""], "}}"),
+        JsonShape::Object | JsonShape::Typed(_) | JsonShape::Opaque => ("{", ["", ":", ""], "}"),
+    }
+}
+
+const TAG_START: &str = r#"{"$type":""#;
+const TAG_BETWEEN: &str = r#"","value":"#;
+const TAG_END: &str = "}";
+const OPAQUE_START: &str = r#"{"$type":"ext","code":"#;
+const OPAQUE_BETWEEN: &str = r#","value":""#;
+const OPAQUE_END: &str = "\"}";
+const NUMBER_START: &str = r#"{"$type":"number","value":""#;
+const NUMBER_END: &str = "\"}";
+const BINARY_START: &str = r#"{"$type":"binary","value":""#;
+const BINARY_END: &str = "\"}";
+
+/// The second walk.
+struct JsonWriter<'o> {
+    out: &'o mut Vec<u8>,
+    shapes: std::vec::IntoIter<JsonShape>,
+}
+
+impl JsonWriter<'_> {
     fn value(&mut self, reader: &mut MessagePackReader<'_>) -> Result<(), DecodeError> {
         match reader.next()? {
-            Head::Nil => self.put("null"),
-            Head::Bool(true) => self.put("true"),
-            Head::Bool(false) => self.put("false"),
-            Head::Unsigned(number) => write_number(self.out, number),
-            Head::Negative(number) => write_number(self.out, number),
-            Head::Float(number) => write_float(self.out, number),
-            Head::Text(text) => json::write_text(self.out, text.as_bytes()),
-            Head::Binary(bytes) => write_binary(self.out, bytes),
-            Head::Array(count) => self.array(reader, count)?,
-            Head::Map(count) => self.map(reader, count)?,
-            Head::Extension(extension) => self.extension(extension)?,
+            MessagePackHead::Nil => self.put("null"),
+            MessagePackHead::Bool(true) => self.put("true"),
+            MessagePackHead::Bool(false) => self.put("false"),
+            MessagePackHead::Unsigned(number) => write_number(self.out, number),
+            MessagePackHead::Negative(number) => write_number(self.out, number),
+            MessagePackHead::Float(number) => write_float(self.out, number),
+            MessagePackHead::Text(text) => json::write_text(self.out, text.as_bytes()),
+            MessagePackHead::Binary(bytes) => write_binary(self.out, bytes),
+            MessagePackHead::Array(count) => self.array(reader, count)?,
+            MessagePackHead::Map(count) => self.map(reader, count)?,
+            MessagePackHead::Extension(extension) => self.extension(extension)?,
         }
         Ok(())
     }
@@ -206,11 +305,8 @@ impl Writer<'_> {
     }
 
     fn map(&mut self, reader: &mut MessagePackReader<'_>, count: usize) -> Result<(), DecodeError> {
-        let (start, between, end) = match self.shapes.next() {
-            Some(Shape::Pairs) => (r#"{"$type":"map","value":["#, ["[", ",", "]"], "]}"),
-            Some(Shape::Literal) => (r#"{"$type":"object","value":{"#, ["", ":", ""], "}}"),
-            _ => ("{", ["", ":", ""], "}"),
-        };
+        let shape = self.shapes.next().unwrap_or(JsonShape::Object);
+        let (start, between, end) = map_text(shape);
         self.put(start);
         for index in 0..count {
             self.comma(index);
@@ -225,18 +321,18 @@ impl Writer<'_> {
     }
 
     fn extension(&mut self, extension: Extension<'_>) -> Result<(), DecodeError> {
-        if let Some(Shape::Typed(name)) = self.shapes.next() {
-            self.put(r#"{"$type":""#);
+        if let Some(JsonShape::Typed(name)) = self.shapes.next() {
+            self.put(TAG_START);
             self.put(name);
-            self.put(r#"","value":"#);
+            self.put(TAG_BETWEEN);
             self.value(&mut MessagePackReader::new(extension.body))?;
-            self.put("}");
+            self.put(TAG_END);
         } else {
-            self.put(r#"{"$type":"ext","code":"#);
+            self.put(OPAQUE_START);
             write_number(self.out, extension.code);
-            self.put(r#","value":""#);
+            self.put(OPAQUE_BETWEEN);
             write_base64(self.out, extension.body);
-            self.put("\"}");
+            self.put(OPAQUE_END);
         }
         Ok(())
     }
@@ -244,9 +340,14 @@ impl Writer<'_> {
 
 /// Writes bytes as a tagged object.
 pub(crate) fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(br#"{"$type":"binary","value":""#);
+    out.extend_from_slice(BINARY_START.as_bytes());
     write_base64(out, bytes);
-    out.extend_from_slice(b"\"}");
+    out.extend_from_slice(BINARY_END.as_bytes());
+}
+
+/// The length of the tagged object that stands for bytes.
+pub(crate) fn binary_length(bytes: usize) -> usize {
+    BINARY_START.len() + base64_length(bytes) + BINARY_END.len()
 }
 
 /// Writes an integer.
@@ -260,15 +361,20 @@ fn write_float(out: &mut Vec<u8>, number: f64) {
         write!(out, "{number:?}").expect("writing to memory does not fail");
         return;
     }
-    let name = if number.is_nan() {
+    for text in [NUMBER_START, number_name(number), NUMBER_END] {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The name of a float that is no number of JSON.
+fn number_name(number: f64) -> &'static str {
+    if number.is_nan() {
         "NaN"
     } else if number > 0.0 {
         "Infinity"
     } else {
         "-Infinity"
-    };
-    write!(out, r#"{{"$type":"number","value":"{name}"}}"#)
-        .expect("writing to memory does not fail");
+    }
 }
 
 fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -281,6 +387,6 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// How many characters bytes take in padded base64.
-pub(crate) fn base64_length(bytes: usize) -> usize {
+fn base64_length(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }

@@ -3,23 +3,23 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::json::{JsonReader, RawText, Token};
+use super::json::{JsonReader, JsonToken, RawText};
 use super::{msgpack, types};
-use crate::codec::DecodeError;
+use crate::error::DecodeError;
 
 /// Writes the MessagePack of a JSON text that has been checked.
 pub(crate) fn write(out: &mut Vec<u8>, text: &str) -> Result<(), DecodeError> {
-    let mut outline = Outline::default();
+    let mut outline = MessagePackOutline::default();
     let mut reader = JsonReader::new(text);
     let token = reader.next()?;
     outline.walk(&mut reader, token)?;
-    let mut writer = Writer {
+    let mut writer = MessagePackWriter {
         out,
         containers: outline.containers.into_iter(),
     };
     let mut reader = JsonReader::new(text);
     let token = reader.next()?;
-    writer.value(&mut reader, token, Reading::Tagged)
+    writer.value(&mut reader, token, TagReading::Tagged)
 }
 
 /// What a tagged object stands for.
@@ -47,25 +47,25 @@ impl Tag {
     }
 
     /// Whether a `value` of this kind goes with the tag.
-    fn takes(self, value: Kind) -> bool {
+    fn takes(self, value: TagKind) -> bool {
         match self {
             Self::Typed(_) => true,
-            Self::Binary | Self::Number | Self::Opaque => value == Kind::Text,
+            Self::Binary | Self::Number | Self::Opaque => value == TagKind::Text,
             Self::Map => matches!(
                 value,
-                Kind::Array {
+                TagKind::Array {
                     all_pairs: true,
                     ..
                 }
             ),
-            Self::Object => value == Kind::Object,
+            Self::Object => value == TagKind::Object,
         }
     }
 }
 
 /// The kinds of value that tags tell apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+enum TagKind {
     Text,
     Number,
     Object,
@@ -85,16 +85,16 @@ enum Candidate {
 
 impl Candidate {
     /// The candidate after one more field.
-    fn and(self, key: RawText<'_>, token: Token<'_>, value: Kind) -> Self {
+    fn and(self, key: RawText<'_>, token: JsonToken<'_>, value: TagKind) -> Self {
         if matches!(self, Self::No | Self::Complete(_)) {
             return Self::No;
         }
         match (self, &*key.decode()) {
             (Self::Start, "$type") => match token {
-                Token::Text(name) => Tag::by_name(name).map_or(Self::No, Self::Named),
+                JsonToken::Text(name) => Tag::by_name(name).map_or(Self::No, Self::Named),
                 _ => Self::No,
             },
-            (Self::Named(Tag::Opaque), "code") if value == Kind::Number => Self::Coded,
+            (Self::Named(Tag::Opaque), "code") if value == TagKind::Number => Self::Coded,
             (Self::Coded, "value") if Tag::Opaque.takes(value) => Self::Complete(Tag::Opaque),
             (Self::Named(tag), "value") if tag != Tag::Opaque && tag.takes(value) => {
                 Self::Complete(tag)
@@ -107,49 +107,53 @@ impl Candidate {
 /// An array or object, as the first walk found it.
 #[derive(Debug, Clone, Copy)]
 struct Container {
-    /// How many elements or fields.
+    /// How many elements or fields it has.
     count: usize,
-    /// What it stands for, if its fields are those of a tagged object.
+    /// The value that it stands for, if its fields are those of a tagged object.
     tag: Option<Tag>,
 }
 
 /// The first walk: counts, and finds tagged objects; in the order in which the containers begin.
 #[derive(Default)]
-struct Outline {
+struct MessagePackOutline {
     containers: Vec<Container>,
 }
 
-impl Outline {
-    fn walk(&mut self, reader: &mut JsonReader<'_>, token: Token<'_>) -> Result<Kind, DecodeError> {
+impl MessagePackOutline {
+    fn walk(
+        &mut self,
+        reader: &mut JsonReader<'_>,
+        token: JsonToken<'_>,
+    ) -> Result<TagKind, DecodeError> {
         match token {
-            Token::Text(_) => Ok(Kind::Text),
-            Token::Number(_) => Ok(Kind::Number),
-            Token::Array => self.array(reader),
-            Token::Object => self.object(reader),
-            Token::Null | Token::Bool(_) => Ok(Kind::Other),
+            JsonToken::Text(_) => Ok(TagKind::Text),
+            JsonToken::Number(_) => Ok(TagKind::Number),
+            JsonToken::Array => self.array(reader),
+            JsonToken::Object => self.object(reader),
+            JsonToken::Null | JsonToken::Bool(_) => Ok(TagKind::Other),
         }
     }
 
-    fn array(&mut self, reader: &mut JsonReader<'_>) -> Result<Kind, DecodeError> {
+    fn array(&mut self, reader: &mut JsonReader<'_>) -> Result<TagKind, DecodeError> {
         let place = self.begin();
         let mut count = 0;
         let mut all_pairs = true;
-        let mut open = JsonReader::open(Token::Array);
+        let mut open = JsonReader::open(JsonToken::Array);
         while reader.more(&mut open)? {
             let token = reader.next()?;
             let kind = self.walk(reader, token)?;
-            all_pairs &= matches!(kind, Kind::Array { count: 2, .. });
+            all_pairs &= matches!(kind, TagKind::Array { count: 2, .. });
             count += 1;
         }
         self.containers[place].count = count;
-        Ok(Kind::Array { count, all_pairs })
+        Ok(TagKind::Array { count, all_pairs })
     }
 
-    fn object(&mut self, reader: &mut JsonReader<'_>) -> Result<Kind, DecodeError> {
+    fn object(&mut self, reader: &mut JsonReader<'_>) -> Result<TagKind, DecodeError> {
         let place = self.begin();
         let mut count = 0;
         let mut candidate = Candidate::Start;
-        let mut open = JsonReader::open(Token::Object);
+        let mut open = JsonReader::open(JsonToken::Object);
         while reader.more(&mut open)? {
             let key = reader.key()?;
             let token = reader.next()?;
@@ -162,7 +166,7 @@ impl Outline {
             _ => None,
         };
         self.containers[place] = Container { count, tag };
-        Ok(Kind::Object)
+        Ok(TagKind::Object)
     }
 
     fn begin(&mut self) -> usize {
@@ -174,34 +178,34 @@ impl Outline {
     }
 }
 
-/// Whether an object that looks tagged is.
+/// Whether an object that looks tagged is a tagged object.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Reading {
+enum TagReading {
     Tagged,
     /// It is the `value` of an `object` tag.
     Literal,
 }
 
 /// The second walk.
-struct Writer<'o> {
+struct MessagePackWriter<'o> {
     out: &'o mut Vec<u8>,
     containers: std::vec::IntoIter<Container>,
 }
 
-impl Writer<'_> {
+impl MessagePackWriter<'_> {
     fn value(
         &mut self,
         reader: &mut JsonReader<'_>,
-        token: Token<'_>,
-        reading: Reading,
+        token: JsonToken<'_>,
+        reading: TagReading,
     ) -> Result<(), DecodeError> {
         match token {
-            Token::Null => msgpack::write_nil(self.out),
-            Token::Bool(value) => msgpack::write_bool(self.out, value),
-            Token::Number(text) => write_number(self.out, text),
-            Token::Text(text) => msgpack::write_text(self.out, text.decode().as_bytes()),
-            Token::Array => return self.array(reader),
-            Token::Object => return self.object(reader, reading),
+            JsonToken::Null => msgpack::write_nil(self.out),
+            JsonToken::Bool(value) => msgpack::write_bool(self.out, value),
+            JsonToken::Number(text) => write_number(self.out, text),
+            JsonToken::Text(text) => msgpack::write_text(self.out, text.decode().as_bytes()),
+            JsonToken::Array => return self.array(reader),
+            JsonToken::Object => return self.object(reader, reading),
         }
         Ok(())
     }
@@ -216,29 +220,33 @@ impl Writer<'_> {
     fn array(&mut self, reader: &mut JsonReader<'_>) -> Result<(), DecodeError> {
         let count = self.begun().count;
         msgpack::write_array(self.out, count);
-        let mut open = JsonReader::open(Token::Array);
+        let mut open = JsonReader::open(JsonToken::Array);
         while reader.more(&mut open)? {
             let token = reader.next()?;
-            self.value(reader, token, Reading::Tagged)?;
+            self.value(reader, token, TagReading::Tagged)?;
         }
         Ok(())
     }
 
-    fn object(&mut self, reader: &mut JsonReader<'_>, reading: Reading) -> Result<(), DecodeError> {
+    fn object(
+        &mut self,
+        reader: &mut JsonReader<'_>,
+        reading: TagReading,
+    ) -> Result<(), DecodeError> {
         let container = self.begun();
-        if reading == Reading::Tagged
+        if reading == TagReading::Tagged
             && let Some(tag) = container.tag
             && self.tagged(&mut *reader, tag)?
         {
             return Ok(());
         }
         msgpack::write_map(self.out, container.count);
-        let mut open = JsonReader::open(Token::Object);
+        let mut open = JsonReader::open(JsonToken::Object);
         while reader.more(&mut open)? {
             let key = reader.key()?;
             msgpack::write_text(self.out, key.decode().as_bytes());
             let token = reader.next()?;
-            self.value(reader, token, Reading::Tagged)?;
+            self.value(reader, token, TagReading::Tagged)?;
         }
         Ok(())
     }
@@ -246,9 +254,9 @@ impl Writer<'_> {
     /// Writes what a tagged object stands for and passes over it, or does neither if its `value` makes no sense.
     fn tagged(&mut self, reader: &mut JsonReader<'_>, tag: Tag) -> Result<bool, DecodeError> {
         let before = reader.clone();
-        let mut open = JsonReader::open(Token::Object);
+        let mut open = JsonReader::open(JsonToken::Object);
         let mut code = None;
-        let mut token = Token::Null;
+        let mut token = JsonToken::Null;
         // The first walk has seen that the fields are `$type`, perhaps `code`, and last `value`.
         let fields = if tag == Tag::Opaque { 3 } else { 2 };
         for _ in 0..fields {
@@ -260,21 +268,21 @@ impl Writer<'_> {
         let written = match (tag, token) {
             (Tag::Typed(code), _) => {
                 let start = msgpack::begin_extension(self.out);
-                self.value(reader, token, Reading::Tagged)?;
+                self.value(reader, token, TagReading::Tagged)?;
                 msgpack::end_extension(self.out, start, code);
                 true
             }
             (Tag::Object, _) => {
-                self.value(reader, token, Reading::Literal)?;
+                self.value(reader, token, TagReading::Literal)?;
                 true
             }
             (Tag::Map, _) => {
                 self.pairs(reader)?;
                 true
             }
-            (Tag::Binary, Token::Text(text)) => self.binary(text),
-            (Tag::Number, Token::Text(text)) => self.number(text),
-            (Tag::Opaque, Token::Text(text)) => self.opaque(code, text),
+            (Tag::Binary, JsonToken::Text(text)) => self.binary(text),
+            (Tag::Number, JsonToken::Text(text)) => self.number(text),
+            (Tag::Opaque, JsonToken::Text(text)) => self.opaque(code, text),
             _ => false,
         };
         if written {
@@ -288,14 +296,14 @@ impl Writer<'_> {
     fn pairs(&mut self, reader: &mut JsonReader<'_>) -> Result<(), DecodeError> {
         let count = self.begun().count;
         msgpack::write_map(self.out, count);
-        let mut pairs = JsonReader::open(Token::Array);
+        let mut pairs = JsonReader::open(JsonToken::Array);
         while reader.more(&mut pairs)? {
             reader.next()?;
             self.begun();
-            let mut pair = JsonReader::open(Token::Array);
+            let mut pair = JsonReader::open(JsonToken::Array);
             while reader.more(&mut pair)? {
                 let token = reader.next()?;
-                self.value(reader, token, Reading::Tagged)?;
+                self.value(reader, token, TagReading::Tagged)?;
             }
         }
         Ok(())
@@ -320,9 +328,9 @@ impl Writer<'_> {
         true
     }
 
-    fn opaque(&mut self, code: Option<Token<'_>>, text: RawText<'_>) -> bool {
+    fn opaque(&mut self, code: Option<JsonToken<'_>>, text: RawText<'_>) -> bool {
         let code = match code {
-            Some(Token::Number(code)) => code.parse().ok(),
+            Some(JsonToken::Number(code)) => code.parse().ok(),
             _ => None,
         };
         let (Some(code), Some(body)) = (code, decode_base64(text)) else {

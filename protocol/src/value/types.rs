@@ -7,7 +7,7 @@ pub struct ExtensionType {
     pub code: i8,
     /// The `$type` in JSON.
     pub name: &'static str,
-    /// What the one value in its body is.
+    /// The kind of the one value in its body.
     pub body: &'static str,
 }
 

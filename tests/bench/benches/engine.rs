@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use widecast::engine::{
-    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, NumberedChange, Portion,
+    Deliver, HistoryLimits, MemoryEngine, MemorySettings, MessageLog, NumberedChange, Portion,
     Publication, SystemClock,
 };
 use widecast_protocol::encoded::EncodedMessage;

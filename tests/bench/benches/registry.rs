@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use actix_rt::System;
 use criterion::{Criterion, Throughput};
-use widecast::config::SlowConsumer;
+use widecast::config::SlowConsumerPolicy;
 use widecast::engine::{
-    Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Publication, SystemClock,
+    ConnectionId, Deliver, Engine, HistoryLimits, MemoryEngine, MemorySettings, Publication,
+    SystemClock,
 };
 use widecast::metrics::Metrics;
-use widecast::registry::{Cursors, GapForm, Membership, Outbox, Routes, Shard, Subscriber, Voice};
+use widecast::registry::{
+    CursorForm, Destination, GapForm, Outbox, OutboxForm, Routes, Shard, SubscriptionHandle,
+};
 use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, Origin, Payload};
 
@@ -48,7 +51,7 @@ struct Registry {
     engine: Arc<dyn Engine>,
     channel: ChannelName,
     outboxes: Vec<Rc<Outbox>>,
-    _memberships: Vec<Membership>,
+    _handles: Vec<SubscriptionHandle>,
 }
 
 impl Registry {
@@ -67,38 +70,40 @@ impl Registry {
         );
         let channel = ChannelName::parse("bench").expect("the name is short");
         let mut outboxes = Vec::with_capacity(SUBSCRIBERS);
-        let mut memberships = Vec::with_capacity(SUBSCRIBERS);
+        let mut handles = Vec::with_capacity(SUBSCRIBERS);
         for _ in 0..SUBSCRIBERS {
-            let voice = Voice {
+            let form = OutboxForm {
                 wire,
                 gap: GapForm::Closes,
-                cursors: Cursors::OfEach,
+                cursors: CursorForm::OfEach,
             };
-            let outbox = Outbox::new(Rc::clone(shard.flush_list()), OUTBOX_BYTES, voice);
-            let subscriber = Subscriber {
+            let outbox = Outbox::new(
+                Rc::clone(shard.flush_list()),
+                OUTBOX_BYTES,
+                form,
+                ConnectionId(0),
+            );
+            let destination = Destination {
                 outbox: Rc::clone(&outbox),
                 sender: None,
                 lane: outbox.lane(),
-                policy: SlowConsumer::Disconnect,
+                policy: SlowConsumerPolicy::Disconnect,
                 presence: None,
             };
-            let membership = shard
-                .join(&channel, subscriber)
-                .await
-                .expect("the memory engine does not fail");
+            let handle = shard.join(&channel, destination);
             let position = engine
                 .position(&channel, HistoryLimits::default())
                 .await
                 .expect("the memory engine does not fail");
-            membership.begin(&outbox, position, true).await;
+            handle.begin(&outbox, position, true).await;
             outboxes.push(outbox);
-            memberships.push(membership);
+            handles.push(handle);
         }
         Self {
             engine,
             channel,
             outboxes,
-            _memberships: memberships,
+            _handles: handles,
         }
     }
 

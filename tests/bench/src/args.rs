@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::floor::Batching;
-use crate::scenario::{ALL, Bench, CALIBRATE, Contender, Effort, PEERS, Scenario};
+use crate::scenario::{ALL, Bench, CALIBRATE, Contender, Effort, GUARDED, PEERS, Scenario};
 use crate::server::BrokerCommand;
 
 /// Measures the widecast binary beside the kernel's floor, on this machine's loopback address.
@@ -45,6 +45,8 @@ pub enum Command {
     Poll,
     /// 100 clients that never read.
     Slow,
+    /// The broker with tokens and limits, beside the broker without: `floor` is the latter here.
+    Guarded,
     /// Debian's nginx with nchan under the same load, where it is installed, and the broker again.
     Peers,
     /// The floor against the floor: the error of this tool.
@@ -103,6 +105,7 @@ impl Arguments {
         let one = match self.command {
             Command::All => return ALL.iter().collect(),
             Command::Calibrate => return vec![&CALIBRATE],
+            Command::Guarded => return vec![&GUARDED],
             Command::Peers => return vec![&PEERS],
             Command::FloorServer { .. } => return Vec::new(),
             Command::FanOut => "fan-out",

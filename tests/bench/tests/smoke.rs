@@ -33,6 +33,7 @@ fn run(batching: Batching, form: Form, channels: usize, plan: &Plan) -> Result<O
         form,
         subscribers: 10,
         channels,
+        headers: String::new(),
     })?;
     let mut publishers = Publishers::connect(&swarm, plan)?;
     drive(&mut swarm, &mut publishers, plan)

@@ -9,9 +9,9 @@ import { fileURLToPath } from "node:url";
 const BUILT = fileURLToPath(new URL("../../../target/debug/widecast", import.meta.url));
 const PATIENCE_MS = 20_000;
 
-/** Starts a broker on a port of its own; it ends with the test. */
-export async function startBroker(test) {
-  const broker = spawn(process.env.BROKER_BINARY ?? BUILT, ["serve", "--listen", "127.0.0.1:0"], {
+/** Starts a broker on a port of its own, with further arguments; it ends with the test. */
+export async function startBroker(test, ...more) {
+  const broker = spawn(process.env.BROKER_BINARY ?? BUILT, ["serve", "--listen", "127.0.0.1:0", ...more], {
     stdio: ["ignore", "ignore", "pipe"],
   });
   test.after(async () => {

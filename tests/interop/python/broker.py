@@ -20,10 +20,10 @@ PATIENCE_SECONDS = 20
 class Broker:
     """Runs the binary on a port of its own until `stop`."""
 
-    def __init__(self):
+    def __init__(self, *arguments):
         binary = os.environ.get("BROKER_BINARY", str(BUILT))
         self._process = subprocess.Popen(
-            [binary, "serve", "--listen", "127.0.0.1:0"],
+            [binary, "serve", "--listen", "127.0.0.1:0", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

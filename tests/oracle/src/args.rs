@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::campaign::Logs;
-use crate::scope::{Feature, Scope};
+use crate::scope::{EngineKind, Feature, Scope};
 
 /// Publishes and subscribes through a failing network, and checks that the broker keeps its promises.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ pub struct Arguments {
     /// What the runs leave out, to look at the rest alone; may be repeated.
     #[arg(long, value_name = "WHAT")]
     without: Vec<Feature>,
+    /// Where the broker keeps its messages.
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineKind,
 }
 
 impl Arguments {
@@ -49,6 +52,7 @@ impl Arguments {
         Scope {
             time: Duration::try_from_secs_f64(self.seconds).unwrap_or(Duration::ZERO),
             without: self.without.clone(),
+            engine: self.engine,
         }
     }
 }

@@ -12,7 +12,7 @@ use widecast_tests::settings::{Settings, SlowConsumer};
 use crate::judge::ChannelRules;
 use crate::proxy::fault::Weather;
 use crate::publisher::{Kind, Rhythm, Subject};
-use crate::scope::{Feature, Scope};
+use crate::scope::{EngineKind, Feature, Scope};
 use crate::seed::generator;
 use crate::subscriber::{Habit, Publishing, Spec};
 
@@ -46,6 +46,8 @@ pub struct BrokerPlan {
     pub send_buffer_bytes: usize,
     /// `limits.message_bytes`.
     pub message_bytes: usize,
+    /// Where the broker keeps its messages.
+    pub engine: EngineKind,
 }
 
 /// What happens to the broker.
@@ -82,6 +84,7 @@ impl Plan {
             outbox_bytes: one_of(&[16 << 10, 16 << 10, 64 << 10, 1 << 20], random),
             send_buffer_bytes: one_of(&[4 << 10, 8 << 10, 32 << 10, 128 << 10], random),
             message_bytes: one_of(&[64 << 10, 1 << 20], random),
+            engine: scope.engine,
         };
         let mut draft = Draft {
             seed,
@@ -119,7 +122,10 @@ impl Plan {
                 .history(name, messages, bytes)
                 .slow_consumer(name, policy);
         }
-        settings
+        match self.broker.engine {
+            EngineKind::Memory => settings,
+            EngineKind::Disk => settings.disk(),
+        }
     }
 
     /// The rules of the channels.
@@ -347,6 +353,7 @@ mod tests {
         let scope = Scope {
             time: Duration::from_secs(20),
             without: Vec::new(),
+            engine: EngineKind::Memory,
         };
         let draw = |seed| format!("{:?}", Plan::draw(seed, &scope));
         assert_eq!(draw(3), draw(3));
@@ -358,6 +365,7 @@ mod tests {
         let scope = Scope {
             time: Duration::from_secs(20),
             without: vec![Feature::Drops, Feature::Restarts, Feature::Faults],
+            engine: EngineKind::Memory,
         };
         for seed in 0..20 {
             let plan = Plan::draw(seed, &scope);

@@ -9,6 +9,18 @@ pub struct Scope {
     pub time: Duration,
     /// What is left out.
     pub without: Vec<Feature>,
+    /// Where the broker keeps its messages.
+    pub engine: EngineKind,
+}
+
+/// Where the broker keeps its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum EngineKind {
+    /// In memory: a restart loses them, which has to be told.
+    #[default]
+    Memory,
+    /// On the disk: a restart is no reason for a gap.
+    Disk,
 }
 
 /// Something that can be left out, to look at the rest alone.

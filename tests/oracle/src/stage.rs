@@ -21,6 +21,7 @@ use crate::plan::{Plan, Trouble};
 use crate::proxy::Proxy;
 use crate::proxy::fault::Weather;
 use crate::publisher::{Author, Publisher, Rhythm, Subject};
+use crate::scope::EngineKind;
 use crate::seed::generator;
 use crate::subscriber::{Spec, Subscriber};
 
@@ -215,7 +216,10 @@ impl Stage<'_> {
             rules: self.plan.rules(),
             ends,
             strange: self.catalog.all_strange(),
-            restarts: self.restarts,
+            restarts: match self.plan.broker.engine {
+                EngineKind::Memory => self.restarts,
+                EngineKind::Disk => 0,
+            },
         }
     }
 }

@@ -4,20 +4,33 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use widecast_oracle::campaign::{Logs, campaign};
-use widecast_oracle::scope::Scope;
+use widecast_oracle::scope::{EngineKind, Scope};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_without_a_word() -> Result<()> {
+    judge(
+        EngineKind::Memory,
+        &[1, 2, 3, 4, rand::random::<u32>().into()],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_in_restarts_with_messages_on_the_disk() -> Result<()> {
+    judge(EngineKind::Disk, &[1, 2, rand::random::<u32>().into()]).await
+}
+
+async fn judge(engine: EngineKind, seeds: &[u64]) -> Result<()> {
     let scope = Scope {
         time: Duration::from_secs(5),
         without: Vec::new(),
+        engine,
     };
-    let seeds = [1, 2, 3, 4, rand::random::<u32>().into()];
     let logs = Logs {
         directory: env!("CARGO_TARGET_TMPDIR").into(),
         all: false,
     };
-    let bad = campaign(seeds, &scope, &logs).await?;
+    let bad = campaign(seeds.iter().copied(), &scope, &logs).await?;
     ensure!(bad == 0, "{bad} of {} runs had violations", seeds.len());
     Ok(())
 }

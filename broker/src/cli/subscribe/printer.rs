@@ -2,9 +2,11 @@
 
 use std::io::{self, Write};
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+use widecast_client::Message;
 use widecast_protocol::ChannelName;
 
-use super::message::HeardMessage;
 use crate::cli::arguments::Output;
 use crate::cli::error::CliError;
 
@@ -39,17 +41,34 @@ pub(super) struct Printer<'a> {
     pub(super) notices: &'a mut dyn Write,
 }
 
+/// What `--output json` prints of a message.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    channel: &'a str,
+    /// The place behind the message, in all channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+    offset: u64,
+    epoch: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+    origin: &'a str,
+    timestamp: u64,
+    data: &'a RawValue,
+}
+
 impl Printer<'_> {
-    /// Prints a message as one line, or more if it is a string of several; whoever reads gets it at once. The channel is
-    /// given where the message does not tell it.
+    /// Prints a message as one line, or more if it is a string of several; whoever reads gets it at once.
     pub(super) fn message(
         &mut self,
-        message: &HeardMessage,
-        channel: Option<&ChannelName>,
+        message: &Message,
+        cursor: impl FnOnce() -> Option<String>,
     ) -> Result<(), CliError> {
         let line = match self.form {
-            Output::Json => json(message, channel).map_err(CliError::Output)?,
-            Output::Data => data(message, channel, self.naming),
+            Output::Json => json(message, cursor()).map_err(CliError::Output)?,
+            Output::Data => data(message.json(), &message.channel, self.naming),
         };
         let written = self.output.write_all(line.as_bytes());
         let written = written.and_then(|()| self.output.write_all(b"\n"));
@@ -63,23 +82,27 @@ impl Printer<'_> {
     }
 }
 
-fn json(message: &HeardMessage, channel: Option<&ChannelName>) -> io::Result<String> {
-    let told = channel.map(|name| name.as_str().to_owned());
-    let told = HeardMessage {
-        channel: message.channel.clone().or(told),
-        ..message.clone()
+fn json(message: &Message, cursor: Option<String>) -> io::Result<String> {
+    let line = Line {
+        channel: &message.channel,
+        cursor,
+        offset: message.offset,
+        epoch: &message.epoch,
+        event: message.event.as_deref(),
+        message_id: message.message_id.as_deref(),
+        origin: &message.origin,
+        timestamp: message.timestamp,
+        data: message.json(),
     };
-    Ok(serde_json::to_string(&told)?)
+    Ok(serde_json::to_string(&line)?)
 }
 
-fn data(message: &HeardMessage, channel: Option<&ChannelName>, naming: Naming) -> String {
-    let data = message.data.get();
+fn data(data: &RawValue, channel: &str, naming: Naming) -> String {
+    let data = data.get();
     let text = serde_json::from_str(data).unwrap_or_else(|_| data.to_owned());
     if naming == Naming::Nameless {
         return text;
     }
-    let told = message.channel.as_deref();
-    let channel = told.or(channel.map(ChannelName::as_str)).unwrap_or("?");
     let lines = text.split('\n').map(|line| format!("{channel}\t{line}"));
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -88,47 +111,20 @@ fn data(message: &HeardMessage, channel: Option<&ChannelName>, naming: Naming) -
 mod tests {
     use super::*;
 
-    fn printed(form: Output, naming: Naming, message: &str) -> String {
-        let mut output = Vec::new();
-        let mut printer = Printer {
-            form,
-            naming,
-            output: &mut output,
-            notices: &mut io::sink(),
-        };
-        let message = serde_json::from_str(message).unwrap();
-        let channel = ChannelName::parse("known").unwrap();
-        printer.message(&message, Some(&channel)).unwrap();
-        String::from_utf8(output).unwrap()
+    fn printed(naming: Naming, json: &str) -> String {
+        data(serde_json::from_str(json).unwrap(), "known", naming)
     }
 
     #[test]
     fn a_string_is_printed_as_itself_and_anything_else_as_json() {
-        let data = |message| printed(Output::Data, Naming::Nameless, message);
-        assert_eq!(data(r#"{"data":"a\nb"}"#), "a\nb\n");
-        assert_eq!(data(r#"{"data":1.50}"#), "1.50\n");
-        assert_eq!(data(r#"{"data":null}"#), "null\n");
+        assert_eq!(printed(Naming::Nameless, r#""a\nb""#), "a\nb");
+        assert_eq!(printed(Naming::Nameless, "1.50"), "1.50");
+        assert_eq!(printed(Naming::Nameless, "null"), "null");
     }
 
     #[test]
     fn of_several_channels_each_line_begins_with_its_own() {
-        let data = |message| printed(Output::Data, Naming::Named, message);
-        let told = data(r#"{"channel":"told","data":"a\nb"}"#);
-        assert_eq!(told, "told\ta\ntold\tb\n");
-        assert_eq!(data(r#"{"data":1}"#), "known\t1\n");
-    }
-
-    #[test]
-    fn json_output_has_what_the_transport_told_and_the_channel() {
-        let line = printed(
-            Output::Json,
-            Naming::Named,
-            r#"{"type":"message","channel":"a","offset":1,"epoch":"e","data":{"b":10000000000000000000001}}"#,
-        );
-        let expected =
-            r#"{"channel":"a","offset":1,"epoch":"e","data":{"b":10000000000000000000001}}"#;
-        assert_eq!(line.trim_end(), expected);
-        let line = printed(Output::Json, Naming::Nameless, r#"{"data":1}"#);
-        assert_eq!(line.trim_end(), r#"{"channel":"known","data":1}"#);
+        assert_eq!(printed(Naming::Named, r#""a\nb""#), "known\ta\nknown\tb");
+        assert_eq!(printed(Naming::Named, "1"), "known\t1");
     }
 }

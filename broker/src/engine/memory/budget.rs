@@ -7,24 +7,29 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// An account of bytes. Each channel books the difference whenever what it holds has changed.
+/// An account of bytes. Each channel adds the difference whenever what it holds has changed.
 #[derive(Debug)]
 pub(super) struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     held: AtomicU64,
 }
 
 impl Budget {
     pub(super) fn new(limit: u64) -> Self {
         Self {
-            limit,
+            limit: AtomicU64::new(limit),
             held: AtomicU64::new(0),
         }
     }
 
+    /// From now on so many bytes may be held.
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
     /// A channel held `before` bytes, and now holds `after`.
-    pub(super) fn book(&self, before: u64, after: u64) {
-        // Only the sum matters, and each channel's bookings follow one another under its lock: so Relaxed.
+    pub(super) fn replace(&self, before: u64, after: u64) {
+        // Only the sum matters, and each channel's changes follow one another under its lock: so Relaxed.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
         } else if before > after {
@@ -39,7 +44,8 @@ impl Budget {
 
     /// How many bytes are to be dropped.
     pub(super) fn excess(&self) -> u64 {
-        self.held().saturating_sub(self.limit)
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.held().saturating_sub(limit)
     }
 }
 
@@ -76,10 +82,10 @@ mod tests {
     #[test]
     fn the_account_is_the_sum_of_what_the_channels_hold() {
         let budget = Budget::new(100);
-        budget.book(0, 80);
-        budget.book(0, 50);
+        budget.replace(0, 80);
+        budget.replace(0, 50);
         assert_eq!((budget.held(), budget.excess()), (130, 30));
-        budget.book(80, 10);
+        budget.replace(80, 10);
         assert_eq!((budget.held(), budget.excess()), (60, 0));
     }
 }

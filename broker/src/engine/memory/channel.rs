@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 
 use widecast_protocol::{EncodedMessage, Epoch, Message, Offset, Position};
 
-use super::agenda::Matter;
 use super::idempotency::RecentKeys;
+use super::schedule::Upkeep;
 use super::settings::MemorySettings;
+use super::start::ChannelStart;
 use crate::engine::Deliver;
 use crate::engine::publication::{Publication, Published};
 use crate::engine::reading::ChannelInfo;
 use crate::history::{History, HistoryLimits, HistoryView};
 use crate::presence::{
-    ConnectionId, MemberList, NumberedChange, PresenceChange, PresenceEntry, Roster,
+    ConnectionId, MemberList, MemberQuery, NumberedChange, PresenceChange, PresenceEntry, Roster,
 };
 
 /// Later than any broker runs: a duration from the configuration may be too long to be added to a time.
@@ -41,7 +42,10 @@ pub(super) struct Channel {
     roster: Option<Box<Roster>>,
     /// How often somebody has come, gone or changed.
     presence_changes: u64,
-    subscribers: u64,
+    /// Whether somebody on this node hears it.
+    has_interest: bool,
+    /// Whether somebody relies on its not being forgotten.
+    is_pinned: bool,
     last_used: Instant,
 }
 
@@ -53,16 +57,17 @@ pub(super) struct Stamp {
 }
 
 impl Channel {
-    pub(super) fn new(epoch: Epoch, limits: HistoryLimits, now: Instant) -> Self {
+    pub(super) fn new(start: ChannelStart, now: Instant) -> Self {
         Self {
-            epoch,
-            history: History::default(),
-            limits,
-            timestamp_ms: 0,
+            epoch: start.position.epoch,
+            history: History::starting_at(start.position.offset),
+            limits: start.limits,
+            timestamp_ms: start.timestamp_ms,
             keys: None,
             roster: None,
             presence_changes: 0,
-            subscribers: 0,
+            has_interest: false,
+            is_pinned: false,
             last_used: now,
         }
     }
@@ -95,7 +100,7 @@ impl Channel {
     /// Gives the message its place, keeps it and hands it over; unless it is a repetition.
     pub(super) fn publish(
         &mut self,
-        publication: Publication,
+        mut publication: Publication,
         stamp: Stamp,
         settings: &MemorySettings,
         deliver: &dyn Deliver,
@@ -107,34 +112,39 @@ impl Channel {
                 subscribers: 0,
             };
         }
-        self.limits = publication.history;
-        self.timestamp_ms = self.timestamp_ms.max(stamp.wall_ms);
-        let offset = self.history.newest().next();
-        if let Some(key) = publication.idempotency_key {
+        let position = self.place(self.history.newest().next());
+        if let Some(key) = publication.idempotency_key.take() {
             let keys = self.keys.get_or_insert_default();
-            keys.remember(key, offset, stamp.now, settings.idempotency_keys);
+            let most = settings.idempotency_keys;
+            keys.remember(key, position.offset, stamp.now, most);
             self.release_keys();
         }
-        let message = Arc::new(EncodedMessage::new(Message {
-            channel: publication.channel,
-            payload: publication.payload,
-            event: publication.event,
-            id: publication.id,
-            origin: publication.origin,
-            offset,
-            epoch: self.epoch,
-            timestamp_ms: self.timestamp_ms,
-            sender: publication.sender,
-        }));
+        let limits = publication.history;
+        let message = publication.at(position, self.timestamp_ms.max(stamp.wall_ms));
+        Published {
+            position,
+            duplicate: false,
+            subscribers: self.append(message, limits, stamp.now, deliver),
+        }
+    }
+
+    /// Keeps a message that has the next place, and hands it over. Returns to how many subscribers.
+    pub(super) fn append(
+        &mut self,
+        message: Message,
+        limits: HistoryLimits,
+        now: Instant,
+        deliver: &dyn Deliver,
+    ) -> u64 {
+        debug_assert_eq!(message.offset, self.history.newest().next());
+        self.limits = limits;
+        self.timestamp_ms = message.timestamp_ms;
+        let message = Arc::new(EncodedMessage::new(message));
         let weight = message.weight_bytes() as u64;
         // Kept before it is handed over: should a subscriber's code panic, the place is taken all the same.
         let kept = Arc::clone(&message);
-        self.history.append(kept, weight, stamp.now, self.limits);
-        Published {
-            position: self.place(offset),
-            duplicate: false,
-            subscribers: deliver.deliver(message),
-        }
+        self.history.append(kept, weight, now, self.limits);
+        deliver.deliver(message)
     }
 
     fn first_use(
@@ -180,20 +190,27 @@ impl Channel {
         Some(self.numbered(change?))
     }
 
-    pub(super) fn members(&self) -> MemberList {
-        let members = self.roster.iter().flat_map(|roster| roster.members());
+    pub(super) fn members(&self, query: &MemberQuery) -> MemberList {
+        let list = self.roster.as_ref().map(|roster| roster.page(query));
         MemberList {
-            members: members.cloned().collect(),
+            list: list.unwrap_or_default(),
             changes: self.presence_changes,
         }
     }
 
-    pub(super) fn subscribed(&mut self) {
-        self.subscribers += 1;
+    /// Somebody on this node hears the channel, or nobody does any more.
+    pub(super) fn set_interest(&mut self, has_interest: bool) {
+        self.has_interest = has_interest;
     }
 
-    pub(super) fn unsubscribed(&mut self) {
-        self.subscribers = self.subscribers.saturating_sub(1);
+    /// From now on the channel is not forgotten, or is again when it is not in use.
+    pub(super) fn pin(&mut self, is_pinned: bool) {
+        self.is_pinned = is_pinned;
+    }
+
+    /// The newest message's timestamp.
+    pub(super) fn timestamp_ms(&self) -> u64 {
+        self.timestamp_ms
     }
 
     pub(super) fn info(&self, now: Instant) -> ChannelInfo {
@@ -216,9 +233,15 @@ impl Channel {
         self.roster.as_ref().map_or(0, |roster| roster.len())
     }
 
+    /// About how many bytes they take.
+    pub(super) fn member_bytes(&self) -> u64 {
+        self.roster.as_ref().map_or(0, |roster| roster.bytes())
+    }
+
     /// Whether anything would be lost if the channel were forgotten, other than its epoch.
     pub(super) fn in_use(&self) -> bool {
-        self.subscribers > 0
+        self.has_interest
+            || self.is_pinned
             || self.roster.is_some()
             || self.keys.is_some()
             || !self.history.is_empty()
@@ -233,26 +256,26 @@ impl Channel {
         OVERHEAD_BYTES + self.history.bytes() + keys
     }
 
-    /// When the channel has to be looked at for a matter next.
+    /// When the channel has to be looked at next for one kind of upkeep.
     pub(super) fn next_look(
         &mut self,
-        matter: Matter,
+        upkeep: Upkeep,
         settings: &MemorySettings,
     ) -> Option<Instant> {
-        match matter {
-            Matter::Presence => {
+        match upkeep {
+            Upkeep::Presence => {
                 let gone_since = self.roster.as_mut()?.gone_since()?;
                 Some(later(gone_since, settings.presence_grace))
             }
-            Matter::Expiry => {
+            Upkeep::Expiry => {
                 let message = self.history.oldest_stored_at();
                 let message = message.map(|at| later(at, self.limits.age));
                 let key = self.oldest_key_at();
                 let key = key.map(|at| later(at, settings.idempotency_window));
                 earlier(message, key)
             }
-            Matter::Eviction => self.oldest_at(),
-            Matter::Idle => {
+            Upkeep::Eviction => self.oldest_at(),
+            Upkeep::Idle => {
                 let grace = settings.idle_grace.max(self.limits.age);
                 (!self.in_use()).then(|| later(self.last_used, grace))
             }

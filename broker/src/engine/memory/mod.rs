@@ -4,19 +4,21 @@
 //! the hand-over to [`Deliver`], so that every shard hears the channel in one order.
 //!
 //! Invariants:
-//! - Under a channel's entry nothing is awaited and no other entry is taken. The locks of `books` are leaves below it.
-//! - After every change under an entry, the channel is settled with the books before the entry is released.
+//! - Under a channel's entry nothing is awaited and no other entry is taken. The locks of `accounts` are leaves below it.
+//! - After every change under an entry, the accounts are reconciled with the channel before the entry is released.
 //! - Nothing on the path of a publication depends on how many channels there are, but for the depth of a tree.
 
-mod agenda;
-mod books;
+mod accounts;
 mod budget;
 mod channel;
-mod directory;
+mod channel_index;
 mod idempotency;
 mod reader;
+mod schedule;
 mod settings;
+mod start;
 mod sweep;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -26,17 +28,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dashmap::DashMap;
-use widecast_protocol::{ChannelName, Epoch, Position};
+use widecast_protocol::{ChannelName, Position};
 
 use super::{
-    ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, MemberList, Portion, PresenceEntry, Publication,
-    Published, Replay,
+    ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Directory, EngineFigures,
+    EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList,
+    MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
 };
-use books::{Books, Slot};
+use accounts::{Accounts, Slot};
 use budget::Effort;
 use channel::{Channel, Stamp};
 pub use settings::MemorySettings;
+pub(in crate::engine) use start::{Beginnings, ChannelStart};
 
 /// More parts than there are cores, so that two channels seldom share a lock, and that a part is small when it grows.
 const MAP_PARTS: usize = 256;
@@ -45,10 +48,11 @@ const MAP_PARTS: usize = 256;
 pub struct MemoryEngine {
     /// Boxed, so that the table stays small when channels are forgotten.
     channels: DashMap<ChannelName, Box<Slot>>,
-    books: Books,
+    accounts: Accounts,
     settings: MemorySettings,
     clock: Arc<dyn Clock>,
     deliver: Arc<dyn Deliver>,
+    beginnings: Beginnings,
 }
 
 impl fmt::Debug for MemoryEngine {
@@ -60,18 +64,30 @@ impl fmt::Debug for MemoryEngine {
 }
 
 impl MemoryEngine {
-    /// An engine without channels. Somebody has to run [`MemoryEngine::tend`], or nothing is ever forgotten.
+    /// An engine without channels. Somebody has to run [`MemoryEngine::run_upkeep`], or nothing is ever forgotten.
     pub fn new(settings: MemorySettings, clock: Arc<dyn Clock>, deliver: Arc<dyn Deliver>) -> Self {
+        let beginnings = Box::new(|_: &ChannelName| ChannelStart::anew());
+        Self::beginning_with(settings, clock, deliver, beginnings)
+    }
+
+    /// An engine whose channels begin as `beginnings` says.
+    pub(in crate::engine) fn beginning_with(
+        settings: MemorySettings,
+        clock: Arc<dyn Clock>,
+        deliver: Arc<dyn Deliver>,
+        beginnings: Beginnings,
+    ) -> Self {
         Self {
             channels: DashMap::with_shard_amount(MAP_PARTS),
-            books: Books::new(&settings),
+            accounts: Accounts::new(&settings),
             settings,
             clock,
             deliver,
+            beginnings,
         }
     }
 
-    /// Changes a channel under its entry, and settles it. A channel that nobody knew begins.
+    /// Changes a channel under its entry, and reconciles the accounts with it. A channel that nobody knew begins.
     fn with<T>(&self, name: &ChannelName, act: impl FnOnce(&mut Slot, Instant) -> T) -> T {
         if let Some(mut slot) = self.channels.get_mut(name) {
             return self.change(name, &mut slot, act);
@@ -80,9 +96,8 @@ impl MemoryEngine {
             let slot = self.channels.entry(name.clone());
             let mut slot = slot.or_insert_with(|| {
                 let now = self.clock.now();
-                let epoch = Epoch(rand::random());
-                let channel = Channel::new(epoch, HistoryLimits::default(), now);
-                Box::new(self.books.open(channel))
+                let channel = Channel::new((self.beginnings)(name), now);
+                Box::new(self.accounts.open(channel))
             });
             self.change(name, &mut slot, act)
         };
@@ -90,7 +105,7 @@ impl MemoryEngine {
         answer
     }
 
-    /// The same, but nothing happens when nobody knows the channel.
+    /// The same, but nothing happens when the channel does not exist.
     fn with_known<T>(
         &self,
         name: &ChannelName,
@@ -110,7 +125,7 @@ impl MemoryEngine {
         let now = self.clock.now();
         slot.channel.touch(now);
         let answer = act(slot, now);
-        self.books.settle(name, slot, &self.settings, now);
+        self.accounts.reconcile(name, slot, &self.settings, now);
         answer
     }
 
@@ -134,7 +149,7 @@ impl MemoryEngine {
             added = slot.channel.bytes().saturating_sub(before);
             published
         });
-        if self.books.budget.excess() > 0 {
+        if self.accounts.budget.excess() > 0 {
             self.make_room(Effort::of_publisher(added));
         }
         published
@@ -157,7 +172,7 @@ impl MemoryEngine {
     }
 }
 
-impl Engine for MemoryEngine {
+impl MessageLog for MemoryEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
         Box::pin(async move { Ok(self.publish_now(publication)) })
     }
@@ -197,7 +212,9 @@ impl Engine for MemoryEngine {
             async move { Ok(self.read(channel, |channel, now| reader::page(channel, query, now))) },
         )
     }
+}
 
+impl MemberStore for MemoryEngine {
     fn enter<'a>(&'a self, channel: &'a ChannelName, entry: PresenceEntry) -> EngineFuture<'a, ()> {
         Box::pin(async move {
             self.enter_now(channel, entry);
@@ -216,29 +233,34 @@ impl Engine for MemoryEngine {
         })
     }
 
-    fn members<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, MemberList> {
+    fn members<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: &'a MemberQuery,
+    ) -> EngineFuture<'a, MemberList> {
         Box::pin(async move {
             let slot = self.channels.get(channel);
-            Ok(slot.map_or_else(MemberList::default, |slot| slot.channel.members()))
+            Ok(slot.map_or_else(MemberList::default, |slot| slot.channel.members(query)))
         })
     }
+}
 
-    fn subscribed<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
+impl Interest for MemoryEngine {
+    fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
         Box::pin(async move {
-            self.with(channel, |slot, _| slot.channel.subscribed());
+            self.with(channel, |slot, _| slot.channel.set_interest(true));
             Ok(())
         })
     }
 
-    fn unsubscribed<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
-        Box::pin(async move {
-            self.with_known(channel, |slot, _| slot.channel.unsubscribed());
-            Ok(())
-        })
+    fn uninterested(&self, channel: &ChannelName) {
+        self.with_known(channel, |slot, _| slot.channel.set_interest(false));
     }
+}
 
+impl Directory for MemoryEngine {
     fn channels(&self, query: ChannelQuery) -> EngineFuture<'_, Vec<ChannelName>> {
-        Box::pin(async move { Ok(self.books.directory.page(&query)) })
+        Box::pin(async move { Ok(self.accounts.channel_index.page(&query)) })
     }
 
     fn channel_info<'a>(
@@ -250,19 +272,30 @@ impl Engine for MemoryEngine {
             Ok(slot.map(|slot| slot.channel.info(self.clock.now())))
         })
     }
+}
 
+impl Lifecycle for MemoryEngine {
     fn figures(&self) -> EngineFigures {
-        let totals = &self.books.totals;
+        let totals = &self.accounts.totals;
         EngineFigures {
-            channels: self.channels.len().saturating_sub(self.books.idle()) as u64,
+            channels: self.channels.len().saturating_sub(self.accounts.idle()) as u64,
             history_messages: totals.messages(),
-            history_bytes: self.books.budget.held(),
+            history_bytes: self.accounts.budget.held(),
             evicted_bytes: totals.evicted_bytes(),
             members: totals.members(),
+            ..EngineFigures::default()
         }
     }
 
+    fn bound_history(&self, bytes: u64) {
+        self.accounts.budget.set_limit(bytes);
+    }
+
     fn health(&self) -> EngineFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close(&self) -> EngineFuture<'_, ()> {
         Box::pin(async { Ok(()) })
     }
 }

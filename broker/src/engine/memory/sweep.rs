@@ -1,7 +1,7 @@
 //! What happens because time passes, or because the channels hold too much: members leave, messages expire or are
 //! evicted, channels are forgotten.
 //!
-//! All of it goes by the agenda and in slices: the cost depends on what is due, not on how many channels there are.
+//! All of it goes by the schedule and in slices: the cost depends on what is due, not on how many channels there are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use dashmap::Entry;
 use widecast_protocol::ChannelName;
 
 use super::MemoryEngine;
-use super::agenda::{Appointment, Matter};
-use super::books::Slot;
+use super::accounts::Slot;
 use super::budget::Effort;
 use super::channel::Channel;
+use super::schedule::{Due, Upkeep};
 
-/// How many appointments of one matter a sweep keeps: some 100 µs of work.
+/// How many channels a sweep looks at for one kind of upkeep: some 100 µs of work.
 const SLICE: usize = 128;
 /// How many members of one channel leave under one hold of its lock.
 const LEAVES: usize = 64;
@@ -28,7 +28,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 impl MemoryEngine {
     /// Sweeps whenever something is due, until the engine is dropped.
-    pub fn tend(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
+    pub fn run_upkeep(self: &Arc<Self>) -> impl Future<Output = ()> + Send + use<> {
         let engine = Arc::downgrade(self);
         async move {
             while let Some(engine) = engine.upgrade() {
@@ -45,47 +45,47 @@ impl MemoryEngine {
     /// Does a slice of what is due. Returns when there is something to do next, as far as is known now: not later than
     /// now when the slice was too small.
     pub fn sweep(&self) -> Option<Instant> {
-        let (agenda, now) = (&self.books.agenda, self.clock.now());
-        let timed = [Matter::Presence, Matter::Expiry, Matter::Idle];
-        for matter in timed {
+        let (schedule, now) = (&self.accounts.schedule, self.clock.now());
+        let timed = [Upkeep::Presence, Upkeep::Expiry, Upkeep::Idle];
+        for upkeep in timed {
             for _ in 0..SLICE {
-                let Some(due) = agenda.take_due(matter, now) else {
+                let Some(due) = schedule.take_due(upkeep, now) else {
                     break;
                 };
-                self.attend(matter, &due);
+                self.attend(upkeep, &due);
             }
         }
         self.make_room(Effort::SWEEP);
-        if self.books.budget.excess() > 0 {
+        if self.accounts.budget.excess() > 0 {
             return Some(now);
         }
-        let next = timed.iter().filter_map(|&matter| agenda.first_at(matter));
+        let next = timed.iter().filter_map(|&upkeep| schedule.first_at(upkeep));
         next.min()
     }
 
-    fn attend(&self, matter: Matter, due: &Appointment) {
-        match matter {
-            Matter::Presence => self.visit(matter, due, |slot, now| {
+    fn attend(&self, upkeep: Upkeep, due: &Due) {
+        match upkeep {
+            Upkeep::Presence => self.visit(upkeep, due, |slot, now| {
                 self.tell_leaves(&due.channel, slot, now);
             }),
-            Matter::Expiry => self.visit(matter, due, |slot, now| {
+            Upkeep::Expiry => self.visit(upkeep, due, |slot, now| {
                 slot.channel.expire(now, &self.settings);
             }),
-            Matter::Eviction => {}
-            Matter::Idle => self.forget(due, Until::Due),
+            Upkeep::Eviction => {}
+            Upkeep::Idle => self.forget(due, Forget::WhenDue),
         }
     }
 
-    /// Keeps an appointment under the channel's lock, and settles the channel.
-    fn visit(&self, matter: Matter, taken: &Appointment, act: impl FnOnce(&mut Slot, Instant)) {
+    /// Claims a channel that was due, changes it under its lock, and reconciles the accounts with it.
+    fn visit(&self, upkeep: Upkeep, taken: &Due, act: impl FnOnce(&mut Slot, Instant)) {
         let Some(mut slot) = self.channels.get_mut(&taken.channel) else {
             return;
         };
-        if self.books.keep(matter, taken, &mut slot) {
+        if self.accounts.claim(upkeep, taken, &mut slot) {
             let now = self.clock.now();
             act(&mut slot, now);
-            self.books
-                .settle(&taken.channel, &mut slot, &self.settings, now);
+            self.accounts
+                .reconcile(&taken.channel, &mut slot, &self.settings, now);
         }
     }
 
@@ -104,64 +104,65 @@ impl MemoryEngine {
     pub(super) fn make_room(&self, effort: Effort) {
         let (mut dropped, mut misses) = (0, 0);
         while dropped < effort.bytes && misses < effort.misses {
-            let goal = self.books.budget.excess().min(effort.bytes - dropped);
+            let goal = self.accounts.budget.excess().min(effort.bytes - dropped);
             if goal == 0 {
                 break;
             }
-            let Some(oldest) = self.books.agenda.take_first(Matter::Eviction) else {
+            let Some(oldest) = self.accounts.schedule.take_first(Upkeep::Eviction) else {
                 break;
             };
-            let next_oldest = self.books.agenda.first_at(Matter::Eviction);
+            let next_oldest = self.accounts.schedule.first_at(Upkeep::Eviction);
             let before = dropped;
-            self.visit(Matter::Eviction, &oldest, |slot, _| {
+            self.visit(Upkeep::Eviction, &oldest, |slot, _| {
                 dropped += evict(&mut slot.channel, goal, next_oldest);
             });
             misses += usize::from(dropped == before);
         }
         if dropped > 0 {
-            self.books.totals.evicted(dropped);
+            self.accounts.totals.evicted(dropped);
         }
     }
 
     /// Forgets the least recently used of the idle channels, when there are more than may be remembered.
     pub(super) fn push_out_idle(&self) {
         for _ in 0..PUSHED_OUT {
-            if self.books.idle() <= self.settings.idle_channels {
+            if self.accounts.idle() <= self.settings.idle_channels {
                 break;
             }
-            let Some(oldest) = self.books.agenda.take_first(Matter::Idle) else {
+            let Some(oldest) = self.accounts.schedule.take_first(Upkeep::Idle) else {
                 break;
             };
-            self.forget(&oldest, Until::Now);
+            self.forget(&oldest, Forget::Now);
         }
     }
 
-    fn forget(&self, taken: &Appointment, until: Until) {
+    fn forget(&self, taken: &Due, when: Forget) {
         let Entry::Occupied(mut entry) = self.channels.entry(taken.channel.clone()) else {
             return;
         };
         let slot = entry.get_mut();
-        if !self.books.keep(Matter::Idle, taken, slot) {
+        if !self.accounts.claim(Upkeep::Idle, taken, slot) {
             return;
         }
         let now = self.clock.now();
         // No look means that it is in use again.
-        let end = slot.channel.next_look(Matter::Idle, &self.settings);
-        if end.is_some_and(|end| end <= now || until == Until::Now) {
-            self.books.close(&taken.channel, slot);
+        let end = slot.channel.next_look(Upkeep::Idle, &self.settings);
+        if end.is_some_and(|end| end <= now || when == Forget::Now) {
+            self.accounts.close(&taken.channel, slot);
             entry.remove();
         } else {
-            self.books.settle(&taken.channel, slot, &self.settings, now);
+            self.accounts
+                .reconcile(&taken.channel, slot, &self.settings, now);
         }
     }
 }
 
-/// How long a channel is remembered that nobody uses.
+/// When a channel is forgotten that nobody uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// For the whole grace time.
-    Due,
-    /// No longer: there are too many.
+enum Forget {
+    /// After the whole grace time.
+    WhenDue,
+    /// At once: there are too many of them.
     Now,
 }
 

@@ -13,16 +13,17 @@ use widecast_protocol::{
     ChannelName, EncodedMessage, IdempotencyKey, Member, Offset, Payload, Position,
 };
 
-use super::agenda::Matter;
+use super::schedule::Upkeep;
 use super::{MemoryEngine, MemorySettings};
 use crate::engine::clock::ManualClock;
 use crate::engine::conformance::{
-    ALL, Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, conformance_tests, name,
-    publication, texts,
+    ALL, EVERYBODY, Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage,
+    conformance_tests, name, publication, texts,
 };
 use crate::engine::{
-    ChannelQuery, Clock, ConnectionId, Deliver, Engine, EngineFigures, EngineFuture, HistoryLimits,
-    NumberedChange, PresenceChange, PresenceEntry, Publication, SystemClock,
+    ChannelQuery, Clock, ConnectionId, Deliver, Directory, Engine, EngineFigures, EngineFuture,
+    HistoryLimits, Interest, Lifecycle, MemberStore, MessageLog, NumberedChange, PresenceChange,
+    PresenceEntry, Publication, SystemClock,
 };
 
 struct MemoryStage {
@@ -217,9 +218,9 @@ fn everything_is_forgotten_in_the_end() {
     }
     assert_eq!(stage.engine.channels.len(), 0);
     assert_eq!(stage.engine.figures().history_bytes, 0);
-    assert_eq!(stage.engine.books.idle(), 0);
+    assert_eq!(stage.engine.accounts.idle(), 0);
     assert_eq!(stage.engine.sweep(), None);
-    assert_eq!(stage.engine.books.agenda.len(), 0);
+    assert_eq!(stage.engine.accounts.schedule.len(), 0);
 }
 
 #[test]
@@ -228,13 +229,13 @@ fn channels_that_are_named_once_are_bounded_in_number() {
         idle_channels: 50,
         ..settings()
     });
-    now(stage.engine.subscribed(&name("in use")));
+    now(stage.engine.interested(&name("in use")));
     for channel in 0..1000 {
         stage.position(&format!("once:{channel}"));
         stage.clock.pass(Duration::from_millis(1));
     }
     assert_eq!(stage.engine.channels.len(), 51);
-    assert_eq!(stage.engine.books.agenda.len(), 50);
+    assert_eq!(stage.engine.accounts.schedule.len(), 50);
     assert!(now(stage.engine.channel_info(&name("once:999"))).is_some());
     assert!(now(stage.engine.channel_info(&name("in use"))).is_some());
 }
@@ -286,7 +287,12 @@ fn many_members_may_leave_at_once() {
     }
     stage.clock.pass(PRESENCE_GRACE);
     stage.engine.sweep();
-    assert_eq!(now(stage.engine.members(&name("a"))).members, []);
+    assert_eq!(
+        now(stage.engine.members(&name("a"), &EVERYBODY))
+            .list
+            .members,
+        []
+    );
 }
 
 #[test]
@@ -297,7 +303,12 @@ fn without_a_grace_time_a_member_leaves_at_once() {
     });
     now(stage.engine.enter(&name("a"), entry(1)));
     now(stage.engine.exit(&name("a"), ConnectionId(1)));
-    assert_eq!(now(stage.engine.members(&name("a"))).members, []);
+    assert_eq!(
+        now(stage.engine.members(&name("a"), &EVERYBODY))
+            .list
+            .members,
+        []
+    );
 }
 
 #[test]
@@ -333,9 +344,9 @@ fn a_history_of_forever_does_not_overflow() {
     assert!(now(stage.engine.replay(&name("a"), start, ALL)).recovered);
 }
 
-/// What the books say of all channels is what the channels say.
+/// What the accounts say of all channels is what the channels say.
 fn audit(engine: &MemoryEngine) {
-    let (mut bytes, mut idle, mut appointments) = (0, 0, 0);
+    let (mut bytes, mut idle, mut scheduled) = (0, 0, 0);
     let (mut messages, mut members) = (0, 0);
     let mut in_use = Vec::new();
     for slot in &engine.channels {
@@ -348,19 +359,20 @@ fn audit(engine: &MemoryEngine) {
         if slot.in_use {
             in_use.push(slot.key().clone());
         }
-        let made = Matter::ALL.map(|matter| slot.appointments.get(matter).is_some());
-        appointments += made.iter().filter(|&&made| made).count();
+        let made = Upkeep::ALL.map(|upkeep| slot.scheduled.get(upkeep).is_some());
+        scheduled += made.iter().filter(|&&made| made).count();
     }
     in_use.sort_unstable();
     assert_eq!(engine.figures().history_bytes, bytes);
-    assert_eq!(engine.books.idle(), idle);
-    assert_eq!(engine.books.agenda.len(), appointments);
+    assert_eq!(engine.accounts.idle(), idle);
+    assert_eq!(engine.accounts.schedule.len(), scheduled);
     let figures = EngineFigures {
         channels: in_use.len() as u64,
         history_messages: messages,
         history_bytes: bytes,
         evicted_bytes: engine.figures().evicted_bytes,
         members,
+        ..EngineFigures::default()
     };
     assert_eq!(engine.figures(), figures);
     assert_eq!(now(engine.channels(every_channel())), in_use);
@@ -378,8 +390,8 @@ fn every_channel() -> ChannelQuery {
 enum Step {
     Publish { key: Option<u8>, bytes: usize },
     Look,
-    Subscribe,
-    Unsubscribe,
+    Interested,
+    Uninterested,
     Enter { connection: u64 },
     Exit { connection: u64 },
     Sweep,
@@ -390,8 +402,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (prop::option::of(0..5_u8), 0..2000_usize)
             .prop_map(|(key, bytes)| Step::Publish { key, bytes }),
         1 => Just(Step::Look),
-        1 => Just(Step::Subscribe),
-        1 => Just(Step::Unsubscribe),
+        1 => Just(Step::Interested),
+        1 => Just(Step::Uninterested),
         1 => (0..4_u64).prop_map(|connection| Step::Enter { connection }),
         1 => (0..4_u64).prop_map(|connection| Step::Exit { connection }),
         2 => Just(Step::Sweep),
@@ -409,8 +421,8 @@ fn take(stage: &MemoryStage, channel: &ChannelName, step: Step) {
             }));
         }
         Step::Look => drop(now(engine.position(channel, HistoryLimits::default()))),
-        Step::Subscribe => now(engine.subscribed(channel)),
-        Step::Unsubscribe => now(engine.unsubscribed(channel)),
+        Step::Interested => now(engine.interested(channel)),
+        Step::Uninterested => engine.uninterested(channel),
         Step::Enter { connection } => now(engine.enter(channel, entry(connection))),
         Step::Exit { connection } => now(engine.exit(channel, ConnectionId(connection))),
         Step::Sweep => drop(engine.sweep()),
@@ -419,7 +431,7 @@ fn take(stage: &MemoryStage, channel: &ChannelName, step: Step) {
 
 proptest! {
     #[test]
-    fn the_books_agree_with_the_channels(
+    fn the_accounts_agree_with_the_channels(
         steps in prop::collection::vec((0..100_u64, 0..8_u8, step()), 1..80)
     ) {
         let stage = MemoryStage::new(MemorySettings {
@@ -432,7 +444,7 @@ proptest! {
             take(&stage, &name(&channel.to_string()), step);
             audit(&stage.engine);
             prop_assert!(stage.engine.figures().history_bytes <= 10_000);
-            prop_assert!(stage.engine.books.idle() <= 10);
+            prop_assert!(stage.engine.accounts.idle() <= 10);
         }
     }
 }
@@ -536,7 +548,10 @@ fn many_channels_published_in_parallel_lose_nothing_while_swept() {
         (engine.channels.len(), engine.figures().history_bytes),
         (0, 0)
     );
-    assert_eq!((engine.books.idle(), engine.books.agenda.len()), (0, 0));
+    assert_eq!(
+        (engine.accounts.idle(), engine.accounts.schedule.len()),
+        (0, 0)
+    );
     audit(&engine);
     assert_eq!(now(engine.channels(every_channel())), []);
 }
@@ -568,7 +583,7 @@ async fn tending_does_what_is_due_and_ends_with_the_engine() {
     };
     let engine = MemoryEngine::new(settings, Arc::new(SystemClock), gone.clone());
     let engine = Arc::new(engine);
-    let tending = tokio::spawn(engine.tend());
+    let tending = tokio::spawn(engine.run_upkeep());
     now(engine.enter(&name("a"), entry(1)));
     now(engine.exit(&name("a"), ConnectionId(1)));
     let deadline = Duration::from_secs(10);

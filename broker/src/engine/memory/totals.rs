@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::channel::Channel;
+use crate::memory::{self, Part};
 
 /// What a channel holds, as the totals know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Holdings {
     messages: u64,
     members: u64,
+    member_bytes: u64,
 }
 
 impl Holdings {
@@ -16,6 +18,7 @@ impl Holdings {
         Self {
             messages: channel.held_messages() as u64,
             members: channel.held_members() as u64,
+            member_bytes: channel.member_bytes(),
         }
     }
 }
@@ -30,9 +33,15 @@ pub(super) struct Totals {
 
 impl Totals {
     /// A channel held `before`, and now holds `after`.
-    pub(super) fn book(&self, before: Holdings, after: Holdings) {
+    pub(super) fn replace(&self, before: Holdings, after: Holdings) {
         change(&self.messages, before.messages, after.messages);
         change(&self.members, before.members, after.members);
+        if before.member_bytes != after.member_bytes {
+            memory::add(
+                Part::Presence,
+                after.member_bytes.cast_signed() - before.member_bytes.cast_signed(),
+            );
+        }
     }
 
     /// So many bytes had to go early.

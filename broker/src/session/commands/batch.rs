@@ -4,6 +4,7 @@ use widecast_protocol::codec::DecodeError;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, CommandId, Reply};
 
+use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -26,13 +27,12 @@ pub(in crate::session) async fn batch(
     for message in messages {
         let result = match message {
             Ok(message) => publish_one(session, None, message).await,
-            Err(error) => Err(Refusal::new(error.code(), error.to_string())),
+            Err(error) => {
+                note_refused(session.services(), &session.principal(), None, error.code());
+                Err(Refusal::new(error.code(), error.to_string()))
+            }
         };
-        results.push(result.unwrap_or_else(|refusal| Reply::Error {
-            id: None,
-            code: refusal.code,
-            message: refusal.detail,
-        }));
+        results.push(result.unwrap_or_else(|refusal| refusal.into_reply(None)));
     }
     let failed = results
         .iter()

@@ -4,7 +4,7 @@ use widecast_protocol::command::HistoryRequest;
 use widecast_protocol::{Code, CommandId, Reply};
 
 use crate::engine::{HistoryOrder, HistoryQuery};
-use crate::session::access::Right;
+use crate::session::reading::{self, Reader};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -18,20 +18,21 @@ pub(in crate::session) async fn history(
 ) -> Result<(), Refusal> {
     let services = session.services();
     let channel = request.channel;
-    session.require(&channel, Right::History)?;
+    session.require_jsonp_if_script(&channel)?;
     let since = place(request.since.as_ref(), &channel)?;
-    let most = services.config.limits.messages_per_history;
     let query = HistoryQuery {
         since,
-        limit: request
-            .limit
-            .map_or(most, |limit| (limit as usize).min(most)),
+        limit: request.limit.map_or(usize::MAX, |limit| limit as usize),
         order: match since {
             Some(_) => HistoryOrder::OldestFirst,
             None => HistoryOrder::NewestFirst,
         },
     };
-    let mut page = services.engine.history(&channel, query).await?;
+    let reader = Reader {
+        principal: &session.principal_on(&channel),
+        share: session.share(),
+    };
+    let mut page = reading::history(services, reader, &channel, query).await?;
     if !page.recovered {
         let detail = format!("the history of {channel} no longer reaches back to the cursor");
         return Err(Refusal::new(Code::HistoryLost, detail));
@@ -43,11 +44,16 @@ pub(in crate::session) async fn history(
         .messages
         .last()
         .map_or(page.position, |newest| newest.position());
-    session.reply(&Reply::History {
+    let bytes = page.messages.iter().map(|message| message.weight_bytes());
+    let bytes = bytes.sum();
+    let messages = page.messages.iter();
+    let messages = messages.map(|encoded| encoded.message().clone());
+    let reply = Reply::History {
         id,
         channel,
-        messages: page.messages,
+        messages: messages.collect(),
         cursor,
-    });
+    };
+    session.reply_at_length(bytes, reply).await;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! What clients can ask a session for, one file each. A command answers with a frame only when it has an id, except
-//! those that are asked for their answer.
+//! What clients can ask a session for, one file each. `publish`, `unsubscribe` and `batch` are answered only if they have an id or
+//! fail; all others are always answered. (`authenticate` is in `credentials.rs`, `ping` in `dispatch.rs`.)
 
 mod batch;
 mod history;
@@ -27,12 +27,4 @@ fn place(cursor: Option<&Cursor>, channel: &ChannelName) -> Result<Option<Positi
         Refusal::new(Code::BadCursor, detail)
     })?;
     Ok(Some(place))
-}
-
-/// The answer to `authenticate` while the broker knows no keys to check a token with.
-pub(super) fn authentication_is_off() -> Refusal {
-    Refusal::new(
-        Code::Unauthorized,
-        "this broker has no authentication configured: connect without a token",
-    )
 }

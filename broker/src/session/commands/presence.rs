@@ -1,19 +1,27 @@
 //! `presence`.
 
-use widecast_protocol::{ChannelName, CommandId, Reply};
+use widecast_protocol::command::PresenceRequest;
+use widecast_protocol::{CommandId, Reply};
 
-use crate::session::access::Right;
+use crate::session::reading::{self, Reader};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
-/// Answers who is in a channel.
+/// Answers who is in a channel, page by page.
 pub(in crate::session) async fn presence(
     session: &Session,
     id: Option<CommandId>,
-    channel: ChannelName,
+    request: PresenceRequest,
 ) -> Result<(), Refusal> {
-    session.require(&channel, Right::Presence)?;
-    let members = session.services().engine.members(&channel).await?.members;
+    let channel = request.channel;
+    session.require_jsonp_if_script(&channel)?;
+    let limit = request.limit.map(|limit| limit as usize);
+    let reader = Reader {
+        principal: &session.principal_on(&channel),
+        share: session.share(),
+    };
+    let services = session.services();
+    let members = reading::members(services, reader, &channel, request.after, limit).await?;
     session.reply(&Reply::Presence {
         id,
         channel,

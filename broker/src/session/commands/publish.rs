@@ -27,8 +27,14 @@ pub(super) async fn publish_one(
     message: Publish,
 ) -> Result<Reply, Refusal> {
     let channel = message.channel.clone();
-    session.require_way(&channel)?;
-    let published = publisher::publish(session.services(), &session.publisher(), message).await?;
+    let services = session.services();
+    let who = session.publisher(&channel);
+    session
+        .require_jsonp_if_script(&channel)
+        .inspect_err(|refusal| {
+            publisher::note_refused(services, &who.principal, Some(&channel), refusal.code);
+        })?;
+    let published = publisher::publish(services, &who, message).await?;
     Ok(Reply::Published {
         id,
         channel,

@@ -5,14 +5,16 @@ use std::rc::Rc;
 use widecast_protocol::command::{Listing, Subscribe};
 use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
-use crate::session::join::Joining;
+use crate::session::audit::audit;
+use crate::session::join::{JoinRequest, has_left};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
 use super::place;
 
-/// Joins a channel. Asking again for one that is joined already moves the session to the new cursor; without one it stays
-/// where it is, and hears everything; then `presence` changes only how it is listed.
+/// Joins a channel. If the channel is joined already, a cursor moves the session there. Without a cursor the session stays where
+/// it is and misses nothing, and `presence` only changes how it is listed. A new subscription token replaces the old one; without
+/// a new one the old one stays valid.
 pub(in crate::session) async fn subscribe(
     session: &Rc<Session>,
     id: Option<CommandId>,
@@ -20,11 +22,23 @@ pub(in crate::session) async fn subscribe(
 ) -> Result<(), Refusal> {
     let channel = subscribe.channel;
     let since = place(subscribe.cursor.as_ref(), &channel)?;
+    let token = match &subscribe.token {
+        Some(token) => Some(session.check_subscription_token(&channel, token).await?),
+        None => None,
+    };
     let stays = since.is_none() && subscribe.history.is_none();
     if stays && session.place(&channel).is_some() {
+        if let Some(proof) = token {
+            session.show_subscription_token(&channel, proof);
+        }
+        session.channels.borrow_mut().note_asked_for(&channel);
         return stay(session, id, channel, subscribe.presence).await;
     }
+    let token = token.or_else(|| session.subscription_token(&channel));
     session.leave(&channel);
+    if let Some(proof) = token {
+        session.show_subscription_token(&channel, proof);
+    }
     let presence = match subscribe.presence {
         Some(Listing::Listed(data)) => Some(data),
         Some(Listing::Unlisted) | None => {
@@ -32,8 +46,8 @@ pub(in crate::session) async fn subscribe(
             None
         }
     };
-    let arrival = session
-        .join(Joining {
+    let outcome = session
+        .join(JoinRequest {
             channel: channel.clone(),
             since,
             history: subscribe.history,
@@ -44,11 +58,11 @@ pub(in crate::session) async fn subscribe(
     session.reply(&Reply::Subscribed {
         id,
         channel,
-        cursor: arrival.cursor,
-        recovered: arrival.recovered,
-        members: arrival.members.as_ref().map(|list| list.members.clone()),
+        cursor: outcome.cursor,
+        recovered: outcome.recovered,
+        members: outcome.members.as_ref().map(|list| list.list.clone()),
     });
-    session.let_flow(arrival).await;
+    session.let_flow(outcome).await;
     Ok(())
 }
 
@@ -63,13 +77,12 @@ async fn stay(
         Some(listing) => session.change_listing(&channel, listing).await?,
         None => None,
     };
-    let not_joined = || Refusal::new(Code::NotSubscribed, "the session has left the channel");
     session.reply(&Reply::Subscribed {
         id,
         channel: channel.clone(),
-        cursor: session.place(&channel).ok_or_else(not_joined)?,
+        cursor: session.place(&channel).ok_or_else(has_left)?,
         recovered: true,
-        members: list.as_ref().map(|list| list.members.clone()),
+        members: list.as_ref().map(|list| list.list.clone()),
     });
     if let Some(list) = list {
         session.begin_watch(&channel, &list);
@@ -83,7 +96,21 @@ pub(in crate::session) async fn unsubscribe(
     id: Option<CommandId>,
     channel: ChannelName,
 ) -> Result<(), Refusal> {
-    if !session.leave(&channel) {
+    let has_left = session.leave(&channel);
+    let told = if has_left {
+        Ok(())
+    } else {
+        Err(Code::NotSubscribed)
+    };
+    let principal = session.principal();
+    audit(
+        session.services(),
+        &principal,
+        "unsubscribe",
+        Some(&channel),
+        told,
+    );
+    if !has_left {
         let detail = format!("the session has not joined {channel}");
         return Err(Refusal::new(Code::NotSubscribed, detail));
     }

@@ -1,14 +1,14 @@
 /**
- * Structured clone as MessagePack (https://html.spec.whatwg.org/multipage/structured-data.html): first a walk that finds
- * what is shared, contains itself or is deep, then the writing. Both take the value as it is: a snapshot.
+ * Structured clone as MessagePack (https://html.spec.whatwg.org/multipage/structured-data.html): first a walk finds
+ * the values that are shared, contain themselves or are deep, then the value is written. Both take the value as it is: a snapshot.
  */
 import { Extension } from "./extension.js";
 import { contents, Kind, kindOf, tagOf } from "./kind.js";
-import { leaf } from "./leaf.js";
+import { encodeSingle } from "./value_types.js";
 import { type Encoded, extension, type Plain, write } from "./writer.js";
 
 /**
- * How many containers are written inside of each other; what is deeper becomes a value of the graph. The broker takes
+ * How many containers are written inside of each other; a container that is deeper becomes a value of the graph. The broker takes
  * 128 levels of JSON, and a container takes 4 at the most.
  */
 const NESTING = 24;
@@ -40,7 +40,7 @@ class Encoding {
         return extension(Extension.BigInt, String(value));
       case "symbol":
       case "function":
-        return leaf(value);
+        return encodeSingle(value);
       case "object": {
         const place = this.#places.get(value);
         if (place !== undefined) return extension(Extension.Reference, place);
@@ -58,7 +58,10 @@ class Encoding {
       case Kind.Object:
         return (writer) => writer.map(Object.entries(value as object).map(([key, part]) => [key, this.#plain(part)]));
       case Kind.Map:
-        return extension(Extension.Map, Array.from(value as Map<unknown, unknown>, (entry) => entry.map(this.#plain)));
+        return extension(
+          Extension.Map,
+          Array.from(value as Map<unknown, unknown>, (entry) => entry.map(this.#plain)),
+        );
       case Kind.Set:
         return extension(Extension.Set, Array.from(value as Set<unknown>, this.#plain));
       case Kind.Error:
@@ -66,7 +69,7 @@ class Encoding {
       case Kind.View:
         return this.#view(value as ArrayBufferView);
       default:
-        return leaf(value);
+        return encodeSingle(value);
     }
   };
 
@@ -114,15 +117,17 @@ class Encoding {
 }
 
 /**
- * Whether a view shows a part of its buffer. Not if that is a pool of Node's, which holds what other parts of a program have
- * written, nor if it is shared memory, which cannot travel.
+ * Whether a view shows a part of its buffer. It does not count if that is a pool of Node's, which holds the data of other parts
+ * of a program, or shared memory, which cannot travel.
  */
 const isPart = ({ buffer, byteLength }: ArrayBufferView): boolean =>
-  buffer instanceof ArrayBuffer && byteLength < buffer.byteLength && buffer.byteLength !== (globalThis as { Buffer?: { poolSize: number } }).Buffer?.poolSize;
+  buffer instanceof ArrayBuffer &&
+  byteLength < buffer.byteLength &&
+  buffer.byteLength !== (globalThis as { Buffer?: { poolSize: number } }).Buffer?.poolSize;
 
 /**
- * What has to be a value of a graph: what is met twice, and every so many levels whatever is there, so that no value is
- * too deep. Buffers come first: the views on them can be made at once.
+ * The objects that have to be values of a graph: those that are met twice, and every so many levels all that hold others, so that no
+ * value is too deep. Buffers come first: the views on them can be made at once.
  */
 function shared(root: unknown): Map<unknown, number> {
   const met = new Set([root]);

@@ -1,4 +1,4 @@
-/** The codes of those MessagePack extensions that are more than a name and a body: see the whole table in `leaf.ts`. */
+/** The codes of those MessagePack extensions that are more than a name and a body: see the whole table in `value_types.ts`. */
 export const enum Extension {
   undefined = 1,
   BigInt = 3,

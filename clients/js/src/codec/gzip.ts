@@ -4,14 +4,15 @@
  */
 import { concat } from "./concat.js";
 import { Reader } from "./reader.js";
+import { malformed } from "./value_types.js";
 import { type Encoded, extension, write } from "./writer.js";
 
 /** No type of values, hence not in their table: it stands for a whole message. */
 const GZIP = 31;
-/** What is not at least so much smaller is sent as it is: images and archives, for whose receivers it would be work for nothing. */
+/** A value that does not become at least so much smaller is sent as it is: images and archives, for whose receivers it would be work for nothing. */
 const WORTHWHILE = 0.9;
 
-/** The same value compressed, if it has so many bytes at least and that makes it smaller. */
+/** The same value compressed, if it has so many bytes at least and compressing makes it smaller. */
 export function compress(encoded: Encoded, from: number | false): Encoded {
   const { bytes, size } = encoded;
   if (!from || size < from || !globalThis.CompressionStream) return encoded;
@@ -40,7 +41,7 @@ async function pipe(bytes: Uint8Array<ArrayBuffer>, through: CompressionStream, 
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let size = 0;
   const write = (part: Uint8Array<ArrayBuffer>): void => {
-    if ((size += part.length) > limit) throw new RangeError("the message is too large");
+    if ((size += part.length) > limit) throw malformed();
     parts.push(part);
   };
   // By Response and by hand: it takes several times as long to ask the browser for a Blob.

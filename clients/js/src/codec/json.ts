@@ -1,8 +1,8 @@
 /**
  * JSON frames as MessagePack, so that values have one reader. The tagged objects are those of the broker's
- * `protocol/src/value/mod.rs`; what only looks like one is an ordinary object.
+ * `protocol/src/value/mod.rs`; an object that only looks like one is an ordinary object.
  */
-import { codeOf } from "./leaf.js";
+import { codeOf } from "./value_types.js";
 import { extension, type Plain, raw, write } from "./writer.js";
 
 /** The MessagePack of a parsed JSON text. */
@@ -17,10 +17,10 @@ function plain(json: unknown): Plain {
 
 const fields = (object: object): Plain => Object.fromEntries(Object.entries(object).map(([key, value]) => [key, plain(value)]));
 
-/** What a tagged object stands for; nothing if it only looks like one. */
+/** The value that a tagged object stands for; undefined if the object only looks like one. */
 function tagged(json: object): Plain | undefined {
   const shape = Object.keys(json).join();
-  const { $type, value, code } = json as { $type: string; value: any; code: any }; // eslint-disable-line @typescript-eslint/no-explicit-any -- checked below
+  const { $type, value, code } = json as { $type: string; value: any; code: any }; // Checked below.
   if (shape === "$type,code,value") {
     // A code is a signed byte.
     if ($type !== "ext" || !Number.isInteger(code) || code !== (code << 24) >> 24 || !isBase64(value)) return undefined;

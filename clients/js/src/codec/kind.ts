@@ -1,4 +1,4 @@
-/** What structured clone makes of an object, as far as its parts are concerned. */
+/** The kinds of objects by the parts that structured clone copies with them. */
 
 export const enum Kind {
   Object,
@@ -8,8 +8,8 @@ export const enum Kind {
   Error,
   /** A typed array or `DataView`. */
   View,
-  /** What holds no other values, or cannot be cloned. */
-  Leaf,
+  /** An object that holds no other values, or cannot be cloned. */
+  Single,
 }
 
 /** The name that an object goes by: that of its interface, after it has been cloned. */
@@ -20,7 +20,7 @@ export function tagOf(value: unknown): string {
 export function kindOf(value: unknown): Kind {
   if (Array.isArray(value)) return Kind.Array;
   if (ArrayBuffer.isView(value)) return Kind.View;
-  return KINDS[tagOf(value)] ?? Kind.Leaf;
+  return KINDS[tagOf(value)] ?? Kind.Single;
 }
 
 const KINDS: Record<string, Kind> = {

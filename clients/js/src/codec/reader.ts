@@ -1,16 +1,16 @@
 /**
  * Reads MessagePack (https://github.com/msgpack/msgpack/blob/master/spec.md) into JavaScript values. The broker has checked
- * what it passes on; what is wrong all the same throws.
+ * the values that it passes on; a value that is wrong all the same throws.
  */
 import { Extension } from "./extension.js";
 import { tagOf } from "./kind.js";
-import { malformed, reviveLeaf } from "./leaf.js";
+import { malformed, revive } from "./value_types.js";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 /** Shorter strings are cheaper without a `TextDecoder`. */
 const SHORT_TEXT_BYTES = 24;
 
-/** What a byte begins: a value that ends there, or something of a length. No numbers: they would make heads of many shapes. */
+/** The kinds of what a byte begins: a value that ends there, or something of a length. They are no numbers, which would make heads of many shapes. */
 const enum Kind {
   Value = "v",
   String = "s",
@@ -19,20 +19,29 @@ const enum Kind {
   Map = "m",
 }
 
-/** What may hold other values; an extension is its code. */
+/** A value that may hold others; an extension is its code. */
 type Container = Kind.Array | Kind.Map | number;
 
-type Head = [kind: Kind | Container, length: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- of a value itself
+type Head = [kind: Kind | Container, length: any]; // Of a value itself.
 
 /** How a number is read, in the order of the types, from 0xca on; each row those of 8, 16, 32 and 64 bits. */
 const NUMBERS = [
-  "", "", "getFloat32", "getFloat64",
-  "getUint8", "getUint16", "getUint32", "getBigUint64",
-  "getInt8", "getInt16", "getInt32", "getBigInt64",
+  "",
+  "",
+  "getFloat32",
+  "getFloat64",
+  "getUint8",
+  "getUint16",
+  "getUint32",
+  "getBigUint64",
+  "getInt8",
+  "getInt16",
+  "getInt32",
+  "getBigInt64",
 ] as ("getFloat64" | "getBigInt64")[];
 
 /** A container that may be referred to before its contents are read. */
-type Shell = any; // eslint-disable-line @typescript-eslint/no-explicit-any -- its kind is known where it is filled
+type Shell = any; // Its kind is known where it is filled.
 
 export class Reader {
   readonly #bytes: Uint8Array;
@@ -145,7 +154,7 @@ export class Reader {
     }
   }
 
-  /** Reads what is in a container, or else the whole extension. */
+  /** Reads the contents of a container, or else the whole extension. */
   #fill(kind: Container, length: number, shell: Shell): unknown {
     switch (kind) {
       case Kind.Map:
@@ -160,14 +169,14 @@ export class Reader {
       default:
         if (kind < 1 || kind > Extension.Utf16String) return this.#slice(length);
     }
-    const body = this.value() as any; // eslint-disable-line @typescript-eslint/no-explicit-any -- what is wrong throws
+    const body = this.value() as any; // A wrong body throws.
     if (kind === Extension.Map) for (const [key, value] of body) shell.set(key, value);
     else if (kind === Extension.Set) for (const value of body) shell.add(value);
     else if (kind === Extension.SparseArray) {
       shell.length = body.length;
       for (const [key, value] of body.entries) define(shell, key, value);
     } else if (kind === Extension.Error) describe(shell, body);
-    else return reviveLeaf(kind, body);
+    else return revive(kind, body);
     return shell;
   }
 
@@ -196,7 +205,7 @@ export class Reader {
     return error;
   }
 
-  /** Values that are shared or contain themselves: all containers first, then what is in them. */
+  /** Values that are shared or contain themselves: all containers are made first, and filled then. */
   #graph(): unknown {
     const outer = this.#shells;
     const shells: Shell[] = (this.#shells = []);
@@ -256,6 +265,9 @@ export class Reader {
     return this.value();
   }
 }
+
+/** The value of its MessagePack. */
+export const read = (bytes: Uint8Array): unknown => new Reader(bytes).value();
 
 const errorType = (name: string): ErrorConstructor =>
   /^(Eval|Range|Reference|Syntax|Type|URI)Error$/.test(name) ? (globalThis as never)[name] : Error;

@@ -25,7 +25,7 @@ export interface Encoded {
   readonly ready: Promise<unknown> | undefined;
 }
 
-/** What MessagePack has itself; a function writes anything else. Fields that are undefined are left out. */
+/** A value that MessagePack has itself; a function writes any other. Fields that are undefined are left out. */
 export type Plain =
   | null
   | boolean
@@ -43,7 +43,7 @@ export function write(value: Plain): Encoded {
   return writer.finish();
 }
 
-/** An extension, and what is in it. */
+/** An extension with its body. */
 export const extension =
   (code: number, body: Plain): Plain =>
   (writer) =>
@@ -117,7 +117,7 @@ export class Writer {
     this.#bytes.set(bytes, at);
   }
 
-  /** What was written. */
+  /** The value that was written. */
   finish(): Encoded {
     const bytes = this.#bytes.slice(0, this.#at);
     const fill = async ({ at, blob }: Hole): Promise<void> => bytes.set(new Uint8Array(await blob.arrayBuffer()), at);

@@ -7,7 +7,7 @@ type Handler = (event: object) => void;
 /** Events with a meaning of their own: a message whose event is called so is a plain message. */
 var RESERVED = /^(message|messageerror|join|leave|gap|status|error)$/;
 
-/** Makes a new object a channel: what a `BroadcastChannel` has, and the events `gap` and `status`. */
+/** Gives a new object the members of a `BroadcastChannel`, and the events `gap` and `status`. */
 export function setUp(channel: any, name: string, link: Connection): void {
   // A name that no command can have is refused like a value.
   write(name);
@@ -25,7 +25,11 @@ export function setUp(channel: any, name: string, link: Connection): void {
     message: (data, frame) => {
       var event = frame["event"];
       var lastEventId = frame["epoch"] ? frame["epoch"] + "-" + frame["offset"] : "";
-      dispatch(event && !RESERVED.test(event) ? event : "message", { data: read(data), origin: frame["origin"], lastEventId: lastEventId });
+      dispatch(event && !RESERVED.test(event) ? event : "message", {
+        data: read(data),
+        origin: frame["origin"],
+        lastEventId: lastEventId,
+      });
     },
     gap: (cursor) => dispatch("gap", { lastEventId: cursor }),
     status: (reason) => {
@@ -59,7 +63,7 @@ function call(channel: object, handler: Handler, event: object): void {
   try {
     handler.call(channel, event);
   } catch (error) {
-    // It concerns the page, and not the others who listen.
+    // It concerns the page, and not the other listeners.
     setTimeout(() => {
       throw error;
     });

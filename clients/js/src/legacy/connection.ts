@@ -1,6 +1,6 @@
 /**
  * The connection to a broker that the channels of a page share: takes the first transport that gets through, and after every
- * end of it takes up again what was joined, from where it was heard, and what the broker has not confirmed.
+ * end of it joins the channels again, each from where it was heard, and sends again the posts that the broker has not confirmed.
  */
 import { dial, SILENCE } from "./dial.js";
 import { randomName } from "./random.js";
@@ -10,6 +10,8 @@ import { fail } from "./values.js";
 export interface Options {
   /** The transports to use, the one to prefer first. */
   transports?: string[];
+  /** Whether a page of another origin than the broker's sends the broker its cookies. */
+  withCredentials?: boolean;
   /** The longest wait before the first attempt to connect again, in milliseconds; doubled with each further one. */
   minDelay?: number;
   /** The longest wait before any attempt. */
@@ -24,7 +26,7 @@ export interface Options {
   queueBytes?: number;
 }
 
-/** Who listens to a channel. */
+/** Listens to a channel. */
 export interface Ear {
   /** A message, and its data, which are the listener's own. */
   message(data: any, frame: Frame): void;
@@ -68,6 +70,7 @@ export interface Connection {
 
 var DEFAULTS: Required<Options> = {
   transports: Object.keys(TRANSPORTS),
+  withCredentials: false,
   minDelay: 1000,
   maxDelay: 30000,
   connectTimeout: 4000,
@@ -80,11 +83,13 @@ export function createConnection(base: string, options: Options): Connection {
   var all = Object.create(DEFAULTS);
   Object.keys(options).forEach((name) => (all[name] = (options as any)[name]));
   var sender = randomName(32);
+  var address: Address = (path, parameters) => {
+    var query = Object.keys(parameters).map((name) => name + "=" + encodeURIComponent(parameters[name]!) + "&");
+    return base + path + "?" + query.join("") + "sender=" + sender;
+  };
+  address.withCredentials = all.withCredentials;
   var link: Connection = {
-    address: (path, parameters) => {
-      var query = Object.keys(parameters).map((name) => name + "=" + encodeURIComponent(parameters[name]!) + "&");
-      return base + path + "?" + query.join("") + "sender=" + sender;
-    },
+    address: address,
     options: all,
     state: "idle",
     transport: undefined,
@@ -138,7 +143,9 @@ export function publish(link: Connection, channel: string, json: string, from: E
   var pending = { id: id, json: head.slice(0, -1) + ',"data":' + json + "}" };
   link.outbox.push(pending);
   var here = subscriptionOf(link, channel)!.ears.filter((ear) => ear !== from);
-  setTimeout(() => here.forEach((ear) => ear.message(JSON.parse(json), { type: "message", origin: location.protocol + "//" + location.host })));
+  setTimeout(() =>
+    here.forEach((ear) => ear.message(JSON.parse(json), { type: "message", origin: location.protocol + "//" + location.host })),
+  );
   if (link.current) send(link, [pending]);
   wake(link);
 }
@@ -164,10 +171,11 @@ function isNeeded(link: Connection): boolean {
 
 function open(link: Connection): void {
   clearTimeout(link.timer);
-  // A script says nothing of who asks for it: that the broker refuses opaque origins is not to be got around.
+  // A script does not say which page asks for it. Pages of opaque origins, which the broker refuses, are not to get around that.
   var names = link.options.transports.filter((name) => name in TRANSPORTS && (name !== "jsonp" || window.origin !== "null"));
   // Scripts are for where nothing else gets through, also when they were the last that did.
-  if (link.favourite && link.favourite !== "jsonp") names = [link.favourite].concat(names.filter((name) => name !== link.favourite));
+  if (link.favourite && link.favourite !== "jsonp")
+    names = [link.favourite].concat(names.filter((name) => name !== link.favourite));
   to(link, "connecting", "");
   attempt(link, names, "");
 }
@@ -188,7 +196,7 @@ function attempt(link: Connection, names: string[], reasons: string): void {
     frame: (frame) => heard(link, frame),
     ended: (reason, delay) => {
       if (!link.current) return attempt(link, names.slice(1), reasons + " " + name + ": " + reason + ";");
-      // What brought the welcome and then nothing more is held up on the way: the next transport may not be.
+      // A transport that has brought the welcome and then nothing more is held up on the way: the next one may not be.
       if (reason === SILENCE) link.favourite = names[1];
       lost(link, reason, delay);
     },
@@ -231,7 +239,7 @@ function subscribe(subscription: Subscription): string {
   return JSON.stringify({ type: "subscribe", channel: subscription.channel, cursor: subscription.cursor });
 }
 
-/** Sends what the transport can carry; what it never can is given up. */
+/** Sends the posts that the transport can carry, and gives up those that it never can. */
 function send(link: Connection, pendings: Pending[]): void {
   var transport = link.current!;
   var fitting = pendings.filter((pending) => {
@@ -271,7 +279,7 @@ function message(subscription: Subscription, frame: Frame): void {
   each(subscription, (ear, place) => ear.message(place ? JSON.parse(json) : data, frame));
 }
 
-/** Where the subscription begins: as asked, or behind what is lost. */
+/** Takes the place where the subscription begins: as asked, or behind the messages that are lost. */
 function begin(subscription: Subscription, frame: Frame): void {
   var isGap = frame.type === "gap" || (frame["recovered"] === false && !!subscription.cursor);
   subscription.cursor = frame["cursor"];
@@ -283,7 +291,7 @@ function begin(subscription: Subscription, frame: Frame): void {
 function refused(link: Connection, frame: Frame): void {
   var reason = frame["code"] + ": " + frame["message"];
   // It can succeed later: with everything else, on a new connection.
-  if (frame["retryable"]) return lost(link, reason);
+  if (frame["retryable"]) return lost(link, reason, frame["retry_after_ms"]);
   answered(link, frame["id"]);
   report(link, reason);
 }

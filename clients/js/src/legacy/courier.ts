@@ -3,7 +3,7 @@
 export interface Courier {
   /** Whether a command can be taken at all. */
   fits(command: string): boolean;
-  /** The session is known: what is queued can go. */
+  /** The session is known: queued commands can go. */
   open(session: string): void;
   send(commands: string[]): void;
   close(): void;

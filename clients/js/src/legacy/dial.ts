@@ -12,7 +12,7 @@ export interface Caller {
 /** The reason of an end that was not told. */
 export var SILENCE = "the broker is silent";
 
-/** Opens a transport; returns what ends it without a word. */
+/** Opens a transport; returns a function that ends it without a word. */
 export function dial(name: string, address: Address, connectTimeout: number, caller: Caller): () => void {
   var isOver = false;
   var timer: ReturnType<typeof setTimeout>;

@@ -15,7 +15,7 @@ var served = /^(.*\/)client\/widecast[\w.]*js([?#].*)?$/.exec((running && runnin
 
 var connections: Record<string, Connection> = {};
 
-/** The connection to a broker; the first who asks decides on its options. */
+/** The connection to a broker; the first call decides on its options. */
 function connectionTo(options: ChannelOptions): Connection {
   var link = document.createElement("a");
   link.href = options.broker || (served ? served[1]! : "/");

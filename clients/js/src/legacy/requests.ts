@@ -1,11 +1,20 @@
 /** The two ways to ask for something that every old browser has. */
 import { randomName } from "./random.js";
+import type { Address } from "./transports.js";
 
-/** Hears what has come, or why nothing did; never before the request was sent. */
+/** Is told the answer, or why there is none; never before the request was sent. */
 export type Done = (error: string | undefined, answer: any) => void;
 
-/** Asks for text; `progress` hears all of it that is there, again and again. Returns what ends it without a word. */
-export function requestText(method: string, url: string, done: Done, body?: string, progress?: (text: string) => void): () => void {
+/** Asks for text; `progress` hears all of it that is there, again and again. Returns a function that ends it without a word. */
+export function requestText(
+  method: string,
+  address: Address,
+  path: string,
+  parameters: Record<string, string>,
+  done: Done,
+  body?: string,
+  progress?: (text: string) => void,
+): () => void {
   var request = new XMLHttpRequest();
   var isOver = false;
   var end = (error: string | undefined, answer?: string): void => {
@@ -28,7 +37,8 @@ export function requestText(method: string, url: string, done: Done, body?: stri
   };
   try {
     // A string is sent as text/plain, for which the browser needs no leave of another server.
-    request.open(method, url, true);
+    request.open(method, address(path, parameters), true);
+    request.withCredentials = !!address.withCredentials;
     request.send(body);
   } catch (error) {
     setTimeout(() => end(String(error)));

@@ -8,10 +8,14 @@ export interface Frame {
   [field: string]: any;
 }
 
-/** The address of an endpoint of the broker, with who asks. */
-export type Address = (path: string, parameters: Record<string, string>) => string;
+/** The address of an endpoint of the broker, with the sender's name. */
+export interface Address {
+  (path: string, parameters: Record<string, string>): string;
+  /** Whether requests to a broker of another origin are sent with the browser's cookies. */
+  withCredentials?: boolean;
+}
 
-/** What a transport tells, never while it is being opened. */
+/** Hears a transport, which tells nothing while it is being opened. */
 export interface Listener {
   /** Frames have come; none is a sign of life. */
   frames(frames: Frame[]): void;
@@ -39,7 +43,7 @@ function posting(address: Address): Means {
   return {
     most: BODY_LENGTH,
     lengthOf: (command) => command.length,
-    carry: (session, commands, done) => requestText("POST", address("v1/sessions/" + session + "/commands", {}), done, commands),
+    carry: (session, commands, done) => requestText("POST", address, "v1/sessions/" + session + "/commands", {}, done, commands),
   };
 }
 
@@ -48,7 +52,8 @@ function scripting(address: Address): Means {
   return {
     most: URL_LENGTH,
     lengthOf: (command) => encodeURIComponent(command).length,
-    carry: (session, commands, done) => requestScript(address("v1/sessions/" + session + "/commands", { commands: commands }), done),
+    carry: (session, commands, done) =>
+      requestScript(address("v1/sessions/" + session + "/commands", { commands: commands }), done),
   };
 }
 
@@ -58,7 +63,7 @@ function openStream(address: Address, listener: Listener): Transport {
   var isClosed = false;
   var at = 0;
   var progress = (text: string): void => {
-    for (var end; !isClosed && (end = text.indexOf("\n", at)) >= 0; ) {
+    for (var end = 0; !isClosed && (end = text.indexOf("\n", at)) >= 0; ) {
       var frame: Frame | undefined = parse(text.slice(at, end));
       at = end + 1;
       if (frame && frame.type === "welcome") courier.open(frame["session"]);
@@ -67,7 +72,7 @@ function openStream(address: Address, listener: Listener): Transport {
     if (at > STREAM_LENGTH) listener.closed("renewed", 0);
   };
   var done: Done = (error) => listener.closed(error || "the stream ended");
-  var abort = requestText("GET", address("v1/stream", { session: "new" }), done, undefined, progress);
+  var abort = requestText("GET", address, "v1/stream", { session: "new" }, done, undefined, progress);
   return opened(courier, () => {
     isClosed = true;
     abort();
@@ -95,7 +100,7 @@ function openPolls(listener: Listener, means: Means, ask: (parameters: Record<st
 function openPoll(address: Address, listener: Listener): Transport {
   var abort: () => void;
   var ask = (parameters: Record<string, string>, done: Done): void => {
-    abort = requestText("GET", address("v1/poll", parameters), (error, text) => done(error, error || parse(text)));
+    abort = requestText("GET", address, "v1/poll", parameters, (error, text) => done(error, error || parse(text)));
   };
   return opened(openPolls(listener, posting(address), ask), () => abort());
 }

@@ -2,7 +2,7 @@
  * Values as JSON with tagged objects (docs/protocol.md, section 9), as far as the platform has their types: a tagged object of
  * which it can make nothing stays one.
  *
- * All of `legacy/` is ES5, its syntax and what it calls; what is newer is used only where it is there.
+ * All of `legacy/` is ES5, in its syntax and in the functions that it calls; a newer function is used only where the browser has it.
  */
 declare var Map: any, Set: any, BigInt: any;
 
@@ -22,7 +22,7 @@ export function fail(name: string, message: string): never {
   throw error;
 }
 
-/** The JSON of a value; throws a DataCloneError for what has none. */
+/** The JSON of a value; throws a DataCloneError for a value that has none. */
 export function write(value: Any, depth?: number): string {
   switch (typeof value) {
     case "string":
@@ -73,7 +73,7 @@ function tagged(type: string, json: string): string {
   return '{"$type":"' + type + '","value":' + json + "}";
 }
 
-/** Also of what only has a length; what is missing in it is undefined. */
+/** Also takes an object that only has a length; an entry that is missing is undefined. */
 function list(values: Any, inner: Inner<string>): string {
   var parts = [];
   for (var i = 0; i < values.length; i++) parts.push(inner(values[i]));
@@ -114,11 +114,11 @@ interface Graph {
   shells: Any[];
 }
 
-/** What a reader needs besides the body of the tagged object. */
+/** The things that a reader needs besides the body of the tagged object. */
 interface Place {
   inner: Inner<Any>;
   graph: Graph | undefined;
-  /** Learns of a container before what is in it is read. */
+  /** Learns of a container before its contents are read. */
   keep<Container>(container: Container): Container;
 }
 
@@ -154,7 +154,7 @@ function bytesOf(base64: string): Uint8Array {
   return bytes;
 }
 
-/** The buffer of bytes, or of what says more about itself. */
+/** The buffer of bytes, or of a body that says how far the buffer can grow. */
 function bufferOf(body: Any, place: Place): ArrayBuffer {
   var source = place.inner(Array.isArray(body) ? body[0] : body);
   return source.buffer || source;
@@ -205,5 +205,6 @@ var READERS: Record<string, (body: Any, place: Place) => Any> = {
     return shells[index];
   },
   ArrayBuffer: bufferOf,
-  TypedArray: (parts, place) => new (window as Any)[/^(Big)?(Ui|I|Fl)\w+\d\w*Array$/.exec(parts[0])![0]](bufferOf(parts[1], place), parts[2] || 0, parts[3]),
+  TypedArray: (parts, place) =>
+    new (window as Any)[/^(Big)?(Ui|I|Fl)\w+\d\w*Array$/.exec(parts[0])![0]](bufferOf(parts[1], place), parts[2] || 0, parts[3]),
 };

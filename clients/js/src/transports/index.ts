@@ -1,11 +1,10 @@
-import { jsonp } from "./jsonp.js";
 import { poll } from "./poll.js";
-import { sse } from "./sse.js";
+import { jsonp, sse } from "./scripted.js";
 import { stream } from "./stream.js";
 import type { TransportType } from "./transport.js";
 import { websocket } from "./websocket.js";
 
-export { address } from "./transport.js";
+export { address, request } from "./transport.js";
 export type { Platform, Target, Transport, TransportName, TransportType } from "./transport.js";
 
 /** Every transport, the best first. */

@@ -1,17 +1,24 @@
-/** What transports share that only lead back: commands go by requests of their own. */
+/** The common part of the transports that only bring frames: commands go by requests of their own. */
 import { type Frame, readFrames, together } from "../frames.js";
-import { address, BYTES_AT_ONCE, type Listener, takeSome, type Target, type Transport } from "./transport.js";
+import { BYTES_AT_ONCE, type Listener, request, takeSome, type Target, type Transport } from "./transport.js";
 
-/** Takes commands to a path of the broker; fails when they may not have arrived. `413`: they are too large for the way. */
+/** Takes commands to a path of the broker; fails when they may not have arrived. It brings `413` when they are too large for the way. */
 export type Courier = (target: Target, path: string, commands: Uint8Array<ArrayBuffer>, signal: AbortSignal) => Promise<unknown>;
 
 const post: Courier = async (target, path, body, signal) => {
   const headers = { "content-type": "application/msgpack" };
-  const answer = await target.platform.fetch!(address(target, path), { method: "POST", headers, body, signal });
+  const answer = await request(target, path, {}, { method: "POST", headers, body, signal });
   if (answer.status === 413) return 413;
-  if (!answer.ok) throw new Error(`POST was answered ${answer.status}`);
+  if (!answer.ok) throw await refusal("POST", answer);
   return;
 };
+
+/** Why a request was refused, and in how many seconds another one makes sense: the link reads it there. */
+async function refusal(method: string, answer: Response): Promise<Error> {
+  const seconds = answer.headers.get("retry-after");
+  const text = (await answer.text()).slice(0, 400);
+  return new Error(`${method} was answered ${answer.status} ${seconds ? `Retry-After: ${seconds} ` : ""}${text}`);
+}
 
 export class OneWay implements Transport {
   readonly #target: Target;
@@ -19,7 +26,7 @@ export class OneWay implements Transport {
   readonly #courier: Courier;
   #bytesAtOnce: number;
   readonly #abort = new AbortController();
-  /** Aborted when it has ended. */
+  /** Is aborted when the transport has ended. */
   readonly signal = this.#abort.signal;
   readonly #queue: Uint8Array<ArrayBuffer>[] = [];
   #session: string | undefined;
@@ -32,15 +39,12 @@ export class OneWay implements Transport {
     this.#bytesAtOnce = bytesAtOnce;
   }
 
-  /** Asks for what leads back. */
+  /** Asks for an answer with frames. */
   async get(path: string, parameters: Record<string, string>): Promise<Response> {
-    const answer = await this.#target.platform.fetch!(address(this.#target, path, parameters), {
-      headers: { accept: "application/msgpack" },
-      cache: "no-store",
-      signal: this.signal,
-    });
+    const headers = { accept: "application/msgpack" };
+    const answer = await request(this.#target, path, parameters, { headers, cache: "no-store", signal: this.signal });
     if (answer.ok && answer.headers.get("content-type") === "application/msgpack") return answer;
-    throw new Error(`GET was answered ${answer.status} ${(await answer.text()).slice(0, 400)}`);
+    throw await refusal("GET", answer);
   }
 
   send(commands: Uint8Array<ArrayBuffer>[]): void {
@@ -60,11 +64,16 @@ export class OneWay implements Transport {
     void this.#post();
   }
 
-  /** The way back has ended. */
-  end(reason: unknown): void {
+  /** The answer with frames has ended. */
+  readonly end = (reason: unknown): void => {
     if (this.signal.aborted) return;
     this.close();
     this.#listener.closed(String(reason));
+  };
+
+  /** The transport could not be opened. A WebSocket or an EventSource does not tell a page why, so the broker is asked. */
+  refused(): void {
+    this.get("v1/ws", {}).catch(this.end);
   }
 
   /** One request at a time, so that commands keep their order. */
@@ -84,14 +93,14 @@ export class OneWay implements Transport {
     }
   }
 
-  /** A proxy may take less than the broker: what is too large alone fails, and holds up nothing else. */
+  /** A proxy may take less than the broker: only a command that is too large alone fails, and it holds up nothing else. */
   #refused(commands: Uint8Array<ArrayBuffer>[]): void {
     if (commands.length > 1) {
       this.#bytesAtOnce = 0;
       this.#queue.unshift(...commands);
     } else {
       const { id } = readFrames(commands[0]!)[0]!;
-      this.frames([{ type: "error", id: id!, code: "message_too_large", message: "a proxy does not let it through" }]);
+      this.frames([{ type: "error", id: id!, code: "message_too_large", message: "a proxy refused it" }]);
     }
   }
 }

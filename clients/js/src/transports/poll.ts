@@ -5,7 +5,6 @@ import type { TransportType } from "./transport.js";
 /** Long-polling: each answer says how far the frames go, and the next poll that they arrived. */
 export const poll: TransportType = {
   name: "poll",
-  available: (platform) => !!platform.fetch,
   open(target, listener) {
     const way = new OneWay(target, listener);
     void readPolls(way, async (parameters) => new Uint8Array(await (await way.get("v1/poll", parameters)).arrayBuffer()));

@@ -6,10 +6,9 @@ import type { TransportType } from "./transport.js";
 /** HTTP streaming: frames of MessagePack, each behind its length in 4 bytes. */
 export const stream: TransportType = {
   name: "stream",
-  available: (platform) => !!platform.fetch,
   open(target, listener) {
     const way = new OneWay(target, listener);
-    read(way).catch((error: unknown) => way.end(error));
+    read(way).catch(way.end);
     return way;
   },
 };
@@ -22,7 +21,7 @@ async function read(way: OneWay): Promise<never> {
     if (done) throw new Error("the stream ended");
     rest = concat([rest, value]);
     let at = 0;
-    for (let end; rest.length - at >= 4; at = end) {
+    for (let end = 0; rest.length - at >= 4; at = end) {
       const length = new DataView(rest.buffer, rest.byteOffset + at).getUint32(0);
       end = at + 4 + length;
       if (end > rest.length) break;

@@ -1,4 +1,4 @@
-/** What a transport is: something that carries commands to the broker and frames back. */
+/** The interface of a transport, which carries commands to the broker and frames back. */
 import type { TransportName } from "../api.js";
 import type { Frame } from "../frames.js";
 
@@ -7,19 +7,20 @@ export type { TransportName };
 /** The parts of the platform that transports are made of; where one is missing, its transport is not tried. */
 export interface Platform {
   WebSocket?: typeof WebSocket | undefined;
-  EventSource?: typeof EventSource | undefined;
   fetch?: typeof fetch | undefined;
 }
 
-/** Where to, and as whom. */
+/** The broker that a transport leads to, and the sender's name there. */
 export interface Target {
   /** The broker's address, with a slash at its end. */
   base: URL;
   sender: string;
   platform: Platform;
+  /** Whether the browser sends its cookies to a broker of another origin. */
+  withCredentials: boolean | undefined;
 }
 
-/** What a transport tells; nothing after `closed`. */
+/** Hears a transport, which tells nothing after `closed`. */
 export interface Listener {
   /** Frames have come; none is a sign of life. */
   frames(frames: Frame[]): void;
@@ -37,22 +38,29 @@ export interface Transport {
 
 export interface TransportType {
   name: TransportName;
-  /** Only where nothing else gets through, also when it was the last that did. */
+  /** Whether it is for where nothing else gets through, even when it was the last that did. */
   isLastResort?: boolean;
-  /** Whether the platform can do it. */
-  available(platform: Platform): boolean;
+  /** Whether the platform can do it; every platform can, if this is left out. */
+  available?(platform: Platform): boolean;
   open(target: Target, listener: Listener): Transport;
 }
 
 /**
- * The address of an endpoint, with who asks. What a session publishes comes back to it: the tabs that share it, and the channels
- * of each, are one sender to the broker, and tell their own messages by the ids.
+ * The address of an endpoint, with the sender's name. A session hears its own messages, too: the tabs that share it, and the channels
+ * of each, are one sender to the broker, and know their own messages by the ids.
  */
 export function address(target: Target, path: string, parameters: Record<string, string> = {}): URL {
   const url = new URL(path, target.base);
   url.search = String(new URLSearchParams({ ...parameters, sender: target.sender, echo: "true" }));
   return url;
 }
+
+/** Sends a request to an endpoint. */
+export const request = (target: Target, path: string, parameters: Record<string, string>, init: RequestInit): Promise<Response> =>
+  target.platform.fetch!(address(target, path, parameters), {
+    credentials: target.withCredentials ? "include" : undefined,
+    ...init,
+  });
 
 /** The most commands that go into one frame or body: less than the broker's least limit that makes sense. */
 const COMMANDS_AT_ONCE = 64;

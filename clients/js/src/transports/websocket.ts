@@ -1,4 +1,5 @@
 import { readFrames, together } from "../frames.js";
+import { OneWay } from "./one_way.js";
 import { address, takeSome, type TransportType } from "./transport.js";
 
 export const websocket: TransportType = {
@@ -15,7 +16,11 @@ export const websocket: TransportType = {
       listener.closed(reason);
     };
     socket.onclose = ({ code, reason }) => end(`${code} ${reason}`);
-    socket.onerror = () => end("the WebSocket failed");
+    socket.onerror = () => {
+      if (socket.protocol) return end("the WebSocket failed");
+      socket.onclose = null;
+      new OneWay(target, listener).refused();
+    };
     return {
       get busy() {
         return socket.bufferedAmount > 0;

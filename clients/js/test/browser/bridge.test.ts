@@ -17,10 +17,16 @@ afterEach(async () => {
 
 test.each(TRANSPORTS)("all kinds of values travel through the bridge over %s", async (transport) => {
   const direct = await startMachine(browser, site, broker.url);
-  const [one, two] = (await Promise.all([confined(context, site, "localhost"), confined(context, site, "127.0.0.1")])).map(machineOf) as [Machine, Machine];
+  const [one, two] = (await Promise.all([confined(context, site, "localhost"), confined(context, site, "127.0.0.1")])).map(
+    machineOf,
+  ) as [Machine, Machine];
   expect(await one.page.evaluate((url) => fetch(`${url}/health/live`).catch(String), broker.url)).toContain("TypeError");
   for (const each of [one, two]) await each.start(broker.url, { ...OPTIONS, transports: [transport] });
-  for (const [sender, receiver] of [[one, direct], [direct, two], [two, one]] as const) {
+  for (const [sender, receiver] of [
+    [one, direct],
+    [direct, two],
+    [two, one],
+  ] as const) {
     await receiver.page.evaluate(() => self.compare());
     expect(await sender.page.evaluate(() => self.sendAll())).toBeGreaterThan(150);
     expect(await receiver.page.evaluate(() => self.failures())).toEqual([]);
@@ -75,13 +81,18 @@ test("an upload goes through a frame of its own, and tells how much of it has le
   await Promise.all([listen(one, broker.url), listen(two, broker.url)]);
   const told = await one.evaluate(async () => {
     const told: unknown[] = [];
-    const onprogress = (event: ProgressEvent): unknown => told.push([event instanceof ProgressEvent, event.loaded <= event.total]);
-    const receipt = await self.listening.channel.upload(new Blob([crypto.getRandomValues(new Uint8Array(65_536))]), { onprogress });
+    const onprogress = (event: ProgressEvent): unknown =>
+      told.push([event instanceof ProgressEvent, event.loaded <= event.total]);
+    const receipt = await self.listening.channel.upload(new Blob([crypto.getRandomValues(new Uint8Array(65_536))]), {
+      onprogress,
+    });
     return [[...new Set(told.map(String))], typeof receipt.offset];
   });
   expect(told).toEqual([["true,true"], "number"]);
   expect(await frames(one)).toBe(1);
-  await expect.poll(() => two.evaluate(() => self.listening.heard.map(({ data }) => (data as Blob).size)), { timeout: 20_000 }).toEqual([65_536]);
+  await expect
+    .poll(() => two.evaluate(() => self.listening.heard.map(({ data }) => (data as Blob).size)), { timeout: 20_000 })
+    .toEqual([65_536]);
 });
 
 test("an upload through a frame is given up, and one that the broker refuses says why", async () => {
@@ -97,7 +108,11 @@ test("an upload through a frame is given up, and one that the broker refuses say
     const refused = channel.upload("x", { event: "not a\nname" }).catch(failure);
     return Promise.all([given, late, refused]);
   });
-  expect(failures).toEqual([["AbortError", DOMException.ABORT_ERR], ["WidecastError", "timeout"], ["WidecastError", "bad_event_name"]]);
+  expect(failures).toEqual([
+    ["AbortError", DOMException.ABORT_ERR],
+    ["WidecastError", "timeout"],
+    ["WidecastError", "bad_event_name"],
+  ]);
   expect(await frames(page)).toBe(1);
 });
 
@@ -134,7 +149,9 @@ test.each(["is removed", "is loaded again"])("the connection comes back when its
   await listen(page, broker.url);
   await page.evaluate(async (what) => {
     const { connection } = self.listening;
-    const lost = new Promise<void>((resolve) => connection.addEventListener("status", () => connection.state === "waiting" && resolve()));
+    const lost = new Promise<void>((resolve) =>
+      connection.addEventListener("status", () => connection.state === "waiting" && resolve()),
+    );
     const frame = document.querySelector("iframe")!;
     if (what === "is removed") frame.remove();
     else frame.src += "";
@@ -157,10 +174,12 @@ test("the back/forward cache gets a page without a frame, and back it resumes", 
 });
 
 test("a page that isolates itself may use the bridge", async () => {
-  const page = await confined(context, site, "localhost", { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" });
+  const page = await confined(context, site, "localhost", {
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-embedder-policy": "require-corp",
+  });
   expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
   await listen(page, broker.url);
   await broker.publish("bridge", 1);
   await hears(page, [1]);
 });
-

@@ -152,7 +152,10 @@ test("the port goes to nobody but the broker, and what others say is not heard",
       new Promise<string[]>((resolve) => {
         const connection = Widecast.connect(url, options);
         const states: string[] = [];
-        connection.addEventListener("status", () => states.push(connection.state) && connection.state === "waiting" && resolve(states));
+        connection.addEventListener(
+          "status",
+          () => states.push(connection.state) && connection.state === "waiting" && resolve(states),
+        );
       }),
     [url, ONCE] as const,
   );

@@ -10,7 +10,12 @@ declare const Widecast: typeof Client;
 export const OPTIONS = { bridge: true, connectTimeout: 15_000, minDelay: 50, maxDelay: 300 };
 
 /** A page of the site that its policy lets connect to nobody but the site. */
-export function confined<P extends EnginePage>(context: { newPage(): Promise<P> }, site: { port: number }, host = "localhost", headers?: object): Promise<P> {
+export function confined<P extends EnginePage>(
+  context: { newPage(): Promise<P> },
+  site: { port: number },
+  host = "localhost",
+  headers?: object,
+): Promise<P> {
   const query = headers ? `?headers=${encodeURIComponent(JSON.stringify(headers))}` : "";
   return openPage(context, `http://${host}:${site.port}/confined.html${query}`);
 }
@@ -39,7 +44,8 @@ export async function listen(page: Pick<EnginePage, "evaluate">, url: string, op
   );
 }
 
-export const post = (page: EnginePage, data: unknown): Promise<void> => page.evaluate((data) => self.listening.channel.postMessage(data), data);
+export const post = (page: EnginePage, data: unknown): Promise<void> =>
+  page.evaluate((data) => self.listening.channel.postMessage(data), data);
 export const frames = (page: EnginePage): Promise<number> => page.evaluate(() => document.querySelectorAll("iframe").length);
 
 /** Waits until the page has heard exactly this, and has been told of so many gaps. */

@@ -85,7 +85,12 @@ describe.each(WAYS)("with a round trip of %i ms, %o, and a second tab: %s", (rou
     const others = second === "before" ? [await openReady(context, set)] : [];
     const page = await openReady(context, set);
     if (second === "after") others.push(await openReady(context, set));
-    const opened = then === "open" ? context.waitForEvent("page") : then === "frame" ? page.waitForEvent("frameattached") : page.waitForEvent("load");
+    const opened =
+      then === "open"
+        ? context.waitForEvent("page")
+        : then === "frame"
+          ? page.waitForEvent("frameattached")
+          : page.waitForEvent("load");
     await page.evaluate((then) => self.postAnd(8, then), then).catch(() => {});
     const made = await opened;
     const late = then === "open" ? (made as Page) : page;
@@ -99,46 +104,52 @@ describe.each(WAYS)("with a round trip of %i ms, %o, and a second tab: %s", (rou
   });
 });
 
-test.each([{}, { share: false }])("what waited for the broker when a channel was opened is not for it: %o", async (connection) => {
-  const set = { broker: broker.url, connection: { minDelay: 100, maxDelay: 200, ...connection } };
-  const context = await browser.newContext();
-  const page = await openReady(context, set);
-  await broker.kill();
-  await page.evaluate(() => self.postAnd(8));
-  await page.evaluate(() => self.another({}));
-  const late = await open(context, set);
-  const worker = await page.evaluate(() => self.inWorker());
-  expect(worker).toBe("open");
-  broker = await startBroker({ port: broker.port });
-  await published(8);
-  expect(await heard(late)).toEqual([]);
-  await broker.publish("news", "end");
-  await until("the end is heard", async () => (await heard(late)).length > 0);
-  expect(await heard(late)).toEqual(["end"]);
-  expect(await page.evaluate(() => self.heardBy(1))).toEqual(["end"]);
-  expect(await page.evaluate(() => self.inWorker())).toEqual(["end"]);
-});
+test.each([{}, { share: false }])(
+  "what waited for the broker when a channel was opened is not for it: %o",
+  async (connection) => {
+    const set = { broker: broker.url, connection: { minDelay: 100, maxDelay: 200, ...connection } };
+    const context = await browser.newContext();
+    const page = await openReady(context, set);
+    await broker.kill();
+    await page.evaluate(() => self.postAnd(8));
+    await page.evaluate(() => self.another({}));
+    const late = await open(context, set);
+    const worker = await page.evaluate(() => self.inWorker());
+    expect(worker).toBe("open");
+    broker = await startBroker({ port: broker.port });
+    await published(8);
+    expect(await heard(late)).toEqual([]);
+    await broker.publish("news", "end");
+    await until("the end is heard", async () => (await heard(late)).length > 0);
+    expect(await heard(late)).toEqual(["end"]);
+    expect(await page.evaluate(() => self.heardBy(1))).toEqual(["end"]);
+    expect(await page.evaluate(() => self.inWorker())).toEqual(["end"]);
+  },
+);
 
-test.each([{}, { history: 100 }])("who opens a channel while others post hears each of them in order, once: %o", async (options) => {
-  delay = await startDelay(broker.url, 60);
-  const set = { broker: delay.url };
-  const context = await browser.newContext();
-  const [one, two] = [await openReady(context, set), await openReady(context, set)];
-  await two.evaluate(() => self.number(1000));
-  for (const page of [one, two]) await page.evaluate(() => self.postAnd(4));
-  const posting = [one, two].map((page) => page.evaluate(() => self.postFor(1500, 4)));
-  const late = await open(context, { ...set, options });
-  const counts = await Promise.all(posting);
-  await published(counts[0]! + counts[1]!);
-  const all = (await heard(late)) as number[];
-  expect(all.length).toBeGreaterThan(20);
-  // Each posts numbers of its own.
-  for (const page of [0, 1]) {
-    const own = all.filter((number) => Math.floor(number / 1000) === page);
-    const first = options.history ? 0 : own[0]! % 1000;
-    expect(own.map((number) => number % 1000)).toEqual(Array.from({ length: counts[page]! - first }, (_, i) => first + i));
-  }
-});
+test.each([{}, { history: 100 }])(
+  "who opens a channel while others post hears each of them in order, once: %o",
+  async (options) => {
+    delay = await startDelay(broker.url, 60);
+    const set = { broker: delay.url };
+    const context = await browser.newContext();
+    const [one, two] = [await openReady(context, set), await openReady(context, set)];
+    await two.evaluate(() => self.number(1000));
+    for (const page of [one, two]) await page.evaluate(() => self.postAnd(4));
+    const posting = [one, two].map((page) => page.evaluate(() => self.postFor(1500, 4)));
+    const late = await open(context, { ...set, options });
+    const counts = await Promise.all(posting);
+    await published(counts[0]! + counts[1]!);
+    const all = (await heard(late)) as number[];
+    expect(all.length).toBeGreaterThan(20);
+    // Each posts numbers of its own.
+    for (const page of [0, 1]) {
+      const own = all.filter((number) => Math.floor(number / 1000) === page);
+      const first = options.history ? 0 : own[0]! % 1000;
+      expect(own.map((number) => number % 1000)).toEqual(Array.from({ length: counts[page]! - first }, (_, i) => first + i));
+    }
+  },
+);
 
 declare global {
   /** What echo.js offers. */

@@ -32,6 +32,8 @@ export async function startEngine(engine = ENGINE): Promise<EngineBrowser> {
 }
 
 const PREFERENCES = {
+  // Sites with names of their own.
+  "network.dns.localDomains": ["app", "evil", "push"].map((name) => `${name}.example.test`).join(),
   // Pages behind others have timers as fast as the one in front.
   "dom.timeout.enable_budget_timer_throttling": false,
   "dom.min_background_timeout_value_without_budget_throttling": 4,
@@ -57,7 +59,8 @@ async function startFirefox(): Promise<EngineBrowser> {
 }
 
 /** What Firefox says of networks that fail, as if it were an error of the page. */
-const NETWORK = /^(Firefox can’t establish a connection|The connection to .* was interrupted|Cross-Origin .* did not succeed|Cross-Origin Request Blocked|Content-Security-Policy: The page’s settings blocked)/;
+const NETWORK =
+  /^(Firefox can’t establish a connection|The connection to .* was interrupted|Cross-Origin .* did not succeed|Cross-Origin Request Blocked|Content-Security-Policy: The page’s settings blocked)/;
 
 function firefoxContext(own: FirefoxContext, closed: () => void): EngineContext {
   const context: EngineContext = {

@@ -18,7 +18,10 @@ afterAll(async () => {
   await broker?.kill();
 });
 
-test.each([["chromium", "firefox"], ["firefox", "chromium"]])("values travel from %s to %s", async (from, to) => {
+test.each([
+  ["chromium", "firefox"],
+  ["firefox", "chromium"],
+])("values travel from %s to %s", async (from, to) => {
   const [sender, receiver] = await Promise.all([from, to].map((engine) => startMachine(browsers[engine]!, site, broker.url)));
   await receiver!.page.evaluate(() => self.compare(true));
   expect(await sender!.page.evaluate(() => self.sendAll(true))).toBeGreaterThan(150);

@@ -26,14 +26,20 @@ test("where the page's policy allows nothing else, messages go by scripts, of wh
   expect(await other.heard(50)).toEqual(posts("one", 50));
   expect(await one.heard(50)).toEqual(posts("other", 50));
   // The poll that waits, and nothing else.
-  const left = await one.page.evaluate(() => [document.querySelectorAll("script[src*=callback]").length, Object.keys(self).filter((name) => name.startsWith("widecast_")).length]);
+  const left = await one.page.evaluate(() => [
+    document.querySelectorAll("script[src*=callback]").length,
+    Object.keys(self).filter((name) => name.startsWith("widecast_")).length,
+  ]);
   expect(left).toEqual([1, 1]);
 });
 
 test("scripts that wait for messages do not keep a page from being loaded", async () => {
   // Waits for the page's load event, which comes after a second by itself, and after 25 behind a poll.
   const began = Date.now();
-  const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/early.html?broker=${encodeURIComponent(broker.url)}`);
+  const page = await openPage(
+    await browser.newContext(),
+    `http://localhost:${site.port}/early.html?broker=${encodeURIComponent(broker.url)}`,
+  );
   expect(Date.now() - began).toBeLessThan(15_000);
   await page.evaluate(() => (self as never as { channel: WidecastChannel }).channel.ready);
 });
@@ -60,7 +66,9 @@ test("a broker that does not allow it says so in the status", async () => {
 });
 
 test("what its namespace does not allow is refused to the channel, and the others go on", async () => {
-  const mixed = await startBroker({ settings: { WIDECAST_NAMESPACE_DEFAULT_JSONP: "false", WIDECAST_NAMESPACE_OPEN_JSONP: "true" } });
+  const mixed = await startBroker({
+    settings: { WIDECAST_NAMESPACE_DEFAULT_JSONP: "false", WIDECAST_NAMESPACE_OPEN_JSONP: "true" },
+  });
   try {
     const [one, other] = [await restricted(mixed.url), await startMachine(browser, site, mixed.url)];
     expect(await one.join("closed").catch(String)).toContain("does not allow JSONP");

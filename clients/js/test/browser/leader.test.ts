@@ -15,7 +15,11 @@ let site: Site;
 let browser: Browser;
 const contexts: BrowserContext[] = [];
 beforeAll(async () => {
-  const ignoreDefaultArgs = ["--disable-back-forward-cache", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"];
+  const ignoreDefaultArgs = [
+    "--disable-back-forward-cache",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-renderer-backgrounding",
+  ];
   const launching = puppeteer.launch({ executablePath: CHROMIUM, args: FLAGS, ignoreDefaultArgs });
   [broker, site, browser] = await Promise.all([startBroker({ settings: SETTINGS }), startSite(), launching]);
 });

@@ -57,7 +57,11 @@ async function whole(): Promise<Machine> {
 
 function loadSamples(): Promise<void> {
   return new Promise((resolve) => {
-    const script = Object.assign(document.createElement("script"), { type: "module", src: "/samples.js", onload: () => resolve() });
+    const script = Object.assign(document.createElement("script"), {
+      type: "module",
+      src: "/samples.js",
+      onload: () => resolve(),
+    });
     document.head.append(script);
   });
 }
@@ -68,8 +72,16 @@ describe.each<TransportName>(["stream", "poll", "jsonp"])("over %s", (transport)
   test("messages go both ways, in order, once, and not back", async () => {
     const [one, other, modern] = await Promise.all([old(broker.url, { transports }), old(broker.url, { transports }), whole()]);
     expect(await one.status()).toMatchObject({ state: "open", transport });
-    await Promise.all([one.post("one", 50), other.post("other", 50, { padding: 1000 }), modern.post("modern", 50, { padding: 5000 })]);
-    for (const [machine, others] of [[one, ["other", "modern"]], [other, ["one", "modern"]], [modern, ["one", "other"]]] as const) {
+    await Promise.all([
+      one.post("one", 50),
+      other.post("other", 50, { padding: 1000 }),
+      modern.post("modern", 50, { padding: 5000 }),
+    ]);
+    for (const [machine, others] of [
+      [one, ["other", "modern"]],
+      [other, ["one", "modern"]],
+      [modern, ["one", "other"]],
+    ] as const) {
       const heard = await machine.heard(100);
       expect(heard.length).toBe(100);
       for (const from of others) expect(heard.filter((message) => message.startsWith(from))).toEqual(posts(from, 50));
@@ -78,7 +90,10 @@ describe.each<TransportName>(["stream", "poll", "jsonp"])("over %s", (transport)
 
   test("values survive", async () => {
     const [one, modern] = await Promise.all([old(broker.url, { transports }), whole()]);
-    for (const [sender, receiver, without] of [[one, modern, "graphs"], [modern, one, ""]] as const) {
+    for (const [sender, receiver, without] of [
+      [one, modern, "graphs"],
+      [modern, one, ""],
+    ] as const) {
       for (const { page } of [sender, receiver]) await page.evaluate(loadSamples);
       await receiver.page.evaluate(() => self.samples.listen());
       await sender.page.evaluate((without) => self.samples.send(without), without);
@@ -89,7 +104,10 @@ describe.each<TransportName>(["stream", "poll", "jsonp"])("over %s", (transport)
   test("nothing is lost, doubled or out of order when connections are cut in the middle of messages", async () => {
     const [one, modern] = await Promise.all([old(proxy.url, { transports }), whole()]);
     proxy.cutAfter = Array.from({ length: 15 }, (_, i) => 5000 + ((i * 7919) % 30_000));
-    await Promise.all([one.post("one", 100, { padding: 3000, every: 5 }), modern.post("modern", 100, { padding: 3000, every: 5 })]);
+    await Promise.all([
+      one.post("one", 100, { padding: 3000, every: 5 }),
+      modern.post("modern", 100, { padding: 3000, every: 5 }),
+    ]);
     expect(await modern.heard(100)).toEqual(posts("one", 100));
     expect(await one.heard(100)).toEqual(posts("modern", 100));
     expect(await one.status()).toMatchObject({ gaps: 0 });
@@ -121,16 +139,27 @@ describe.each<TransportName>(["stream", "poll", "jsonp"])("over %s", (transport)
     await modern.join("ancient");
     const page = await openPage(await browser.newContext(), `http://localhost:${site.port}/`);
     // In a frame: what drives this page needs what that one has not.
-    await page.evaluate((src) => {
-      document.body.append(Object.assign(document.createElement("iframe"), { src }));
-    }, `/ancient.html?transports=${transport}&broker=${encodeURIComponent(broker.url)}`);
+    await page.evaluate(
+      (src) => {
+        document.body.append(Object.assign(document.createElement("iframe"), { src }));
+      },
+      `/ancient.html?transports=${transport}&broker=${encodeURIComponent(broker.url)}`,
+    );
     const text = (id: string): Promise<string | null | undefined> =>
       page.evaluate((id) => document.querySelector("iframe")?.contentDocument?.getElementById(id)?.textContent, id);
     expect((await modern.heard(20)).length, `${await text("errors")} ${await text("status")}`).toBe(20);
-    const last = await modern.page.evaluate(async () => (await (self.machine as never as OldPage).channel().history()).at(-1)!.data);
+    const last = await modern.page.evaluate(
+      async () => (await (self.machine as never as OldPage).channel().history()).at(-1)!.data,
+    );
     expect(last).toEqual({ number: 19, at: new Date(19), nothing: undefined });
-    await modern.page.evaluate(() => ["a", 1, { text: "ü", bytes: new Uint8Array([0, 255]) }].forEach((value) => (self.machine as never as OldPage).channel().postMessage(value)));
-    await expect.poll(() => text("heard"), { timeout: 10_000 }).toBe('a\n1\n{"text":"ü","bytes":{"$type":"binary","value":"AP8="}}\n');
+    await modern.page.evaluate(() =>
+      ["a", 1, { text: "ü", bytes: new Uint8Array([0, 255]) }].forEach((value) =>
+        (self.machine as never as OldPage).channel().postMessage(value),
+      ),
+    );
+    await expect
+      .poll(() => text("heard"), { timeout: 10_000 })
+      .toBe('a\n1\n{"text":"ü","bytes":{"$type":"binary","value":"AP8="}}\n');
     expect(await text("errors")).toBe("");
   });
 });
@@ -201,7 +230,9 @@ test("what cannot be sent, or is too much, is refused at once", async () => {
         return (error as Error).name;
       }
     };
-    const values = [() => {}, Symbol(), cycle, document.body, "\ud800", { "\udc00": 1 }, 1].map((value) => thrown(() => channel.postMessage(value)));
+    const values = [() => {}, Symbol(), cycle, document.body, "\ud800", { "\udc00": 1 }, 1].map((value) =>
+      thrown(() => channel.postMessage(value)),
+    );
     const full = Array.from({ length: 2000 }, () => thrown(() => channel.postMessage(1)));
     channel.close();
     return [...values, full.at(-1), thrown(() => channel.postMessage(1))];

@@ -22,7 +22,11 @@ beforeAll(async () => {
     executablePath: CHROMIUM,
     args: FLAGS,
     // What Chromium does for its users, and drivers turn off.
-    ignoreDefaultArgs: ["--disable-back-forward-cache", "--disable-backgrounding-occluded-windows", "--disable-renderer-backgrounding"],
+    ignoreDefaultArgs: [
+      "--disable-back-forward-cache",
+      "--disable-backgrounding-occluded-windows",
+      "--disable-renderer-backgrounding",
+    ],
   });
   [site, browser] = await Promise.all([startSite(), launching]);
 });

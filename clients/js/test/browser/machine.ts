@@ -32,11 +32,22 @@ export interface MachinePage {
   states(): (Pick<Status, "state" | "transport"> & { reason: string; at: number })[];
 }
 
-type Call<Method> = Method extends (...input: infer Input) => infer Output ? (...input: Input) => Promise<Awaited<Output>> : never;
+type Call<Method> = Method extends (...input: infer Input) => infer Output
+  ? (...input: Input) => Promise<Awaited<Output>>
+  : never;
 
 export type Machine = { page: EnginePage } & { [Name in keyof MachinePage]: Call<MachinePage[Name]> };
 
-const METHODS = ["start", "join", "post", "publish", "heard", "until", "status", "states"] as const satisfies (keyof MachinePage)[];
+const METHODS = [
+  "start",
+  "join",
+  "post",
+  "publish",
+  "heard",
+  "until",
+  "status",
+  "states",
+] as const satisfies (keyof MachinePage)[];
 
 /** The page's functions, called from here. */
 export function machineOf(page: EnginePage): Machine {
@@ -47,7 +58,12 @@ export function machineOf(page: EnginePage): Machine {
 }
 
 /** Opens another tab of a profile, or the first of a new one, and connects it. */
-export async function startMachine(where: EngineBrowser | EngineContext, site: { port: number }, broker: string, options: object = {}): Promise<Machine> {
+export async function startMachine(
+  where: EngineBrowser | EngineContext,
+  site: { port: number },
+  broker: string,
+  options: object = {},
+): Promise<Machine> {
   const context = "newContext" in where ? await where.newContext() : where;
   const machine = machineOf(await openPage(context, `http://localhost:${site.port}/machine.html`));
   await machine.start(broker, options);

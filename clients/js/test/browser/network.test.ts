@@ -7,7 +7,8 @@ import { broker, browser, setStage, site } from "./stage.js";
 
 setStage();
 
-const machine = (options: object = {}, where: EngineBrowser | EngineContext = browser) => startMachine(where, site, broker.url, options);
+const machine = (options: object = {}, where: EngineBrowser | EngineContext = browser) =>
+  startMachine(where, site, broker.url, options);
 
 test.each(TRANSPORTS)("values travel over %s", async (transport) => {
   const [sender, receiver] = await Promise.all([machine({ transports: [transport] }), machine({ transports: [transport] })]);
@@ -52,5 +53,8 @@ test("one tag makes the broker's the BroadcastChannel of a page", async () => {
     await channel.ready;
   });
   await one.evaluate(() => new BroadcastChannel("tag").postMessage("to another machine"));
-  expect(await two.evaluate(() => (self as never as { next: unknown }).next)).toEqual(["to another machine", `http://localhost:${site.port}`]);
+  expect(await two.evaluate(() => (self as never as { next: unknown }).next)).toEqual([
+    "to another machine",
+    `http://localhost:${site.port}`,
+  ]);
 });

@@ -40,7 +40,13 @@ afterEach(async () => {
   for (const { page } of opened.splice(0)) await page.context().close();
 });
 
-async function joined(url: string, channel: string, options: object = {}, where: EngineBrowser | EngineContext = browser, pages = site): Promise<Machine> {
+async function joined(
+  url: string,
+  channel: string,
+  options: object = {},
+  where: EngineBrowser | EngineContext = browser,
+  pages = site,
+): Promise<Machine> {
   const machine = await startMachine(where, pages, url, { minDelay: 50, maxDelay: 200, ...options });
   opened.push(machine);
   await machine.join(channel);
@@ -78,10 +84,13 @@ const documented: Http = async (port, directory) => {
     "listen 443": `listen 127.0.0.1:${port}`,
     "# ssl_certificate …": `ssl_certificate ${certificate}; ssl_certificate_key ${key};`,
   };
-  return Object.entries(blanks).reduce((block, [blank, value]) => {
-    expect(block).toContain(blank);
-    return block.replace(blank, value);
-  }, /```nginx\n(.*?)```/s.exec(text)![1]!);
+  return Object.entries(blanks).reduce(
+    (block, [blank, value]) => {
+      expect(block).toContain(blank);
+      return block.replace(blank, value);
+    },
+    /```nginx\n(.*?)```/s.exec(text)![1]!,
+  );
 };
 
 test("an nginx as the documentation has it carries every transport over TLS and HTTP/2", async () => {
@@ -178,6 +187,10 @@ test("a connection may be idle for longer than nginx waits", { timeout: PROXY_RE
   await Promise.all(idle.map((machine, index) => machine.post(TRANSPORTS[index]!, 3)));
   for (const [index, machine] of idle.entries()) {
     const heard = await machine.heard(3 * (idle.length - 1));
-    expect(heard.toSorted()).toEqual(TRANSPORTS.filter((_, other) => other !== index).flatMap((name) => posts(name, 3)).toSorted());
+    expect(heard.toSorted()).toEqual(
+      TRANSPORTS.filter((_, other) => other !== index)
+        .flatMap((name) => posts(name, 3))
+        .toSorted(),
+    );
   }
 });

@@ -20,5 +20,8 @@ test("a sandboxed frame has channels of its own, unless it names a broker", asyn
     };
     return [await ask({}), await ask({ broker: url })];
   }, broker.url);
-  expect(told).toEqual([["null", "local_only"], ["null", "heard everywhere"]]);
+  expect(told).toEqual([
+    ["null", "local_only"],
+    ["null", "heard everywhere"],
+  ]);
 });

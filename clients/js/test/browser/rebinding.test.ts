@@ -16,7 +16,14 @@ afterAll(async () => {
 
 test("a page of a foreign name reads nothing from a broker on loopback", async () => {
   await broker.publish("secret", "of this machine");
-  const paths = ["/channels/secret/messages", "/channels/secret/sse", "/channels/secret/stream", "/v1/poll?session=new", "/metrics", "/bridge.html"];
+  const paths = [
+    "/channels/secret/messages",
+    "/channels/secret/sse",
+    "/channels/secret/stream",
+    "/v1/poll?session=new",
+    "/metrics",
+    "/bridge.html",
+  ];
   const read = async (host: string) => {
     const page = await openPage(browser, `http://${host}:${broker.port}/health/live`);
     return page.evaluate((paths) => Promise.all(paths.map(async (path) => (await fetch(path)).status)), paths);

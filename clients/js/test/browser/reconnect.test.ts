@@ -42,9 +42,16 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     const steady = await joined(broker.url);
     // Most hit a message in its middle, on its way to the broker or from it.
     proxy.cutAfter = Array.from({ length: 20 }, (_, i) => 5000 + ((i * 7919) % 30_000));
-    await Promise.all([sender.post("sender", 120, { padding: 3000, every: 5 }), steady.post("steady", 120, { padding: 3000, every: 5 })]);
+    await Promise.all([
+      sender.post("sender", 120, { padding: 3000, every: 5 }),
+      steady.post("steady", 120, { padding: 3000, every: 5 }),
+    ]);
     await sender.until({ queued: 0 }, 40_000);
-    for (const [machine, others] of [[reader, ["sender", "steady"]], [steady, ["sender"]], [sender, ["steady"]]] as const) {
+    for (const [machine, others] of [
+      [reader, ["sender", "steady"]],
+      [steady, ["sender"]],
+      [sender, ["steady"]],
+    ] as const) {
       const heard = await machine.heard(120 * others.length);
       for (const from of others) expect(heard.filter((message) => message.startsWith(from))).toEqual(posts(from, 120));
       expect(heard.length).toBe(120 * others.length);

@@ -13,7 +13,12 @@ let browser: Browser;
 let directory: string;
 beforeAll(async () => {
   const starting = startBrowser(["--host-resolver-rules=MAP evil.example 127.0.0.1"]);
-  [broker, site, browser, directory] = await Promise.all([startBroker(), startSite(), starting, mkdtemp(`${tmpdir()}/widecast-file-`)]);
+  [broker, site, browser, directory] = await Promise.all([
+    startBroker(),
+    startSite(),
+    starting,
+    mkdtemp(`${tmpdir()}/widecast-file-`),
+  ]);
   await writeFile(`${directory}/page.html`, `<!doctype html><script src="${broker.url}/client/widecast.iife.js"></script>`);
 });
 afterAll(async () => {
@@ -34,13 +39,19 @@ async function open(url: string): Promise<{ page: Page; said: string[] }> {
 }
 
 /** What becomes of a channel, after some seconds in which it could have tried again. */
-const outcome = (page: Page, url: string): Promise<{ code: string; message: string; state: string | undefined; reasons: string[] }> =>
+const outcome = (
+  page: Page,
+  url: string,
+): Promise<{ code: string; message: string; state: string | undefined; reasons: string[] }> =>
   page.evaluate(async (broker) => {
     const { WidecastChannel } = (self as unknown as { Widecast: typeof import("../../src/index.js") }).Widecast;
     const channel = new WidecastChannel("news", broker ? { broker } : {});
     const reasons: string[] = [];
     channel.addEventListener("status", ({ detail: { reason } }) => reasons.push(reason));
-    const { code, message } = await channel.ready.then(() => ({ code: "ready", message: "" }), (error) => error);
+    const { code, message } = await channel.ready.then(
+      () => ({ code: "ready", message: "" }),
+      (error) => error,
+    );
     await new Promise((resolve) => setTimeout(resolve, 3000));
     return { code, message, state: channel.connection?.state, reasons };
   }, url);
@@ -65,8 +76,16 @@ test("no script is asked of a server that is no broker", async () => {
   const asked = await page.evaluate(async () => {
     const { connect } = (self as unknown as { Widecast: typeof import("../../src/index.js") }).Widecast;
     const connection = connect(location.origin, { maxAttempts: 0, share: false });
-    const told = await new Promise<string>((resolve) => connection.addEventListener("status", ({ detail }) => detail.state === "closed" && resolve(detail.reason)));
-    return { told, scripts: performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("callback=")) };
+    const told = await new Promise<string>((resolve) =>
+      connection.addEventListener("status", ({ detail }) => detail.state === "closed" && resolve(detail.reason)),
+    );
+    return {
+      told,
+      scripts: performance
+        .getEntriesByType("resource")
+        .map(({ name }) => name)
+        .filter((name) => name.includes("callback=")),
+    };
   });
   expect(asked.told).toContain("GET was answered 404");
   expect(asked.scripts).toEqual([]);

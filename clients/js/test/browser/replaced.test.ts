@@ -24,9 +24,13 @@ test.each([
   "channels of two brokers do not hear each other",
   "a frame that was taken out of the page can make channels, which are deaf and dumb",
   "another copy of the script keeps to the browser's own BroadcastChannel",
-])("%s", async (name) => {
-  await page.evaluate(async (name) => (await self.tests)[name]!(), name);
-}, 20_000);
+])(
+  "%s",
+  async (name) => {
+    await page.evaluate(async (name) => (await self.tests)[name]!(), name);
+  },
+  20_000,
+);
 
 declare global {
   interface Window {

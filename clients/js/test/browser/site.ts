@@ -10,7 +10,11 @@ import { fileURLToPath } from "node:url";
 
 const PAGES = fileURLToPath(new URL("pages/", import.meta.url));
 const CLIENT = fileURLToPath(new URL("../../../../broker/assets/client/", import.meta.url));
-const TYPES: Record<string, string> = { html: "text/html; charset=utf-8", js: "text/javascript; charset=utf-8", map: "application/json" };
+const TYPES: Record<string, string> = {
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  map: "application/json",
+};
 
 export interface Site {
   port: number;
@@ -27,7 +31,9 @@ export async function startSite(): Promise<Site> {
       const body = path === "/" ? "<!doctype html><meta charset=utf-8><title>page</title>" : await readFile(file);
       const type = path === "/" ? TYPES["html"] : TYPES[/\w+$/.exec(path)![0]];
       const wanted = JSON.parse(searchParams.get("headers") ?? "{}") as Record<string, string>;
-      response.writeHead(200, { "content-type": type, "cache-control": "no-cache", "service-worker-allowed": "/", ...wanted }).end(body);
+      response
+        .writeHead(200, { "content-type": type, "cache-control": "no-cache", "service-worker-allowed": "/", ...wanted })
+        .end(body);
     } catch {
       response.writeHead(404).end();
     }

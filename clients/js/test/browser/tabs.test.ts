@@ -137,7 +137,11 @@ test("each object hears what it wishes, whatever others of its tab, of other tab
   const pages = [one, two, await another(one)];
   for (const [index, page] of pages.entries()) {
     if (index) await join(page, "news");
-    const joins = [join(page, "news", { history: 2 }, "past"), join(page, "news", {}, "plain"), join(page, "news", { cursor }, "resumed")];
+    const joins = [
+      join(page, "news", { history: 2 }, "past"),
+      join(page, "news", {}, "plain"),
+      join(page, "news", { cursor }, "resumed"),
+    ];
     await Promise.all([...joins, join(page, "news", { cursor: "zzz-1" }, "lost")]);
   }
   await broker.publish("news", "end");
@@ -156,7 +160,9 @@ test("each object hears what it wishes, whatever others of its tab, of other tab
 test("tabs share more channels than a session may join", async () => {
   const all = await tabs(3);
   const joinAll = (page: EnginePage): Promise<void> =>
-    page.evaluate(async () => void (await Promise.all(Array.from({ length: 300 }, (_, i) => self.join(`many ${i}`, {}, `many ${i}`)))));
+    page.evaluate(
+      async () => void (await Promise.all(Array.from({ length: 300 }, (_, i) => self.join(`many ${i}`, {}, `many ${i}`)))),
+    );
   await Promise.all(all.map(joinAll));
   await sessions(broker, 2);
   const names = [0, 100, 200, 299].map((i) => `many ${i}`);

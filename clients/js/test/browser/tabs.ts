@@ -81,7 +81,11 @@ export interface Storm {
 }
 
 /** All tabs post, something happens to the leader, and what everybody has heard is held against what the broker has. */
-export async function storm(broker: Broker, tabs: Tab[], { rate, duration, order, event, isEnd = false, others = 1 }: Storm): Promise<void> {
+export async function storm(
+  broker: Broker,
+  tabs: Tab[],
+  { rate, duration, order, event, isEnd = false, others = 1 }: Storm,
+): Promise<void> {
   const name = `storm ${Math.random()}`;
   await Promise.all(tabs.map((tab) => join(tab, name, { order })));
   await sessions(broker, 1);
@@ -94,7 +98,9 @@ export async function storm(broker: Broker, tabs: Tab[], { rate, duration, order
   const listeners = [...tabs.keys()].slice(isEnd ? 1 : 0);
   const posted = await Promise.all(listeners.map((who) => tabs[who]!.evaluate(() => self.posted())));
   const truth = await past(broker, name);
-  listeners.forEach((who, index) => expect(of(truth, who), `what the broker has of ${who}`).toEqual(numbered(who, posted[index]!)));
+  listeners.forEach((who, index) =>
+    expect(of(truth, who), `what the broker has of ${who}`).toEqual(numbered(who, posted[index]!)),
+  );
   if (isEnd) expect(of(truth, 0), "what the broker has of the one that is gone").toEqual(numbered(0, of(truth, 0).length));
   for (const who of listeners) {
     const expected = truth.filter((message) => !message.startsWith(`${who} `));

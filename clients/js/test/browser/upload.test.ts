@@ -34,7 +34,12 @@ test("a form with a file arrives everywhere but here, once, and tells how far it
   const [one, tab, far] = await Promise.all([page(context), page(context), page(await profile())]);
   // So slowly that there is progress to tell of.
   const network = await context.newCDPSession(one);
-  await network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: 5e5 });
+  await network.send("Network.emulateNetworkConditions", {
+    offline: false,
+    latency: 0,
+    downloadThroughput: -1,
+    uploadThroughput: 5e5,
+  });
   const progress = await one.evaluate(async () => {
     const { channel } = self as never as Scope;
     const form = new FormData();
@@ -43,7 +48,9 @@ test("a form with a file arrives everywhere but here, once, and tells how far it
     form.append("file", new File(parts, "ä.bin", { type: "application/x-test" }));
     form.append("note", "Grüße");
     const told: [boolean, number, number][] = [];
-    const receipt = await channel.upload(form, { onprogress: (event) => told.push([event instanceof ProgressEvent, event.loaded, event.total]) });
+    const receipt = await channel.upload(form, {
+      onprogress: (event) => told.push([event instanceof ProgressEvent, event.loaded, event.total]),
+    });
     await channel.publish("after");
     return { told, receipt };
   });
@@ -53,7 +60,9 @@ test("a form with a file arrives everywhere but here, once, and tells how far it
   const [, loaded, total] = progress.told.at(-1)!;
   expect([loaded, total > 786_432]).toEqual([total, true]);
   for (const other of [tab, far]) {
-    await other.waitForFunction(() => (self as never as Scope).heard.includes("after") && (self as never as Scope).heard.length > 1);
+    await other.waitForFunction(
+      () => (self as never as Scope).heard.includes("after") && (self as never as Scope).heard.length > 1,
+    );
     const heard = await other.evaluate(async () => {
       const { heard } = self as never as Scope;
       const { file, note } = heard.find((each) => each !== "after") as { file: File; note: string };
@@ -70,10 +79,15 @@ test("an upload is given up, and one that is too large is not begun", async () =
     const { channel } = self as never as Scope;
     const failure = (error: { name: string; code?: string }) => [error.name, error.code];
     const stop = new AbortController();
-    const given = channel.upload(new Blob([crypto.getRandomValues(new Uint8Array(65_536))]), { signal: stop.signal }).catch(failure);
+    const given = channel
+      .upload(new Blob([crypto.getRandomValues(new Uint8Array(65_536))]), { signal: stop.signal })
+      .catch(failure);
     stop.abort(new DOMException("changed my mind", "AbortError"));
     const large = channel.upload(new Blob([new Uint8Array(1_048_577)])).catch(failure);
     return [await given, await large];
   });
-  expect(failures).toEqual([["AbortError", DOMException.ABORT_ERR], ["WidecastError", "message_too_large"]]);
+  expect(failures).toEqual([
+    ["AbortError", DOMException.ABORT_ERR],
+    ["WidecastError", "message_too_large"],
+  ]);
 });

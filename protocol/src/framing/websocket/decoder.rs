@@ -6,10 +6,10 @@ use super::close;
 use super::error::FrameError;
 use super::header::{Header, PartialHeader};
 use super::mask::{key_after, unmask};
-use super::message::{Kind, Message};
+use super::message::{MessageKind, PartialMessage};
 use super::opcode::Opcode;
 
-/// What a client may send at most.
+/// The limits for what a client may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecoderLimits {
     /// The bytes of one message, all its fragments together.
@@ -65,7 +65,7 @@ enum State {
     /// Between two messages.
     Idle,
     /// Boxed, because most connections are idle most of the time.
-    Busy(Box<Unfinished>),
+    Busy(Box<PartialInput>),
     /// After a close frame or an error.
     Ended,
 }
@@ -82,12 +82,14 @@ impl Decoder {
         matches!(self.state, State::Idle)
     }
 
-    /// How many bytes have come of the message that is not whole; none between two messages. Of what is no message, but not
-    /// whole either, a header or a control frame, it is 0.
+    /// How many bytes have come of the message that is not whole; none between two messages. For an incomplete header or control
+    /// frame it is `Some(0)`.
     pub fn unfinished_bytes(&self) -> Option<usize> {
         match &self.state {
             State::Idle | State::Ended => None,
-            State::Busy(unfinished) => Some(unfinished.message.as_ref().map_or(0, Message::bytes)),
+            State::Busy(unfinished) => {
+                Some(unfinished.message.as_ref().map_or(0, PartialMessage::bytes))
+            }
         }
     }
 
@@ -112,7 +114,7 @@ impl Decoder {
                 result
             }
             State::Idle => {
-                let mut unfinished = Unfinished::default();
+                let mut unfinished = PartialInput::default();
                 let result = unfinished.advance(input, self.limits);
                 if !unfinished.is_empty() {
                     self.state = State::Busy(Box::new(unfinished));
@@ -127,19 +129,19 @@ impl Decoder {
     }
 }
 
-/// What has come of frames and messages that are not whole.
+/// The parts that have come of frames and messages that are not whole.
 #[derive(Debug, Default)]
-struct Unfinished {
+struct PartialInput {
     /// Of the frame that comes next, if none is open.
     header: PartialHeader,
     /// The open frame; its length and key are those of the payload that has not come.
     frame: Option<Header>,
     /// The payload of a control frame; it may come between the fragments of `message`.
     control: Vec<u8>,
-    message: Option<Message>,
+    message: Option<PartialMessage>,
 }
 
-impl Unfinished {
+impl PartialInput {
     /// Whether there is nothing to keep.
     const fn is_empty(&self) -> bool {
         self.header.is_empty() && self.frame.is_none() && self.message.is_none()
@@ -178,8 +180,8 @@ impl Unfinished {
             (Opcode::Continuation, None) => return Err(FrameError::NothingToContinue),
             (Opcode::Continuation, Some(message)) => message,
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(FrameError::MessageUnfinished),
-            (Opcode::Text, none) => none.insert(Message::new(Kind::Text)),
-            (Opcode::Binary, none) => none.insert(Message::new(Kind::Binary)),
+            (Opcode::Text, none) => none.insert(PartialMessage::new(MessageKind::Text)),
+            (Opcode::Binary, none) => none.insert(PartialMessage::new(MessageKind::Binary)),
         };
         message.admit(header.length, limits)?;
         Ok(header)
@@ -215,7 +217,7 @@ impl Unfinished {
             Opcode::Pong => Event::Pong(self.take_control().into()),
             Opcode::Close => close::parse(&self.take_control())?,
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {
-                return self.message.take().map(Message::finish).transpose();
+                return self.message.take().map(PartialMessage::finish).transpose();
             }
         }))
     }

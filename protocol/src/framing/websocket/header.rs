@@ -9,7 +9,7 @@ pub(super) const MAX_CONTROL_BYTES: usize = 125;
 /// Two bytes, eight of length and four of masking key.
 const MAX_HEADER_BYTES: usize = 14;
 
-/// What the header of a frame says ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
+/// The header of a frame ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
     pub(super) opcode: Opcode,
@@ -21,7 +21,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// What the two bytes that every header begins with say; the length is still that of the first field.
+    /// Reads the two bytes with which every header begins; the length is still that of the first field.
     fn start(first: u8, second: u8) -> Result<Self, FrameError> {
         if first & 0b0111_0000 != 0 {
             return Err(FrameError::ReservedBits);

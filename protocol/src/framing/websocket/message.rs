@@ -8,24 +8,24 @@ use super::mask::unmask;
 
 /// Whether the bytes of a message have to be UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MessageKind {
     Text,
     Binary,
 }
 
 /// The unmasked bytes of one text or binary message, from its first frame on.
 #[derive(Debug)]
-pub(super) struct Message {
-    kind: Kind,
+pub(super) struct PartialMessage {
+    kind: MessageKind,
     bytes: Vec<u8>,
     /// How many of `bytes` are known to be whole characters; text only.
     checked: usize,
     fragments: usize,
 }
 
-impl Message {
+impl PartialMessage {
     /// A message of which nothing has come.
-    pub(super) const fn new(kind: Kind) -> Self {
+    pub(super) const fn new(kind: MessageKind) -> Self {
         Self {
             kind,
             bytes: Vec::new(),
@@ -70,8 +70,8 @@ impl Message {
         self.bytes.extend_from_slice(masked);
         unmask(&mut self.bytes[start..], key);
         match self.kind {
-            Kind::Text => self.check(),
-            Kind::Binary => Ok(()),
+            MessageKind::Text => self.check(),
+            MessageKind::Binary => Ok(()),
         }
     }
 
@@ -80,9 +80,9 @@ impl Message {
         // Exactly as large as the message: it may stay in the history for long.
         let bytes = Bytes::from(self.bytes.into_boxed_slice());
         match self.kind {
-            Kind::Binary => Ok(Event::Binary(bytes)),
-            Kind::Text if self.checked == bytes.len() => Ok(Event::Text(bytes)),
-            Kind::Text => Err(FrameError::BadUtf8),
+            MessageKind::Binary => Ok(Event::Binary(bytes)),
+            MessageKind::Text if self.checked == bytes.len() => Ok(Event::Text(bytes)),
+            MessageKind::Text => Err(FrameError::BadUtf8),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a frame is.
+//! The kinds of frames.
 
 /// The kind of a frame ([RFC 6455, section 5.2](https://www.rfc-editor.org/rfc/rfc6455#section-5.2)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -327,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_encoders_make_is_read_back(
+    fn frames_that_the_encoders_make_are_read_back(
         words in ".*",
         bytes in prop::collection::vec(any::<u8>(), 0..70_000),
         code in prop_oneof![1000_u16..=1003, 1007_u16..=1014, 3000_u16..=4999],

@@ -4,5 +4,5 @@
 mod reader;
 mod text;
 
-pub(crate) use reader::{JsonReader, RawText, Token};
+pub(crate) use reader::{JsonReader, JsonToken, RawText};
 pub(crate) use text::{text_length, write_text};

@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 
 use super::text::{parse_unit, plain_length, unescape};
-use crate::codec::{Codec, DecodeError};
+use crate::error::{Codec, DecodeError};
 use crate::value::MAX_DEPTH;
 
 /// The start of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Token<'a> {
+pub(crate) enum JsonToken<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -75,29 +75,33 @@ impl<'a> JsonReader<'a> {
         self.at
     }
 
-    /// What has been read since an earlier place.
+    /// The bytes that have been read since an earlier place.
     pub(crate) fn since(&self, start: usize) -> &'a str {
         &self.text[start..self.at]
     }
 
     /// Reads the start of a value. Of a container, [`Self::more`] has to read the rest.
-    pub(crate) fn next(&mut self) -> Result<Token<'a>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<JsonToken<'a>, DecodeError> {
         self.skip_space();
         match self.peek() {
-            Some(b'"') => self.text().map(Token::Text),
-            Some(b'{') => Ok(self.advance(1, Token::Object)),
-            Some(b'[') => Ok(self.advance(1, Token::Array)),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
-            Some(b't') => self.word("true", Token::Bool(true)),
-            Some(b'f') => self.word("false", Token::Bool(false)),
-            Some(b'n') => self.word("null", Token::Null),
+            Some(b'"') => self.text().map(JsonToken::Text),
+            Some(b'{') => Ok(self.advance(1, JsonToken::Object)),
+            Some(b'[') => Ok(self.advance(1, JsonToken::Array)),
+            Some(b'-' | b'0'..=b'9') => self.number().map(JsonToken::Number),
+            Some(b't') => self.word("true", JsonToken::Bool(true)),
+            Some(b'f') => self.word("false", JsonToken::Bool(false)),
+            Some(b'n') => self.word("null", JsonToken::Null),
             _ => Err(self.expected("a value")),
         }
     }
 
     /// What [`Self::more`] needs to read a container that [`Self::next`] has begun.
-    pub(crate) fn open(token: Token<'_>) -> Open {
-        let close = if token == Token::Object { b'}' } else { b']' };
+    pub(crate) fn open(token: JsonToken<'_>) -> Open {
+        let close = if token == JsonToken::Object {
+            b'}'
+        } else {
+            b']'
+        };
         Open { close, first: true }
     }
 
@@ -129,18 +133,18 @@ impl<'a> JsonReader<'a> {
     }
 
     /// Reads and checks the rest of a value whose start [`Self::next`] gave.
-    pub(crate) fn finish(&mut self, token: Token<'a>) -> Result<(), DecodeError> {
+    pub(crate) fn finish(&mut self, token: JsonToken<'a>) -> Result<(), DecodeError> {
         self.finish_at(token, 1)
     }
 
-    fn finish_at(&mut self, token: Token<'a>, depth: usize) -> Result<(), DecodeError> {
-        if !matches!(token, Token::Array | Token::Object) {
+    fn finish_at(&mut self, token: JsonToken<'a>, depth: usize) -> Result<(), DecodeError> {
+        if !matches!(token, JsonToken::Array | JsonToken::Object) {
             return Ok(());
         }
         check_depth(depth)?;
         let mut open = Self::open(token);
         while self.more(&mut open)? {
-            if token == Token::Object {
+            if token == JsonToken::Object {
                 self.key()?;
             }
             let child = self.next()?;
@@ -189,7 +193,11 @@ impl<'a> JsonReader<'a> {
         }
     }
 
-    fn word(&mut self, word: &'static str, token: Token<'a>) -> Result<Token<'a>, DecodeError> {
+    fn word(
+        &mut self,
+        word: &'static str,
+        token: JsonToken<'a>,
+    ) -> Result<JsonToken<'a>, DecodeError> {
         if self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             Ok(self.advance(word.len(), token))
         } else {

@@ -4,13 +4,13 @@
 
 use rmp::Marker;
 
-use crate::codec::error::utf8;
-use crate::codec::{Codec, DecodeError};
+use crate::error::utf8;
+use crate::error::{Codec, DecodeError};
 use crate::value::{MAX_DEPTH, types};
 
 /// A value, or the start of a container.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Head<'a> {
+pub(crate) enum MessagePackHead<'a> {
     /// nil.
     Nil,
     /// true or false.
@@ -73,30 +73,30 @@ impl<'a> MessagePackReader<'a> {
         self.at
     }
 
-    /// What has been read since an earlier place.
+    /// The bytes that have been read since an earlier place.
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         &self.input[start..self.at]
     }
 
-    /// Reads a value, of a container its head.
-    pub(crate) fn next(&mut self) -> Result<Head<'a>, DecodeError> {
+    /// Reads a value; of a container, only its head.
+    pub(crate) fn next(&mut self) -> Result<MessagePackHead<'a>, DecodeError> {
         let marker = Marker::from_u8(self.take(1)?[0]);
         let head = match marker {
-            Marker::Null => Head::Nil,
-            Marker::True => Head::Bool(true),
-            Marker::False => Head::Bool(false),
-            Marker::FixPos(number) => Head::Unsigned(number.into()),
-            Marker::FixNeg(number) => Head::Negative(number.into()),
-            Marker::U8 => Head::Unsigned(self.unsigned(1)?),
-            Marker::U16 => Head::Unsigned(self.unsigned(2)?),
-            Marker::U32 => Head::Unsigned(self.unsigned(4)?),
-            Marker::U64 => Head::Unsigned(self.unsigned(8)?),
+            Marker::Null => MessagePackHead::Nil,
+            Marker::True => MessagePackHead::Bool(true),
+            Marker::False => MessagePackHead::Bool(false),
+            Marker::FixPos(number) => MessagePackHead::Unsigned(number.into()),
+            Marker::FixNeg(number) => MessagePackHead::Negative(number.into()),
+            Marker::U8 => MessagePackHead::Unsigned(self.unsigned(1)?),
+            Marker::U16 => MessagePackHead::Unsigned(self.unsigned(2)?),
+            Marker::U32 => MessagePackHead::Unsigned(self.unsigned(4)?),
+            Marker::U64 => MessagePackHead::Unsigned(self.unsigned(8)?),
             Marker::I8 => integer(i8::from_be_bytes(self.fixed()?).into()),
             Marker::I16 => integer(i16::from_be_bytes(self.fixed()?).into()),
             Marker::I32 => integer(i32::from_be_bytes(self.fixed()?).into()),
             Marker::I64 => integer(i64::from_be_bytes(self.fixed()?)),
-            Marker::F32 => Head::Float(f32::from_be_bytes(self.fixed()?).into()),
-            Marker::F64 => Head::Float(f64::from_be_bytes(self.fixed()?)),
+            Marker::F32 => MessagePackHead::Float(f32::from_be_bytes(self.fixed()?).into()),
+            Marker::F64 => MessagePackHead::Float(f64::from_be_bytes(self.fixed()?)),
             Marker::FixStr(length) => self.text(length.into())?,
             Marker::Str8 => self.sized_text(1)?,
             Marker::Str16 => self.sized_text(2)?,
@@ -133,15 +133,15 @@ impl<'a> MessagePackReader<'a> {
     }
 
     /// Passes over the rest of a value whose head [`Self::next`] gave.
-    pub(crate) fn finish(&mut self, head: Head<'a>) -> Result<(), DecodeError> {
+    pub(crate) fn finish(&mut self, head: MessagePackHead<'a>) -> Result<(), DecodeError> {
         self.finish_at(head, 1)
     }
 
-    fn finish_at(&mut self, head: Head<'a>, depth: usize) -> Result<(), DecodeError> {
+    fn finish_at(&mut self, head: MessagePackHead<'a>, depth: usize) -> Result<(), DecodeError> {
         let children = match head {
-            Head::Array(count) => count,
+            MessagePackHead::Array(count) => count,
             // `map` has checked that there are bytes enough, so twice the count fits.
-            Head::Map(count) => 2 * count,
+            MessagePackHead::Map(count) => 2 * count,
             _ => return Ok(()),
         };
         check_depth(depth)?;
@@ -202,68 +202,68 @@ impl<'a> MessagePackReader<'a> {
         Ok(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    fn text(&mut self, length: usize) -> Result<Head<'a>, DecodeError> {
+    fn text(&mut self, length: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let start = self.at;
         utf8(self.take(length)?)
-            .map(Head::Text)
+            .map(MessagePackHead::Text)
             .map_err(|error| match error {
                 DecodeError::Utf8 { at } => DecodeError::Utf8 { at: start + at },
                 other => other,
             })
     }
 
-    fn sized_text(&mut self, length_bytes: usize) -> Result<Head<'a>, DecodeError> {
+    fn sized_text(&mut self, length_bytes: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let length = self.length(length_bytes)?;
         self.text(length)
     }
 
-    fn binary(&mut self, length_bytes: usize) -> Result<Head<'a>, DecodeError> {
+    fn binary(&mut self, length_bytes: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let length = self.length(length_bytes)?;
-        self.take(length).map(Head::Binary)
+        self.take(length).map(MessagePackHead::Binary)
     }
 
-    fn array(&mut self, count: usize) -> Result<Head<'a>, DecodeError> {
+    fn array(&mut self, count: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         // Each element takes a byte at the least.
         if count > self.left() {
             return Err(self.expected("as many elements as the array's header says"));
         }
-        Ok(Head::Array(count))
+        Ok(MessagePackHead::Array(count))
     }
 
-    fn sized_array(&mut self, length_bytes: usize) -> Result<Head<'a>, DecodeError> {
+    fn sized_array(&mut self, length_bytes: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let count = self.length(length_bytes)?;
         self.array(count)
     }
 
-    fn map(&mut self, count: usize) -> Result<Head<'a>, DecodeError> {
+    fn map(&mut self, count: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         if count > self.left() / 2 {
             return Err(self.expected("as many entries as the map's header says"));
         }
-        Ok(Head::Map(count))
+        Ok(MessagePackHead::Map(count))
     }
 
-    fn sized_map(&mut self, length_bytes: usize) -> Result<Head<'a>, DecodeError> {
+    fn sized_map(&mut self, length_bytes: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let count = self.length(length_bytes)?;
         self.map(count)
     }
 
-    fn extension(&mut self, length: usize) -> Result<Head<'a>, DecodeError> {
+    fn extension(&mut self, length: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let code = i8::from_be_bytes(self.fixed()?);
         let body = self.take(length)?;
-        Ok(Head::Extension(Extension { code, body }))
+        Ok(MessagePackHead::Extension(Extension { code, body }))
     }
 
-    fn sized_extension(&mut self, length_bytes: usize) -> Result<Head<'a>, DecodeError> {
+    fn sized_extension(&mut self, length_bytes: usize) -> Result<MessagePackHead<'a>, DecodeError> {
         let length = self.length(length_bytes)?;
         self.extension(length)
     }
 }
 
 /// A signed integer, which may well be positive.
-fn integer<'a>(number: i64) -> Head<'a> {
+fn integer<'a>(number: i64) -> MessagePackHead<'a> {
     match u64::try_from(number) {
-        Ok(number) => Head::Unsigned(number),
-        Err(_) => Head::Negative(number),
+        Ok(number) => MessagePackHead::Unsigned(number),
+        Err(_) => MessagePackHead::Negative(number),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::exchange::Exchange;
-use super::swarm::Swarm;
+use super::swarm::{Swarm, with_headers};
 use crate::form::MARK;
 
 /// How long nothing may happen before the run counts as failed.
@@ -61,6 +61,7 @@ impl Publishers {
                  Content-Length: {}\r\n\r\n",
                 payload.len()
             );
+            let head = with_headers(&head, &swarm.plan.headers);
             [head.as_bytes(), &payload].concat()
         };
         let mut exchanges = Vec::with_capacity(plan.window);

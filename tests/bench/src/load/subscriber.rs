@@ -52,11 +52,11 @@ impl Subscriber {
         target: SocketAddr,
         index: usize,
         form: Form,
-        channel: &str,
+        request: &str,
     ) -> Result<Self> {
         let mut stream = open_socket(target, index)
             .with_context(|| format!("connection {index} to {target}"))?;
-        stream.write_all(form.open(channel).as_bytes())?;
+        stream.write_all(request.as_bytes())?;
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,

@@ -26,6 +26,8 @@ pub struct SwarmPlan {
     pub subscribers: usize,
     /// Over how many channels they are spread, in turn.
     pub channels: usize,
+    /// The lines that each request needs beside its own.
+    pub headers: String,
 }
 
 impl SwarmPlan {
@@ -36,6 +38,11 @@ impl SwarmPlan {
             _ => format!("bench-{index:05}"),
         }
     }
+}
+
+/// A request with more lines behind its first.
+pub(super) fn with_headers(request: &str, headers: &str) -> String {
+    request.replacen("\r\n", &format!("\r\n{headers}"), 1)
 }
 
 /// Subscribers that all hear their channel.
@@ -156,7 +163,8 @@ impl Swarm {
     fn connect(&mut self) -> Result<()> {
         let index = self.subscribers.len();
         let channel = &self.channels[index % self.channels.len()];
-        let subscriber = Subscriber::connect(self.plan.target, index, self.plan.form, channel)?;
+        let request = with_headers(&self.plan.form.open(channel), &self.plan.headers);
+        let subscriber = Subscriber::connect(self.plan.target, index, self.plan.form, &request)?;
         self.poller.add(&subscriber.stream, index)?;
         self.subscribers.push(subscriber);
         Ok(())

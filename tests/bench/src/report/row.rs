@@ -5,6 +5,8 @@
 pub enum Target {
     /// At most so many times the floor's.
     TimesFloor(f64),
+    /// At most so much more than the floor's.
+    MoreThanFloor(f64),
     /// At most this.
     AtMost(f64),
     /// At least this.
@@ -84,6 +86,10 @@ impl Row {
         let met = match self.target {
             None => return Verdict::None,
             Some(Target::TimesFloor(limit)) => self.ratio().is_some_and(|ratio| ratio <= limit),
+            Some(Target::MoreThanFloor(limit)) => {
+                let floor = self.floor_median();
+                floor.is_some_and(|floor| self.broker_median() - floor <= limit)
+            }
             Some(Target::AtMost(limit)) => self.broker_median() <= limit,
             Some(Target::AtLeast(limit)) => self.broker_median() >= limit,
         };
@@ -126,6 +132,10 @@ mod tests {
         row.broker = vec![9.0, 1.05, 1.0];
         row.floor = vec![1.0];
         assert_eq!(row.verdict(), Verdict::Met);
+        row.target = Some(Target::MoreThanFloor(0.1));
+        assert_eq!(row.verdict(), Verdict::Met);
+        row.target = Some(Target::MoreThanFloor(0.01));
+        assert_eq!(row.verdict(), Verdict::Missed);
         row.target = Some(Target::AtMost(1.0));
         assert_eq!(row.verdict(), Verdict::Missed);
         row.target = Some(Target::AtLeast(1.0));

@@ -75,6 +75,7 @@ fn target(row: &Row) -> String {
     let wanted = match row.target {
         None => return String::new(),
         Some(Target::TimesFloor(limit)) => format!("≤ {limit:.2} × floor"),
+        Some(Target::MoreThanFloor(limit)) => format!("≤ floor + {limit}"),
         Some(Target::AtMost(limit)) => format!("≤ {limit}"),
         Some(Target::AtLeast(limit)) => format!("≥ {limit}"),
     };

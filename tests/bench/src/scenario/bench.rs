@@ -93,16 +93,23 @@ impl Bench {
         measure: impl Fn(&Server) -> Result<T>,
     ) -> Result<Compared<T>> {
         let broker = self.start_contender(batching)?;
-        let floor = Server::floor(batching)?;
+        self.compare_with(&broker, &Server::floor(batching)?, measure)
+    }
+
+    /// The same for any two servers.
+    pub(super) fn compare_with<T>(
+        &self,
+        broker: &Server,
+        floor: &Server,
+        measure: impl Fn(&Server) -> Result<T>,
+    ) -> Result<Compared<T>> {
         let mut compared = Compared {
             broker: Vec::new(),
             floor: Vec::new(),
         };
         for _ in 0..self.effort.rounds {
-            compared.floor.push(measure(&floor).context("the floor")?);
-            compared
-                .broker
-                .push(measure(&broker).context("the broker")?);
+            compared.floor.push(measure(floor).context("the floor")?);
+            compared.broker.push(measure(broker).context("the broker")?);
         }
         Ok(compared)
     }
@@ -163,6 +170,7 @@ pub(super) fn swarm(server: &Server, form: Form, spread: Spread) -> Result<Swarm
         form,
         subscribers: spread.subscribers,
         channels: spread.channels,
+        headers: server.headers().to_owned(),
     })
 }
 

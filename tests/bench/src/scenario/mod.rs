@@ -5,6 +5,7 @@ mod calibrate;
 mod channels;
 mod connect;
 mod fan_out;
+mod guarded;
 mod latency;
 mod memory;
 mod peers;
@@ -61,6 +62,12 @@ pub const ALL: &[Scenario] = &[
         run: slow::run,
     },
 ];
+
+/// The broker with authentication and limits beside the broker without.
+pub const GUARDED: Scenario = Scenario {
+    name: "guarded",
+    run: guarded::run,
+};
 
 /// Another broker beside ours.
 pub const PEERS: Scenario = Scenario {

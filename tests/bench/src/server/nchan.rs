@@ -49,7 +49,8 @@ impl Server {
                 address,
                 counted,
                 end: Signal::TERM,
-                _directory: Some(directory),
+                headers: String::new(),
+                files: Some(directory),
             }),
             Err(error) => {
                 // It has ended, or never served: nothing to lose either way.

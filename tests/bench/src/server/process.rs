@@ -24,14 +24,21 @@ pub struct Server {
     pub(super) counted: u32,
     /// What ends it: a master has to end its worker, so it cannot just be killed.
     pub(super) end: Signal,
+    /// The lines that each request to it needs beside its own.
+    pub(super) headers: String,
     /// Its files, if it needs any; they go with it.
-    pub(super) _directory: Option<TempDir>,
+    pub(super) files: Option<TempDir>,
 }
 
 impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The lines that each request to it needs beside its own, as those of credentials.
+    pub fn headers(&self) -> &str {
+        &self.headers
     }
 
     /// Waits until the server has nothing left to do, then reads what it has used.

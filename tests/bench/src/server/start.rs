@@ -80,7 +80,8 @@ impl Server {
                     process,
                     address,
                     end: Signal::KILL,
-                    _directory: None,
+                    headers: String::new(),
+                    files: None,
                 })
             }
             Err(error) => {

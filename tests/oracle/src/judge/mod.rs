@@ -30,7 +30,7 @@ pub struct Case {
     pub ends: BTreeMap<String, Place>,
     /// Answers to publishers that the protocol does not have.
     pub strange: Vec<String>,
-    /// How often the broker was restarted, and lost its memory.
+    /// How often the broker lost its messages in a restart.
     pub restarts: usize,
 }
 

@@ -69,7 +69,7 @@ enum Came {
     /// It was published.
     Accepted,
     /// It was not.
-    Refused,
+    RefusedCommand,
 }
 
 impl Publisher {
@@ -122,7 +122,7 @@ fn take(publication: &Arc<Publication>, attempt: usize, answer: &Value) -> Resul
     if let Some(error) = error {
         publication.refused();
         ensure!(error["retryable"] == true, "{STRANGE} {error}");
-        return Ok(Came::Refused);
+        return Ok(Came::RefusedCommand);
     }
     let Ok(published) = Published::from_object(answer) else {
         bail!("{STRANGE} {answer}");

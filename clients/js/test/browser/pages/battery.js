@@ -71,7 +71,14 @@ const TESTS = {
     equal([event instanceof MessageEvent, event.constructor], [true, MessageEvent]);
   },
   "a name is converted to a string"(open) {
-    for (const [name, text] of [[null, "null"], [undefined, "undefined"], ["fooBar", "fooBar"], [123, "123"], ["", ""], [{ toString: () => "o" }, "o"]]) {
+    for (const [name, text] of [
+      [null, "null"],
+      [undefined, "undefined"],
+      ["fooBar", "fooBar"],
+      [123, "123"],
+      ["", ""],
+      [{ toString: () => "o" }, "o"],
+    ]) {
       equal(open(name).name, text);
     }
     const channel = open();
@@ -111,7 +118,12 @@ const TESTS = {
       throws(() => channel.postMessage(value), "DataCloneError");
     }
     throws(
-      () => channel.postMessage({ get x() { throw new RangeError("own"); } }),
+      () =>
+        channel.postMessage({
+          get x() {
+            throw new RangeError("own");
+          },
+        }),
       RangeError,
     );
   },
@@ -149,7 +161,10 @@ const TESTS = {
     one.postMessage("hello world");
     const event = await heard;
     equal(event instanceof MessageEvent, true);
-    equal([event.target === two, event.type, event.data, event.origin, event.source], [true, "message", "hello world", self.origin, null]);
+    equal(
+      [event.target === two, event.type, event.data, event.origin, event.source],
+      [true, "message", "hello world", self.origin, null],
+    );
     equal([event.ports.length, event.bubbles, event.cancelable, event.lastEventId], [0, false, false, ""]);
   },
   async "messages are delivered in the order of creation"(open) {
@@ -227,7 +242,11 @@ const TESTS = {
     const [one, two] = [open(), open()];
     const heard = next(two);
     let calls = 0;
-    one.postMessage({ get count() { return ++calls; } });
+    one.postMessage({
+      get count() {
+        return ++calls;
+      },
+    });
     equal([(await heard).data.count, calls], [1, 1]);
   },
   async "other names hear nothing"(open, _, channel) {
@@ -263,7 +282,10 @@ const TESTS = {
     const done = new Promise((resolve) => (two.onmessage = ({ data }) => heard.push(data?.size ?? data) === 20 && resolve()));
     for (let i = 0; i < 20; i++) one.postMessage(i % 5 ? i : new Blob(["x".repeat(i)]));
     await done;
-    equal(heard, Array.from({ length: 20 }, (_, i) => i));
+    equal(
+      heard,
+      Array.from({ length: 20 }, (_, i) => i),
+    );
   },
   async "a message is heard before a timer that was set before it was due"(open) {
     const [one, two] = [open(), open()];

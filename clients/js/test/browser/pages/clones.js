@@ -22,7 +22,10 @@ export async function same(copy, value, path = "value", seen = new Map()) {
 
 const FileList_ = globalThis.FileList ?? class {};
 const bytes = (buffer) => [...new Uint8Array(buffer)];
-const fields = (...names) => (copy, value, path) => names.forEach((name) => equal(copy[name], value[name], `${path}.${name}`));
+const fields =
+  (...names) =>
+  (copy, value, path) =>
+    names.forEach((name) => equal(copy[name], value[name], `${path}.${name}`));
 
 function pixels(image) {
   const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
@@ -94,7 +97,19 @@ COMPARE.DataView = (copy, value, path) => {
   equal([copy.byteOffset, copy.byteLength], [value.byteOffset, value.byteLength], path);
   equal(bytes(copy.buffer), bytes(value.buffer), path);
 };
-for (const kind of ["Int8", "Uint8", "Uint8Clamped", "Int16", "Uint16", "Int32", "Uint32", "Float32", "Float64", "BigInt64", "BigUint64"]) {
+for (const kind of [
+  "Int8",
+  "Uint8",
+  "Uint8Clamped",
+  "Int16",
+  "Uint16",
+  "Int32",
+  "Uint32",
+  "Float32",
+  "Float64",
+  "BigInt64",
+  "BigUint64",
+]) {
   COMPARE[`${kind}Array`] = (copy, value, path) => {
     equal([...copy], [...value], path);
     COMPARE.DataView(copy, value, path);
@@ -102,32 +117,76 @@ for (const kind of ["Int8", "Uint8", "Uint8Clamped", "Int16", "Uint16", "Int32",
 }
 
 const STRINGS = ["", "this is a sample string", "\ud800\udc00", "\ud800", "\udc00", "\0", "a\ud800b\udc00", "\ufeffx"];
-const NUMBERS = [0, -0, 0.2, -0.2, NaN, Infinity, -Infinity, Number.MAX_VALUE, Number.MIN_VALUE, 9007199254740992, 9007199254740994, -4294967296.5];
+const NUMBERS = [
+  0,
+  -0,
+  0.2,
+  -0.2,
+  NaN,
+  Infinity,
+  -Infinity,
+  Number.MAX_VALUE,
+  Number.MIN_VALUE,
+  9007199254740992,
+  9007199254740994,
+  -4294967296.5,
+];
 const BIGINTS = [0n, -0n, -9007199254740994000n, 9007199254740994000n, -(2n ** 200n)];
 const PRIMITIVES = [undefined, null, true, false, ...STRINGS, ...NUMBERS, ...BIGINTS];
 const BOXED = [true, false, ...STRINGS, ...NUMBERS, ...BIGINTS].map(Object);
 const DATES = [new Date(0), new Date(-0), new Date(8.64e15), new Date(-8.64e15), new Date(NaN), new Date(123456.789)];
 const regexp = (source, flags = "") => Object.assign(new RegExp(source, flags), { lastIndex: 0 });
-const REGEXPS = ["foo", "", "/", "\n", "[/]", "(?:a|b)\\/"].flatMap((source) => ["", "g", "giu", "msy", "d"].map((flags) => regexp(source, flags)));
+const REGEXPS = ["foo", "", "/", "\n", "[/]", "(?:a|b)\\/"].flatMap((source) =>
+  ["", "g", "giu", "msy", "d"].map((flags) => regexp(source, flags)),
+);
 const SURROGATES = ["\ud800", "\udc00"];
 /** The same on every machine. */
 const AT = { lastModified: 1_700_000_000_000 };
 const BLOBS = () => [
-  new Blob(["this is a sample blob"]), new Blob([]), new Blob(["\0"]), ...SURROGATES.map((half) => new Blob([half])),
-  new Blob([new Uint8Array([237, 160, 128])]), new Blob(["x"], { type: "text/x-bar" }),
-  new File(["this is a sample file"], "file.txt", { type: "text/plain", lastModified: 42 }), new File([], "", AT), new File(["x"], "dir/ä\ud83d\ude00", AT),
+  new Blob(["this is a sample blob"]),
+  new Blob([]),
+  new Blob(["\0"]),
+  ...SURROGATES.map((half) => new Blob([half])),
+  new Blob([new Uint8Array([237, 160, 128])]),
+  new Blob(["x"], { type: "text/x-bar" }),
+  new File(["this is a sample file"], "file.txt", { type: "text/plain", lastModified: 42 }),
+  new File([], "", AT),
+  new File(["x"], "dir/ä\ud83d\ude00", AT),
 ];
 const ERRORS = () => [
-  new Error("what"), new EvalError("what"), new RangeError("ever"), new ReferenceError("ever"), new SyntaxError("ever"), new TypeError("ever"),
-  new URIError("ever"), new Error(), new Error("e", { cause: new TypeError("inner", { cause: null }) }), new Error("e", { cause: undefined }),
-  new DOMException("a", "DataCloneError"), new DOMException(),
+  new Error("what"),
+  new EvalError("what"),
+  new RangeError("ever"),
+  new ReferenceError("ever"),
+  new SyntaxError("ever"),
+  new TypeError("ever"),
+  new URIError("ever"),
+  new Error(),
+  new Error("e", { cause: new TypeError("inner", { cause: null }) }),
+  new Error("e", { cause: undefined }),
+  new DOMException("a", "DataCloneError"),
+  new DOMException(),
 ];
 const VIEWS = () => {
   const buffer = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]).buffer;
   return [
-    buffer, new ArrayBuffer(0), new DataView(buffer), new DataView(buffer, 3, 4), new Uint8Array(buffer), new Uint8Array(buffer, 2, 3), new Int8Array([-1]),
-    new Uint8ClampedArray([300]), new Int16Array([-2]), new Uint16Array([2]), new Int32Array(buffer, 4), new Uint32Array([4]), new Float32Array([NaN, -0]),
-    new Float64Array([1e300]), new BigInt64Array([-1n]), new BigUint64Array([2n ** 63n]), new Uint8Array(),
+    buffer,
+    new ArrayBuffer(0),
+    new DataView(buffer),
+    new DataView(buffer, 3, 4),
+    new Uint8Array(buffer),
+    new Uint8Array(buffer, 2, 3),
+    new Int8Array([-1]),
+    new Uint8ClampedArray([300]),
+    new Int16Array([-2]),
+    new Uint16Array([2]),
+    new Int32Array(buffer, 4),
+    new Uint32Array([4]),
+    new Float32Array([NaN, -0]),
+    new Float64Array([1e300]),
+    new BigInt64Array([-1n]),
+    new BigUint64Array([2n ** 63n]),
+    new Uint8Array(),
   ];
 };
 
@@ -142,13 +201,23 @@ function images(inAllEngines = true) {
   return [image([0, 0, 0, 0]), image([100, 101, 102, 255]), image([9, 8, 7, 6]), ...wide];
 }
 
-const bitmaps = () => Promise.all(images().slice(0, 2).map((image) => createImageBitmap(image)));
+const bitmaps = () =>
+  Promise.all(
+    images()
+      .slice(0, 2)
+      .map((image) => createImageBitmap(image)),
+  );
 
 function geometry() {
   if (typeof DOMPoint === "undefined") return [];
   return [
-    new DOMPoint(1, 2, 3, 4), new DOMPointReadOnly(-0, NaN, Infinity, 0.5), new DOMRect(1, 2, 3, 4), new DOMRectReadOnly(-1, -2, -3, -4),
-    new DOMQuad({ x: 1 }, { y: 2 }, { z: 3 }, { w: 4 }), new DOMMatrix([1, 2, 3, 4, 5, 6]), new DOMMatrixReadOnly(Array.from({ length: 16 }, (_, i) => i)),
+    new DOMPoint(1, 2, 3, 4),
+    new DOMPointReadOnly(-0, NaN, Infinity, 0.5),
+    new DOMRect(1, 2, 3, 4),
+    new DOMRectReadOnly(-1, -2, -3, -4),
+    new DOMQuad({ x: 1 }, { y: 2 }, { z: 3 }, { w: 4 }),
+    new DOMMatrix([1, 2, 3, 4, 5, 6]),
+    new DOMMatrixReadOnly(Array.from({ length: 16 }, (_, i) => i)),
   ];
 }
 
@@ -162,7 +231,7 @@ function fileLists() {
 
 function shapes() {
   const sparse = new Array(10);
-  const holes = [, , 1, , undefined]; // eslint-disable-line no-sparse-arrays
+  const holes = [, , 1, , undefined];
   const named = Object.assign(["a"], { foo: "bar", 7.5: 1, "-1": 2 });
   const proto = JSON.parse('{"__proto__":{"x":1},"constructor":2,"hasOwnProperty":3}');
   const self = { list: [] };
@@ -175,8 +244,30 @@ function shapes() {
   let deep = 1;
   for (let i = 0; i < 300; i++) deep = i % 2 ? [deep] : new Map([[{}, { deep }]]);
   return [
-    {}, [], sparse, holes, named, proto, self, map, [date, { date }, blob, { blob }], deep, { a: { b: { c: [1, { d: 2 }] } } }, { length: 5, 0: "x" },
-    { 2: 1, 1: 2, b: 3, a: 4 }, [[1, 2], [3, [4]]], { undefined, null: null }, new Map([[1, 2], [{ a: 1 }, "x"], [NaN, undefined]]), new Set([1, "1", {}, NaN]),
+    {},
+    [],
+    sparse,
+    holes,
+    named,
+    proto,
+    self,
+    map,
+    [date, { date }, blob, { blob }],
+    deep,
+    { a: { b: { c: [1, { d: 2 }] } } },
+    { length: 5, 0: "x" },
+    { 2: 1, 1: 2, b: 3, a: 4 },
+    [
+      [1, 2],
+      [3, [4]],
+    ],
+    { undefined, null: null },
+    new Map([
+      [1, 2],
+      [{ a: 1 }, "x"],
+      [NaN, undefined],
+    ]),
+    new Set([1, "1", {}, NaN]),
   ];
 }
 
@@ -184,9 +275,19 @@ function shapes() {
 export async function values(inAllEngines = false) {
   const groups = {
     // Two groups, since with Firefox's stack traces they would be too much for one message over JSONP.
-    errors: ERRORS().slice(0, 6), "more errors": ERRORS().slice(6),
-    primitives: PRIMITIVES, boxed: BOXED, dates: DATES, regexps: REGEXPS, blobs: BLOBS(), views: VIEWS(), images: images(inAllEngines),
-    bitmaps: await bitmaps(), geometry: geometry(), "file lists": fileLists(), shapes: shapes(),
+    errors: ERRORS().slice(0, 6),
+    "more errors": ERRORS().slice(6),
+    primitives: PRIMITIVES,
+    boxed: BOXED,
+    dates: DATES,
+    regexps: REGEXPS,
+    blobs: BLOBS(),
+    views: VIEWS(),
+    images: images(inAllEngines),
+    bitmaps: await bitmaps(),
+    geometry: geometry(),
+    "file lists": fileLists(),
+    shapes: shapes(),
   };
   for (const [name, group] of Object.entries(groups)) groups[name] = [...group, group, { group }];
   return groups;
@@ -269,12 +370,26 @@ export async function special(from, to) {
   });
   await check("resizable buffers can be resized, and views follow", async () => {
     const buffer = new ArrayBuffer(4, { maxByteLength: 16 });
-    const copy = await clone({ buffer, all: new Uint8Array(buffer), view: new DataView(buffer), part: new Uint8Array(buffer, 0, 2) });
+    const copy = await clone({
+      buffer,
+      all: new Uint8Array(buffer),
+      view: new DataView(buffer),
+      part: new Uint8Array(buffer, 0, 2),
+    });
     copy.buffer.resize(8);
     equal([copy.buffer.maxByteLength, copy.all.length, copy.view.byteLength, copy.part.length], [16, 8, 8, 2]);
   });
   await check("what cannot be cloned is a DataCloneError", async () => {
-    const refused = [() => {}, Symbol(), new WeakMap(), Promise.resolve(), new Response(), globalThis, function* () {}.call(), new SharedArrayBuffer_(1)];
+    const refused = [
+      () => {},
+      Symbol(),
+      new WeakMap(),
+      Promise.resolve(),
+      new Response(),
+      globalThis,
+      function* () {}.call(),
+      new SharedArrayBuffer_(1),
+    ];
     for (const value of refused.filter((each) => each !== undefined)) {
       try {
         from.postMessage({ value });
@@ -306,7 +421,14 @@ export async function special(from, to) {
   });
   await check("what a getter throws is thrown", async () => {
     const thrown = new Error("mine");
-    equal(thrownFor({ get value() { throw thrown; } }) === thrown, true);
+    equal(
+      thrownFor({
+        get value() {
+          throw thrown;
+        },
+      }) === thrown,
+      true,
+    );
   });
   await check("a type that the page has deleted is cloned as ever", async () => {
     const { Blob } = globalThis;

@@ -10,10 +10,18 @@ self.begin = async (broker) => {
   channels.brief = { channel };
   await channel.ready;
 };
+/** A channel that is not remembered. */
+self.make = (name) => new WidecastChannel(name, { broker: connection });
+self.queued = () => connection.queued;
 self.line = () => [connection.state, connection.transport];
 
 /** Opens a channel, and waits until it hears everything. */
 self.join = async (name, options = {}, key = name) => {
+  self.hear(name, options, key);
+  await channels[key].channel.ready;
+};
+/** Opens a channel. */
+self.hear = (name, options = {}, key = name) => {
   const channel = new WidecastChannel(name, { broker: connection, ...options });
   const messages = [];
   const cursors = [];
@@ -21,12 +29,12 @@ self.join = async (name, options = {}, key = name) => {
   channels[key] = { channel, messages, cursors, events };
   channel.onmessage = ({ data, lastEventId }) => (messages.push(data), cursors.push(lastEventId));
   for (const type of ["gap", "join", "leave"]) channel.addEventListener(type, ({ data }) => events.push([type, data?.data]));
-  await channel.ready;
 };
 self.leave = (key) => channels[key].channel.close();
 self.messages = (key) => channels[key].messages;
 self.cursors = (key) => channels[key].cursors;
 self.events = (key) => channels[key].events;
+self.say = (key, data) => channels[key].channel.postMessage(data);
 self.publish = (key, data) => channels[key].channel.publish(data);
 self.members = async (key) => (await channels[key].channel.presence()).map(({ data }) => data);
 

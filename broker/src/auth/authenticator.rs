@@ -1,0 +1,296 @@
+//! Finds out what a credential proves: an API key or a token, checked with the configured keys.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
+use ipnet::IpNet;
+use rand::Rng;
+use widecast_protocol::{Code, Origin};
+
+use super::claims::Proof;
+use super::grant::Grant;
+use super::key_files::{KeyFileError, KeyFiles, key_files};
+use super::key_set::KeySet;
+use super::principal::Subject;
+use super::proven_tokens::{ProvenTokens, TokenDigest};
+use super::revocations::Revocations;
+use super::token::{self, Expectations, TokenError};
+use crate::config::{ApiKeySettings, ClaimValue, Config, KeyHash};
+
+/// How every API key begins, so that people, and scanners for secrets, know one when they see it.
+const API_KEY_PREFIX: &str = "wck_";
+
+/// The length of the random part of a key, in bytes.
+const API_KEY_BYTES: usize = 32;
+
+/// Makes a new API key.
+pub fn new_api_key() -> String {
+    let mut bytes = [0; API_KEY_BYTES];
+    rand::rng().fill_bytes(&mut bytes);
+    format!("{API_KEY_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// An API key as the broker knows it.
+#[derive(Debug)]
+pub struct ApiKey {
+    hash: KeyHash,
+    /// The networks from which the key may be used; if there are none, it may be used from anywhere.
+    addresses: Vec<IpNet>,
+    /// Its name as the origin of messages.
+    pub(super) origin: Origin,
+    /// What its owner may do.
+    pub(super) grant: Grant,
+    /// Whether its owner may ask what concerns all channels.
+    pub(super) is_operator: bool,
+}
+
+impl ApiKey {
+    fn of(settings: &ApiKeySettings) -> Self {
+        Self {
+            hash: settings.hash,
+            addresses: settings.addresses.clone(),
+            origin: Origin::verified(settings.name.as_str()),
+            grant: Grant::new(settings.allow.0.clone()),
+            is_operator: settings.operator.is_on(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_test(name: &str, grant: Grant) -> Self {
+        Self {
+            hash: KeyHash::of(name),
+            addresses: Vec::new(),
+            origin: Origin::verified(name),
+            grant,
+            is_operator: false,
+        }
+    }
+
+    /// Whether the key may be used from `address`. If the address is unknown, only a key that may be used from anywhere may be
+    /// used.
+    fn is_for(&self, address: Option<IpAddr>) -> bool {
+        let address = address.map(|address| address.to_canonical());
+        let is_within = |address| self.addresses.iter().any(|net| net.contains(&address));
+        self.addresses.is_empty() || address.is_some_and(is_within)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.origin.as_str()
+    }
+}
+
+/// Why a credential proves nothing. No text has any of the credential in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// Nothing is configured that it could prove.
+    #[error("this broker has no authentication configured: connect without a token")]
+    NotConfigured,
+    /// No such API key is configured.
+    #[error("the API key is not one of this broker's")]
+    UnknownApiKey,
+    /// The API key is for other addresses.
+    #[error(
+        "the API key {name} may not be used from the address {address} (auth.api_key.addresses)"
+    )]
+    ForeignAddress {
+        /// Its name.
+        name: String,
+        /// From where it was used.
+        address: String,
+    },
+    /// No key for tokens is configured.
+    #[error("this broker takes API keys only: no key for tokens is configured (auth.jwt)")]
+    NoTokens,
+    /// A JWK set that may have the right key has not been fetched yet.
+    #[error(
+        "the keys that tokens are checked with could not be fetched from their provider yet (auth.jwt.jwks_urls): try again later"
+    )]
+    KeysMissing,
+    /// The token was taken back before its end.
+    #[error("the token was revoked: log in anew")]
+    Revoked,
+    /// The token proves nothing.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl CredentialError {
+    /// The code that the client is told: `unauthorized`, or `authorization_unavailable` while the key may still be fetched.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::KeysMissing => Code::AuthorizationUnavailable,
+            _ => Code::Unauthorized,
+        }
+    }
+}
+
+/// Finds out what credentials prove.
+pub struct Authenticator {
+    is_configured: bool,
+    api_keys: Vec<Arc<ApiKey>>,
+    takes_tokens: bool,
+    expected: Expectations,
+    revocations: Revocations,
+    key_files: KeyFiles,
+    key_sets: Vec<Arc<KeySet>>,
+    proven: ProvenTokens,
+}
+
+impl Authenticator {
+    /// Reads the keys that the settings name.
+    ///
+    /// # Errors
+    /// When a file with keys cannot be used.
+    pub fn new(config: &Config) -> Result<Self, KeyFileError> {
+        let jwt = &config.jwt;
+        let texts =
+            |values: &[ClaimValue]| values.iter().map(|it| it.as_str().to_owned()).collect();
+        Ok(Self {
+            is_configured: config.has_authentication(),
+            api_keys: config
+                .api_keys
+                .iter()
+                .map(|key| Arc::new(ApiKey::of(key)))
+                .collect(),
+            expected: Expectations {
+                issuers: texts(&jwt.issuers),
+                audiences: texts(&jwt.audiences),
+                leeway: jwt.leeway,
+                max_lifetime: jwt.max_lifetime,
+                max_subscriptions: config.limits.channels_per_session,
+            },
+            revocations: Revocations::new(config.auth.max_revocations),
+            takes_tokens: jwt.is_configured(),
+            proven: ProvenTokens::default(),
+            key_files: key_files(jwt)?,
+            key_sets: jwt
+                .jwks_urls
+                .iter()
+                .map(|url| Arc::new(KeySet::new(url, jwt)))
+                .collect(),
+        })
+    }
+
+    /// The subject of a client without credentials.
+    pub fn without_credential(&self) -> Subject {
+        if self.is_configured {
+            Subject::Anonymous
+        } else {
+            Subject::Anybody
+        }
+    }
+
+    /// The JWK sets that are to be fetched.
+    pub fn key_sets(&self) -> &[Arc<KeySet>] {
+        &self.key_sets
+    }
+
+    /// The subject that this credential proves when it is used from this address. If it is a token with an unknown key, the JWK
+    /// sets are fetched first: its provider may have changed them.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub async fn prove(
+        &self,
+        credential: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Subject, CredentialError> {
+        match self.check(credential, address) {
+            Err(CredentialError::KeysMissing | CredentialError::Token(TokenError::NoKey(_)))
+                if !self.key_sets.is_empty() =>
+            {
+                join_all(self.key_sets.iter().map(|set| set.refreshed())).await;
+                self.check(credential, address)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The subject that this credential proves when it is used from this address, by the keys that have been fetched so far.
+    ///
+    /// # Errors
+    /// Why it proves nothing.
+    pub fn check(
+        &self,
+        credential: &str,
+        address: Option<IpAddr>,
+    ) -> Result<Subject, CredentialError> {
+        if !self.is_configured {
+            return Err(CredentialError::NotConfigured);
+        }
+        if credential.starts_with(API_KEY_PREFIX) {
+            let hash = KeyHash::of(credential);
+            let mut known = self.api_keys.iter();
+            let key = known.find(|key| key.hash == hash);
+            let key = key.ok_or(CredentialError::UnknownApiKey)?;
+            if !key.is_for(address) {
+                return Err(CredentialError::ForeignAddress {
+                    name: key.name().to_owned(),
+                    address: address.map_or_else(|| "unknown".to_owned(), |it| it.to_string()),
+                });
+            }
+            return Ok(Subject::ApiKey(Arc::clone(key)));
+        }
+        if !self.takes_tokens {
+            return Err(CredentialError::NoTokens);
+        }
+        let fetched: Vec<_> = self.key_sets.iter().map(|set| set.keys()).collect();
+        let is_complete = fetched.iter().all(Option::is_some);
+        let mut keys = vec![self.key_files.get()];
+        keys.extend(fetched.into_iter().flatten());
+        let digest = TokenDigest::of(credential);
+        if let Some(proof) = digest.and_then(|digest| self.proven.find(&digest, &keys)) {
+            self.recheck(&proof)?;
+            return Ok(Subject::User(proof));
+        }
+        match token::check(credential, &keys, &self.expected) {
+            Ok(proof) if self.revocations.refuses(&proof) => Err(CredentialError::Revoked),
+            Ok(proof) => {
+                let proof = Arc::new(proof);
+                if let Some(digest) = digest {
+                    self.proven.keep(digest, &keys, &proof);
+                }
+                Ok(Subject::User(proof))
+            }
+            // The key that it was signed with may be among those that have not come.
+            Err(TokenError::NoKey(_) | TokenError::BadSignature) if !is_complete => {
+                Err(CredentialError::KeysMissing)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes sure that a token that was checked some time ago is still valid: it may have ended, or been revoked since.
+    ///
+    /// # Errors
+    /// Why it counts no longer.
+    pub fn recheck(&self, proof: &Proof) -> Result<(), CredentialError> {
+        if proof.expires_at <= SystemTime::now() {
+            return Err(TokenError::Expired.into());
+        }
+        if self.revocations.refuses(proof) {
+            return Err(CredentialError::Revoked);
+        }
+        Ok(())
+    }
+
+    /// The tokens that were revoked before their end.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// The time at which every token issued so far has expired; `None` if the settings do not bound the lifetime of tokens.
+    pub fn end_of_all_tokens(&self) -> Option<SystemTime> {
+        let Expectations {
+            leeway,
+            max_lifetime,
+            ..
+        } = self.expected;
+        (!max_lifetime.is_zero()).then(|| SystemTime::now() + max_lifetime + leeway)
+    }
+}

@@ -1,0 +1,132 @@
+//! `widecast token` makes a token, and `widecast token inspect` says what one proves: for trying things out, and for finding out
+//! why a broker refuses somebody. In production the backend that logs users in makes their tokens.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::credential_arguments::{ExplainArguments, InspectArguments, TokenArguments};
+use super::error::CliError;
+use crate::auth::{Authenticator, Claims, Principal, Subject, Words, read_unchecked, sign};
+use crate::config::{Config, Right};
+use crate::outgoing::fetch_key_sets;
+use widecast_protocol::Origin;
+
+/// Prints a token that is signed with a secret.
+///
+/// # Errors
+/// When the secret cannot be read or is too short, or the output cannot be written.
+pub fn make_token(arguments: &TokenArguments, output: &mut dyn Write) -> Result<(), CliError> {
+    let file = arguments.secret_file.as_ref().ok_or_else(|| {
+        let what = "name the file with the secret with --secret-file, as auth.jwt.hmac_secret_file does; see widecast token --help";
+        CliError::Arguments(what.to_owned())
+    })?;
+    let secret = fs::read(file)
+        .map_err(|error| CliError::Arguments(format!("cannot read {}: {error}", file.display())))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    let expires = now + arguments.expires_in();
+    let channels: BTreeMap<String, Words> = arguments.allow.iter().cloned().collect();
+    let claims = Claims {
+        sub: arguments.sub.clone(),
+        exp: expires.as_secs().into(),
+        iat: Some(now.as_secs().into()),
+        channels,
+        subscribe_to: (!arguments.subscribe_to.is_empty())
+            .then(|| Words::Several(arguments.subscribe_to.clone())),
+        iss: arguments.issuer.clone(),
+        aud: arguments.audience.clone(),
+        jti: arguments.jti.clone(),
+    };
+    let token = sign(&secret, &claims).map_err(|error| CliError::Arguments(error.to_string()))?;
+    writeln!(output, "{token}").map_err(CliError::Output)
+}
+
+/// Prints what a token says, and whether the broker with these settings takes it.
+///
+/// # Errors
+/// When the settings cannot be used, the text is no token, or the output cannot be written.
+pub fn inspect_token(
+    arguments: &InspectArguments,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    output: &mut dyn Write,
+) -> Result<(), CliError> {
+    let token = given(&arguments.token)?;
+    let claims = read_unchecked(&token).map_err(|error| CliError::Arguments(error.to_string()))?;
+    let config = arguments.serve.load(variables)?.config;
+    let verdict = match authenticator(&config)?.check(&token, None) {
+        Ok(_) => "the broker with these settings takes it".to_owned(),
+        Err(error) => format!("the broker with these settings refuses it: {error}"),
+    };
+    writeln!(output, "{claims}\n{verdict}").map_err(CliError::Output)
+}
+
+/// Prints what may be done on a channel, and why or why not.
+///
+/// # Errors
+/// When the settings cannot be used, the broker would refuse the token, or the output cannot be written.
+pub fn explain(
+    arguments: &ExplainArguments,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    output: &mut dyn Write,
+) -> Result<(), CliError> {
+    let config = arguments.serve.load(variables)?.config.with_demos();
+    let authenticator = authenticator(&config)?;
+    let subject = match &arguments.token {
+        None => authenticator.without_credential(),
+        Some(token) => authenticator
+            .check(&given(token)?, None)
+            .map_err(|error| CliError::Arguments(error.to_string()))?,
+    };
+    let who = described(&subject);
+    let principal = Principal::new(subject, Origin::unknown());
+    let channel = &arguments.channel;
+    let namespace = config.namespaces.name_of(channel);
+    let mut lines = vec![format!(
+        "{who} on {channel}, by the rules of namespace.{namespace}:"
+    )];
+    for right in Right::ALL {
+        let verdict = match principal.require(right, channel, config.namespace(channel)) {
+            Ok(reason) => format!("allowed: {reason}"),
+            Err(denial) => format!("refused ({}): {}", denial.code, denial.detail),
+        };
+        lines.push(format!("{:9} {verdict}", right.as_str()));
+    }
+    writeln!(output, "{}", lines.join("\n")).map_err(CliError::Output)
+}
+
+fn authenticator(config: &Config) -> Result<Authenticator, CliError> {
+    let authenticator =
+        Authenticator::new(config).map_err(|error| CliError::Start(error.into()))?;
+    let fetching = fetch_key_sets(authenticator.key_sets());
+    let fetched = actix_rt::System::new().block_on(fetching);
+    fetched.map_err(|error| CliError::Arguments(error.to_string()))?;
+    Ok(authenticator)
+}
+
+fn described(subject: &Subject) -> String {
+    match subject {
+        Subject::Anybody => "anybody (no authentication is configured)".to_owned(),
+        Subject::Anonymous => "somebody without credentials".to_owned(),
+        Subject::User(proof) => match &proof.user {
+            Some(user) => format!("the user {user}"),
+            None => "somebody with a token without user".to_owned(),
+        },
+        Subject::Named(user) => format!("the user {user}"),
+        Subject::ApiKey(key) => format!("the API key {}", key.name()),
+    }
+}
+
+/// The credential as it was given, or from standard input.
+fn given(argument: &str) -> Result<String, CliError> {
+    let mut text = argument.to_owned();
+    if argument == "-" {
+        text.clear();
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(CliError::Input)?;
+    }
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,196 @@
+//! `[engine.NAME]`: where offsets, history and presence live.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::auth::FilePath;
+use super::byte_count::ByteCount;
+use super::error::ConfigError;
+use super::redis::{KeyPrefix, RedisUrl};
+use super::section::settings;
+use super::value::Word;
+
+settings! {
+    /// An engine: where the messages of channels get their order, and where they are kept. `[engine.default]` is the engine of every
+    /// namespace that does not choose another one by its `engine`. `docs/scaling.md` says which kind is for what.
+    pub struct EngineSettings {
+        /// The kind of the engine: `memory` (everything is forgotten when the broker ends), `disk` (messages outlive the broker) or `redis`
+        /// (several brokers with the same Redis or Valkey server are one).
+        kind: EngineKind, "kind" = EngineKind::Memory;
+        /// Kind `disk`: the directory where the engine keeps its files, which no other process may use. It is made if it is not there.
+        path: FilePath, "path" = FilePath::none();
+        /// Kind `disk`: what an acknowledged message survives: `process` (the end of the broker, however it ends) or `power` (also
+        /// that of the machine; each message waits until the disk has it).
+        durability: Durability, "durability" = Durability::Process;
+        /// Kind `disk`: how many bytes the messages of all channels may take on the disk; beyond that the oldest go first. What they
+        /// replace is freed somewhat later, so the files may take up to twice as much.
+        disk_bytes: ByteCount, "disk_bytes" = ByteCount::mebibytes(10 * 1024), within 1_048_576..=1_125_899_906_842_624;
+        /// Kind `disk`: publications are refused while fewer bytes than this are free on the disk.
+        free_bytes: ByteCount, "free_bytes" = ByteCount::mebibytes(128), within 0..=1_125_899_906_842_624;
+        /// Kind `redis`: the server, as `redis://[user[:password]@]host[:port][/database]`; `rediss://…` for TLS.
+        url: RedisUrl, "url" = RedisUrl::here();
+        /// Kind `redis`: a file with the password, instead of one in `url`. White space around it is left out.
+        password_file: FilePath, "password_file" = FilePath::none();
+        /// Kind `redis`: what the names of all keys and topics begin with. Brokers with different ones do not hear each other.
+        key_prefix: KeyPrefix, "key_prefix" = KeyPrefix::widecast();
+        /// Kind `redis`: how long a command waits for its answer, or for a connection, before a client is told `engine_unavailable`.
+        timeout: Duration, "timeout_ms" = Duration::from_secs(5), within 100..=60_000;
+        /// Kind `redis`: how many commands may wait for their answers; clients are told `engine_unavailable` at once beyond that.
+        queue: usize, "queue" = 16_384, within 1..=1_000_000;
+        /// Kind `redis`: how long a broker that is not heard of any more still counts as running, and its members as present.
+        lease: Duration, "lease_ms" = Duration::from_secs(12), within 2_000..=300_000;
+        /// Kind `redis`: the server never loses what it has acknowledged (`appendfsync always`, no fail-over). Channels then keep their
+        /// epochs when it is restarted. Where that is not true, messages are lost silently.
+        trust_persistence: bool, "trust_persistence" = false;
+    }
+}
+
+/// The engines by name.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EngineSections {
+    /// The engine of namespaces that choose none.
+    pub default: EngineSettings,
+    /// The other engines.
+    pub named: BTreeMap<String, EngineSettings>,
+}
+
+impl EngineSections {
+    /// The name of the engine of namespaces that choose none.
+    pub const DEFAULT: &'static str = "default";
+
+    /// The engine of this name.
+    pub fn get(&self, name: &str) -> Option<&EngineSettings> {
+        match name {
+            Self::DEFAULT => Some(&self.default),
+            name => self.named.get(name),
+        }
+    }
+
+    /// The engine of this name, to be changed; a new one has the defaults of the settings.
+    pub(super) fn entry(&mut self, name: &str) -> &mut EngineSettings {
+        match name {
+            Self::DEFAULT => &mut self.default,
+            name => self.named.entry(name.to_owned()).or_default(),
+        }
+    }
+
+    /// Every engine with its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &EngineSettings)> {
+        let named = self
+            .named
+            .iter()
+            .map(|(name, settings)| (name.as_str(), settings));
+        std::iter::once((Self::DEFAULT, &self.default)).chain(named)
+    }
+
+    /// What is wrong with the engines, each by itself and together.
+    pub(super) fn errors(&self) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        let mut paths = BTreeMap::new();
+        for (name, settings) in self.all() {
+            if settings.kind != EngineKind::Disk {
+                continue;
+            }
+            let lacks = if settings.path.is_none() {
+                "is of kind disk and has no path: set engine.NAME.path to a directory".to_owned()
+            } else if let Some(other) = paths.insert(settings.path.path(), name) {
+                format!("has the path of engine.{other}: each engine needs a directory of its own")
+            } else {
+                continue;
+            };
+            errors.push(ConfigError::UnusableEngine {
+                name: name.to_owned(),
+                lacks,
+            });
+        }
+        errors
+    }
+}
+
+/// The kind of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// Everything is in the memory of the broker.
+    Memory,
+    /// Messages are on a disk of the broker's machine.
+    Disk,
+    /// Several brokers share a Redis or Valkey server.
+    Redis,
+}
+
+impl Word for EngineKind {
+    const EXPECTED: &'static str = "memory, disk or redis";
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "memory" => Some(Self::Memory),
+            "disk" => Some(Self::Disk),
+            "redis" => Some(Self::Redis),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Memory => "memory".to_owned(),
+            Self::Disk => "disk".to_owned(),
+            Self::Redis => "redis".to_owned(),
+        }
+    }
+}
+
+/// What an acknowledged message survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process: the operating system has the message.
+    Process,
+    /// The end of the machine: the disk has the message.
+    Power,
+}
+
+impl Word for Durability {
+    const EXPECTED: &'static str = "process or power";
+
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "process" => Some(Self::Process),
+            "power" => Some(Self::Power),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Process => "process".to_owned(),
+            Self::Power => "power".to_owned(),
+        }
+    }
+}
+
+/// The name of an engine, as a namespace chooses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineName(String);
+
+impl EngineName {
+    /// The engine of namespaces that choose none.
+    pub(super) fn default_engine() -> Self {
+        Self(EngineSections::DEFAULT.to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for EngineName {
+    const EXPECTED: &'static str = "the name of an engine, as in [engine.NAME]";
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}

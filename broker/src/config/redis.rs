@@ -1,0 +1,110 @@
+//! Where a Redis server is, and what everything of this broker is called there.
+
+use std::fmt;
+
+use super::value::Word;
+
+/// The URL of a server. It may have a password in it, so it never shows one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// The server on this machine.
+    pub(super) fn here() -> Self {
+        Self("redis://127.0.0.1:6379".to_owned())
+    }
+
+    /// The URL with its password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
+    }
+}
+
+/// Every text is taken: one that is no URL is found at the start, by an error that does not repeat it.
+impl Word for RedisUrl {
+    const EXPECTED: &'static str = "the URL of a Redis server";
+
+    fn read(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        let Some((scheme, rest)) = self.0.split_once("://") else {
+            return if self.0.contains('@') { "…" } else { &self.0 }.to_owned();
+        };
+        // A password may have an @ itself.
+        match rest.rsplit_once('@') {
+            Some((credentials, place)) => {
+                let user = credentials.split(':').next().unwrap_or_default();
+                format!("{scheme}://{user}:…@{place}")
+            }
+            None => self.0.clone(),
+        }
+    }
+}
+
+/// What the names of all keys and topics on a server begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPrefix(String);
+
+impl KeyPrefix {
+    /// The prefix of brokers that need none of their own.
+    pub(super) fn widecast() -> Self {
+        Self("widecast".to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Word for KeyPrefix {
+    const EXPECTED: &'static str = "1–64 letters, digits, `-`, `_`, `.` or `:`";
+
+    fn read(text: &str) -> Option<Self> {
+        // Braces would change in which slot of a cluster a key is.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+        let is_prefix = (1..=64).contains(&text.len()) && text.chars().all(allowed);
+        is_prefix.then(|| Self(text.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_never_shows_its_password() {
+        for (url, shown) in [
+            ("redis://here:6379/1", "redis://here:6379/1"),
+            ("redis://:secret@here", "redis://:…@here"),
+            ("rediss://user:sec@ret@here/2", "rediss://user:…@here/2"),
+            ("user:secret@here", "…"),
+            ("here", "here"),
+        ] {
+            let url = RedisUrl::read(url);
+            let url = url.unwrap();
+            assert_eq!(url.text(), shown);
+            assert_eq!(format!("{url:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_no_braces() {
+        assert!(KeyPrefix::read("prod:chat_1").is_some());
+        for bad in ["", "a{b", "a b", "é"] {
+            assert_eq!(KeyPrefix::read(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The engines that the settings ask for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::{
+    Clock, Deliver, DiskEngine, DiskError, DiskSettings, Engine, EngineRouter, MemoryEngine,
+    MemorySettings, RedisEngine, RedisSettings, RedisStartError,
+};
+use crate::config::{Config, EngineKind, EngineSettings};
+
+/// Why an engine cannot be used.
+#[derive(Debug, Error)]
+pub enum EngineStartError {
+    /// The files of a disk engine cannot be used.
+    #[error("engine.{name}: {source}")]
+    Disk {
+        /// The name of the engine.
+        name: String,
+        /// Why.
+        source: DiskError,
+    },
+    /// The server of a Redis engine cannot be used.
+    #[error("engine.{name}: {source}")]
+    Redis {
+        /// The name of the engine.
+        name: String,
+        /// Why.
+        source: RedisStartError,
+    },
+}
+
+/// Starts the engines that namespaces have chosen, as one.
+///
+/// # Errors
+/// When one cannot be used.
+///
+/// # Panics
+/// Outside an actix system.
+pub async fn start(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    deliver: &Arc<dyn Deliver>,
+) -> Result<Arc<dyn Engine>, EngineStartError> {
+    let chosen = chosen(config);
+    let memory = MemorySettings {
+        // What is in memory of all engines has one bound.
+        history_bytes: config.history.total_bytes.get() / chosen.len().max(1) as u64,
+        presence_grace: config.presence.grace,
+        ..MemorySettings::default()
+    };
+    let mut engines: HashMap<&str, Arc<dyn Engine>> = HashMap::new();
+    for (name, settings) in chosen {
+        let engine = start_one(name, settings, memory, clock, deliver).await?;
+        engines.insert(name, engine);
+    }
+    let of = |name: &str| engines.get(name).cloned();
+    let named = config.namespaces.named.iter();
+    let namespaces: Vec<_> = named
+        .filter_map(|(namespace, rules)| Some((namespace.clone(), of(rules.engine.as_str())?)))
+        .collect();
+    // The settings were checked: each namespace's engine is there.
+    let default = of(config.namespaces.default.engine.as_str());
+    let default = default.unwrap_or_else(|| Arc::new(memory_engine(memory, clock, deliver)));
+    if engines.len() == 1 {
+        return Ok(default);
+    }
+    Ok(Arc::new(EngineRouter::new(default, namespaces)))
+}
+
+/// The engines that a namespace has chosen, by name, each once.
+fn chosen(config: &Config) -> Vec<(&str, &EngineSettings)> {
+    let is_chosen = |name: &str| config.namespaces.any(|rules| rules.engine.as_str() == name);
+    let all = config.engines.all();
+    all.filter(|(name, _)| is_chosen(name)).collect()
+}
+
+async fn start_one(
+    name: &str,
+    settings: &EngineSettings,
+    memory: MemorySettings,
+    clock: &Arc<dyn Clock>,
+    deliver: &Arc<dyn Deliver>,
+) -> Result<Arc<dyn Engine>, EngineStartError> {
+    match settings.kind {
+        EngineKind::Memory => {
+            let engine = Arc::new(memory_engine(memory, clock, deliver));
+            actix_rt::spawn(engine.run_upkeep());
+            Ok(engine)
+        }
+        EngineKind::Disk => {
+            let settings = DiskSettings {
+                path: settings.path.path().to_owned(),
+                durability: settings.durability,
+                disk_bytes: settings.disk_bytes.get(),
+                free_bytes: settings.free_bytes.get(),
+                memory,
+            };
+            let engine = DiskEngine::open(settings, Arc::clone(clock), Arc::clone(deliver));
+            let engine = engine.map_err(|source| EngineStartError::Disk {
+                name: name.to_owned(),
+                source,
+            })?;
+            actix_rt::spawn(engine.memory().run_upkeep());
+            Ok(Arc::new(engine))
+        }
+        EngineKind::Redis => {
+            let engine = start_redis(settings, memory, deliver).await;
+            let engine = engine.map_err(|source| EngineStartError::Redis {
+                name: name.to_owned(),
+                source,
+            })?;
+            Ok(Arc::new(engine))
+        }
+    }
+}
+
+async fn start_redis(
+    settings: &EngineSettings,
+    memory: MemorySettings,
+    deliver: &Arc<dyn Deliver>,
+) -> Result<RedisEngine, RedisStartError> {
+    let settings = RedisSettings {
+        url: settings.url.as_str().to_owned(),
+        password_file: settings.password_file.file().cloned(),
+        key_prefix: settings.key_prefix.as_str().to_owned(),
+        timeout: settings.timeout,
+        queue: settings.queue,
+        trust_persistence: settings.trust_persistence,
+        lease: settings.lease,
+        idle_grace: memory.idle_grace,
+        presence_grace: memory.presence_grace,
+        idempotency_window: memory.idempotency_window,
+    };
+    RedisEngine::start(settings, Arc::clone(deliver)).await
+}
+
+fn memory_engine(
+    settings: MemorySettings,
+    clock: &Arc<dyn Clock>,
+    deliver: &Arc<dyn Deliver>,
+) -> MemoryEngine {
+    MemoryEngine::new(settings, Arc::clone(clock), Arc::clone(deliver))
+}

@@ -1,0 +1,227 @@
+//! What is read from the disk, because the memory does not reach back so far.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position};
+
+use super::channel_record::ChannelRecord;
+use super::shared::Shared;
+use super::store::{Direction, Store};
+use super::upkeep::first_readable;
+use super::writer::read;
+use crate::engine::{
+    ChannelInfo, ChannelQuery, EngineError, HistoryOrder, HistoryPage, HistoryQuery, Portion,
+    Replay,
+};
+
+/// How many channels are read at once.
+const PAGE: usize = 1024;
+
+/// A channel whose messages are read: those up to `end`, which the memory has handed over.
+struct Messages<'a> {
+    store: Store,
+    name: &'a ChannelName,
+    end: Position,
+    first: Offset,
+}
+
+impl<'a> Messages<'a> {
+    fn of(shared: &Shared, name: &'a ChannelName, end: Position) -> Result<Self, EngineError> {
+        let store = shared.store()?;
+        let record = store.channel(name)?;
+        let record = record.filter(|record| record.epoch == end.epoch);
+        let first = match record {
+            Some(record) => first_readable(&store, name, &record, shared.clock.wall_ms())?,
+            None => end.offset.next(),
+        };
+        Ok(Self {
+            store,
+            name,
+            end,
+            first,
+        })
+    }
+
+    /// How many messages can be read.
+    fn len(&self) -> u64 {
+        (self.end.offset.0 + 1).saturating_sub(self.first.0)
+    }
+
+    /// Reads messages for as long as `fits` says so.
+    fn read(
+        &self,
+        offsets: RangeInclusive<Offset>,
+        direction: Direction,
+        mut fits: impl FnMut(&[Arc<EncodedMessage>]) -> bool,
+    ) -> Result<Vec<Arc<EncodedMessage>>, EngineError> {
+        let mut messages = Vec::new();
+        if !fits(&messages) {
+            return Ok(messages);
+        }
+        let (store, epoch) = (&self.store, self.end.epoch);
+        store.messages(self.name, offsets, direction, |offset, bytes| {
+            let message = read(bytes, self.name, Position { epoch, offset })?;
+            messages.push(Arc::new(EncodedMessage::new(message)));
+            Ok(fits(&messages))
+        })?;
+        Ok(messages)
+    }
+
+    fn place(&self, offset: Offset) -> Position {
+        Position { offset, ..self.end }
+    }
+}
+
+/// A portion of what comes after `since` in a channel that ends at `end`, or that it cannot be given.
+pub(super) fn replay(
+    shared: &Shared,
+    name: &ChannelName,
+    since: Position,
+    end: Position,
+    portion: Portion,
+) -> Result<Replay, EngineError> {
+    let found = Messages::of(shared, name, end)?;
+    let first = since.offset.next();
+    let lost = Replay {
+        messages: Vec::new(),
+        recovered: false,
+        position: end,
+        complete: true,
+    };
+    if first < found.first {
+        return Ok(lost);
+    }
+    let mut bytes = 0;
+    let messages = found.read(first..=end.offset, Direction::Forward, |read| {
+        bytes += read.last().map_or(0, |last| last.weight_bytes() as u64);
+        read.len() < portion.messages && bytes < portion.bytes
+    })?;
+    let offsets = messages.iter().map(|message| message.message().offset.0);
+    if !offsets.eq(first.0..first.0 + messages.len() as u64) {
+        // They were removed while they were read.
+        return Ok(lost);
+    }
+    let position = messages.last().map_or(since, |last| last.position());
+    Ok(Replay {
+        messages,
+        recovered: true,
+        position,
+        complete: position == end,
+    })
+}
+
+/// One page of the history of a channel that ends at `end`.
+pub(super) fn page(
+    shared: &Shared,
+    name: &ChannelName,
+    query: HistoryQuery,
+    end: Position,
+) -> Result<HistoryPage, EngineError> {
+    let found = Messages::of(shared, name, end)?;
+    let known = |since: &Position| since.epoch == end.epoch && since.offset <= end.offset;
+    let since = query.since.filter(known);
+    match query.order {
+        HistoryOrder::OldestFirst => forward(&found, query, since),
+        HistoryOrder::NewestFirst => backward(&found, query, since),
+    }
+}
+
+fn forward(
+    found: &Messages<'_>,
+    query: HistoryQuery,
+    since: Option<Position>,
+) -> Result<HistoryPage, EngineError> {
+    let after = since.map(|since| since.offset.next());
+    let reaches_back = after.filter(|&after| after >= found.first);
+    let (first, recovered) = match (query.since, reaches_back) {
+        (None, _) => {
+            let newest = found.len().min(query.limit as u64);
+            (Offset(found.end.offset.0 + 1 - newest), true)
+        }
+        (Some(_), Some(after)) => (after, true),
+        (Some(_), None) => (found.first, false),
+    };
+    let messages = found.read(first..=found.end.offset, Direction::Forward, |read| {
+        read.len() < query.limit
+    })?;
+    let before = found.place(Offset(first.0.saturating_sub(1)));
+    Ok(HistoryPage {
+        position: messages.last().map_or(before, |last| last.position()),
+        messages,
+        recovered,
+    })
+}
+
+fn backward(
+    found: &Messages<'_>,
+    query: HistoryQuery,
+    since: Option<Position>,
+) -> Result<HistoryPage, EngineError> {
+    let last = since.map_or(found.end.offset, |since| {
+        Offset(since.offset.0.saturating_sub(1))
+    });
+    let messages = found.read(found.first..=last, Direction::Backward, |read| {
+        read.len() < query.limit
+    })?;
+    let position = messages.last().map(|last| last.position());
+    Ok(HistoryPage {
+        position: position.unwrap_or(since.unwrap_or(found.end)),
+        messages,
+        recovered: since.is_some() == query.since.is_some(),
+    })
+}
+
+/// The channels on the disk that have messages and that the query asks for.
+pub(super) fn channels(
+    shared: &Shared,
+    query: &ChannelQuery,
+) -> Result<Vec<ChannelName>, EngineError> {
+    let store = shared.store()?;
+    let mut found = Vec::new();
+    let mut after = query.after.clone();
+    while found.len() < query.limit {
+        let page = store.channels_from(&query.prefix, after.as_ref(), PAGE)?;
+        let is_last = page.len() < PAGE;
+        after = page.last().map(|(name, _)| name.clone());
+        let goes_beyond = after
+            .as_ref()
+            .is_some_and(|name| !name.as_str().starts_with(&query.prefix));
+        let asked_for = |(name, record): &(ChannelName, ChannelRecord)| {
+            name.as_str().starts_with(&query.prefix) && record.messages() > 0
+        };
+        found.extend(page.into_iter().filter(asked_for).map(|(name, _)| name));
+        if is_last || goes_beyond {
+            break;
+        }
+    }
+    found.truncate(query.limit);
+    Ok(found)
+}
+
+/// What is held of a channel, of which the memory holds this.
+pub(super) fn info(
+    shared: &Shared,
+    name: &ChannelName,
+    held: Option<ChannelInfo>,
+) -> Result<Option<ChannelInfo>, EngineError> {
+    let store = shared.store()?;
+    let Some(record) = store.channel(name)? else {
+        return Ok(held);
+    };
+    let first = first_readable(&store, name, &record, shared.clock.wall_ms())?;
+    let info = ChannelInfo {
+        position: record.position(),
+        history_messages: (record.newest.0 + 1).saturating_sub(first.0),
+        history_bytes: record.bytes,
+        members: 0,
+    };
+    Ok(Some(match held {
+        None => info,
+        Some(held) => ChannelInfo {
+            history_messages: info.history_messages.max(held.history_messages),
+            history_bytes: info.history_bytes.max(held.history_bytes),
+            ..held
+        },
+    }))
+}

@@ -1,0 +1,410 @@
+//! The files: channels, their messages and idempotency keys, in the store [fjall](https://docs.rs/fjall).
+//!
+//! A record is written whole or not at all: a channel's record always agrees with the messages that are there.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use thiserror::Error;
+use widecast_protocol::{ChannelName, Offset};
+
+use super::boot::BootMark;
+use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
+use super::journal_guard::JournalGuard;
+use super::settings::DiskSettings;
+use crate::config::Durability;
+use crate::engine::EngineError;
+
+/// How much memory the store takes for what it has read, and for what it has not yet sorted.
+const CACHE_BYTES: u64 = 16 << 20;
+const MESSAGES_UNSORTED_BYTES: u64 = 8 << 20;
+const OTHERS_UNSORTED_BYTES: u64 = 2 << 20;
+const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// Why the files cannot be used.
+#[derive(Debug, Error)]
+pub enum DiskError {
+    /// The directory cannot be made or read.
+    #[error("the directory {} cannot be used", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There are files in the directory that this engine has not written.
+    #[error("the directory {} has files of something else; choose an empty or a new one", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another process uses the files.
+    #[error("another process uses {}; each broker needs a directory of its own", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file is damaged.
+    #[error(
+        "the file {} is damaged: complete records are behind bytes that cannot be read. Restore it from a copy, or move the directory away to \
+         start without its messages", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record in the files is none that this engine writes.
+    #[error(
+        "the files in {} have records that this version cannot read. Use the version that wrote them, or move the directory away to start \
+         without its messages", path.display()
+    )]
+    Content {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: EngineError,
+    },
+    /// The store cannot read its files.
+    #[error(
+        "the files in {} cannot be read. Restore them from a copy, or move the directory away to start without its messages", path.display()
+    )]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: fjall::Error,
+    },
+}
+
+/// The open files; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Store {
+    database: Database,
+    channels: Keyspace,
+    messages: Keyspace,
+    keys: Keyspace,
+    state: Keyspace,
+    persist: PersistMode,
+}
+
+impl Store {
+    /// Opens the files, or makes them.
+    ///
+    /// # Errors
+    /// When they cannot be used, saying why.
+    pub(super) fn open(settings: &DiskSettings) -> Result<Self, DiskError> {
+        let path = &settings.path;
+        let in_directory = |source| DiskError::Directory {
+            path: path.clone(),
+            source,
+        };
+        std::fs::create_dir_all(path).map_err(in_directory)?;
+        if is_foreign(path).map_err(in_directory)? {
+            return Err(DiskError::Foreign { path: path.clone() });
+        }
+        let guard = JournalGuard::before_opening(path).map_err(in_directory)?;
+        // The store panics at some damages of its files. It is given up then, and nothing of it is used any more.
+        let opened = catch_unwind(|| Self::try_open(settings));
+        let opened = opened.unwrap_or(Err(fjall::Error::Unrecoverable));
+        if let Some(path) = guard.damaged().map_err(in_directory)? {
+            return Err(DiskError::Damaged { path });
+        }
+        opened.map_err(|error| match error {
+            fjall::Error::Locked => DiskError::InUse { path: path.clone() },
+            source => DiskError::Store {
+                path: path.clone(),
+                source,
+            },
+        })
+    }
+
+    fn try_open(settings: &DiskSettings) -> fjall::Result<Self> {
+        let database = Database::builder(&settings.path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(1)
+            .open()?;
+        let keyspace = |name, unsorted_bytes| {
+            let options =
+                move || KeyspaceCreateOptions::default().max_memtable_size(unsorted_bytes);
+            database.keyspace(name, options)
+        };
+        let store = Self {
+            channels: keyspace("channels", OTHERS_UNSORTED_BYTES)?,
+            messages: keyspace("messages", MESSAGES_UNSORTED_BYTES)?,
+            keys: keyspace("keys", OTHERS_UNSORTED_BYTES)?,
+            state: keyspace("state", OTHERS_UNSORTED_BYTES)?,
+            persist: match settings.durability {
+                Durability::Process => PersistMode::Buffer,
+                Durability::Power => PersistMode::SyncData,
+            },
+            database,
+        };
+        Ok(store)
+    }
+
+    /// Begins to write several things that are there together or not at all.
+    pub(super) fn batch(&self) -> StoreBatch<'_> {
+        let batch = self.database.batch().durability(Some(self.persist));
+        StoreBatch { store: self, batch }
+    }
+
+    /// The same for what nobody is told of: the disk need not have it at once.
+    pub(super) fn batch_for_later(&self) -> StoreBatch<'_> {
+        let batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        StoreBatch { store: self, batch }
+    }
+
+    /// The channel, if the disk knows it.
+    pub(super) fn channel(&self, name: &ChannelName) -> Result<Option<ChannelRecord>, EngineError> {
+        let found = self.channels.get(name.as_str()).map_err(unavailable)?;
+        found.map(|bytes| ChannelRecord::decode(&bytes)).transpose()
+    }
+
+    /// The channels behind a name, in their order, at most so many of them.
+    pub(super) fn channels_after(
+        &self,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<Vec<(ChannelName, ChannelRecord)>, EngineError> {
+        self.channels_from("", after, limit)
+    }
+
+    /// The channels behind a name, from the first one on that begins with `beginning`.
+    pub(super) fn channels_from(
+        &self,
+        beginning: &str,
+        after: Option<&ChannelName>,
+        limit: usize,
+    ) -> Result<Vec<(ChannelName, ChannelRecord)>, EngineError> {
+        // No name has a zero byte: behind this name comes the next one.
+        let behind = after.map_or_else(Vec::new, prefix);
+        let first = behind.max(beginning.as_bytes().to_vec());
+        let found = self.channels.range(first..).take(limit).map(|entry| {
+            let (name, record) = entry.into_inner().map_err(unavailable)?;
+            let name = std::str::from_utf8(&name).ok();
+            let name = name.and_then(|name| ChannelName::parse(name).ok());
+            let name = name.ok_or(EngineError::Corrupt {
+                expected: "the name of a channel",
+            })?;
+            Ok((name, ChannelRecord::decode(&record)?))
+        });
+        found.collect()
+    }
+
+    /// Reads the records of a channel's messages for as long as `take` says so.
+    pub(super) fn messages(
+        &self,
+        channel: &ChannelName,
+        offsets: RangeInclusive<Offset>,
+        direction: Direction,
+        mut take: impl FnMut(Offset, &[u8]) -> Result<bool, EngineError>,
+    ) -> Result<(), EngineError> {
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        let (first, last) = offsets.into_inner();
+        let range = self
+            .messages
+            .range(key(channel, first)..=key(channel, last));
+        let mut take_one = |entry: fjall::Guard| {
+            let (key, record) = entry.into_inner().map_err(unavailable)?;
+            take(offset_in(&key), &record)
+        };
+        match direction {
+            Direction::Forward => {
+                for entry in range {
+                    if !take_one(entry)? {
+                        break;
+                    }
+                }
+            }
+            Direction::Backward => {
+                for entry in range.rev() {
+                    if !take_one(entry)? {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What an idempotency key was last used for in a channel.
+    pub(super) fn key(
+        &self,
+        channel: &ChannelName,
+        text: &str,
+    ) -> Result<Option<UsedKey>, EngineError> {
+        let found = self
+            .keys
+            .get(place_of(channel, text))
+            .map_err(unavailable)?;
+        found.map(|value| UsedKey::decode(&value)).transpose()
+    }
+
+    /// Idempotency keys of all channels behind this place, at most so many of them, each with its place.
+    pub(super) fn keys_after(
+        &self,
+        place: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, UsedKey)>, EngineError> {
+        let mut first = place.to_vec();
+        first.push(0);
+        let found = self.keys.range(first..).take(limit).map(|entry| {
+            let (place, value) = entry.into_inner().map_err(unavailable)?;
+            Ok((place.to_vec(), UsedKey::decode(&value)?))
+        });
+        found.collect()
+    }
+
+    /// How long the messages of all channels are together, in bytes, and how many there are.
+    ///
+    /// # Errors
+    /// When a channel's record does not agree with its messages: a file is damaged.
+    pub(super) fn checked_totals(&self) -> Result<(u64, u64), EngineError> {
+        let mut totals = (0, 0);
+        for entry in self.channels.iter() {
+            let (name, record) = entry.into_inner().map_err(unavailable)?;
+            let record = ChannelRecord::decode(&record)?;
+            self.check_newest(&name, &record)?;
+            totals = (totals.0 + record.bytes, totals.1 + record.messages());
+        }
+        Ok(totals)
+    }
+
+    /// Makes sure that the newest message is there, and nothing behind it.
+    fn check_newest(&self, name: &[u8], record: &ChannelRecord) -> Result<(), EngineError> {
+        let newest = self.messages.prefix([name, &[END]].concat()).next_back();
+        let newest = newest.map(fjall::Guard::key).transpose();
+        let newest = newest.map_err(unavailable)?.map(|key| offset_in(&key));
+        let expected = (record.messages() > 0).then_some(record.newest);
+        if newest == expected {
+            return Ok(());
+        }
+        Err(EngineError::Corrupt {
+            expected: "a channel's record that agrees with its messages",
+        })
+    }
+
+    /// The boot of the machine in which the files were last written, if they are.
+    pub(super) fn boot_mark(&self) -> Result<Option<BootMark>, EngineError> {
+        let found = self.state.get("boot").map_err(unavailable)?;
+        Ok(found.map(|bytes| BootMark::decode(&bytes)))
+    }
+
+    /// Remembers the boot, on the disk itself.
+    pub(super) fn set_boot_mark(&self, mark: &BootMark) -> Result<(), EngineError> {
+        self.state
+            .insert("boot", mark.encode())
+            .map_err(unavailable)?;
+        self.sync()
+    }
+
+    /// Waits until the disk has all that was written.
+    pub(super) fn sync(&self) -> Result<(), EngineError> {
+        self.database
+            .persist(PersistMode::SyncAll)
+            .map_err(unavailable)
+    }
+}
+
+/// The order in which messages are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    Backward,
+}
+
+/// What an idempotency key was used for, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UsedKey {
+    pub(super) offset: Offset,
+    pub(super) used_ms: u64,
+}
+
+impl UsedKey {
+    fn encode(self) -> Vec<u8> {
+        [self.offset.0, self.used_ms].map(u64::to_be_bytes).concat()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
+        let (offset, used_ms) = bytes.split_at_checked(8).unwrap_or_default();
+        match (number(offset), number(used_ms)) {
+            (Some(offset), Some(used_ms)) => Ok(Self {
+                offset: Offset(offset),
+                used_ms,
+            }),
+            _ => Err(EngineError::Corrupt {
+                expected: "the use of an idempotency key",
+            }),
+        }
+    }
+}
+
+/// Where an idempotency key is.
+fn place_of(channel: &ChannelName, text: &str) -> Vec<u8> {
+    let mut place = prefix(channel);
+    place.extend_from_slice(text.as_bytes());
+    place
+}
+
+/// What is written together.
+pub(super) struct StoreBatch<'a> {
+    store: &'a Store,
+    batch: OwnedWriteBatch,
+}
+
+impl StoreBatch<'_> {
+    pub(super) fn set_channel(&mut self, name: &ChannelName, record: &ChannelRecord) {
+        let record = record.encode();
+        self.batch
+            .insert(&self.store.channels, name.as_str(), record);
+    }
+
+    pub(super) fn remove_channel(&mut self, name: &ChannelName) {
+        self.batch.remove(&self.store.channels, name.as_str());
+    }
+
+    pub(super) fn add_message(&mut self, channel: &ChannelName, offset: Offset, record: Vec<u8>) {
+        let messages = &self.store.messages;
+        self.batch.insert(messages, key(channel, offset), record);
+    }
+
+    pub(super) fn remove_message(&mut self, channel: &ChannelName, offset: Offset) {
+        self.batch
+            .remove(&self.store.messages, key(channel, offset));
+    }
+
+    pub(super) fn add_key(&mut self, channel: &ChannelName, text: &str, used: UsedKey) {
+        let keys = &self.store.keys;
+        self.batch
+            .insert(keys, place_of(channel, text), used.encode());
+    }
+
+    pub(super) fn remove_key(&mut self, place: Vec<u8>) {
+        self.batch.remove(&self.store.keys, place);
+    }
+
+    /// Writes all of it. With the durability `power` the disk has it then.
+    ///
+    /// # Errors
+    /// When it cannot be written: nobody knows then whether it is there, and the store has to be opened anew.
+    pub(super) fn commit(self) -> Result<(), EngineError> {
+        self.batch.commit().map_err(unavailable)
+    }
+}
+
+fn unavailable(error: fjall::Error) -> EngineError {
+    EngineError::unavailable(error)
+}
+
+/// Whether there are files in a directory that are not the store's.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    let has_files = std::fs::read_dir(path)?.next().is_some();
+    Ok(has_files && !path.join("version").try_exists()?)
+}

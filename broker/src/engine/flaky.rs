@@ -1,0 +1,195 @@
+//! An engine for tests that fails, and takes its time, as one in the network does.
+
+use std::sync::Mutex;
+
+use tokio::sync::Notify;
+use widecast_protocol::{ChannelName, Position};
+
+use super::{
+    ChannelInfo, ChannelQuery, ConnectionId, Directory, EngineError, EngineFigures, EngineFuture,
+    HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList, MemberQuery,
+    MemberStore, MemoryEngine, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
+};
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The engine cannot be reached.
+    Fails,
+    /// It waits for [`FlakyEngine::go_on`] before it does what it was asked.
+    WaitsBefore,
+    /// It waits for [`FlakyEngine::go_on`] before it answers.
+    WaitsBehind,
+    /// Others run so many times before it does what it was asked, and before it answers.
+    Slow(usize, usize),
+}
+
+/// The fault at the call of this name, if it has one.
+type Faults = Box<dyn FnMut(&'static str) -> Option<Fault> + Send>;
+
+/// A memory engine with faults.
+pub(crate) struct FlakyEngine {
+    pub(crate) memory: MemoryEngine,
+    faults: Mutex<Faults>,
+    /// The engine has come to where it waits.
+    pub(crate) reached: Notify,
+    /// The engine goes on.
+    pub(crate) go_on: Notify,
+}
+
+impl FlakyEngine {
+    /// The engine with these faults.
+    pub(crate) fn new(
+        memory: MemoryEngine,
+        faults: impl FnMut(&'static str) -> Option<Fault> + Send + 'static,
+    ) -> Self {
+        Self {
+            memory,
+            faults: Mutex::new(Box::new(faults)),
+            reached: Notify::new(),
+            go_on: Notify::new(),
+        }
+    }
+
+    /// From now on it has these faults.
+    pub(crate) fn set_faults(
+        &self,
+        faults: impl FnMut(&'static str) -> Option<Fault> + Send + 'static,
+    ) {
+        *self.faults.lock().unwrap() = Box::new(faults);
+    }
+
+    fn meet<'a, T: Send + 'a>(
+        &'a self,
+        call: &'static str,
+        answer: EngineFuture<'a, T>,
+    ) -> EngineFuture<'a, T> {
+        Box::pin(async move {
+            let fault = self.faults.lock().unwrap()(call);
+            match fault {
+                Some(Fault::Fails) => Err(EngineError::unavailable("no answer")),
+                Some(Fault::WaitsBefore) => {
+                    self.wait().await;
+                    answer.await
+                }
+                Some(Fault::WaitsBehind) => {
+                    let answer = answer.await;
+                    self.wait().await;
+                    answer
+                }
+                Some(Fault::Slow(before, behind)) => {
+                    let_others_run(before).await;
+                    let answer = answer.await;
+                    let_others_run(behind).await;
+                    answer
+                }
+                None => answer.await,
+            }
+        })
+    }
+
+    async fn wait(&self) {
+        self.reached.notify_one();
+        self.go_on.notified().await;
+    }
+}
+
+async fn let_others_run(times: usize) {
+    for _ in 0..times {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl MessageLog for FlakyEngine {
+    fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
+        self.meet("publish", self.memory.publish(publication))
+    }
+
+    fn position<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        limits: HistoryLimits,
+    ) -> EngineFuture<'a, Position> {
+        self.meet("position", self.memory.position(channel, limits))
+    }
+
+    fn replay<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        since: Position,
+        portion: Portion,
+    ) -> EngineFuture<'a, Replay> {
+        self.meet("replay", self.memory.replay(channel, since, portion))
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: HistoryQuery,
+    ) -> EngineFuture<'a, HistoryPage> {
+        self.meet("history", self.memory.history(channel, query))
+    }
+}
+
+impl MemberStore for FlakyEngine {
+    fn enter<'a>(&'a self, channel: &'a ChannelName, entry: PresenceEntry) -> EngineFuture<'a, ()> {
+        self.meet("enter", self.memory.enter(channel, entry))
+    }
+
+    fn exit<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        connection: ConnectionId,
+    ) -> EngineFuture<'a, ()> {
+        self.meet("exit", self.memory.exit(channel, connection))
+    }
+
+    fn members<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: &'a MemberQuery,
+    ) -> EngineFuture<'a, MemberList> {
+        self.meet("members", self.memory.members(channel, query))
+    }
+}
+
+impl Interest for FlakyEngine {
+    fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
+        self.meet("interested", self.memory.interested(channel))
+    }
+
+    fn uninterested(&self, channel: &ChannelName) {
+        self.memory.uninterested(channel);
+    }
+}
+
+impl Directory for FlakyEngine {
+    fn channels(&self, query: ChannelQuery) -> EngineFuture<'_, Vec<ChannelName>> {
+        self.meet("channels", self.memory.channels(query))
+    }
+
+    fn channel_info<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+    ) -> EngineFuture<'a, Option<ChannelInfo>> {
+        self.meet("channel_info", self.memory.channel_info(channel))
+    }
+}
+
+impl Lifecycle for FlakyEngine {
+    fn figures(&self) -> EngineFigures {
+        self.memory.figures()
+    }
+
+    fn bound_history(&self, bytes: u64) {
+        self.memory.bound_history(bytes);
+    }
+
+    fn health(&self) -> EngineFuture<'_, ()> {
+        self.meet("health", self.memory.health())
+    }
+
+    fn close(&self) -> EngineFuture<'_, ()> {
+        self.meet("close", self.memory.close())
+    }
+}

@@ -1,0 +1,163 @@
+//! How the engine asks its server: with a bounded queue, and a deadline for each command, also while there is no connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use thiserror::Error;
+use tokio::sync::{Semaphore, watch};
+
+use super::connection::{Server, has_lost_its_server, load};
+use super::figures::RedisFigures;
+use super::scripts::Scripts;
+use super::settings::RedisSettings;
+use crate::engine::EngineError;
+
+/// Why a command was not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+enum Refusal {
+    #[error("more commands wait for their answers than the queue of the Redis engine takes")]
+    QueueFull,
+    #[error("the Redis server has not answered in time")]
+    NoAnswer,
+    #[error("there is no connection to the Redis server")]
+    NotConnected,
+}
+
+/// Whether a command whose answer was lost is sent again on the next connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// It does no harm to do it twice.
+    Yes,
+    /// It would be done twice.
+    No,
+}
+
+/// The way to the server.
+pub(super) struct Link {
+    current: watch::Sender<Option<Arc<Server>>>,
+    places: Semaphore,
+    queue: usize,
+    timeout: Duration,
+    pub(super) scripts: Scripts,
+    pub(super) figures: RedisFigures,
+}
+
+impl Link {
+    pub(super) fn new(settings: &RedisSettings, scripts: Scripts) -> Self {
+        Self {
+            current: watch::Sender::new(None),
+            places: Semaphore::new(settings.queue),
+            queue: settings.queue,
+            timeout: settings.timeout,
+            scripts,
+            figures: RedisFigures::default(),
+        }
+    }
+
+    /// From now on this is the server; or there is none.
+    pub(super) fn set(&self, server: Option<Arc<Server>>) {
+        self.current.send_replace(server);
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        match &*self.current.borrow() {
+            Some(_) => Ok(()),
+            None => Err(EngineError::unavailable(Refusal::NotConnected)),
+        }
+    }
+
+    /// How many commands wait for their answers.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue - self.places.available_permits()
+    }
+
+    /// Sends the command that `make` makes for the server process of this name, and waits for its answer.
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        make: impl Fn(&str) -> Cmd,
+    ) -> Result<T, EngineError> {
+        let place = self.places.try_acquire();
+        let _place = place.map_err(|_| EngineError::unavailable(Refusal::QueueFull))?;
+        let began = Instant::now();
+        let answer = self.within_deadline(self.ask_on(repeat, make)).await;
+        self.figures.asked(began.elapsed());
+        answer?.map_err(meaning)
+    }
+
+    /// Sends several commands that do no harm when they are done twice.
+    pub(super) async fn ask_all<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<T, EngineError> {
+        let place = self.places.try_acquire();
+        let _place = place.map_err(|_| EngineError::unavailable(Refusal::QueueFull))?;
+        let asked = async {
+            let server = self.server_other_than(None).await;
+            commands.query_async(&mut server.commands.clone()).await
+        };
+        self.within_deadline(asked).await?.map_err(meaning)
+    }
+
+    /// Waits as long as a command may.
+    pub(super) async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, EngineError> {
+        let done = tokio::time::timeout(self.timeout, work).await;
+        done.map_err(|_| {
+            let connected = self.current.borrow().is_some();
+            EngineError::unavailable(if connected {
+                Refusal::NoAnswer
+            } else {
+                Refusal::NotConnected
+            })
+        })
+    }
+
+    async fn ask_on<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        make: impl Fn(&str) -> Cmd,
+    ) -> Result<T, RedisError> {
+        let mut failed: Option<Arc<Server>> = None;
+        loop {
+            let server = self.server_other_than(failed.as_ref()).await;
+            match server.ask(&make(&server.process)).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    // Somebody has flushed them. Nothing of the command was done.
+                    load(&self.scripts, &mut server.commands.clone()).await?;
+                }
+                Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
+                    failed = Some(server);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn server_other_than(&self, failed: Option<&Arc<Server>>) -> Arc<Server> {
+        let mut current = self.current.subscribe();
+        loop {
+            if let Some(server) = &*current.borrow_and_update()
+                && failed.is_none_or(|failed| !Arc::ptr_eq(server, failed))
+            {
+                return Arc::clone(server);
+            }
+            // The sender lives as long as this.
+            let _ = current.changed().await;
+        }
+    }
+}
+
+/// What an error of the client means for who asked the engine.
+pub(super) fn meaning(error: RedisError) -> EngineError {
+    match error.kind() {
+        ErrorKind::UnexpectedReturnType | ErrorKind::Parse => EngineError::Corrupt {
+            expected: "answers as this release's scripts give them",
+        },
+        _ => EngineError::unavailable(error),
+    }
+}

@@ -1,0 +1,272 @@
+//! The channels that are heard on this node, and how far each has been heard.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dashmap::DashMap;
+use tokio::sync::{Notify, oneshot, watch};
+use widecast_protocol::{ChannelName, EncodedMessage, Position};
+
+use super::wire::Heard;
+use crate::engine::Deliver;
+
+/// A channel that is heard.
+#[derive(Debug, Default)]
+struct Listener {
+    /// Its topic is subscribed to on the present connection.
+    is_live: bool,
+    /// It was live on a connection that is lost: something may have been published since.
+    is_stale: bool,
+    /// The newest message that was heard.
+    last: Option<Position>,
+    /// Where its first reader began, while nothing has been heard.
+    start: Option<Position>,
+    /// How many subscribers had the newest message.
+    subscribers: u64,
+    /// The newest change of members that was heard.
+    change: u64,
+    /// Those who wait until it is live.
+    wanting: Vec<oneshot::Sender<()>>,
+    /// Those who wait for a message, by its offset, or for a change of members, by its number.
+    messages: BTreeMap<u64, Vec<oneshot::Sender<u64>>>,
+    changes: BTreeMap<u64, Vec<oneshot::Sender<u64>>>,
+}
+
+impl Listener {
+    fn heard(&mut self, position: Position, subscribers: u64) {
+        let began_anew = self.last.is_some_and(|last| last.epoch != position.epoch);
+        self.last = Some(position);
+        self.subscribers = subscribers;
+        let till = if began_anew {
+            u64::MAX
+        } else {
+            position.offset.0
+        };
+        answer(&mut self.messages, till, subscribers);
+    }
+}
+
+/// Answers those who wait for this number or an earlier one.
+fn answer(waiting: &mut BTreeMap<u64, Vec<oneshot::Sender<u64>>>, till: u64, with: u64) {
+    while let Some(first) = waiting.first_entry()
+        && *first.key() <= till
+    {
+        for waiting in first.remove() {
+            let _ = waiting.send(with);
+        }
+    }
+}
+
+/// The channels that are heard on this node.
+#[derive(Debug)]
+pub(super) struct Listening {
+    channels: DashMap<ChannelName, Listener>,
+    /// Channels whose topics have to be subscribed to, or unsubscribed from.
+    changed: Mutex<HashSet<ChannelName>>,
+    /// Whether there are any, or some are being attended to.
+    is_busy: watch::Sender<bool>,
+    wake: Notify,
+}
+
+impl Default for Listening {
+    fn default() -> Self {
+        Self {
+            channels: DashMap::new(),
+            changed: Mutex::default(),
+            is_busy: watch::Sender::new(false),
+            wake: Notify::new(),
+        }
+    }
+}
+
+/// What has to be done for a channel's topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// It has to be heard.
+    Hear,
+    /// It has to be heard, and compared with what was heard on the connection before.
+    HearAndCompare(Option<Position>),
+    /// Nobody hears it any more.
+    Forget,
+}
+
+impl Listening {
+    /// Somebody on this node hears the channel: answered once that is so.
+    pub(super) fn want(&self, channel: &ChannelName) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut listener = self.channels.entry(channel.clone()).or_default();
+        if listener.is_live {
+            let _ = sender.send(());
+        } else {
+            listener.wanting.push(sender);
+            drop(listener);
+            self.attend_to(channel);
+        }
+        receiver
+    }
+
+    /// Nobody on this node hears the channel any more.
+    pub(super) fn unwant(&self, channel: &ChannelName) {
+        if self.channels.remove(channel).is_some() {
+            self.attend_to(channel);
+        }
+    }
+
+    fn attend_to(&self, channel: &ChannelName) {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(channel.clone());
+        self.is_busy.send_replace(true);
+        self.wake.notify_one();
+    }
+
+    /// Ready when some channel needs attention.
+    pub(super) async fn changes(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Some of the channels that need attention; none when all have been attended to.
+    pub(super) fn take_changed(&self, most: usize) -> Vec<ChannelName> {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let some: Vec<_> = changed.iter().take(most).cloned().collect();
+        for channel in &some {
+            changed.remove(channel);
+        }
+        if some.is_empty() {
+            self.is_busy.send_replace(false);
+        }
+        some
+    }
+
+    /// Ready when all channels have been attended to.
+    pub(super) async fn settled(&self) {
+        let mut is_busy = self.is_busy.subscribe();
+        // The sender lives as long as this.
+        let _ = is_busy.wait_for(|busy| !busy).await;
+    }
+
+    /// What a channel that was taken needs.
+    pub(super) fn need(&self, channel: &ChannelName) -> Need {
+        match self.channels.get(channel) {
+            None => Need::Forget,
+            Some(listener) if listener.is_stale => {
+                Need::HearAndCompare(listener.last.or(listener.start))
+            }
+            Some(_) => Need::Hear,
+        }
+    }
+
+    /// The channel's topic is subscribed to.
+    pub(super) fn live(&self, channel: &ChannelName) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            listener.is_live = true;
+            listener.is_stale = false;
+            for wanting in std::mem::take(&mut listener.wanting) {
+                let _ = wanting.send(());
+            }
+        }
+    }
+
+    /// The connection is lost: nothing is heard, and nobody waits for it any longer.
+    pub(super) fn cut(&self) {
+        let mut all = HashSet::new();
+        for mut entry in self.channels.iter_mut() {
+            let channel = entry.key().clone();
+            let listener = entry.value_mut();
+            listener.is_stale |= listener.is_live;
+            listener.is_live = false;
+            listener.messages.clear();
+            listener.changes.clear();
+            all.insert(channel);
+        }
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.is_empty() {
+            self.is_busy.send_replace(true);
+        }
+        *changed = all;
+        self.wake.notify_one();
+    }
+
+    /// A reader begins here: while nothing has been heard, this is where the channel was.
+    pub(super) fn begins_at(&self, channel: &ChannelName, position: Position) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            listener.start.get_or_insert(position);
+        }
+    }
+
+    /// Hands over what was heard. Under the channel's entry, so that those who wait are answered afterwards.
+    pub(super) fn hear(&self, channel: &ChannelName, bytes: &[u8], deliver: &dyn Deliver) {
+        let Some(mut listener) = self.channels.get_mut(channel) else {
+            return;
+        };
+        match Heard::parse(bytes, channel) {
+            Ok(Heard::Message(message)) => {
+                let message = Arc::new(EncodedMessage::new(message));
+                let position = message.position();
+                let subscribers = deliver.deliver(message);
+                listener.heard(position, subscribers);
+            }
+            Ok(Heard::Change(change)) => {
+                let number = change.number;
+                deliver.presence(channel, change);
+                listener.change = listener.change.max(number);
+                answer(&mut listener.changes, number, 0);
+            }
+            Err(error) => {
+                tracing::error!(
+                    channel.name = %channel,
+                    error = &error as &dyn std::error::Error,
+                    "what was heard on a topic cannot be read"
+                );
+                deliver.lost(channel);
+            }
+        }
+    }
+
+    /// Waits until a message has been heard here, and tells how many subscribers have it. None is waited for when the channel
+    /// is not heard here, or no longer.
+    pub(super) async fn until_message(&self, channel: &ChannelName, position: Position) -> u64 {
+        let receiver = {
+            let Some(mut listener) = self.channels.get_mut(channel) else {
+                return 0;
+            };
+            let is_here = listener
+                .last
+                .is_some_and(|last| last.epoch == position.epoch && last.offset >= position.offset);
+            if is_here || !listener.is_live {
+                return listener.subscribers;
+            }
+            let (sender, receiver) = oneshot::channel();
+            let waiting = listener.messages.entry(position.offset.0).or_default();
+            waiting.push(sender);
+            receiver
+        };
+        receiver.await.unwrap_or_default()
+    }
+
+    /// Waits until a change of members has been heard here, if the channel is.
+    pub(super) async fn until_change(&self, channel: &ChannelName, number: u64) {
+        let receiver = {
+            let Some(mut listener) = self.channels.get_mut(channel) else {
+                return;
+            };
+            if listener.change >= number || !listener.is_live {
+                return;
+            }
+            let (sender, receiver) = oneshot::channel();
+            listener.changes.entry(number).or_default().push(sender);
+            receiver
+        };
+        let _ = receiver.await;
+    }
+
+    /// How many channels are heard.
+    pub(super) fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// All that are heard.
+    pub(super) fn channels(&self) -> Vec<ChannelName> {
+        let channels = self.channels.iter();
+        channels.map(|entry| entry.key().clone()).collect()
+    }
+}

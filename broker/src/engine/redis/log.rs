@@ -1,0 +1,211 @@
+//! The messages of each channel.
+
+use widecast_protocol::{ChannelName, Epoch, Message, Offset, Position, record};
+
+use redis::Cmd;
+
+use super::link::Repeat;
+use super::scripts::call;
+use super::settings::milliseconds;
+use super::wire::{Number, Reading};
+use super::{RedisEngine, Shared};
+use crate::engine::{
+    EngineError, EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, MessageLog,
+    Portion, Publication, Published, Replay,
+};
+
+/// No more is read at once than this, whatever is asked for: `usize::MAX` is no number of Lua's.
+const MOST: u64 = 1 << 40;
+
+/// What a script is told of which part of the history to read.
+struct Part {
+    kind: &'static str,
+    since: Option<Position>,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Shared {
+    async fn publish(&self, publication: Publication) -> Result<Published, EngineError> {
+        let channel = publication.channel.clone();
+        let repeat = match publication.idempotency_key {
+            Some(_) => Repeat::Yes,
+            None => Repeat::No,
+        };
+        let (make, limits) = (self.publish_command(publication), self.settings.clone());
+        let make = |process: &str| make(process, milliseconds(limits.idempotency_window));
+        let answer = self.link.ask(repeat, make).await?;
+        let (epoch, offset, is_new, begins): (Number, Number, u8, u8) = answer;
+        let position = Position {
+            epoch: Epoch(epoch.0),
+            offset: Offset(offset.0),
+        };
+        if begins == 1 {
+            self.list_later(&channel).await;
+        }
+        if is_new == 0 {
+            return Ok(Published {
+                position,
+                duplicate: true,
+                subscribers: 0,
+            });
+        }
+        // The message is published, whatever becomes of this.
+        let heard = self.listening.until_message(&channel, position);
+        let subscribers = self.link.within_deadline(heard).await.unwrap_or_default();
+        Ok(Published {
+            position,
+            duplicate: false,
+            subscribers,
+        })
+    }
+
+    fn publish_command(&self, publication: Publication) -> impl Fn(&str, u64) -> Cmd {
+        let Publication {
+            channel,
+            history,
+            idempotency_key,
+            ..
+        } = &publication;
+        let (limits, keep) = (*history, milliseconds(self.settings.idle_grace));
+        let mut keys = vec![self.keys.state(channel), self.keys.history(channel)];
+        let key = idempotency_key.as_ref();
+        keys.extend(key.map(|key| self.keys.idempotency(channel, key)));
+        let topic = self.keys.topic(channel);
+        let key = publication.idempotency_key;
+        let message = Message {
+            channel: publication.channel,
+            payload: publication.payload,
+            event: publication.event,
+            id: publication.id,
+            origin: publication.origin,
+            offset: Offset(0),
+            epoch: Epoch(0),
+            // The server's clock gives it its time.
+            timestamp_ms: 0,
+            sender: publication.sender,
+        };
+        let record = record::encode(&message, key.as_ref());
+        let script = self.link.scripts.publish.clone();
+        let new_epoch: u64 = rand::random();
+        move |process, window| {
+            let mut command = call(&script, &keys);
+            command.arg(process).arg(new_epoch).arg(keep);
+            command.arg(&record).arg(&topic).arg("PUBLISH");
+            command.arg((limits.messages as u64).min(MOST));
+            command.arg(limits.bytes.min(MOST));
+            command.arg(milliseconds(limits.age));
+            if keys.len() > 2 {
+                command.arg(window);
+            }
+            command
+        }
+    }
+
+    async fn position(
+        &self,
+        channel: &ChannelName,
+        limits: HistoryLimits,
+    ) -> Result<Position, EngineError> {
+        let keys = [self.keys.state(channel), self.keys.history(channel)];
+        let new_epoch: u64 = rand::random();
+        let make = |process: &str| {
+            let mut command = call(&self.link.scripts.position, &keys);
+            let keep = milliseconds(self.settings.idle_grace);
+            command.arg(process).arg(new_epoch).arg(keep);
+            command.arg(milliseconds(limits.age));
+            command
+        };
+        let (epoch, offset, begins): (Number, Number, u8) =
+            self.link.ask(Repeat::Yes, make).await?;
+        let position = Position {
+            epoch: Epoch(epoch.0),
+            offset: Offset(offset.0),
+        };
+        if begins == 1 {
+            self.list_later(channel).await;
+        }
+        self.listening.begins_at(channel, position);
+        Ok(position)
+    }
+
+    async fn read(&self, channel: &ChannelName, part: &Part) -> Result<Reading, EngineError> {
+        let keys = [self.keys.state(channel), self.keys.history(channel)];
+        let new_epoch: u64 = rand::random();
+        let make = |process: &str| {
+            let mut command = call(&self.link.scripts.read, &keys);
+            let keep = milliseconds(self.settings.idle_grace);
+            command.arg(process).arg(new_epoch).arg(keep).arg(part.kind);
+            match part.since {
+                Some(since) => command.arg(since.epoch.0).arg(since.offset.0),
+                None => command.arg("").arg(""),
+            };
+            command
+                .arg(part.messages.min(MOST))
+                .arg(part.bytes.min(MOST));
+            command
+        };
+        self.link.ask(Repeat::Yes, make).await
+    }
+}
+
+impl MessageLog for RedisEngine {
+    fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
+        Box::pin(self.shared.publish(publication))
+    }
+
+    fn position<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        limits: HistoryLimits,
+    ) -> EngineFuture<'a, Position> {
+        Box::pin(self.shared.position(channel, limits))
+    }
+
+    fn replay<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        since: Position,
+        portion: Portion,
+    ) -> EngineFuture<'a, Replay> {
+        Box::pin(async move {
+            let part = Part {
+                kind: "replay",
+                since: Some(since),
+                messages: portion.messages as u64,
+                bytes: portion.bytes,
+            };
+            let reading = self.shared.read(channel, &part).await?;
+            Ok(Replay {
+                messages: reading.messages(channel)?,
+                recovered: reading.recovered,
+                position: reading.last,
+                complete: reading.last == reading.newest,
+            })
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: HistoryQuery,
+    ) -> EngineFuture<'a, HistoryPage> {
+        Box::pin(async move {
+            let part = Part {
+                kind: match query.order {
+                    HistoryOrder::OldestFirst => "forward",
+                    HistoryOrder::NewestFirst => "backward",
+                },
+                since: query.since,
+                messages: query.limit as u64,
+                bytes: MOST,
+            };
+            let reading = self.shared.read(channel, &part).await?;
+            Ok(HistoryPage {
+                messages: reading.messages(channel)?,
+                position: reading.last,
+                recovered: reading.recovered,
+            })
+        })
+    }
+}

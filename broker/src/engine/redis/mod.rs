@@ -1,0 +1,211 @@
+//! The engine of several nodes: a Redis or Valkey server orders the channels, keeps their history and their members, and
+//! tells each node what it has to hear.
+//!
+//! Each thing that has to be done in one step is a script (`scripts/*.lua`), which the server runs. A message is delivered on
+//! every node, that of its publisher too, when it is heard on its channel's topic: so all have the server's order.
+//! A message carries its epoch and offset; a hole is read from the history.
+//!
+//! Invariants:
+//! - An epoch belongs to one process of the server (`channel.lua`). A server that was started from an older file begins new
+//!   epochs: a gap is told, where a message would have been lost silently.
+//! - Whatever is lost while nothing is heard is found when the topics are subscribed to again (`supervisor.rs`).
+//! - A node that is no longer heard of loses its members (`upkeep.rs`).
+
+mod connection;
+mod directory;
+mod error;
+mod figures;
+mod keys;
+mod link;
+mod listening;
+mod log;
+mod members;
+mod roster_book;
+mod scripts;
+mod settings;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::{PushInfo, PushKind, Value};
+use tokio::task::JoinHandle;
+use widecast_protocol::ChannelName;
+
+use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecycle};
+use connection::Address;
+use keys::Keys;
+use link::Link;
+use listening::Listening;
+use roster_book::RosterBook;
+use scripts::{CLOCK, Scripts};
+
+pub use error::RedisStartError;
+pub use settings::RedisSettings;
+
+/// What the tasks of the engine share.
+struct Shared {
+    settings: RedisSettings,
+    keys: Keys,
+    /// The name of this node, another one each time it starts.
+    node: String,
+    link: Link,
+    listening: Listening,
+    book: RosterBook,
+    deliver: Arc<dyn Deliver>,
+    /// All topics are subscribed to.
+    is_ready: AtomicBool,
+}
+
+/// Keeps everything on a server that several nodes share.
+pub struct RedisEngine {
+    shared: Arc<Shared>,
+    supervisor: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+}
+
+impl fmt::Debug for RedisEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisEngine")
+            .field("settings", &self.shared.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for RedisEngine {
+    fn drop(&mut self) {
+        self.supervisor.abort();
+        self.upkeep.abort();
+    }
+}
+
+impl RedisEngine {
+    /// Connects to the server. One that is not there yet is waited for, while the engine is there already.
+    ///
+    /// # Errors
+    /// When the server cannot be used and waiting does not help.
+    pub async fn start(
+        settings: RedisSettings,
+        deliver: Arc<dyn Deliver>,
+    ) -> Result<Self, RedisStartError> {
+        Self::start_with(settings, deliver, Scripts::new(CLOCK)).await
+    }
+
+    async fn start_with(
+        settings: RedisSettings,
+        deliver: Arc<dyn Deliver>,
+        scripts: Scripts,
+    ) -> Result<Self, RedisStartError> {
+        let address = Address::new(&settings)?;
+        let shared = Arc::new(Shared {
+            keys: Keys::new(&settings.key_prefix, address.database()),
+            node: format!("{:016x}", rand::random::<u64>()),
+            link: Link::new(&settings, scripts),
+            listening: Listening::default(),
+            book: RosterBook::default(),
+            deliver,
+            is_ready: AtomicBool::new(false),
+            settings,
+        });
+        let first = match supervisor::connect(&shared, &address).await {
+            Ok(server) => Some(server),
+            Err(error) if error.may_pass() => {
+                tracing::warn!("{error}; the broker starts without it and tries again");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let supervisor = supervisor::run(Arc::clone(&shared), address, first);
+        let upkeep = upkeep::run(Arc::clone(&shared));
+        Ok(Self {
+            supervisor: tokio::spawn(supervisor),
+            upkeep: tokio::spawn(upkeep),
+            shared,
+        })
+    }
+}
+
+impl Shared {
+    /// What a connection brings without having been asked.
+    fn pushed(&self, push: &PushInfo) {
+        if push.kind != PushKind::Message {
+            return;
+        }
+        let [Value::BulkString(topic), Value::BulkString(bytes)] = &*push.data else {
+            return;
+        };
+        if let Some(channel) = self.keys.channel_of_topic(topic) {
+            self.listening.hear(&channel, bytes, &*self.deliver);
+        }
+    }
+}
+
+impl Interest for RedisEngine {
+    fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
+        Box::pin(async move {
+            let shared = &*self.shared;
+            let heard = shared.listening.want(channel);
+            let heard = shared.link.within_deadline(heard).await;
+            match heard {
+                Ok(Ok(())) => {
+                    shared.list(channel).await?;
+                    Ok(())
+                }
+                Ok(Err(_)) => Err(EngineError::unavailable(
+                    "nobody hears the channel any more",
+                )),
+                Err(error) => {
+                    shared.listening.unwant(channel);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn uninterested(&self, channel: &ChannelName) {
+        self.shared.listening.unwant(channel);
+    }
+}
+
+impl Lifecycle for RedisEngine {
+    fn figures(&self) -> EngineFigures {
+        EngineFigures {
+            channels: self.shared.listening.len() as u64,
+            members: self.shared.book.len() as u64,
+            server: self
+                .shared
+                .link
+                .figures
+                .with_waiting(self.shared.link.waiting()),
+            ..EngineFigures::default()
+        }
+    }
+
+    fn bound_history(&self, _: u64) {
+        // None of it is in this process's memory.
+    }
+
+    fn close(&self) -> EngineFuture<'_, ()> {
+        // It would renew the lease.
+        self.upkeep.abort();
+        Box::pin(self.shared.give_up_lease())
+    }
+
+    fn health(&self) -> EngineFuture<'_, ()> {
+        Box::pin(async {
+            self.shared.link.check()?;
+            if self.shared.is_ready.load(Ordering::Acquire) {
+                Ok(())
+            } else {
+                Err(EngineError::unavailable(
+                    "not all channels are heard again after the connection was lost",
+                ))
+            }
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What this node has told the server of its members, so that it can tell it again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use widecast_protocol::{ChannelName, Member};
+
+use crate::engine::{ConnectionId, PresenceEntry};
+
+/// A connection in a channel.
+pub(super) type Place = (ChannelName, ConnectionId);
+
+#[derive(Debug, Default)]
+struct Pages {
+    here: HashMap<ChannelName, HashMap<ConnectionId, Member>>,
+    /// Connections that are gone, which the server does not know yet.
+    owed: HashSet<Place>,
+    /// When the members of a channel have to be looked at whose grace time may be over.
+    due: HashMap<ChannelName, Instant>,
+}
+
+/// The members that this node has, and what there is to do for them.
+#[derive(Debug, Default)]
+pub(super) struct RosterBook {
+    pages: Mutex<Pages>,
+    changed: Notify,
+}
+
+impl RosterBook {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is here as a member. Returns whether it is the channel's first on this node.
+    pub(super) fn enter(&self, channel: &ChannelName, entry: &PresenceEntry) -> bool {
+        let mut pages = self.pages();
+        pages.owed.remove(&(channel.clone(), entry.connection));
+        let here = pages.here.entry(channel.clone()).or_default();
+        here.insert(entry.connection, entry.member.clone());
+        here.len() == 1
+    }
+
+    /// A connection is gone.
+    pub(super) fn exit(&self, channel: &ChannelName, connection: ConnectionId) {
+        let mut pages = self.pages();
+        if let Some(here) = pages.here.get_mut(channel) {
+            here.remove(&connection);
+            if here.is_empty() {
+                pages.here.remove(channel);
+            }
+        }
+    }
+
+    /// The server does not know yet that a connection is gone.
+    pub(super) fn owe_exit(&self, channel: &ChannelName, connection: ConnectionId) {
+        self.pages().owed.insert((channel.clone(), connection));
+    }
+
+    /// The connections of whose end the server has to be told.
+    pub(super) fn take_owed(&self) -> Vec<Place> {
+        self.pages().owed.drain().collect()
+    }
+
+    /// Everybody who is here through this node.
+    pub(super) fn all(&self) -> Vec<(ChannelName, PresenceEntry)> {
+        let pages = self.pages();
+        let all = pages.here.iter().flat_map(|(channel, here)| {
+            here.iter().map(move |(&connection, member)| {
+                let member = member.clone();
+                (channel.clone(), PresenceEntry { connection, member })
+            })
+        });
+        all.collect()
+    }
+
+    /// Whether a connection is here.
+    pub(super) fn has(&self, channel: &ChannelName, connection: ConnectionId) -> bool {
+        let pages = self.pages();
+        let here = pages.here.get(channel);
+        here.is_some_and(|here| here.contains_key(&connection))
+    }
+
+    /// Whether anybody is in the channel through this node.
+    pub(super) fn has_any(&self, channel: &ChannelName) -> bool {
+        self.pages().here.contains_key(channel)
+    }
+
+    /// The channels with members of this node.
+    pub(super) fn channels(&self) -> Vec<ChannelName> {
+        self.pages().here.keys().cloned().collect()
+    }
+
+    /// How many connections are here.
+    pub(super) fn len(&self) -> usize {
+        self.pages().here.values().map(HashMap::len).sum()
+    }
+
+    /// The channel's members have to be looked at after this time.
+    pub(super) fn look_after(&self, channel: &ChannelName, time: Duration) {
+        let at = Instant::now() + time;
+        let mut pages = self.pages();
+        let due = pages.due.entry(channel.clone()).or_insert(at);
+        *due = at.min(*due);
+        self.changed.notify_one();
+    }
+
+    /// Those channels that have to be looked at by then.
+    pub(super) fn take_due(&self, till: Option<Instant>) -> Vec<ChannelName> {
+        let mut pages = self.pages();
+        let due = pages.due.iter();
+        let due = due.filter(|(_, at)| till.is_none_or(|till| **at <= till));
+        let due: Vec<_> = due.map(|(channel, _)| channel.clone()).collect();
+        for channel in &due {
+            pages.due.remove(channel);
+        }
+        due
+    }
+
+    /// Ready when some channel has to be looked at.
+    pub(super) async fn until_due(&self) {
+        loop {
+            let next = self.pages().due.values().min().copied();
+            match next {
+                Some(at) if at <= Instant::now() => return,
+                Some(at) => {
+                    let changed = self.changed.notified();
+                    let _ = tokio::time::timeout_at(at.into(), changed).await;
+                }
+                None => self.changed.notified().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The scripts that run on the server, each an own file, and each called by its hash.
+
+use redis::{Cmd, Script};
+
+/// The time of the server.
+pub(super) const CLOCK: &str = include_str!("scripts/clock.lua");
+
+const CHANNEL: &str = include_str!("scripts/channel.lua");
+const ROSTER: &str = include_str!("scripts/roster.lua");
+
+/// A script for each thing that has to be done in one step.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) publish: Script,
+    pub(super) position: Script,
+    pub(super) read: Script,
+    pub(super) info: Script,
+    pub(super) touch: Script,
+    pub(super) enter: Script,
+    pub(super) exit: Script,
+    pub(super) sweep: Script,
+    pub(super) members: Script,
+    pub(super) lease: Script,
+}
+
+impl Scripts {
+    /// The scripts, with this definition of the time: tests have another.
+    pub(super) fn new(clock: &str) -> Self {
+        let of = |parts: &[&str]| Script::new(&parts.concat());
+        let of_channel = |body: &str| of(&[clock, CHANNEL, body]);
+        let of_roster = |body: &str| of(&[clock, ROSTER, body]);
+        Self {
+            publish: of_channel(include_str!("scripts/publish.lua")),
+            position: of_channel(include_str!("scripts/position.lua")),
+            read: of_channel(include_str!("scripts/read.lua")),
+            info: of_channel(include_str!("scripts/info.lua")),
+            touch: of(&[include_str!("scripts/touch.lua")]),
+            enter: of_roster(include_str!("scripts/enter.lua")),
+            exit: of_roster(include_str!("scripts/exit.lua")),
+            sweep: of_roster(include_str!("scripts/sweep.lua")),
+            members: of(&[include_str!("scripts/members.lua")]),
+            lease: of(&[clock, include_str!("scripts/lease.lua")]),
+        }
+    }
+
+    /// All of them, to be loaded into a server.
+    pub(super) fn all(&self) -> [&Script; 10] {
+        [
+            &self.publish,
+            &self.position,
+            &self.read,
+            &self.info,
+            &self.touch,
+            &self.enter,
+            &self.exit,
+            &self.sweep,
+            &self.members,
+            &self.lease,
+        ]
+    }
+}
+
+/// The call of a script with these keys; its arguments are still to be added.
+pub(super) fn call(script: &Script, keys: &[impl AsRef<[u8]>]) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys.len());
+    for key in keys {
+        command.arg(key.as_ref());
+    }
+    command
+}

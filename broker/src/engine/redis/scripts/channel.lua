@@ -1,0 +1,80 @@
+-- A channel's order: its epoch, its newest offset, and which messages are still held.
+--
+-- KEYS[1] is the channel's state, a hash:
+--   e epoch, o newest offset, s the server process it was made on, t timestamp of the newest message,
+--   f offset of the oldest message held, h its timestamp, b bytes held, a age in ms at which messages expire,
+--   c number of the newest change of members
+-- KEYS[2] is its history, a stream: the id of an entry is <offset>-<timestamp>, its one field is the record.
+
+-- Lua writes large numbers as 1e+15.
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- The channel as it is, or a new one. An epoch belongs to one server process: one that was started from an older file, or
+-- a replica that had not heard everything, knows smaller offsets than subscribers have seen.
+local function open(server, new_epoch)
+  local state = redis.call('HMGET', KEYS[1], 'e', 'o', 's', 't', 'f', 'h', 'b', 'a')
+  if not state[1] or state[3] ~= server then
+    redis.call('DEL', KEYS[1], KEYS[2])
+    redis.call('HSET', KEYS[1], 'e', new_epoch, 'o', '0', 's', server)
+    return {epoch = new_epoch, offset = 0, time = 0, first = 1, oldest = 0, bytes = 0, age = 0, began = 1}
+  end
+  return {
+    epoch = state[1],
+    offset = tonumber(state[2]),
+    time = tonumber(state[4] or 0),
+    first = tonumber(state[5] or 1),
+    oldest = tonumber(state[6] or 0),
+    bytes = tonumber(state[7] or 0),
+    age = tonumber(state[8] or 0),
+    began = 0,
+  }
+end
+
+-- Nothing is held when the history has expired, or the server has evicted it.
+local function notice_loss(channel)
+  if channel.first <= channel.offset and redis.call('EXISTS', KEYS[2]) == 0 then
+    channel.first = channel.offset + 1
+    channel.bytes = 0
+  end
+end
+
+-- Moves the oldest message that is held to where the limits want it. Nothing is written.
+local function trim(channel, messages, bytes, age, now)
+  while channel.first <= channel.offset do
+    local held = channel.offset - channel.first + 1
+    if held <= messages and channel.bytes <= bytes and now - channel.oldest < age then
+      return
+    end
+    local heads = redis.call('XRANGE', KEYS[2], integer(channel.first), '+', 'COUNT', '2')
+    if #heads == 2 then
+      local offset, time = string.match(heads[2][1], '^(%d+)-(%d+)$')
+      channel.first = tonumber(offset)
+      channel.oldest = tonumber(time)
+      channel.bytes = channel.bytes - #heads[1][2][2]
+    else
+      channel.first = channel.offset + 1
+      channel.bytes = 0
+    end
+  end
+end
+
+-- What can be read now. A server that is full refuses to write down what has expired: then it is found again by the next.
+local function expire(channel)
+  notice_loss(channel)
+  local first = channel.first
+  trim(channel, math.huge, math.huge, channel.age, now_ms())
+  if channel.first > first then
+    local written = redis.pcall('HSET', KEYS[1], 'f', integer(channel.first), 'h', integer(channel.oldest),
+      'b', integer(channel.bytes))
+    if type(written) == 'number' then
+      redis.call('XTRIM', KEYS[2], 'MINID', integer(channel.first))
+    end
+  end
+end
+
+-- The channel is remembered for so long when nobody uses it.
+local function remember(keep, age)
+  redis.call('PEXPIRE', KEYS[1], integer(math.max(keep, age)))
+end

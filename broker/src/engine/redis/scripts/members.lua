@@ -1,0 +1,30 @@
+-- A page of the members, ordered by id.
+--
+-- KEYS: state, ids in their order, data by id.
+-- ARGV: id after which the page begins (empty for none), most members, bytes of data after which no member follows.
+-- Answers: number of the newest change, 1 if there are more, ids and data in turn.
+local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
+local limit, bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
+local page = {}
+local more = 0
+local change = redis.call('HGET', KEYS[1], 'c') or '0'
+while more == 0 do
+  local ids = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', '0', '256')
+  if #ids == 0 then
+    break
+  end
+  for _, id in ipairs(ids) do
+    if #page >= 2 * limit or bytes <= 0 then
+      more = 1
+      break
+    end
+    local data = redis.call('HGET', KEYS[3], id)
+    if data then
+      page[#page + 1] = id
+      page[#page + 1] = data
+      bytes = bytes - #data
+    end
+  end
+  from = '(' .. ids[#ids]
+end
+return {change, more, page}

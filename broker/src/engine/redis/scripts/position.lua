@@ -1,0 +1,13 @@
+-- The end of a channel, which begins here when it was not known.
+--
+-- KEYS: state, history.
+-- ARGV: server, epoch of a new channel, ms for which a channel is remembered, ms of age.
+-- Answers: epoch, offset, 1 for a channel that begins.
+local channel = open(ARGV[1], ARGV[2])
+local age = tonumber(ARGV[4])
+-- A server that is full refuses this write, but not the others.
+if channel.age ~= age then
+  redis.call('HSET', KEYS[1], 'a', ARGV[4])
+end
+remember(tonumber(ARGV[3]), age)
+return {channel.epoch, integer(channel.offset), channel.began}

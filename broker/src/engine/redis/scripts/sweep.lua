@@ -1,0 +1,10 @@
+-- All connections of a node are gone: it has not renewed its lease. Members leave whose grace time is over.
+--
+-- KEYS and ARGV as in roster.lua. Without KEYS[6]: nobody is gone.
+if KEYS[6] then
+  for _, id in ipairs(redis.call('HVALS', KEYS[6])) do
+    disconnect(id)
+  end
+  redis.call('DEL', KEYS[6])
+end
+return finish(expire())

@@ -1,0 +1,8 @@
+-- A node still uses a channel: nothing of it is forgotten.
+--
+-- KEYS: state, then everything of its members.
+-- ARGV: ms for which a channel is remembered.
+local age = tonumber(redis.call('HGET', KEYS[1], 'a') or 0)
+for _, key in ipairs(KEYS) do
+  redis.call('PEXPIRE', key, string.format('%.0f', math.max(tonumber(ARGV[1]), age)))
+end

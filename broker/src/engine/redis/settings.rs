@@ -1,0 +1,69 @@
+//! What the Redis engine keeps to.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the server is, and the bounds and times of the engine.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    pub url: String,
+    /// A file with the password, instead of one in `url`.
+    pub password_file: Option<PathBuf>,
+    /// What all keys and topics begin with: brokers with different prefixes do not hear each other.
+    pub key_prefix: String,
+    /// How long a command may wait for its answer, also while there is no connection.
+    pub timeout: Duration,
+    /// How many commands may wait for their answers at once; the next is refused.
+    pub queue: usize,
+    /// The server keeps its data over a restart, and no other takes its place: a channel then keeps its epoch.
+    pub trust_persistence: bool,
+    /// For how long this node counts as running after it was last heard of.
+    pub lease: Duration,
+    /// How long a channel that nobody uses any more is remembered.
+    pub idle_grace: Duration,
+    /// How long a member may be without a connection before it leaves.
+    pub presence_grace: Duration,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+}
+
+impl Default for RedisSettings {
+    fn default() -> Self {
+        Self {
+            url: "redis://127.0.0.1:6379".to_owned(),
+            password_file: None,
+            key_prefix: "widecast".to_owned(),
+            timeout: Duration::from_secs(5),
+            queue: 16_384,
+            trust_persistence: false,
+            lease: Duration::from_secs(12),
+            idle_grace: Duration::from_mins(5),
+            presence_grace: Duration::from_secs(5),
+            idempotency_window: Duration::from_mins(5),
+        }
+    }
+}
+
+impl RedisSettings {
+    /// How often the connections are tried and the lease is renewed.
+    pub(super) fn heartbeat(&self) -> Duration {
+        (self.lease / 4).max(Duration::from_millis(100))
+    }
+}
+
+/// The URL may have a password in it.
+impl fmt::Debug for RedisSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisSettings")
+            .field("key_prefix", &self.key_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A duration as the scripts take it, at most a hundred years.
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    const MOST: u64 = 100 * 365 * 24 * 3600 * 1000;
+    u64::try_from(duration.as_millis()).map_or(MOST, |milliseconds| milliseconds.min(MOST))
+}

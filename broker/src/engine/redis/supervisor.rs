@@ -1,0 +1,224 @@
+//! Keeps the connections to the server: connects, subscribes to topics, and does so again when they are lost.
+//!
+//! After a loss, the topics are subscribed to again first; then the channels are compared with how far they had been heard, and
+//! only those that have moved are read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use redis::{RedisError, RedisResult};
+use tokio::time::MissedTickBehavior;
+use widecast_protocol::{ChannelName, Epoch, Offset, Position};
+
+use super::Shared;
+use super::connection::{Address, Server};
+use super::error::RedisStartError;
+use super::listening::Need;
+use super::wire::Number;
+
+/// How many topics are subscribed to, or compared, with one command.
+const TOPICS_AT_ONCE: usize = 512;
+
+/// The shortest and the longest interval between two attempts to connect; half of it is left to chance.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
+
+fn intervals() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_INTERVAL)
+        .with_max_delay(LONGEST_INTERVAL)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// Connects once.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    address: &Address,
+) -> Result<Arc<Server>, RedisStartError> {
+    // The connection must not keep the engine alive.
+    let engine = Arc::downgrade(shared);
+    let hear = move |push| {
+        if let Some(engine) = engine.upgrade() {
+            engine.pushed(&push);
+        }
+    };
+    let server = address.connect(&shared.link.scripts, hear).await?;
+    Ok(Arc::new(server))
+}
+
+/// Keeps a connection for as long as the engine is there.
+pub(super) async fn run(shared: Arc<Shared>, address: Address, first: Option<Arc<Server>>) {
+    let mut next = first;
+    let mut was_connected = false;
+    loop {
+        let server = match next.take() {
+            Some(server) => server,
+            None => connect_at_last(&shared, &address).await,
+        };
+        if std::mem::replace(&mut was_connected, true) {
+            shared.link.figures.reconnected();
+            tracing::info!("connected to the Redis server at {} again", address.shown());
+        }
+        shared.link.set(Some(Arc::clone(&server)));
+        let lost = serve(&shared, &server).await;
+        shared.is_ready.store(false, Ordering::Release);
+        shared.link.set(None);
+        shared.listening.cut();
+        let reason = lost.map_or_else(String::new, |error| format!(": {error}"));
+        tracing::warn!(
+            "the connection to the Redis server at {} is lost{reason}",
+            address.shown()
+        );
+    }
+}
+
+async fn connect_at_last(shared: &Arc<Shared>, address: &Address) -> Arc<Server> {
+    let mut intervals = intervals();
+    loop {
+        match connect(shared, address).await {
+            Ok(server) => return server,
+            Err(error) => {
+                let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
+                tracing::warn!("{error}; trying again in {} ms", interval.as_millis());
+                tokio::time::sleep(interval).await;
+            }
+        }
+    }
+}
+
+/// Uses a connection until it is lost.
+async fn serve(shared: &Shared, server: &Server) -> Option<RedisError> {
+    let mut topics = Topics {
+        shared,
+        server,
+        heard: HashSet::new(),
+    };
+    let mut heartbeat = tokio::time::interval(shared.settings.heartbeat());
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let timeout = shared.settings.timeout;
+    loop {
+        let work = async {
+            topics.attend().await?;
+            shared.is_ready.store(true, Ordering::Release);
+            tokio::select! {
+                () = shared.listening.changes() => Ok(()),
+                _ = heartbeat.tick() => {
+                    let answer = tokio::time::timeout(timeout, server.ping()).await;
+                    answer.unwrap_or_else(|_| Err(silent()))
+                }
+            }
+        };
+        tokio::select! {
+            () = server.broken.notified() => return None,
+            done = work => if let Err(error) = done {
+                return Some(error);
+            },
+        }
+    }
+}
+
+fn silent() -> RedisError {
+    RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
+}
+
+/// The topics that are subscribed to on a connection.
+struct Topics<'a> {
+    shared: &'a Shared,
+    server: &'a Server,
+    heard: HashSet<ChannelName>,
+}
+
+impl Topics<'_> {
+    /// Brings the topics up to date with the channels that are heard.
+    async fn attend(&mut self) -> RedisResult<()> {
+        loop {
+            let changed = self.shared.listening.take_changed(TOPICS_AT_ONCE);
+            if changed.is_empty() {
+                return Ok(());
+            }
+            let timeout = self.shared.settings.timeout;
+            let attended = tokio::time::timeout(timeout, self.attend_to(&changed)).await;
+            attended.unwrap_or_else(|_| Err(silent()))?;
+        }
+    }
+
+    async fn attend_to(&mut self, changed: &[ChannelName]) -> RedisResult<()> {
+        let (mut new, mut old, mut compared) = (Vec::new(), Vec::new(), Vec::new());
+        for channel in changed {
+            match self.shared.listening.need(channel) {
+                Need::Forget if self.heard.remove(channel) => old.push(channel),
+                Need::Forget => continue,
+                Need::Hear => {}
+                Need::HearAndCompare(last) => compared.push((channel, last)),
+            }
+            if !self.heard.contains(channel) {
+                new.push(channel);
+            }
+        }
+        new.retain(|channel| !old.contains(channel));
+        let topic = |channel: &&ChannelName| self.shared.keys.topic(channel);
+        let mut topics = self.server.topics.clone();
+        if !old.is_empty() {
+            let names: Vec<_> = old.iter().map(topic).collect();
+            topics.unsubscribe(names).await?;
+        }
+        if !new.is_empty() {
+            let names: Vec<_> = new.iter().map(topic).collect();
+            topics.subscribe(names).await?;
+            self.heard.extend(new.into_iter().cloned());
+        }
+        self.compare(&compared).await?;
+        for channel in changed {
+            if self.heard.contains(channel) {
+                self.shared.listening.live(channel);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has those channels read that are not where they were when they were last heard.
+    async fn compare(&self, channels: &[(&ChannelName, Option<Position>)]) -> RedisResult<()> {
+        if channels.is_empty() {
+            return Ok(());
+        }
+        let mut asked = redis::pipe();
+        for (channel, _) in channels {
+            let state = self.shared.keys.state(channel);
+            asked.cmd("HMGET").arg(state).arg(&["e", "o", "s"]);
+        }
+        let mut commands = self.server.commands.clone();
+        let found: Vec<(Option<Number>, Option<Number>, Option<String>)> =
+            asked.query_async(&mut commands).await?;
+        for ((channel, last), (epoch, offset, process)) in channels.iter().zip(found) {
+            let is_of_this_process = process.as_ref() == Some(&self.server.process);
+            let position = epoch.zip(offset).filter(|_| is_of_this_process);
+            let position = position.map(|(epoch, offset)| Position {
+                epoch: Epoch(epoch.0),
+                offset: Offset(offset.0),
+            });
+            if last.is_none() || position != *last {
+                self.shared.link.figures.found_moved();
+                self.shared.deliver.lost(channel);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_intervals_grow_to_a_longest_one_and_never_end() {
+        let intervals: Vec<_> = intervals().take(100).collect();
+        assert!(intervals[0] <= 2 * SHORTEST_INTERVAL);
+        assert!(intervals.iter().all(|&one| one <= 2 * LONGEST_INTERVAL));
+        assert!(intervals[99] >= LONGEST_INTERVAL);
+    }
+}

@@ -1,0 +1,358 @@
+//! What goes wrong on the way to the server, and in it.
+
+use std::time::Duration;
+
+use super::node::{Node, until};
+use super::server::RedisServer;
+use super::stage::settings;
+use crate::engine::conformance::{ALL, EVERYBODY, name, publication};
+use crate::engine::{
+    ChannelQuery, Directory, EngineError, HistoryLimits, Lifecycle, MemberStore, MessageLog,
+    Publication, RedisEngine, RedisSettings,
+};
+use widecast_protocol::{Code, IdempotencyKey, Offset, Position};
+
+fn quick(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        timeout: Duration::from_secs(2),
+        lease: Duration::from_secs(4),
+        ..settings(server)
+    }
+}
+
+fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, EngineError>) {
+    let error = answer.unwrap_err();
+    assert_eq!(Code::from(error), Code::EngineUnavailable);
+}
+
+#[tokio::test]
+async fn after_a_restart_with_all_its_data_nothing_is_missing_where_that_is_trusted() {
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let node = Node::start_with(RedisSettings {
+        trust_persistence: true,
+        ..quick(&server)
+    })
+    .await;
+    node.hear("still").await;
+    node.hear("news").await;
+    let start = node.position("news").await;
+    node.publish("news", "a").await;
+    server.kill();
+    until("the loss to be noticed", async || !node.is_healthy().await).await;
+    server.start_again().await;
+    until("the connection", async || node.is_healthy().await).await;
+    assert_eq!(
+        node.told.lost(),
+        [""; 0],
+        "nothing has moved, and nothing is read"
+    );
+    node.publish("news", "b").await;
+    assert_eq!(node.told.texts(), ["a", "b"]);
+    let texts = node.texts_after("news", start).await;
+    assert_eq!(texts, Some(vec!["a".to_owned(), "b".to_owned()]));
+    assert_eq!(node.engine.figures().server.reconnects, 1);
+}
+
+#[tokio::test]
+async fn what_was_published_while_nothing_was_heard_is_told_as_lost() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (Node::start(&server).await, Node::start(&server).await);
+    one.hear("still").await;
+    one.hear("moves").await;
+    one.publish("still", "a").await;
+    let position = one.publish("moves", "b").await;
+    for round in 1..=5 {
+        // Its connections are cut while the other publishes.
+        let killed = server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+        let (_, _) = futures_util::future::join(killed, other.publish("moves", "c")).await;
+        let count = || one.engine.figures().server.reconnects;
+        until("the connection", async || {
+            count() >= round && one.is_healthy().await
+        })
+        .await;
+    }
+    let since = one.texts_after("moves", position).await.unwrap();
+    assert_eq!(since.len(), 5);
+    let heard = one.told.texts().iter().filter(|text| *text == "c").count();
+    let lost = one.told.lost();
+    assert!(lost.iter().all(|channel| channel == "moves"), "{lost:?}");
+    assert!(heard == 5 || !lost.is_empty());
+}
+
+#[tokio::test]
+async fn without_a_server_publishers_are_told_and_subscribers_go_on_later() {
+    let mut server = RedisServer::start(&[]).await;
+    let node = Node::start_with(quick(&server)).await;
+    node.hear("news").await;
+    let before = node.publish("news", "a").await;
+    server.kill();
+    until("the loss to be noticed", async || !node.is_healthy().await).await;
+    assert_unavailable(node.try_publish("news", "b").await);
+    server.start_again().await;
+    until("the connection", async || node.is_healthy().await).await;
+    assert_eq!(node.told.lost(), ["news"]);
+    // All is gone with the server: that is told.
+    assert_eq!(node.texts_after("news", before).await, None);
+    node.publish("news", "c").await;
+    assert_eq!(node.told.texts(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_no_server() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(quick(&server)).await;
+    node.hear("news").await;
+    server.signal("STOP");
+    assert_unavailable(node.try_publish("news", "a").await);
+    until("the silence to be noticed", async || {
+        !node.is_healthy().await
+    })
+    .await;
+    server.signal("CONT");
+    until("the connection", async || node.is_healthy().await).await;
+    let end = node.publish("news", "b").await;
+    // Whether the first was published nobody knows; whoever reads finds out.
+    let start = Position {
+        offset: Offset(0),
+        ..end
+    };
+    let texts = node.texts_after("news", start).await.unwrap();
+    assert!(texts == ["a", "b"] || texts == ["b"], "{texts:?}");
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(RedisSettings {
+        queue: 8,
+        ..quick(&server)
+    })
+    .await;
+    server.signal("STOP");
+    let publications = (0..16).map(|_| node.try_publish("news", "a"));
+    let answers = futures_util::future::join_all(publications).await;
+    server.signal("CONT");
+    let errors = answers.iter().map(|answer| {
+        let error = answer.as_ref().unwrap_err();
+        std::error::Error::source(error).unwrap().to_string()
+    });
+    let full = errors.filter(|error| error.contains("queue")).count();
+    assert!(full >= 8, "{full}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_when_there_is_an_idempotency_key() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(quick(&server)).await;
+    node.hear("news").await;
+    for round in 0..20 {
+        let keyed = Publication {
+            idempotency_key: IdempotencyKey::parse(&format!("key-{round}")).ok(),
+            ..publication("news", &round.to_string())
+        };
+        let published = node.engine.publish(keyed);
+        let killed = server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let (published, _) = futures_util::future::join(published, killed).await;
+        assert_eq!(published.unwrap().position.offset, Offset(round + 1));
+    }
+}
+
+#[tokio::test]
+async fn scripts_that_somebody_flushed_are_loaded_again() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    node.publish("news", "a").await;
+    server.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    assert_eq!(node.publish("news", "b").await.offset, Offset(2));
+}
+
+/// A server goes on from a file that is older than what its subscribers have heard. Returns what a reader finds who had heard all.
+async fn resumed_from_an_older_file(trust_persistence: bool) -> Option<Vec<String>> {
+    let mut server = RedisServer::start(&["--dbfilename", "old.rdb"]).await;
+    let node = Node::start_with(RedisSettings {
+        trust_persistence,
+        ..quick(&server)
+    })
+    .await;
+    node.hear("news").await;
+    node.publish("news", "1").await;
+    server.ask::<()>(&["SAVE"]).await;
+    node.publish("news", "2").await;
+    let cursor = node.publish("news", "3").await;
+    server.kill();
+    until("the loss to be noticed", async || !node.is_healthy().await).await;
+    server.start_again().await;
+    until("the connection", async || node.is_healthy().await).await;
+    for text in ["2 anew", "3 anew", "4 anew"] {
+        node.publish("news", text).await;
+    }
+    node.texts_after("news", cursor).await
+}
+
+#[tokio::test]
+async fn a_server_that_goes_on_from_an_older_file_begins_new_epochs() {
+    assert_eq!(resumed_from_an_older_file(false).await, None, "a told gap");
+}
+
+#[tokio::test]
+async fn without_that_rule_messages_would_be_lost_silently() {
+    // Nobody has told this reader that it lacks "2 anew" and "3 anew": the setting is for servers to which this cannot happen.
+    let found = resumed_from_an_older_file(true).await;
+    assert_eq!(found, Some(vec!["4 anew".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_the_server_flushes_or_evicts_is_a_told_gap() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    for words in [
+        vec!["DEL", "widecast:s:{news}"],
+        vec!["DEL", "widecast:h:{news}"],
+        vec!["FLUSHALL"],
+    ] {
+        node.publish("news", "a").await;
+        let cursor = node.publish("news", "b").await;
+        node.publish("news", "c").await;
+        server.ask::<()>(&words).await;
+        let cut = node.texts_after("news", cursor).await;
+        assert_eq!(cut, None, "{words:?}");
+        node.publish("news", "d").await;
+        let cut = node.texts_after("news", cursor).await;
+        assert_eq!(cut, None, "{words:?}");
+        let end = node.position("news").await;
+        node.publish("news", "e").await;
+        let goes_on = node.texts_after("news", end).await;
+        assert_eq!(goes_on, Some(vec!["e".to_owned()]), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_refuses_publications_and_subscribers_go_on() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
+    let node = Node::start(&server).await;
+    node.hear("news").await;
+    let start = node.position("news").await;
+    node.publish("news", "a").await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_unavailable(node.try_publish("news", "b").await);
+    assert_eq!(
+        node.texts_after("news", start).await,
+        Some(vec!["a".to_owned()])
+    );
+    let replay = node.engine.replay(&name("news"), start, ALL).await;
+    assert!(replay.unwrap().recovered);
+    assert_eq!(node.position("news").await.offset, Offset(1));
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    node.publish("news", "c").await;
+    assert_eq!(node.told.texts(), ["a", "c"]);
+}
+
+async fn refusal(settings: RedisSettings) -> String {
+    let told = std::sync::Arc::new(super::node::Told::default());
+    let error = RedisEngine::start(settings, told).await.unwrap_err();
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_is_a_clear_error_without_the_password() {
+    let server = RedisServer::start(&["--requirepass", "right"]).await;
+    let with = |user: &str| RedisSettings {
+        url: format!("redis://{user}@127.0.0.1:{}", server.port),
+        ..settings(&server)
+    };
+    let admin = redis::Client::open(with(":right").url).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let mut user = redis::cmd("ACL");
+    user.arg(&["SETUSER", "meek", "on", ">secret", "+@connection", "+info"]);
+    user.query_async::<()>(&mut admin).await.unwrap();
+
+    let wrong = refusal(with(":secret")).await;
+    assert!(
+        wrong.contains("refuses the user or the password"),
+        "{wrong}"
+    );
+    let none = refusal(settings(&server)).await;
+    assert!(none.contains("refuses the user or the password"), "{none}");
+    let meek = refusal(with("meek:secret")).await;
+    assert!(meek.contains("may not do what is needed"), "{meek}");
+    let url = refusal(RedisSettings {
+        url: "http://x:secret@127.0.0.1".to_owned(),
+        ..settings(&server)
+    });
+    let url = url.await;
+    assert!(url.contains("expected `url`"), "{url}");
+    for error in [wrong, meek, url] {
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+/// What `docs/scaling.md` gives a user.
+const DOCUMENTED: &str = "+@connection +info +script|load +evalsha +subscribe +unsubscribe +publish +pubsub|numsub \
+     +ping +time +del +exists +expire +pexpire +pttl +set +get +@hash +@sortedset +@stream +sadd +srem +smembers";
+
+#[tokio::test]
+async fn a_user_with_the_documented_rights_can_do_everything() {
+    let scaling = include_str!("../../../../../docs/scaling.md");
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plain(scaling).contains(&plain(DOCUMENTED)));
+    let server = RedisServer::start(&[]).await;
+    let mut rights = vec!["ACL", "SETUSER", "broker", "reset", "on", ">secret"];
+    rights.extend(["~widecast:*", "&widecast:*"]);
+    rights.extend(DOCUMENTED.split_whitespace());
+    server.ask::<()>(&rights).await;
+    let node = Node::start_with(RedisSettings {
+        url: format!("redis://broker:secret@127.0.0.1:{}", server.port),
+        presence_grace: Duration::from_millis(50),
+        ..quick(&server)
+    })
+    .await;
+    node.hear("room").await;
+    let start = node.position("room").await;
+    let keyed = Publication {
+        idempotency_key: IdempotencyKey::parse("key").ok(),
+        history: HistoryLimits {
+            messages: 1,
+            ..HistoryLimits::default()
+        },
+        ..publication("room", "a")
+    };
+    node.engine.publish(keyed.clone()).await.unwrap();
+    assert!(node.engine.publish(keyed).await.unwrap().duplicate);
+    node.publish("room", "b").await;
+    assert!(node.texts_after("room", start).await.is_some());
+    node.enter(1, "ann").await;
+    node.exit(1).await;
+    until("ann to leave", async || {
+        node.told.changes() == ["+ann", "-ann"]
+    })
+    .await;
+    let channels = ChannelQuery {
+        prefix: String::new(),
+        after: None,
+        limit: 9,
+    };
+    assert_eq!(
+        node.engine.channels(channels).await.unwrap(),
+        [name("room")]
+    );
+    let info = node.engine.channel_info(&name("room")).await.unwrap();
+    assert_eq!(info.unwrap().history_messages, 2);
+    node.engine
+        .members(&name("room"), &EVERYBODY)
+        .await
+        .unwrap();
+    node.engine.shared.touch().await.unwrap();
+    node.engine.shared.beat().await.unwrap();
+    node.engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_may_be_started_before_its_server() {
+    let mut server = RedisServer::start(&[]).await;
+    server.kill();
+    let node = Node::start_with(quick(&server)).await;
+    assert!(!node.is_healthy().await);
+    server.start_again().await;
+    until("the connection", async || node.is_healthy().await).await;
+    node.publish("news", "a").await;
+}

@@ -1,0 +1,175 @@
+//! Several nodes are one.
+
+use std::time::Duration;
+
+use super::node::{Node, until};
+use super::server::RedisServer;
+use super::stage::settings;
+use crate::engine::conformance::{EVERYBODY, name};
+use crate::engine::{MemberStore, RedisSettings};
+
+#[tokio::test]
+async fn what_is_published_at_one_is_heard_at_the_other_in_the_same_order() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (Node::start(&server).await, Node::start(&server).await);
+    one.hear("news").await;
+    other.hear("news").await;
+    let from_one = async {
+        for number in 0..100 {
+            one.publish("news", &format!("one {number}")).await;
+        }
+    };
+    let from_other = async {
+        for number in 0..100 {
+            other.publish("news", &format!("other {number}")).await;
+        }
+    };
+    futures_util::future::join(from_one, from_other).await;
+    until("both to have heard all", async || {
+        one.told.texts().len() == 200 && other.told.texts().len() == 200
+    })
+    .await;
+    assert_eq!(one.told.texts(), other.told.texts());
+    assert_eq!(one.told.lost(), other.told.lost());
+}
+
+#[tokio::test]
+async fn a_reader_goes_on_at_another_node() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (Node::start(&server).await, Node::start(&server).await);
+    one.publish("news", "a").await;
+    let position = one.position("news").await;
+    one.publish("news", "b").await;
+    assert_eq!(
+        other.texts_after("news", position).await,
+        Some(vec!["b".to_owned()])
+    );
+}
+
+#[tokio::test]
+async fn other_prefixes_and_databases_are_other_worlds() {
+    let server = RedisServer::start(&[]).await;
+    let one = Node::start(&server).await;
+    let of_prefix = Node::start_with(RedisSettings {
+        key_prefix: "other".to_owned(),
+        ..settings(&server)
+    })
+    .await;
+    let of_database = Node::start_with(RedisSettings {
+        url: format!("{}/1", server.url()),
+        ..settings(&server)
+    })
+    .await;
+    let nodes = [&one, &of_prefix, &of_database];
+    for node in nodes {
+        node.hear("news").await;
+    }
+    for (node, text) in nodes.into_iter().zip(["a", "b", "c"]) {
+        assert_eq!(node.publish("news", text).await.offset.0, 1);
+    }
+    for (node, text) in nodes.into_iter().zip(["a", "b", "c"]) {
+        assert_eq!(node.told.texts(), [text]);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_hears_any_more_is_not_delivered() {
+    use crate::engine::Interest;
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    node.hear("news").await;
+    node.publish("news", "a").await;
+    node.engine.uninterested(&name("news"));
+    node.engine.shared.listening.settled().await;
+    assert_eq!(node.try_publish("news", "b").await.unwrap().subscribers, 0);
+    // The same connection hears this one, after what it would have heard of the other.
+    node.hear("sport").await;
+    node.publish("sport", "c").await;
+    node.hear("news").await;
+    node.publish("news", "d").await;
+    assert_eq!(node.told.texts(), ["a", "c", "d"]);
+}
+
+#[tokio::test]
+async fn a_member_with_connections_on_two_nodes_joins_and_leaves_once() {
+    let server = RedisServer::start(&[]).await;
+    let settings = RedisSettings {
+        presence_grace: Duration::from_millis(50),
+        ..settings(&server)
+    };
+    let one = Node::start_with(settings.clone()).await;
+    let other = Node::start_with(settings).await;
+    one.hear("room").await;
+    other.hear("room").await;
+    one.enter(1, "ann").await;
+    // Connections are named by each node for itself.
+    other.enter(1, "ann").await;
+    other.enter(2, "bob").await;
+    one.exit(1).await;
+    other.exit(2).await;
+    until("bob to leave", async || {
+        one.told.changes() == ["+ann", "+bob", "-bob"]
+    })
+    .await;
+    other.exit(1).await;
+    for node in [&one, &other] {
+        until("ann to leave", async || {
+            node.told.changes() == ["+ann", "+bob", "-bob", "-ann"]
+        })
+        .await;
+    }
+}
+
+/// A node whose lease runs out soon.
+fn short_lease(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        lease: Duration::from_secs(2),
+        presence_grace: Duration::from_millis(100),
+        ..settings(server)
+    }
+}
+
+#[tokio::test]
+async fn the_members_of_a_node_that_is_gone_leave_once() {
+    let server = RedisServer::start(&[]).await;
+    let gone = Node::start_with(short_lease(&server)).await;
+    let witnesses = [
+        Node::start_with(short_lease(&server)).await,
+        Node::start_with(short_lease(&server)).await,
+    ];
+    for witness in &witnesses {
+        witness.hear("room").await;
+    }
+    gone.enter(1, "ann").await;
+    gone.enter(2, "bob").await;
+    witnesses[0].enter(1, "bob").await;
+    drop(gone);
+    for witness in &witnesses {
+        until("ann to leave", async || {
+            witness.told.changes() == ["+ann", "+bob", "-ann"]
+        })
+        .await;
+    }
+    let room = name("room");
+    let list = witnesses[1].engine.members(&room, &EVERYBODY).await;
+    let list = list.unwrap().list.members;
+    assert_eq!(list.len(), 1);
+    assert_eq!(list[0].id, "bob");
+}
+
+#[tokio::test]
+async fn a_node_that_was_only_slow_has_its_members_again() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(short_lease(&server)).await;
+    node.hear("room").await;
+    node.enter(1, "ann").await;
+    // As if another node had swept it.
+    let swept = ["widecast:i:{room}", "widecast:d:{room}", "widecast:nodes"];
+    for key in swept {
+        server.ask::<()>(&["DEL", key]).await;
+    }
+    until("ann to be here again", async || {
+        node.told.changes() == ["+ann", "+ann"]
+    })
+    .await;
+}

@@ -1,0 +1,104 @@
+//! Real servers for the tests.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use redis::FromRedisValue;
+use tempfile::TempDir;
+
+use super::node::until;
+
+/// A server on a free port, which ends with this.
+pub(super) struct RedisServer {
+    child: Option<Child>,
+    pub(super) port: u16,
+    directory: TempDir,
+    options: Vec<String>,
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl RedisServer {
+    pub(super) async fn start(options: &[&str]) -> Self {
+        let mut server = Self {
+            child: None,
+            port: 0,
+            directory: tempfile::tempdir().unwrap(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+        };
+        loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap();
+            server.port = port.local_addr().unwrap().port();
+            drop(port);
+            // Another test may have taken the port meanwhile.
+            if server.is_started().await {
+                return server;
+            }
+        }
+    }
+
+    /// Starts the process, on the same port and with the files of the one before.
+    pub(super) async fn start_again(&mut self) {
+        until("the port to be free", async || self.is_started().await).await;
+    }
+
+    async fn is_started(&mut self) -> bool {
+        self.kill();
+        let log = self.directory.path().join("log");
+        let _ = std::fs::remove_file(&log);
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--logfile", "log", "--dir"])
+            .arg(self.directory.path())
+            .args(&self.options)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server has to be installed (on Debian the package redis-server)");
+        let child = self.child.insert(child);
+        loop {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            if text.contains("Ready to accept connections") {
+                return true;
+            }
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends the process at once: what is only in its memory is lost.
+    pub(super) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends a signal to the process.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Asks the server something.
+    pub(super) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut connection).await.unwrap()
+    }
+}

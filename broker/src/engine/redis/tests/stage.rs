@@ -1,0 +1,91 @@
+//! The engine on a server of its own, whose time passes when it is told to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::server::RedisServer;
+use crate::engine::conformance::{Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage};
+use crate::engine::redis::scripts::Scripts;
+use crate::engine::{Engine, RedisEngine, RedisSettings};
+
+/// The time of the server, and what has passed besides.
+const CLOCK: &str = "
+local function now_ms()
+  local time = redis.call('TIME')
+  local passed = tonumber(redis.call('GET', 'passed') or 0)
+  return time[1] * 1000 + math.floor(time[2] / 1000) + passed
+end
+";
+
+/// What is alive for less time than passes is gone.
+const PASS: &str = "
+redis.call('INCRBY', 'passed', ARGV[1])
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then
+    redis.call('PEXPIRE', key, left - tonumber(ARGV[1]))
+  end
+end
+";
+
+pub(super) struct RedisStage {
+    server: RedisServer,
+    engine: RedisEngine,
+    heard: Arc<Heard>,
+}
+
+pub(super) fn settings(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        url: server.url(),
+        idle_grace: IDLE_GRACE,
+        presence_grace: PRESENCE_GRACE,
+        idempotency_window: IDEMPOTENCY_WINDOW,
+        // A busy machine must not look like one that is down.
+        timeout: Duration::from_secs(30),
+        ..RedisSettings::default()
+    }
+}
+
+impl RedisStage {
+    pub(super) async fn new() -> Self {
+        let server = RedisServer::start(&[]).await;
+        let heard = Arc::new(Heard::default());
+        let scripts = Scripts::new(CLOCK);
+        let engine = RedisEngine::start_with(settings(&server), heard.clone(), scripts).await;
+        let engine = engine.unwrap();
+        Self {
+            server,
+            engine,
+            heard,
+        }
+    }
+}
+
+impl Stage for RedisStage {
+    fn engine(&self) -> &dyn Engine {
+        &self.engine
+    }
+
+    fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // The engine lets no more time pass between two looks at the channels that it uses.
+            let mut left = time;
+            while !left.is_zero() {
+                let slice = left.min(IDLE_GRACE / 4);
+                left -= slice;
+                let slice = slice.as_millis().to_string();
+                self.server.ask::<()>(&["EVAL", PASS, "0", &slice]).await;
+                let shared = &self.engine.shared;
+                shared.look_at_due(None).await;
+                shared.beat().await.unwrap();
+                shared.touch().await.unwrap();
+            }
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! What a node does at intervals: it renews its lease, takes the members off those nodes whose lease has run out, tells who has left,
+//! and keeps the channels that it uses from being forgotten.
+//!
+//! A node answers for the channels in which it has members: they stand in a set of its own, for whoever sweeps it. Whoever
+//! sweeps takes them over, until nobody's grace time is left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use tokio::time::MissedTickBehavior;
+use widecast_protocol::ChannelName;
+
+use super::Shared;
+use super::link::Repeat;
+use super::scripts::call;
+use super::settings::milliseconds;
+use crate::engine::EngineError;
+
+/// How many channels or connections are attended to at once.
+const AT_ONCE: usize = 64;
+
+/// Does so for as long as the engine is there.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut heartbeat = tokio::time::interval(shared.settings.heartbeat());
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut touched = Instant::now();
+    loop {
+        tokio::select! {
+            _ = heartbeat.tick() => {
+                let mut done = shared.beat().await;
+                if touched.elapsed() >= shared.settings.idle_grace / 4 && done.is_ok() {
+                    done = shared.touch().await;
+                    touched = Instant::now();
+                }
+                if let Err(error) = done {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "a heartbeat has failed");
+                }
+            }
+            () = shared.book.until_due() => shared.look_at_due(Some(Instant::now())).await,
+        }
+    }
+}
+
+impl Shared {
+    /// Renews the lease, and does what follows from it.
+    pub(super) async fn beat(&self) -> Result<(), EngineError> {
+        let (had_lease, gone) = self.renew_lease().await?;
+        if !had_lease {
+            self.enter_anew().await?;
+        }
+        for (channel, connection) in self.book.take_owed() {
+            if let Err(error) = self.tell_exit(&channel, connection).await {
+                self.book.owe_exit(&channel, connection);
+                return Err(error);
+            }
+        }
+        for node in gone {
+            self.sweep(&node).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether there was a lease, and the nodes whose leases have run out.
+    async fn renew_lease(&self) -> Result<(bool, Vec<String>), EngineError> {
+        let make = |_: &str| {
+            let mut command = call(&self.link.scripts.lease, &[self.keys.nodes()]);
+            command
+                .arg(&self.node)
+                .arg(milliseconds(self.settings.lease));
+            command
+        };
+        let (had, gone): (u8, Vec<String>) = self.link.ask(Repeat::Yes, make).await?;
+        Ok((had == 1, gone))
+    }
+
+    /// This node ends: the others need not wait until its lease has run out.
+    pub(super) async fn give_up_lease(&self) -> Result<(), EngineError> {
+        let make = |_: &str| {
+            let mut command = redis::cmd("ZADD");
+            command
+                .arg(self.keys.nodes())
+                .arg("XX")
+                .arg(0)
+                .arg(&self.node);
+            command
+        };
+        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
+    }
+
+    /// Nobody may be here through a node that nobody would sweep.
+    pub(super) async fn have_lease(&self) -> Result<(), EngineError> {
+        let make = |_: &str| {
+            let mut command = redis::cmd("ZSCORE");
+            command.arg(self.keys.nodes()).arg(&self.node);
+            command
+        };
+        let has: Option<String> = self.link.ask(Repeat::Yes, make).await?;
+        if has.is_none() {
+            self.beat().await?;
+        }
+        Ok(())
+    }
+
+    /// The server has lost this node's members, or others thought that the node was gone.
+    async fn enter_anew(&self) -> Result<(), EngineError> {
+        let entries = self.book.all().into_iter();
+        let entering = entries.map(|(channel, entry)| async move {
+            self.answer_for(&channel).await?;
+            self.list(&channel).await?;
+            self.tell_enter(&channel, &entry).await?;
+            if !self.book.has(&channel, entry.connection) {
+                // It has gone meanwhile.
+                self.tell_exit(&channel, entry.connection).await?;
+            }
+            Ok(())
+        });
+        all(entering).await
+    }
+
+    /// Whoever sweeps this node has to look at the channel.
+    pub(super) async fn answer_for(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        let make = |_: &str| {
+            let mut command = redis::cmd("SADD");
+            command.arg(self.keys.channels_of_node(&self.node));
+            command.arg(channel.as_str());
+            command
+        };
+        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
+    }
+
+    /// Takes over what a node that is gone answered for.
+    async fn sweep(&self, node: &str) -> Result<(), EngineError> {
+        let of_node = self.keys.channels_of_node(node);
+        let make = |_: &str| {
+            let mut command = redis::cmd("SMEMBERS");
+            command.arg(&of_node);
+            command
+        };
+        let channels: Vec<String> = self.link.ask(Repeat::Yes, make).await?;
+        tracing::info!(
+            "node {node} has not been heard of: its members leave {} channels",
+            channels.len()
+        );
+        let channels = channels.iter().flat_map(|name| ChannelName::parse(name));
+        let channels: Vec<_> = channels.collect();
+        let sweeping = channels.into_iter().map(|channel| async move {
+            self.answer_for(&channel).await?;
+            self.look_at(&channel, Some(node)).await
+        });
+        all(sweeping).await?;
+        let make = |_: &str| {
+            let mut command = redis::cmd("DEL");
+            command.arg(&of_node);
+            command
+        };
+        self.link.ask::<u64>(Repeat::Yes, make).await?;
+        let make = |_: &str| {
+            let mut command = redis::cmd("ZREM");
+            command.arg(self.keys.nodes()).arg(node);
+            command
+        };
+        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
+    }
+
+    /// Looks at the members of those channels whose time has come; of all that are waiting, without a time.
+    pub(super) async fn look_at_due(&self, till: Option<Instant>) {
+        let due = self.book.take_due(till).into_iter();
+        let looking = due.map(|channel| async move {
+            if self.look_at(&channel, None).await.is_err() {
+                self.book.look_after(&channel, Duration::from_secs(1));
+            }
+            Ok(())
+        });
+        // Each has dealt with its error.
+        let _ = all(looking).await;
+    }
+
+    /// Tells who has left a channel; with a node, its connections are gone.
+    async fn look_at(&self, channel: &ChannelName, gone: Option<&str>) -> Result<(), EngineError> {
+        let keys = self.keys.roster(channel, gone.unwrap_or_default());
+        let keys = if gone.is_some() {
+            &keys[..]
+        } else {
+            &keys[..5]
+        };
+        let make = |_: &str| self.roster_call(&self.link.scripts.sweep, keys, channel);
+        let told: (super::wire::Number, i64) = self.link.ask(Repeat::Yes, make).await?;
+        if told.1 < 0 && !self.book.has_any(channel) {
+            let make = |_: &str| {
+                let mut command = redis::cmd("SREM");
+                command.arg(self.keys.channels_of_node(&self.node));
+                command.arg(channel.as_str());
+                command
+            };
+            self.link.ask::<u64>(Repeat::Yes, make).await?;
+            if self.book.has_any(channel) {
+                self.answer_for(channel).await?;
+            }
+            return Ok(());
+        }
+        self.told(channel, told).await;
+        Ok(())
+    }
+
+    /// Keeps the channels that this node uses from being forgotten.
+    pub(super) async fn touch(&self) -> Result<(), EngineError> {
+        let mut channels = self.listening.channels();
+        channels.extend(self.book.channels());
+        channels.sort_unstable();
+        channels.dedup();
+        let touching = channels.into_iter().map(|channel| async move {
+            let keys = self.keys.roster(&channel, &self.node);
+            let make = |_: &str| {
+                let mut command = call(&self.link.scripts.touch, &keys);
+                command.arg(milliseconds(self.settings.idle_grace));
+                command
+            };
+            self.link.ask::<()>(Repeat::Yes, make).await?;
+            self.list(&channel).await
+        });
+        all(touching).await
+    }
+}
+
+/// Does all of it, a bounded number at once; returns the first error.
+async fn all(
+    work: impl Iterator<Item = impl Future<Output = Result<(), EngineError>>>,
+) -> Result<(), EngineError> {
+    let done: Vec<_> = stream::iter(work).buffer_unordered(AT_ONCE).collect().await;
+    done.into_iter().collect()
+}

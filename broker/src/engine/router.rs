@@ -1,0 +1,213 @@
+//! Several engines as one: each channel is in the engine that its namespace has chosen.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
+use widecast_protocol::{ChannelName, Position};
+
+use super::{
+    ChannelInfo, ChannelQuery, ConnectionId, Directory, Engine, EngineFigures, EngineFuture,
+    HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList, MemberQuery,
+    MemberStore, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
+};
+
+/// Several engines. Of each channel only one knows.
+pub struct EngineRouter {
+    /// Each once.
+    engines: Vec<Arc<dyn Engine>>,
+    /// The index of the engine of namespaces that are not named here.
+    default: usize,
+    namespaces: HashMap<String, usize>,
+}
+
+impl EngineRouter {
+    /// A router to `default`, but for these namespaces.
+    pub fn new(
+        default: Arc<dyn Engine>,
+        namespaces: impl IntoIterator<Item = (String, Arc<dyn Engine>)>,
+    ) -> Self {
+        let mut router = Self {
+            engines: vec![default],
+            default: 0,
+            namespaces: HashMap::new(),
+        };
+        for (namespace, engine) in namespaces {
+            let mut known = router.engines.iter();
+            let index = known.position(|known| Arc::ptr_eq(known, &engine));
+            let index = index.unwrap_or_else(|| {
+                router.engines.push(engine);
+                router.engines.len() - 1
+            });
+            router.namespaces.insert(namespace, index);
+        }
+        router
+    }
+
+    fn of(&self, channel: &ChannelName) -> &dyn Engine {
+        let chosen = channel
+            .namespace()
+            .and_then(|name| self.namespaces.get(name));
+        &*self.engines[*chosen.unwrap_or(&self.default)]
+    }
+}
+
+impl MessageLog for EngineRouter {
+    fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
+        self.of(&publication.channel).publish(publication)
+    }
+
+    fn position<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        limits: HistoryLimits,
+    ) -> EngineFuture<'a, Position> {
+        self.of(channel).position(channel, limits)
+    }
+
+    fn replay<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        since: Position,
+        portion: Portion,
+    ) -> EngineFuture<'a, Replay> {
+        self.of(channel).replay(channel, since, portion)
+    }
+
+    fn history<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: HistoryQuery,
+    ) -> EngineFuture<'a, HistoryPage> {
+        self.of(channel).history(channel, query)
+    }
+}
+
+impl MemberStore for EngineRouter {
+    fn enter<'a>(&'a self, channel: &'a ChannelName, entry: PresenceEntry) -> EngineFuture<'a, ()> {
+        self.of(channel).enter(channel, entry)
+    }
+
+    fn exit<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        connection: ConnectionId,
+    ) -> EngineFuture<'a, ()> {
+        self.of(channel).exit(channel, connection)
+    }
+
+    fn members<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+        query: &'a MemberQuery,
+    ) -> EngineFuture<'a, MemberList> {
+        self.of(channel).members(channel, query)
+    }
+}
+
+impl Interest for EngineRouter {
+    fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
+        self.of(channel).interested(channel)
+    }
+
+    fn uninterested(&self, channel: &ChannelName) {
+        self.of(channel).uninterested(channel);
+    }
+}
+
+impl Directory for EngineRouter {
+    fn channels(&self, query: ChannelQuery) -> EngineFuture<'_, Vec<ChannelName>> {
+        Box::pin(async move {
+            let pages = self.engines.iter().map(|one| one.channels(query.clone()));
+            let mut channels = try_join_all(pages).await?.concat();
+            channels.sort_unstable();
+            channels.truncate(query.limit);
+            Ok(channels)
+        })
+    }
+
+    fn channel_info<'a>(
+        &'a self,
+        channel: &'a ChannelName,
+    ) -> EngineFuture<'a, Option<ChannelInfo>> {
+        self.of(channel).channel_info(channel)
+    }
+}
+
+impl Lifecycle for EngineRouter {
+    fn figures(&self) -> EngineFigures {
+        let figures = self.engines.iter().map(|engine| engine.figures());
+        figures.fold(EngineFigures::default(), EngineFigures::plus)
+    }
+
+    fn bound_history(&self, bytes: u64) {
+        for engine in &self.engines {
+            engine.bound_history(bytes / self.engines.len() as u64);
+        }
+    }
+
+    fn health(&self) -> EngineFuture<'_, ()> {
+        Box::pin(async move {
+            let all = self.engines.iter().map(|engine| engine.health());
+            try_join_all(all).await.map(|_| ())
+        })
+    }
+
+    fn close(&self) -> EngineFuture<'_, ()> {
+        Box::pin(async move {
+            // Each is closed, whether or not others fail.
+            let closed = join_all(self.engines.iter().map(|engine| engine.close())).await;
+            closed.into_iter().collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::conformance::{Heard, name, publication};
+    use crate::engine::flaky::{Fault, FlakyEngine};
+    use crate::engine::{ManualClock, MemoryEngine, MemorySettings};
+
+    fn engine(faults: Option<Fault>) -> Arc<dyn Engine> {
+        let (clock, heard) = (Arc::new(ManualClock::new()), Arc::new(Heard::default()));
+        let memory = MemoryEngine::new(MemorySettings::default(), clock, heard);
+        Arc::new(FlakyEngine::new(memory, move |_| faults))
+    }
+
+    #[actix_web::test]
+    async fn a_channel_is_in_the_engine_of_its_namespace_alone() {
+        let (default, kept) = (engine(None), engine(None));
+        let namespaces = [("kept".to_owned(), Arc::clone(&kept))];
+        let router = EngineRouter::new(Arc::clone(&default), namespaces);
+        for channel in ["kept:1", "kept:2", "kept", "other:1"] {
+            router.publish(publication(channel, "x")).await.unwrap();
+        }
+        let query = ChannelQuery {
+            prefix: String::new(),
+            after: None,
+            limit: 3,
+        };
+        let here = [name("kept"), name("other:1")];
+        assert_eq!(default.channels(query.clone()).await.unwrap(), here);
+        let there = [name("kept:1"), name("kept:2")];
+        assert_eq!(kept.channels(query.clone()).await.unwrap(), there);
+        let all = router.channels(query.clone()).await.unwrap();
+        assert_eq!(all, [name("kept"), name("kept:1"), name("kept:2")]);
+        let next = ChannelQuery {
+            after: Some(name("kept:2")),
+            ..query
+        };
+        assert_eq!(router.channels(next).await.unwrap(), [name("other:1")]);
+        assert_eq!(router.figures().history_messages, 4);
+    }
+
+    #[actix_web::test]
+    async fn one_engine_that_fails_makes_the_broker_unhealthy_and_not_the_others() {
+        let broken = engine(Some(Fault::Fails));
+        let router = EngineRouter::new(engine(None), [("kept".to_owned(), broken)]);
+        assert!(router.health().await.is_err());
+        assert!(router.publish(publication("a", "x")).await.is_ok());
+        assert!(router.publish(publication("kept:a", "x")).await.is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The quotas of all sessions, users, API keys and channels.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::allowance::Rate;
+use super::quota::{Quota, Rates, Seat};
+use super::share::Exceeded;
+use super::table::{MOST, Table};
+use crate::config::{ByteCount, LimitSettings};
+use crate::metrics::{ShareLimit, Shares as Figures};
+
+/// How long a client waits whose user has too many sessions: by then another session may have ended.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Who publishes a message, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Publishing<'a> {
+    /// The quota of the session, if it is published in one.
+    pub session: Option<&'a Quota>,
+    /// The user, if there is one.
+    pub user: Option<&'a str>,
+    /// The API key, if there is one.
+    pub api_key: Option<&'a str>,
+    /// The channel.
+    pub channel: &'a str,
+    /// The size of its data, in bytes.
+    pub bytes: usize,
+}
+
+/// How much everybody may publish in a second, and how many sessions a user may have. What is not limited is not counted.
+#[derive(Debug)]
+pub struct Quotas {
+    session: Rates,
+    users: Kind,
+    api_keys: Kind,
+    channels: Kind,
+    sessions_per_user: usize,
+    /// Whether anybody's publications are limited.
+    limits_publications: bool,
+    began: Instant,
+    figures: Figures,
+}
+
+/// The quotas of one kind, by names.
+#[derive(Debug)]
+struct Kind {
+    rates: Rates,
+    table: Mutex<Table<str, Quota>>,
+    /// The one quota that everybody shares for whom the table has no room.
+    common: Arc<Quota>,
+}
+
+impl Kind {
+    fn new(rates: Rates) -> Self {
+        Self {
+            rates,
+            table: Mutex::new(Table::new(MOST)),
+            common: Arc::default(),
+        }
+    }
+
+    fn of(&self, name: &str, now: u64) -> Arc<Quota> {
+        // The table is whole at every moment: nothing is left half done by a panic.
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = table.entry(name, now, Quota::default);
+        found.unwrap_or_else(|| Arc::clone(&self.common))
+    }
+
+    /// The quota of somebody, if there is one.
+    fn of_some(&self, name: Option<&str>, now: u64) -> Option<(Arc<Quota>, Rates)> {
+        let name = name.filter(|_| self.rates.are_set())?;
+        Some((self.of(name, now), self.rates))
+    }
+}
+
+impl Quotas {
+    /// Nobody has had anything yet.
+    pub fn new(limits: &LimitSettings, figures: &Figures) -> Self {
+        let rates = |publications: usize, bytes: ByteCount, limits| Rates {
+            publications: Rate(publications as u64),
+            bytes: Rate(bytes.get()),
+            limits,
+        };
+        let session = rates(
+            limits.publications_per_session_and_second,
+            limits.publication_bytes_per_session_and_second,
+            [ShareLimit::SessionPublications, ShareLimit::SessionBytes],
+        );
+        let users = rates(
+            limits.publications_per_user_and_second,
+            limits.publication_bytes_per_user_and_second,
+            [ShareLimit::UserPublications, ShareLimit::UserBytes],
+        );
+        let api_keys = rates(
+            limits.publications_per_api_key_and_second,
+            limits.publication_bytes_per_api_key_and_second,
+            [ShareLimit::ApiKeyPublications, ShareLimit::ApiKeyBytes],
+        );
+        let channels = rates(
+            limits.publications_per_channel_and_second,
+            limits.publication_bytes_per_channel_and_second,
+            [ShareLimit::ChannelPublications, ShareLimit::ChannelBytes],
+        );
+        let all = [session, users, api_keys, channels];
+        Self {
+            session,
+            users: Kind::new(users),
+            api_keys: Kind::new(api_keys),
+            channels: Kind::new(channels),
+            limits_publications: all.iter().any(Rates::are_set),
+            sessions_per_user: limits.sessions_per_user,
+            began: Instant::now(),
+            figures: figures.clone(),
+        }
+    }
+
+    /// The quota of a new session, if sessions have one.
+    pub fn of_session(&self) -> Option<Arc<Quota>> {
+        self.session.are_set().then(Arc::default)
+    }
+
+    /// Charges a publication to its session, user, API key and channel, if each of these quotas allows it. As much as a second
+    /// grants can be had at once; a message with more bytes is published, and then nothing more until it is paid for.
+    ///
+    /// # Errors
+    /// When one of them may not, with the time until it may.
+    pub fn publish(&self, publishing: Publishing<'_>) -> Result<(), Exceeded> {
+        if !self.limits_publications {
+            return Ok(());
+        }
+        let now = self.now();
+        let Publishing {
+            user,
+            api_key,
+            channel,
+            bytes,
+            ..
+        } = publishing;
+        let session = publishing.session.map(|quota| (quota, self.session));
+        let named = [
+            self.users.of_some(user, now),
+            self.api_keys.of_some(api_key, now),
+            self.channels.of_some(Some(channel), now),
+        ];
+        let named = named.iter().flatten();
+        let all = || {
+            let named = named.clone().map(|(quota, rates)| (&**quota, *rates));
+            session.into_iter().chain(named)
+        };
+        for (quota, rates) in all() {
+            let checked = quota.check(rates, now);
+            checked.inspect_err(|exceeded| self.figures.refused(exceeded.limit))?;
+        }
+        for (quota, rates) in all() {
+            quota.charge(bytes, rates, now);
+        }
+        Ok(())
+    }
+
+    /// Counts a session as one of its user's, for as long as what is returned is kept.
+    ///
+    /// # Errors
+    /// When the user has as many as one may.
+    pub fn open_session(&self, user: Option<&str>) -> Result<Seat, Exceeded> {
+        let Some(user) = user.filter(|_| self.sessions_per_user > 0) else {
+            return Ok(Seat::default());
+        };
+        let quota = self.users.of(user, self.now());
+        quota.seat(self.sessions_per_user).ok_or_else(|| {
+            let limit = ShareLimit::UserSessions;
+            self.figures.refused(limit);
+            Exceeded { limit, wait: SOON }
+        })
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn quotas(change: impl FnOnce(&mut LimitSettings)) -> Quotas {
+        let mut limits = LimitSettings::default();
+        change(&mut limits);
+        Quotas::new(&limits, &Metrics::new().shares)
+    }
+
+    fn publishing(user: Option<&'static str>, channel: &'static str) -> Publishing<'static> {
+        Publishing {
+            session: None,
+            user,
+            api_key: None,
+            channel,
+            bytes: 100,
+        }
+    }
+
+    fn limit(outcome: Result<(), Exceeded>) -> Option<ShareLimit> {
+        outcome.err().map(|exceeded| exceeded.limit)
+    }
+
+    #[test]
+    fn without_limits_nothing_is_counted() {
+        let quotas = quotas(|_| ());
+        for _ in 0..10_000 {
+            assert_eq!(quotas.publish(publishing(Some("7"), "news")), Ok(()));
+        }
+        assert!(quotas.of_session().is_none());
+        assert_eq!(quotas.channels.table.lock().unwrap().len(), 0);
+        assert!(quotas.open_session(Some("7")).is_ok());
+    }
+
+    #[test]
+    fn each_user_and_each_channel_has_a_quota_of_its_own() {
+        let quotas = quotas(|limits| {
+            limits.publications_per_user_and_second = 2;
+            limits.publications_per_channel_and_second = 3;
+        });
+        let publish = |user, channel| limit(quotas.publish(publishing(user, channel)));
+        assert_eq!(publish(Some("7"), "a"), None);
+        assert_eq!(publish(Some("7"), "a"), None);
+        assert_eq!(publish(Some("7"), "b"), Some(ShareLimit::UserPublications));
+        assert_eq!(publish(Some("8"), "a"), None);
+        assert_eq!(
+            publish(Some("8"), "a"),
+            Some(ShareLimit::ChannelPublications)
+        );
+        assert_eq!(publish(None, "a"), Some(ShareLimit::ChannelPublications));
+        assert_eq!(publish(None, "b"), None);
+    }
+
+    #[test]
+    fn a_refused_message_is_charged_to_nobody() {
+        let quotas = quotas(|limits| {
+            limits.publications_per_session_and_second = 1;
+            limits.publication_bytes_per_channel_and_second = ByteCount::new(50);
+        });
+        let publish = |session: &Option<Arc<Quota>>, channel| {
+            let session = session.as_deref();
+            limit(quotas.publish(Publishing {
+                session,
+                ..publishing(None, channel)
+            }))
+        };
+        let (one, other) = (quotas.of_session(), quotas.of_session());
+        assert_eq!(publish(&one, "a"), None);
+        assert_eq!(publish(&other, "a"), Some(ShareLimit::ChannelBytes));
+        assert_eq!(publish(&other, "b"), None);
+        assert_eq!(publish(&other, "c"), Some(ShareLimit::SessionPublications));
+    }
+
+    #[test]
+    fn a_user_has_so_many_sessions_at_a_time() {
+        let quotas = quotas(|limits| limits.sessions_per_user = 2);
+        let seats = [
+            quotas.open_session(Some("7")),
+            quotas.open_session(Some("7")),
+        ];
+        assert!(seats.iter().all(Result::is_ok));
+        assert!(quotas.open_session(Some("7")).is_err());
+        assert!(quotas.open_session(Some("8")).is_ok());
+        assert!(quotas.open_session(None).is_ok());
+        drop(seats);
+        assert!(quotas.open_session(Some("7")).is_ok());
+    }
+}

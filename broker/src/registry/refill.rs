@@ -1,0 +1,92 @@
+//! Fills the holes of channels from the history: a bounded number at once, and after failures at growing and different intervals,
+//! so that the engine is not stormed when it comes back.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use widecast_protocol::{ChannelName, Position};
+
+use crate::engine::Portion;
+
+use super::fanout::Next;
+use super::shard::Shard;
+
+/// How many channels of one shard are read at once.
+pub(super) const REFILLS_AT_ONCE: usize = 16;
+
+/// How much of the messages that a channel has missed is read at once.
+const PORTION: Portion = Portion {
+    messages: 1024,
+    bytes: 4 << 20,
+};
+
+/// The shortest and the longest interval between two attempts; half of it is left to chance.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
+
+/// After how long an engine that has failed is asked again, each time. There is no last time: the subscribers wait for it.
+fn intervals() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(SHORTEST_INTERVAL)
+        .with_max_delay(LONGEST_INTERVAL)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+impl Shard {
+    /// Reads the messages that a channel has missed from the history, until none is missing.
+    pub(super) async fn refill(self: Rc<Self>, channel: ChannelName, mut since: Position) {
+        let mut intervals = intervals();
+        loop {
+            let replay = {
+                // It is only closed when the shard is gone.
+                let _turn = self.refills.acquire().await;
+                if !self.channels.borrow().contains_key(&channel) {
+                    return;
+                }
+                self.engine().replay(&channel, since, PORTION).await
+            };
+            let replay = match replay {
+                Ok(replay) => replay,
+                Err(error) => {
+                    let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
+                    tracing::warn!(
+                        channel.name = %channel,
+                        error = &error as &dyn std::error::Error,
+                        "messages are missing and the history cannot be read; trying again in {} ms",
+                        interval.as_millis()
+                    );
+                    tokio::time::sleep(interval).await;
+                    continue;
+                }
+            };
+            let next = match self.channels.borrow_mut().get_mut(&channel) {
+                Some(fanout) => fanout.fill(&channel, (since, &replay), &self.metrics),
+                None => Next::Nothing,
+            };
+            self.attend_to_those_behind();
+            match next {
+                Next::Nothing => return,
+                Next::Fill(position) => since = position,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_intervals_grow_to_a_longest_one_and_never_end() {
+        let intervals: Vec<_> = intervals().take(100).collect();
+        let within =
+            |interval: &Duration, longest| (SHORTEST_INTERVAL..=2 * longest).contains(interval);
+        assert!(within(&intervals[0], SHORTEST_INTERVAL));
+        assert!(intervals.iter().all(|one| within(one, LONGEST_INTERVAL)));
+        assert!(intervals[99] >= LONGEST_INTERVAL);
+        assert_ne!(intervals[98], intervals[99], "left to chance");
+    }
+}

@@ -1,0 +1,320 @@
+//! For whom a session acts, and until when: credentials can be renewed, and end, while it lives.
+
+use std::rc::{Rc, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::task::JoinHandle;
+use widecast_protocol::command::Token;
+use widecast_protocol::{ChannelName, Code, CommandId, Cursor, Reply};
+
+use super::audit::audit;
+use super::hook::admit;
+use super::index::SessionKey;
+use super::refusal::Refusal;
+use super::session::Session;
+use crate::auth::{Principal, Subject};
+use crate::config::Right;
+use crate::limits::Seat;
+
+/// How long before their end a client is told to renew its credentials, at most: a tenth of the time that is left.
+const LONGEST_NOTICE: Duration = Duration::from_mins(1);
+
+/// How long a wait for the end may sleep at once. A clock that is set while it sleeps is noticed then.
+const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// For whom a session acts.
+pub(super) struct Credentials {
+    principal: Principal,
+    /// Counts the session as one of its user's, see `limits.sessions_per_user`.
+    seat: Seat,
+    /// Waits for their end.
+    expiry: Option<JoinHandle<()>>,
+}
+
+impl Credentials {
+    pub(super) fn new(principal: Principal) -> Self {
+        Self {
+            principal,
+            seat: Seat::default(),
+            expiry: None,
+        }
+    }
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        if let Some(expiry) = self.expiry.take() {
+            expiry.abort();
+        }
+    }
+}
+
+impl Session {
+    /// For whom the session acts now.
+    pub fn principal(&self) -> Principal {
+        self.credentials.borrow().principal.clone()
+    }
+
+    /// Counts the session as one of its user's.
+    ///
+    /// # Errors
+    /// `share_exceeded` when the user has as many as one may.
+    pub fn take_seat(&self) -> Result<(), Refusal> {
+        let principal = self.principal();
+        let seat = self.services().quotas.open_session(principal.user())?;
+        self.credentials.borrow_mut().seat = seat;
+        Ok(())
+    }
+
+    /// Takes new credentials. What only the old ones allowed ends at once.
+    ///
+    /// # Errors
+    /// `unauthorized`, with what is wrong with them, `authorization_unavailable`, or `share_exceeded`; then the old ones stay.
+    pub(super) async fn authenticate(
+        self: &Rc<Self>,
+        id: Option<CommandId>,
+        token: &Token,
+        cursor: Option<&Cursor>,
+    ) -> Result<(), Refusal> {
+        let outcome = self.take_credentials(id, token, cursor).await;
+        let told = outcome.as_ref().copied();
+        let told = told.map_err(|refusal| refusal.code);
+        audit(
+            self.services(),
+            &self.principal(),
+            "authenticate",
+            None,
+            told,
+        );
+        outcome
+    }
+
+    async fn take_credentials(
+        self: &Rc<Self>,
+        id: Option<CommandId>,
+        token: &Token,
+        cursor: Option<&Cursor>,
+    ) -> Result<(), Refusal> {
+        let address = self.principal().address();
+        let proven = self.services().auth.prove(token.as_str(), address);
+        let subject = proven.await;
+        let subject = subject.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+        let principal = self.principal().proving(subject);
+        let principal = admit(self.services(), principal, &[]).await?;
+        if let Subject::User(proof) = principal.subject() {
+            // It may have been revoked while the hook was asked.
+            let counts = self.services().auth.recheck(proof);
+            counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+        }
+        if principal.user() != self.principal().user() {
+            let seat = self.services().quotas.open_session(principal.user())?;
+            self.credentials.borrow_mut().seat = seat;
+        }
+        self.reply(&Reply::Authenticated {
+            id,
+            user: principal.user().map(str::to_owned),
+            expires_at: principal.expires_at().map(seconds),
+        });
+        if let Some(expiry) = self.change_principal(principal) {
+            expiry.abort();
+        }
+        self.watch_expiry();
+        self.leave_what_is_denied(None).await;
+        self.join_named_channels(cursor).await;
+        Ok(())
+    }
+
+    /// Gives the session another principal, and gives back what waits for the end of the old credentials.
+    fn change_principal(&self, principal: Principal) -> Option<JoinHandle<()>> {
+        let (old, expiry) = {
+            let mut credentials = self.credentials.borrow_mut();
+            let old = std::mem::replace(&mut credentials.principal, principal);
+            (old, credentials.expiry.take())
+        };
+        self.list_credentials();
+        self.unlist_keys(SessionKey::of_subject(old.subject()));
+        self.forget_tokens_of_others();
+        expiry
+    }
+
+    /// Lists the session by what its token says, or the authorisation hook.
+    pub(super) fn list_credentials(&self) {
+        self.list_keys(SessionKey::of_subject(self.principal().subject()));
+    }
+
+    /// Looks whether the session's tokens still count: they may have been revoked. With its own, those end that it has shown for single
+    /// channels.
+    pub(super) async fn check_tokens(self: &Rc<Self>) {
+        let principal = self.principal();
+        if let Subject::User(proof) = principal.subject()
+            && let Err(error) = self.services().auth.recheck(proof)
+        {
+            self.forget_tokens(|_| true);
+            let expiry = self.lose_credentials(&error.to_string()).await;
+            if let Some(expiry) = expiry {
+                expiry.abort();
+            }
+        }
+        self.check_subscription_tokens().await;
+    }
+
+    /// Begins to wait for the end of the session's credentials, if they end.
+    pub(super) fn watch_expiry(self: &Rc<Self>) {
+        let mut credentials = self.credentials.borrow_mut();
+        if let Some(ends) = credentials.principal.expires_at() {
+            let session = Rc::downgrade(self);
+            credentials.expiry = Some(tokio::task::spawn_local(expire(session, ends)));
+        }
+    }
+
+    /// The credentials are no longer valid: the session goes on without any. Returns the task that waits for their end, because
+    /// that task may be the caller.
+    async fn lose_credentials(self: &Rc<Self>, reason: &str) -> Option<JoinHandle<()>> {
+        self.require_authentication(reason);
+        let anonymous = self.services().auth.without_credential();
+        let expiry = self.change_principal(self.principal().proving(anonymous));
+        self.credentials.borrow_mut().seat = Seat::default();
+        self.leave_what_is_denied(Some(reason)).await;
+        self.be_admitted().await;
+        expiry
+    }
+
+    /// Asks the authorisation hook about a session that goes on without credentials. It ends if it may not.
+    async fn be_admitted(self: &Rc<Self>) {
+        match admit(self.services(), self.principal(), &[]).await {
+            // It may have shown a new token meanwhile.
+            Ok(admitted) if matches!(self.principal().subject(), Subject::Anonymous) => {
+                drop(self.change_principal(admitted));
+                match self.take_seat() {
+                    Ok(()) => self.leave_what_is_denied(None).await,
+                    Err(refusal) => self.fail(refusal),
+                }
+            }
+            Err(refusal) if matches!(self.principal().subject(), Subject::Anonymous) => {
+                self.fail(refusal);
+            }
+            _ => {}
+        }
+    }
+
+    fn require_authentication(&self, reason: &str) {
+        let reason = reason.to_owned();
+        self.reply(&Reply::AuthRequired {
+            channel: None,
+            reason,
+        });
+    }
+
+    /// Leaves the channels, and the lists of members, that the session may not be in any more. A session without frames cannot be
+    /// told, and ends for `reason`.
+    async fn leave_what_is_denied(&self, reason: Option<&str>) {
+        for channel in self.joined_channels() {
+            if self.dialect().frames().is_some() {
+                self.review_channel(&channel, None).await;
+            } else if let Err(refusal) = self.require(&channel, Right::Subscribe) {
+                let detail = reason.map_or(refusal.detail, str::to_owned);
+                self.fail(Refusal::new(refusal.code, detail));
+                return;
+            }
+        }
+    }
+
+    /// Leaves a channel, or its list of members, if the session may not be in it any more. The client is told this code, or else
+    /// that of what is missing.
+    pub(super) async fn review_channel(&self, channel: &ChannelName, code: Option<Code>) {
+        if let Err(refusal) = self.require(channel, Right::Subscribe) {
+            self.put_out(channel, code.unwrap_or(refusal.code)).await;
+        } else if self.require(channel, Right::Presence).is_err() {
+            self.disappear(channel).await;
+        }
+    }
+
+    /// Takes the session from a channel, and tells it.
+    pub(super) async fn put_out(&self, channel: &ChannelName, code: Code) {
+        if self.leave(channel) {
+            self.disappear(channel).await;
+            self.reply(&Reply::Unsubscribed {
+                id: None,
+                channel: channel.clone(),
+                code: Some(code),
+            });
+        }
+    }
+
+    pub(super) fn joined_channels(&self) -> Vec<ChannelName> {
+        self.channels.borrow().names()
+    }
+}
+
+/// Tells the session of the end of its credentials before it comes, and when it has come.
+async fn expire(session: Weak<Session>, ends: SystemTime) {
+    sleep_until(ends - notice(ends)).await;
+    if let Some(session) = session.upgrade() {
+        let seconds = left(ends).as_secs_f64().ceil();
+        session.require_authentication(&format!(
+            "the token expires in {seconds} s: authenticate with a new one"
+        ));
+    }
+    sleep_until(ends).await;
+    if let Some(session) = session.upgrade() {
+        // What waits for the end is this task itself.
+        drop(
+            session
+                .lose_credentials("the token has expired: authenticate with a new one")
+                .await,
+        );
+    }
+}
+
+/// How long before this end a client is told of it.
+pub(super) fn notice(ends: SystemTime) -> Duration {
+    (left(ends) / 10).min(LONGEST_NOTICE)
+}
+
+/// How long it is until then.
+pub(super) fn left(ends: SystemTime) -> Duration {
+    ends.duration_since(SystemTime::now()).unwrap_or_default()
+}
+
+/// Waits until then, whatever the clock is set to meanwhile.
+pub(super) async fn sleep_until(ends: SystemTime) {
+    loop {
+        let left = left(ends);
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_a_tenth_of_the_time_before_the_end_and_a_minute_at_the_most() {
+        let ends_in = |time| SystemTime::now() + time;
+        let within = |notice: Duration, expected: Duration| {
+            let less = expected.checked_sub(notice).expect("no more than that");
+            assert!(less < Duration::from_secs(1), "{notice:?}");
+        };
+        within(
+            notice(ends_in(Duration::from_secs(100))),
+            Duration::from_secs(10),
+        );
+        within(notice(ends_in(Duration::from_hours(24))), LONGEST_NOTICE);
+        assert_eq!(notice(SystemTime::now() - LONGEST_NOTICE), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_end_that_is_past() {
+        let wait = sleep_until(SystemTime::now() - LONGEST_SLEEP);
+        let waited = tokio::time::timeout(LONGEST_SLEEP, wait).await;
+        assert!(waited.is_ok());
+    }
+}

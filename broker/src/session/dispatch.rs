@@ -1,0 +1,119 @@
+//! Carries out what a session is sent, one thing after another.
+
+use std::rc::Rc;
+
+use tracing::field;
+use widecast_protocol::{ChannelName, Command, CommandId, CommandKind, Reply};
+
+use crate::offload::offload;
+use crate::registry::Ended;
+
+use super::commands;
+use super::inbound::Inbound;
+use super::refusal::Refusal;
+use super::session::Session;
+
+/// The bytes of work that each command is charged, in addition to the work that it asks for.
+const COMMAND_WORK_BYTES: usize = 256;
+
+/// How many commands of one read are carried out before the worker does something else.
+const PER_TURN: usize = 64;
+
+impl Session {
+    /// Carries out what was sent, in its order.
+    pub async fn dispatch(self: Rc<Self>, inbound: Vec<Inbound>) {
+        for (count, one) in inbound.into_iter().enumerate() {
+            if count % PER_TURN == PER_TURN - 1 {
+                tokio::task::yield_now().await;
+            }
+            if !self.outbox().is_open() {
+                if matches!(one, Inbound::Finish(_)) {
+                    // Both ends have said goodbye: the socket is closed here
+                    // (RFC 6455, section 7.1.1: the server closes it first).
+                    self.end(Ended::ClientLeft);
+                }
+                return;
+            }
+            if !matches!(one, Inbound::Finish(_) | Inbound::Fail { .. }) {
+                self.wait_for_answers().await;
+            }
+            match one {
+                Inbound::Large(bytes, decode) => {
+                    let inbound = offload(bytes, decode).await;
+                    Box::pin(Rc::clone(&self).dispatch(inbound)).await;
+                }
+                Inbound::Command(command) => self.dispatch_command(command).await,
+                Inbound::Unreadable(id, error) => {
+                    self.refuse(id, None, Refusal::new(error.code(), error.to_string()));
+                }
+                Inbound::Answer(bytes) => self.outbox().push_pong(bytes),
+                Inbound::Finish(bytes) => self.outbox().finish(bytes, Ended::ClientLeft),
+                Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
+            }
+        }
+    }
+
+    /// Waits until the client has taken most of the answers it has asked for. Polls come behind the commands, so that a
+    /// session of polls cannot wait for them.
+    async fn wait_for_answers(&self) {
+        if !self.dialect().is_polled() {
+            std::future::poll_fn(|context| self.outbox().poll_answers(context)).await;
+        }
+    }
+
+    async fn dispatch_command(self: &Rc<Self>, command: Command) {
+        let id = command.id.clone();
+        let is_new_work = !matches!(
+            command.kind,
+            CommandKind::Unsubscribe { .. } | CommandKind::Authenticate { .. } | CommandKind::Ping
+        );
+        let channel = command.kind.channel().cloned();
+        self.share().charge_work(COMMAND_WORK_BYTES);
+        if is_new_work && let Err(refusal) = self.may_make_work() {
+            self.refuse(id, channel.as_ref(), refusal);
+            return;
+        }
+        let done = match command.kind {
+            CommandKind::Subscribe(subscribe) => {
+                commands::subscribe(self, command.id, subscribe).await
+            }
+            CommandKind::Unsubscribe { channel } => {
+                commands::unsubscribe(self, command.id, channel).await
+            }
+            CommandKind::Publish(message) => commands::publish(self, command.id, message).await,
+            CommandKind::Batch { messages } => commands::batch(self, command.id, messages).await,
+            CommandKind::Presence(request) => commands::presence(self, command.id, request).await,
+            CommandKind::History(request) => commands::history(self, command.id, request).await,
+            CommandKind::Authenticate { token, cursor } => {
+                self.authenticate(command.id, &token, cursor.as_ref()).await
+            }
+            CommandKind::Ping => {
+                self.reply(&Reply::Pong { id: command.id });
+                Ok(())
+            }
+        };
+        if let Err(refusal) = done {
+            self.refuse(id, channel.as_ref(), refusal);
+        }
+    }
+
+    fn may_make_work(&self) -> Result<(), Refusal> {
+        Refusal::while_full()?;
+        self.share().check_work()?;
+        Ok(())
+    }
+
+    /// Tells the client that a command failed. A session that has no frames to be told in ends.
+    fn refuse(&self, id: Option<CommandId>, channel: Option<&ChannelName>, refusal: Refusal) {
+        tracing::debug!(
+            channel.name = channel.map(field::display),
+            code = refusal.code.as_str(),
+            "a command was refused"
+        );
+        if self.dialect().frames().is_none() {
+            self.fail(refusal);
+            return;
+        }
+        self.reply(&refusal.into_reply(id));
+    }
+}

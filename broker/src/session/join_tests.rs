@@ -1,0 +1,222 @@
+//! Joining with an engine that fails or takes its time, as one in the network does: at each of its steps, whatever happens to the
+//! session meanwhile, nothing is left behind, and the next attempt succeeds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use widecast_protocol::framing::Wire;
+use widecast_protocol::{Epoch, Offset, Origin};
+
+use super::*;
+use crate::auth::{Authenticator, Principal, Subject};
+use crate::config::Config;
+use crate::engine::flaky::{Fault, FlakyEngine};
+use crate::engine::{
+    ChannelQuery, Deliver, Directory, Engine, ManualClock, MemberStore, MemoryEngine,
+    MemorySettings,
+};
+use crate::limits::Share;
+use crate::metrics::Metrics;
+use crate::registry::{Routes, Shard};
+use crate::session::dialect::Dialect;
+use crate::session::heartbeat::Heartbeat;
+use crate::session::identity::{Echo, Identity};
+use crate::session::services::Services;
+use crate::session::transport::{Carrier, Transport};
+use crate::session::worker::Worker;
+
+struct Trial {
+    engine: Arc<FlakyEngine>,
+    clock: Arc<ManualClock>,
+    worker: Worker,
+    channel: ChannelName,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let config = Config::default();
+        let routes = Routes::new();
+        let deliver = Arc::clone(&routes) as Arc<dyn Deliver>;
+        let clock = Arc::new(ManualClock::new());
+        let settings = MemorySettings::default();
+        let memory = MemoryEngine::new(settings, Arc::clone(&clock) as _, deliver);
+        let engine = Arc::new(FlakyEngine::new(memory, |_| None));
+        let any_engine = Arc::clone(&engine) as Arc<dyn Engine>;
+        let metrics = Arc::new(Metrics::new());
+        let shard = Shard::start(&routes, &any_engine, &metrics, Duration::from_secs(10));
+        let auth = Authenticator::new(&config).unwrap();
+        let services = Services::new(Arc::new(config), auth, any_engine, metrics, routes);
+        Self {
+            engine,
+            clock,
+            worker: Worker {
+                services: Arc::new(services),
+                shard,
+                heartbeat: Heartbeat::start(),
+                sessions: Rc::default(),
+            },
+            channel: ChannelName::parse("a").unwrap(),
+        }
+    }
+
+    fn session(&self) -> Rc<Session> {
+        let share = Share::default();
+        let held = share.open_session().unwrap();
+        let identity = Identity {
+            sender: None,
+            echo: Echo::Off,
+            principal: Principal::new(Subject::Anybody, Origin::unknown()),
+            share,
+            headers: Vec::new(),
+        };
+        let carrier = Carrier {
+            dialect: Dialect::connected(Wire::JsonWebSocket),
+            transport: Transport::WebSocket,
+        };
+        Session::new(&self.worker, identity, held, carrier)
+    }
+
+    fn break_at(&self, call: &'static str, fault: Fault) {
+        self.engine
+            .set_faults(move |at| (at == call).then_some(fault));
+    }
+
+    /// A request that comes to this call.
+    fn request(&self, call: &str) -> JoinRequest {
+        let place = Position {
+            epoch: Epoch(1),
+            offset: Offset(0),
+        };
+        JoinRequest {
+            channel: self.channel.clone(),
+            since: (call == "replay").then_some(place),
+            history: (call == "history").then_some(1),
+            presence: Some(Payload::text("me".to_owned())),
+        }
+    }
+
+    /// Nothing is left of a session: no subscription here or at the engine, and no member.
+    async fn looks_untouched(&self, case: &str) {
+        self.engine.set_faults(|_| None);
+        let here = self.worker.services.metrics.sessions.subscriptions.get();
+        assert_eq!(here, 0, "{case}: in the registry");
+        // A member that has left stays listed for its grace time.
+        self.clock.pass(Duration::from_mins(1));
+        self.engine.memory.sweep();
+        let query = self.worker.services.member_query(None, None);
+        let members = self.engine.memory.members(&self.channel, &query).await;
+        assert_eq!(members.unwrap().list.members, [], "{case}: members");
+        // A channel that nobody hears and that has no members is not in use.
+        let query = ChannelQuery {
+            prefix: String::new(),
+            after: None,
+            limit: 1,
+        };
+        let channels = self.engine.memory.channels(query).await;
+        assert_eq!(channels.unwrap(), [], "{case}: at the engine");
+    }
+
+    async fn let_others_run(&self) {
+        for _ in 0..24 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Whatever has happened, the session can join.
+    async fn joins(&self, session: &Rc<Session>, case: &str) {
+        let outcome = session.join(self.request("position")).await;
+        let outcome = outcome
+            .map_err(|refusal| format!("{case}: {refusal:?}"))
+            .unwrap();
+        assert_eq!(outcome.members.as_ref().unwrap().list.members.len(), 1);
+        session.let_flow(outcome).await;
+        session.leave(&self.channel);
+        session.disappear(&self.channel).await;
+        self.looks_untouched(case).await;
+    }
+}
+
+/// The calls of joining, in the order in which they may come.
+const CALLS: [&str; 6] = [
+    "interested",
+    "replay",
+    "position",
+    "history",
+    "enter",
+    "members",
+];
+
+#[actix_web::test]
+async fn nothing_is_left_behind_when_the_engine_fails_at_any_step() {
+    for call in CALLS {
+        let trial = Trial::new();
+        let session = trial.session();
+        trial.break_at(call, Fault::Fails);
+        let refusal = session.join(trial.request(call)).await.err().unwrap();
+        assert_eq!(refusal.code, Code::EngineUnavailable, "{call}");
+        trial.looks_untouched(call).await;
+        trial.joins(&session, call).await;
+    }
+}
+
+/// It waits at a step, before and behind what the engine does there; meanwhile something happens to the session.
+async fn meanwhile(happens: impl AsyncFn(&Trial, Rc<Session>, &str)) {
+    for call in CALLS {
+        for fault in [Fault::WaitsBefore, Fault::WaitsBehind] {
+            let trial = Trial::new();
+            let session = trial.session();
+            trial.break_at(call, fault);
+            let case = format!("{call}, {fault:?}");
+            happens(&trial, session, &case).await;
+        }
+    }
+}
+
+fn call_of(case: &str) -> &str {
+    case.split(',').next().unwrap_or_default()
+}
+
+#[actix_web::test]
+async fn a_session_that_loses_its_right_while_it_joins_has_not_joined() {
+    meanwhile(async |trial, session, case| {
+        let request = trial.request(call_of(case));
+        let joining = actix_rt::spawn({
+            let session = Rc::clone(&session);
+            async move { session.join(request).await.err() }
+        });
+        trial.engine.reached.notified().await;
+        // As when its token ends.
+        assert!(session.leave(&trial.channel), "{case}");
+        session.disappear(&trial.channel).await;
+        trial.engine.set_faults(|_| None);
+        trial.engine.go_on.notify_one();
+        let refusal = joining.await.unwrap().unwrap();
+        let codes = [Code::NotSubscribed, Code::Forbidden];
+        assert!(codes.contains(&refusal.code), "{case}: {refusal:?}");
+        trial.looks_untouched(case).await;
+        trial.joins(&session, case).await;
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn a_session_that_ends_while_it_joins_leaves_nothing_behind() {
+    meanwhile(async |trial, session, case| {
+        let request = trial.request(call_of(case));
+        let joining = actix_rt::spawn(async move {
+            let outcome = session.join(request).await;
+            drop(outcome);
+        });
+        trial.engine.reached.notified().await;
+        joining.abort();
+        assert!(joining.await.is_err(), "{case}");
+        if call_of(case) == "interested" {
+            // Somebody else waits for the answer, and then tells the engine that nobody hears the channel.
+            trial.engine.go_on.notify_one();
+            trial.let_others_run().await;
+        }
+        trial.looks_untouched(case).await;
+        trial.joins(&trial.session(), case).await;
+    })
+    .await;
+}

@@ -1,0 +1,122 @@
+//! A real Redis server as a process of its own, on a port of its own.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::broker::Signal;
+use crate::deadline::within;
+use crate::settings::Settings;
+
+/// A running server. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    child: Option<Child>,
+    port: u16,
+    options: Vec<String>,
+    directory: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps everything in memory, with these options of its command line.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn start(options: &[&str]) -> Result<Self> {
+        let mut server = Self {
+            child: None,
+            port: 0,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            directory: tempfile::tempdir()?,
+        };
+        loop {
+            let free = TcpListener::bind("127.0.0.1:0")?;
+            server.port = free.local_addr()?.port();
+            drop(free);
+            // Somebody else may have taken the port meanwhile.
+            if server.try_start().await? {
+                return Ok(server);
+            }
+        }
+    }
+
+    /// Ends the process at once; all that was only in its memory is lost.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the process again, on the same port.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn start_again(&mut self) -> Result<()> {
+        while !self.try_start().await? {}
+        Ok(())
+    }
+
+    async fn try_start(&mut self) -> Result<bool> {
+        self.kill().await?;
+        let log = self.directory.path().join("log");
+        let _ = std::fs::remove_file(&log);
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--logfile", "log", "--dir"])
+            .arg(self.directory.path())
+            .args(&self.options)
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("redis-server has to be installed (on Debian the package redis-server)")?;
+        let child = self.child.insert(child);
+        within("the start of redis-server", async {
+            loop {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                if text.contains("Ready to accept connections") {
+                    return Ok(true);
+                }
+                if child.try_wait()?.is_some() {
+                    return Ok(false);
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
+    /// Halts the process as it is, or lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.as_ref().and_then(Child::id);
+        let id = id.context("redis-server has ended")?;
+        let line = format!("kill -{} {id}", signal.name());
+        let status = Command::new("sh").args(["-c", &line]).status().await?;
+        if !status.success() {
+            bail!("{line}: {status}");
+        }
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Settings of a broker that has its channels there.
+    pub fn settings(&self) -> Settings {
+        Settings::new()
+            .key("engine.default.kind", "\"redis\"")
+            .key("engine.default.url", format!("{:?}", self.url()))
+    }
+}

@@ -1,0 +1,379 @@
+//! Several brokers with one Redis server are one broker.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use widecast_tests::broker::Signal;
+use widecast_tests::settings::DEFAULT;
+use widecast_tests::{
+    Broker, Heard, Join, RedisServer, Settings, Subscriber, Transport, cli, eventually,
+    over_every_transport,
+};
+
+over_every_transport!(hears_what_is_published_at_the_other, resumes_at_the_other);
+
+struct Two {
+    _redis: RedisServer,
+    one: Broker,
+    other: Broker,
+}
+
+fn settings(redis: &RedisServer) -> Settings {
+    redis.settings().script_access(DEFAULT)
+}
+
+impl Two {
+    async fn start() -> Result<Self> {
+        let redis = RedisServer::start(&[]).await?;
+        let one = Broker::with(settings(&redis)).await?;
+        let other = Broker::with(settings(&redis)).await?;
+        Ok(Self {
+            _redis: redis,
+            one,
+            other,
+        })
+    }
+}
+
+/// The plain transports show a bare number as text.
+fn numbered(number: u64) -> Value {
+    json!({ "number": number })
+}
+
+async fn hears_what_is_published_at_the_other(transport: Transport) -> Result<()> {
+    let two = Two::start().await?;
+    let mut here = two.one.join(transport, &Join::channel("news")).await?;
+    let mut there = two.other.join(transport, &Join::channel("news")).await?;
+    let (one, other) = (two.one.publisher(), two.other.publisher());
+    for number in 0..10 {
+        let publisher = if number % 2 == 0 { &one } else { &other };
+        let answer = publisher.publish("news", numbered(number)).await?;
+        assert_eq!(answer.offset, number + 1);
+    }
+    let all: Vec<Value> = (0..10).map(numbered).collect();
+    assert_eq!(here.data(10).await?, all);
+    assert_eq!(there.data(10).await?, all);
+    Ok(())
+}
+
+async fn resumes_at_the_other(transport: Transport) -> Result<()> {
+    let two = Two::start().await?;
+    let cursor = two.one.end_of("news").await?;
+    for number in 0..5 {
+        two.one
+            .publisher()
+            .publish("news", numbered(number))
+            .await?;
+    }
+    let join = Join::channel("news").from(cursor);
+    let mut resumed = two.other.join(transport, &join).await?;
+    two.one.publisher().publish("news", numbered(5)).await?;
+    let all: Vec<Value> = (0..6).map(numbered).collect();
+    assert_eq!(resumed.data(6).await?, all);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sender_does_not_hear_itself_at_the_other() -> Result<()> {
+    let two = Two::start().await?;
+    let join = Join::channel("news").sender("sender-key-of-mine");
+    let mut mine = two.other.join(Transport::JsonWebSocket, &join).await?;
+    let publisher = two.one.publisher();
+    let as_me = publisher.clone().sender("sender-key-of-mine");
+    as_me.publish("news", "mine").await?;
+    publisher.publish("news", "theirs").await?;
+    assert_eq!(mine.message().await?.data, "theirs");
+    Ok(())
+}
+
+/// The status with which a broker says whether it is ready.
+async fn ready(broker: &Broker) -> Result<u16> {
+    let path = format!("{}/health/ready", broker.base());
+    Ok(broker.http().get(path).send().await?.status().as_u16())
+}
+
+/// How many messages a broker has published.
+async fn published(broker: &Broker) -> Result<f64> {
+    let metrics = broker.metrics().await?;
+    Ok(metrics.value("widecast_messages_published_total"))
+}
+
+async fn members(broker: &Broker) -> Result<Vec<Value>> {
+    let answer = broker.get(&["channels", "room", "presence"], &[]).await?;
+    let members = answer["members"].as_array();
+    let members = members.with_context(|| answer.to_string())?;
+    Ok(members.iter().map(|one| one["id"].clone()).collect())
+}
+
+/// The type of the next frame, and the id of its member.
+async fn told(subscriber: &mut Subscriber) -> Result<(String, Value)> {
+    match subscriber.next().await? {
+        Heard::Frame(frame) => Ok((
+            frame["type"].as_str().unwrap_or_default().to_owned(),
+            frame["member"]["id"].clone(),
+        )),
+        other => bail!("heard {other:?} instead of a frame"),
+    }
+}
+
+#[tokio::test]
+async fn members_of_both_are_one_list_and_those_of_a_killed_broker_leave() -> Result<()> {
+    let redis = RedisServer::start(&[]).await?;
+    let settings = settings(&redis)
+        .key("engine.default.lease_ms", "2000")
+        .presence_grace(Duration::from_millis(100));
+    let one = Broker::with(settings.clone()).await?;
+    let other = Broker::with(settings.clone()).await?;
+    let join = |key: &str| {
+        let join = Join::channel("room").presence(json!({ "here": true }));
+        join.sender(key)
+    };
+    let transport = Transport::JsonWebSocket;
+    let mut ann = one.join(transport, &join("sender-key-of-ann")).await?;
+    let bob = other.join(transport, &join("sender-key-of-bob")).await?;
+    // Ann is at both brokers: one member, by one name.
+    let ann_again = other.join(transport, &join("sender-key-of-ann")).await?;
+    let (mut kind, mut id) = told(&mut ann).await?;
+    let here = members(&one).await?;
+    assert_eq!(here.len(), 2);
+    assert_eq!(here, members(&other).await?);
+    if here.iter().all(|one| *one != id) || kind != "join" {
+        bail!("heard {kind} of {id}");
+    }
+    drop(other);
+    while kind != "leave" {
+        (kind, id) = told(&mut ann).await?;
+    }
+    let left = members(&one).await?;
+    assert_eq!(left.len(), 1);
+    assert_ne!(left[0], id);
+    drop((bob, ann_again));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready() -> Result<()> {
+    let mut redis = RedisServer::start(&[]).await?;
+    let settings = settings(&redis).key("engine.default.timeout_ms", "500");
+    let broker = Broker::with(settings).await?;
+    let mut subscriber = broker
+        .join(Transport::JsonWebSocket, &Join::channel("news"))
+        .await?;
+    redis.kill().await?;
+    eventually("the broker is not ready", async || {
+        Ok(ready(&broker).await? == 503)
+    })
+    .await?;
+    let request = broker
+        .http()
+        .post(format!("{}/channels/news/messages", broker.base()));
+    let refused = request.body("x").send().await?;
+    assert_eq!(refused.status().as_u16(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let body: Value = serde_json::from_slice(&refused.bytes().await?)?;
+    assert_eq!(body["code"], "engine_unavailable", "{body}");
+    redis.start_again().await?;
+    eventually("the broker is ready", async || {
+        Ok(ready(&broker).await? == 200)
+    })
+    .await?;
+    broker.publisher().publish("news", "after").await?;
+    // The server has lost everything: that is told.
+    match subscriber.next().await? {
+        Heard::Gap { .. } => {}
+        other => bail!("heard {other:?} instead of a gap"),
+    }
+    loop {
+        if let Heard::Message(message) = subscriber.next().await? {
+            assert_eq!(message.data, "after");
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_used_ends_the_start_with_a_clear_error() -> Result<()> {
+    let redis = RedisServer::start(&["--requirepass", "right"]).await?;
+    let url = redis.url().replace("//", "//:wrong-secret@");
+    for (url, expected) in [
+        (&*url, "refuses the user or the password"),
+        ("wrong-secret", "expected `url` to be"),
+    ] {
+        let url = format!("engine.default.url={url}");
+        let kind = "engine.default.kind=redis";
+        let arguments = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            kind,
+            "--set",
+            &url,
+        ];
+        let run = cli::run(&arguments).await?;
+        assert_ne!(run.status, 0);
+        assert!(run.errors.contains(expected), "{}", run.errors);
+        assert!(!run.errors.contains("wrong-secret"), "{}", run.errors);
+    }
+    Ok(())
+}
+
+/// Everything that a subscriber was told, checked as it comes.
+struct Oracle {
+    subscriber: Subscriber,
+    last: Option<(String, u64)>,
+    may_jump: bool,
+    heard: Vec<Value>,
+    gaps: usize,
+}
+
+impl Oracle {
+    async fn join(broker: &Broker) -> Result<Self> {
+        let join = Join::channel("news");
+        let subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
+        let start = subscriber.cursor();
+        Ok(Self {
+            last: start.as_deref().and_then(place),
+            subscriber,
+            may_jump: false,
+            heard: Vec::new(),
+            gaps: 0,
+        })
+    }
+
+    /// Listens until it hears this.
+    async fn listen_until(mut self, end: &str) -> Result<Self> {
+        loop {
+            match self.subscriber.listen().await? {
+                Heard::Message(message) => {
+                    let cursor = self.subscriber.cursor().context("a cursor")?;
+                    let (epoch, offset) = place(&cursor).context("a cursor of one channel")?;
+                    if let Some((last_epoch, last)) = &self.last {
+                        let is_next = *last_epoch == epoch && offset == last + 1;
+                        let is_later = *last_epoch != epoch || offset > *last;
+                        if !(is_next || self.may_jump && is_later) {
+                            bail!("heard {cursor} after {last_epoch}-{last} without a word");
+                        }
+                    }
+                    self.last = Some((epoch, offset));
+                    self.may_jump = false;
+                    let is_end = message.data == end;
+                    self.heard.push(message.data);
+                    if is_end {
+                        return Ok(self);
+                    }
+                }
+                Heard::Gap { .. } => {
+                    self.gaps += 1;
+                    self.may_jump = true;
+                }
+                Heard::Frame(_) => {}
+                Heard::Closed { code, reason } => bail!("closed: {code:?} {reason}"),
+            }
+        }
+    }
+}
+
+fn place(cursor: &str) -> Option<(String, u64)> {
+    let (epoch, offset) = cursor.split_once('-')?;
+    Some((epoch.to_owned(), offset.parse().ok()?))
+}
+
+/// Publishes one message after the other, each until it is acknowledged; returns those that were.
+async fn publish_until(broker: &Broker, name: &str, over: &AtomicBool) -> Result<Vec<String>> {
+    let mut acknowledged = Vec::new();
+    for number in 0.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let text = format!("{name} {number}");
+        let path = "/channels/news/messages";
+        let answer = broker.post(path, "text/plain", text.clone().into()).await?;
+        match answer.status {
+            200 => acknowledged.push(text),
+            503 => tokio::time::sleep(Duration::from_millis(5)).await,
+            status => bail!("{status}: {:?}", answer.body),
+        }
+    }
+    Ok(acknowledged)
+}
+
+/// How the server fails.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Dies,
+    Hangs,
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server_does() -> Result<()>
+{
+    let mut redis = RedisServer::start(&[]).await?;
+    let settings = settings(&redis)
+        .key("engine.default.timeout_ms", "500")
+        .key("engine.default.lease_ms", "2000");
+    let brokers = [
+        Broker::with(settings.clone()).await?,
+        Broker::with(settings).await?,
+    ];
+    let [one, other] = &brokers;
+    let (here, there) = (Oracle::join(one).await?, Oracle::join(other).await?);
+    let over = AtomicBool::new(false);
+    let faults = async {
+        for fault in [Fault::Dies, Fault::Hangs, Fault::Dies] {
+            let before = published(one).await?;
+            eventually("some are published", async || {
+                Ok(published(one).await? >= before + 50.0)
+            })
+            .await?;
+            match fault {
+                Fault::Dies => {
+                    redis.kill().await?;
+                    redis.start_again().await?;
+                }
+                Fault::Hangs => {
+                    redis.signal(Signal::Stop).await?;
+                    for broker in &brokers {
+                        eventually("the silence is noticed", async || {
+                            Ok(ready(broker).await? == 503)
+                        })
+                        .await?;
+                    }
+                    redis.signal(Signal::Continue).await?;
+                }
+            }
+            for broker in &brokers {
+                eventually("the broker is ready", async || {
+                    Ok(ready(broker).await? == 200)
+                })
+                .await?;
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let publishing = async {
+        let both = tokio::try_join!(
+            publish_until(one, "one", &over),
+            publish_until(other, "other", &over),
+        )?;
+        one.publisher().publish("news", "the end").await?;
+        Ok(both)
+    };
+    let (both, here, there, ()) = tokio::try_join!(
+        publishing,
+        here.listen_until("the end"),
+        there.listen_until("the end"),
+        faults,
+    )?;
+    for oracle in [here, there] {
+        assert!(oracle.gaps >= 1, "the server has lost everything twice");
+        for text in both.0.iter().chain(&both.1) {
+            let times = oracle.heard.iter().filter(|heard| *heard == text).count();
+            assert!(times <= 1, "{text:?} was heard {times} times");
+        }
+    }
+    Ok(())
+}
