@@ -115,7 +115,7 @@ async fn main() -> anyhow::Result<()> {
         proxy_protocol: false,
         terms: Terms {
             timeouts: TimeoutSettings::default(),
-            bounds: widecast::memory::Bounds::of(&widecast::config::Config::default()),
+            bounds: widecast::memory_budget::Bounds::of(&widecast::config::Config::default()),
             takes_upgrade: |_| true,
         },
     };

@@ -16,14 +16,14 @@ use thiserror::Error;
 use crate::auth::{Authenticator, KeyFileError};
 use crate::config::Config;
 use crate::engine::{self, Clock, Deliver, EngineStartError, SystemClock};
-use crate::memory::{self, Bounds, Level, Part, Pressure};
+use crate::memory_budget::{self, Bounds, Level, Part, Pressure};
 use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
-use crate::outgoing::{Hook, HookError};
+use crate::outbound_http::{Hook, HookError};
 use crate::registry::{Routes, Shard};
 use crate::session::{Heartbeat, OrderActor, Services, Worker, relieve};
 use crate::shutdown;
-use crate::{api, greeting, health, http, outgoing, pages, transports};
+use crate::{api, greeting, health, http, outbound_http, pages, transports};
 
 /// Why the broker could not be started, or had to stop.
 #[derive(Debug, Error)]
@@ -69,10 +69,10 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         .map(std::net::TcpListener::local_addr)
         .collect::<io::Result<Vec<SocketAddr>>>()?;
 
-    let hook = Hook::new(&config, &metrics.outgoing)?;
+    let hook = Hook::new(&config, &metrics.outbound_http)?;
     let services = services(&config, Authenticator::new(&config)?, metrics, hook).await?;
-    let (sets, figures) = (services.auth.key_sets(), &services.metrics.outgoing);
-    actix_rt::spawn(outgoing::keep_key_sets(sets.to_vec(), figures.clone()));
+    let (sets, figures) = (services.auth.key_sets(), &services.metrics.outbound_http);
+    actix_rt::spawn(outbound_http::keep_key_sets(sets.to_vec(), figures.clone()));
     let options = ListenerOptions {
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
@@ -132,12 +132,12 @@ async fn watch_memory(services: Arc<Services>, connections: Connections) {
     let pressure = Pressure::new(bounds.ceiling);
     let tend = move |level| {
         let history = services.engine.figures().history_bytes;
-        memory::set(Part::History, history);
+        memory_budget::set(Part::History, history);
         let sessions = &services.metrics.sessions;
         let sessions = connections.open() as u64 * CONNECTION_BYTES
             + sessions.open() * SESSION_BYTES
             + sessions.subscriptions.get().cast_unsigned() * SUBSCRIPTION_BYTES;
-        memory::set(Part::Sessions, sessions);
+        memory_budget::set(Part::Sessions, sessions);
         services.engine.bound_history(match level {
             Level::Calm => bounds.history,
             // A part of what is held at each look, so that it takes no longer than some seconds.

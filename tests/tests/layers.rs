@@ -39,7 +39,7 @@ const PROTOCOL_LAYERS: [&[&str]; 12] = [
 const PROTOCOL_GROUND: &str = "codes";
 
 /// What anyone may use; they use the protocol and, at most, `config`.
-const LEAVES: [&str; 5] = ["config", "auth", "memory", "metrics", "offload"];
+const LEAVES: [&str; 5] = ["config", "auth", "memory_budget", "metrics", "offload"];
 
 /// Everything that is in no layer of the rule, with what it may use besides the leaves.
 const BESIDE: [(&str, &[&str]); 7] = [
@@ -48,17 +48,17 @@ const BESIDE: [(&str, &[&str]); 7] = [
     // What the clients of an address may have: asked by whoever lets them have it.
     ("limits", &[]),
     // What the broker itself asks others for.
-    ("outgoing", &[]),
+    ("outbound_http", &[]),
     // What the operator asks: parts of the top, for `app` to put together.
     ("health", &["http", "session", "registry", "engine"]),
     ("shutdown", &["session", "registry", "engine", "net"]),
     ("greeting", &[]),
     // The command line's own clients: they talk to a broker over the network, not inside the process.
-    ("cli", &["app", "net", "outgoing", "shutdown"]),
+    ("cli", &["app", "net", "outbound_http", "shutdown"]),
 ];
 
 /// What may be used from anywhere below `app`, though it is in no layer.
-const SHARED: [&str; 3] = ["net", "limits", "outgoing"];
+const SHARED: [&str; 3] = ["net", "limits", "outbound_http"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -8,7 +8,7 @@ use super::answer;
 use super::operator::Operator;
 use crate::engine::EngineFigures;
 use crate::http::{Caller, Problem};
-use crate::memory::{Part, held, level};
+use crate::memory_budget::{Part, held, level};
 use crate::metrics::{Exposition, Storage, render};
 use crate::session::Services;
 

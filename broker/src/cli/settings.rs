@@ -9,7 +9,7 @@ use super::token::explain;
 use crate::auth::Authenticator;
 use crate::config::{Config, Loaded, ReferenceEntry};
 use crate::metrics::Metrics;
-use crate::outgoing::Hook;
+use crate::outbound_http::Hook;
 
 /// How wide the comments of `config show` are.
 const WIDTH: usize = 96;
@@ -27,7 +27,7 @@ pub fn run_config_command(
         ConfigCommand::Check(arguments) => {
             let loaded = arguments.load(variables)?;
             Authenticator::new(&loaded.config).map_err(|error| CliError::Start(error.into()))?;
-            let unused = Metrics::new().outgoing;
+            let unused = Metrics::new().outbound_http;
             Hook::new(&loaded.config, &unused).map_err(|error| CliError::Start(error.into()))?;
             check(arguments, &loaded.config, output)
         }

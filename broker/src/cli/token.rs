@@ -11,7 +11,7 @@ use super::credential_arguments::{ExplainArguments, InspectArguments, TokenArgum
 use super::error::CliError;
 use crate::auth::{Authenticator, Claims, Principal, Subject, Words, read_unchecked, sign};
 use crate::config::{Config, Right};
-use crate::outgoing::fetch_key_sets;
+use crate::outbound_http::fetch_key_sets;
 use widecast_protocol::Origin;
 
 /// Prints a token that is signed with a secret.

@@ -17,7 +17,7 @@ use widecast_protocol::gzip::{self, GzipError};
 use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
-use crate::memory::{GIVEN_UP, Hold, Part};
+use crate::memory_budget::{GIVEN_UP, Hold, Part};
 use crate::net::{Pace, Patience};
 use crate::offload::offload;
 

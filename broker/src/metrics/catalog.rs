@@ -10,7 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    Connections, Deliveries, Memory, Outgoing, Publications, Sessions, Shares, Storage, Tokens,
+    Connections, Deliveries, Memory, OutboundHttp, Publications, Sessions, Shares, Storage, Tokens,
     Workers,
 };
 
@@ -34,7 +34,7 @@ pub struct Metrics {
     /// Tokens that count no longer.
     pub tokens: Tokens,
     /// What the broker asks others for.
-    pub outgoing: Outgoing,
+    pub outbound_http: OutboundHttp,
     /// How long the worker threads keep others waiting.
     pub workers: Workers,
     registry: Registry,
@@ -54,7 +54,7 @@ impl Metrics {
             storage: Storage::register(&mut registry),
             memory: Memory::register(&mut registry),
             tokens: Tokens::register(&mut registry),
-            outgoing: Outgoing::register(&mut registry),
+            outbound_http: OutboundHttp::register(&mut registry),
             workers: Workers::register(&mut registry),
             registry,
         }

@@ -20,7 +20,7 @@ use super::linger::linger;
 use super::pace::{Alarm, Pace, Patience};
 use super::refusal::RequestRefusal;
 use crate::config::TimeoutSettings;
-use crate::memory::{Bounds, Hold, Part};
+use crate::memory_budget::{Bounds, Hold, Part};
 
 /// How often the broker checks whether a client is still there while it leaves the client's bytes unread. The end of the
 /// connection lies behind these bytes, so reading would not show it.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use widecast_protocol::Code;
 
 use crate::limits::Exceeded;
-use crate::memory::GIVEN_UP;
+use crate::memory_budget::GIVEN_UP;
 
 /// Why a request or connection is refused before the application sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use widecast_protocol::ChannelName;
 use crate::engine::Portion;
 
 use super::ended::Ended;
-use super::item::Lane;
+use super::outbox::Lane;
 use super::outbox::Outbox;
 use super::shard::Shard;
 

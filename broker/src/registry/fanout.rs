@@ -17,7 +17,7 @@ use super::catch_up_reader::{Behind, Turn};
 use super::ended::Ended;
 use super::hole::{Continuity, Filling, continuity};
 use super::outbox::Outbox;
-use super::pushing::Pushed;
+use super::outbox::Pushed;
 use super::recent;
 use super::subscription::{Destination, Sent, Subscription};
 use super::watch::{News, PresenceWatch};

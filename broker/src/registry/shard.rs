@@ -17,8 +17,8 @@ use crate::metrics::Metrics;
 
 use super::catch_up_reader::{Behind, Turn};
 use super::fanout::{Fanout, Next};
-use super::flush::FlushList;
 use super::interest::{InterestCall, Wanted};
+use super::outbox::FlushList;
 use super::outbox::Outbox;
 use super::overrun::Overrun;
 use super::refill::REFILLS_AT_ONCE;

@@ -8,7 +8,7 @@ use widecast_protocol::{ChannelName, EncodedMessage};
 
 use crate::engine::NumberedChange;
 
-use super::flush::Flush;
+use super::outbox::flush::Flush;
 use super::shard::Shard;
 
 /// A message for the shard's subscribers.

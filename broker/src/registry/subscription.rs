@@ -11,10 +11,10 @@ use crate::engine::Replay;
 
 use super::catch_up::Cause;
 use super::catch_up_reader::Behind;
-use super::item::Lane;
+use super::outbox::Lane;
 use super::outbox::Outbox;
+use super::outbox::Pushed;
 use super::progress::Progress;
-use super::pushing::Pushed;
 use super::recent;
 use super::watch::PresenceWatch;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::liveness::{LivenessAction, Progress};
+use super::liveness::{LivenessAction, Transfer};
 use super::session::Session;
 use crate::registry::Ended;
 
@@ -156,7 +156,7 @@ impl Session {
     fn check_liveness(&self) -> Option<Duration> {
         let settings = &self.services().config.heartbeat;
         let (interval, timeout) = (settings.interval, settings.timeout);
-        let progress = Progress {
+        let progress = Transfer {
             written_bytes: self.outbox().written_bytes(),
             waiting_bytes: self.outbox().queued_bytes(),
         };

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::services::Services;
 use crate::auth::{Principal, Subject};
 use crate::config::{HookEvent, Right};
-use crate::outgoing::{AskedMessage, Hook, NoAnswer, Permission, Question, Verdict};
+use crate::outbound_http::{AskedMessage, Hook, NoAnswer, Permission, Question, Verdict};
 
 /// The headers of a request that the hook is shown, as names and values.
 pub type ShownHeaders = Vec<(String, String)>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use super::worker::Worker;
-use crate::memory::Level;
+use crate::memory_budget::Level;
 use crate::registry::Ended;
 
 /// A session that was polled so short a time ago is in use: its client is on its way back.

@@ -7,7 +7,7 @@ use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
 use crate::engine::{MemberList, PresenceEntry};
-use crate::memory::{Part, held};
+use crate::memory_budget::{Part, held};
 use crate::registry::PresenceWatch;
 
 use super::refusal::Refusal;

@@ -28,7 +28,7 @@ pub(super) enum LivenessAction {
 
 /// How much of what was sent is with the other end.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Progress {
+pub(super) struct Transfer {
     /// How many bytes were written, in the life of the session.
     pub(super) written_bytes: u64,
     /// How many bytes wait to be written.
@@ -52,8 +52,8 @@ impl Liveness {
     }
 
     /// Looks after the other end, and says what to do.
-    pub(super) fn check(&self, progress: Progress) -> LivenessAction {
-        if self.has_taken_bytes(progress) {
+    pub(super) fn check(&self, transfer: Transfer) -> LivenessAction {
+        if self.has_taken_bytes(transfer) {
             // The ping may still be queued behind the bytes that the client is receiving.
             self.heard();
         }
@@ -68,11 +68,11 @@ impl Liveness {
 
     /// Whether the other end has taken some of what was waiting at the last check: what the kernel takes while it is full, the
     /// other end has received.
-    fn has_taken_bytes(&self, progress: Progress) -> bool {
-        let Progress {
+    fn has_taken_bytes(&self, transfer: Transfer) -> bool {
+        let Transfer {
             written_bytes,
             waiting_bytes,
-        } = progress;
+        } = transfer;
         let before = self
             .written
             .replace((waiting_bytes > 0).then_some(written_bytes));
@@ -85,10 +85,10 @@ mod tests {
     use super::*;
 
     /// Nothing waits, and nothing was written.
-    const IDLE: Progress = progress(0, 0);
+    const IDLE: Transfer = transfer(0, 0);
 
-    const fn progress(written_bytes: u64, waiting_bytes: usize) -> Progress {
-        Progress {
+    const fn transfer(written_bytes: u64, waiting_bytes: usize) -> Transfer {
+        Transfer {
             written_bytes,
             waiting_bytes,
         }
@@ -116,16 +116,16 @@ mod tests {
     #[test]
     fn a_client_that_takes_bytes_that_wait_before_the_ping_is_alive() {
         let liveness = Liveness::default();
-        assert_eq!(liveness.check(progress(10, 90)), LivenessAction::Ping);
-        assert_eq!(liveness.check(progress(11, 89)), LivenessAction::Wait);
-        assert_eq!(liveness.check(progress(11, 89)), LivenessAction::Ping);
-        assert_eq!(liveness.check(progress(11, 89)), LivenessAction::GiveUp);
+        assert_eq!(liveness.check(transfer(10, 90)), LivenessAction::Ping);
+        assert_eq!(liveness.check(transfer(11, 89)), LivenessAction::Wait);
+        assert_eq!(liveness.check(transfer(11, 89)), LivenessAction::Ping);
+        assert_eq!(liveness.check(transfer(11, 89)), LivenessAction::GiveUp);
     }
 
     #[test]
     fn bytes_that_the_kernel_takes_while_nothing_waits_are_no_sign_of_life() {
         let liveness = Liveness::default();
-        assert_eq!(liveness.check(progress(10, 0)), LivenessAction::Ping);
-        assert_eq!(liveness.check(progress(20, 0)), LivenessAction::GiveUp);
+        assert_eq!(liveness.check(transfer(10, 0)), LivenessAction::Ping);
+        assert_eq!(liveness.check(transfer(20, 0)), LivenessAction::GiveUp);
     }
 }

@@ -14,7 +14,7 @@ use widecast_protocol::Code;
 use super::actor::SessionActor;
 use super::dialect::Goodbye;
 use super::session::Session;
-use crate::memory::{self, Part};
+use crate::memory_budget::{self, Part};
 
 /// The frames of a session that polls have taken, and may ask for again.
 pub(super) struct PolledFrames {
@@ -85,7 +85,7 @@ impl PolledFrames {
     fn count(&self, bytes: usize) {
         let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         let before = self.bytes.replace(bytes);
-        memory::add(Part::Polled, signed(bytes) - signed(before));
+        memory_budget::add(Part::Polled, signed(bytes) - signed(before));
     }
 
     fn taken(&self) -> TakenFrames {

@@ -7,7 +7,7 @@ use widecast_protocol::{Code, CommandId, Reply};
 use super::session::millis;
 use crate::engine::EngineError;
 use crate::limits::Exceeded;
-use crate::memory::is_full;
+use crate::memory_budget::is_full;
 
 /// A code of the table, and what was wrong this time, in words for the developer of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]

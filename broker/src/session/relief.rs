@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::idle_polls::make_room;
 use super::session::Session;
 use super::worker::Worker;
-use crate::memory::{Level, Part, held, level};
+use crate::memory_budget::{Level, Part, held, level};
 use crate::registry::{Ended, forget_recent};
 
 /// How often the amount of held memory is checked.

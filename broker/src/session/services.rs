@@ -9,9 +9,9 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::engine::{Engine, HistoryLimits, MemberQuery};
 use crate::limits::{Quotas, Shares};
-use crate::memory::Bounds;
+use crate::memory_budget::Bounds;
 use crate::metrics::Metrics;
-use crate::outgoing::Hook;
+use crate::outbound_http::Hook;
 use crate::registry::Routes;
 
 use super::directory::SessionDirectory;

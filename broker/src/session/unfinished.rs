@@ -7,7 +7,7 @@ use widecast_protocol::Code;
 
 use super::refusal::Refusal;
 use crate::config::Config;
-use crate::memory::{GIVEN_UP, Hold, Part};
+use crate::memory_budget::{GIVEN_UP, Hold, Part};
 use crate::net::{Alarm, Pace, Patience};
 
 /// The part of a message that is held, and for how long.

@@ -5,8 +5,8 @@ use widecast_protocol::framing::{Wire, sse};
 
 use crate::session::{Session, Transport, millis};
 
-use super::one_way::StreamForm;
-use super::stream_request::{MessageFormat, StreamRequest};
+use super::common::one_way::StreamForm;
+use super::common::stream_request::{MessageFormat, StreamRequest};
 
 /// `GET /channels/{channel}/sse` and `GET /v1/sse`
 pub(super) struct EventStream;

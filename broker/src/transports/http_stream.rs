@@ -5,8 +5,8 @@ use widecast_protocol::framing::Wire;
 
 use crate::session::{Session, Transport};
 
-use super::one_way::StreamForm;
-use super::stream_request::StreamRequest;
+use super::common::one_way::StreamForm;
+use super::common::stream_request::StreamRequest;
 
 /// `GET /channels/{channel}/stream` and `GET /v1/stream`
 pub(super) struct HttpStream;

@@ -18,7 +18,7 @@ use widecast_protocol::framing::jsonp::{self, Callback};
 use crate::http::{Problem, Query};
 use crate::session::{Dialect, Services};
 
-use super::streaming::uncached;
+use super::common::streaming::uncached;
 
 /// How many bytes a URL with commands may have. The HTTP parser ends a connection without a word at 64 KiB.
 const URL_BYTES: usize = 32 << 10;

@@ -15,12 +15,12 @@ use crate::session::{
     self, CursorScope, Dialect, Identity, Services, Transport, Worker, require_jsonp,
 };
 
+use super::common::opened_session::{OpenedSession, cursor_of, open};
+use super::common::stream_request::StreamRequest;
+use super::common::streaming::uncached;
+use super::common::worker::worker;
 use super::jsonp;
-use super::opened_session::{OpenedSession, cursor_of, open};
 use super::session_poll;
-use super::stream_request::StreamRequest;
-use super::streaming::uncached;
-use super::worker::worker;
 
 /// `GET /channels/{channel}/poll`
 pub(super) async fn one(

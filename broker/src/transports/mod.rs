@@ -4,26 +4,20 @@
 //! client that has the head hears every later message. Then the socket belongs to the session. A new transport is a new file
 //! and one line in [`configure`].
 
+mod common;
 mod event_stream;
 mod http_stream;
-mod inbound_commands;
 mod jsonp;
 mod long_poll;
-mod one_way;
-mod opened_session;
 mod session_commands;
 mod session_poll;
 #[cfg(test)]
 mod simulated_client;
 #[cfg(test)]
 mod simulation;
-mod stream_request;
-mod streaming;
 #[cfg(test)]
 mod tests;
 mod websocket;
-mod websocket_messages;
-mod worker;
 
 use actix_web::web::ServiceConfig;
 
@@ -32,7 +26,7 @@ use crate::http::Endpoint;
 use event_stream::EventStream;
 use http_stream::HttpStream;
 
-pub use websocket_messages::{WebSocketMessage, WebSocketMessages};
+pub use common::websocket_messages::{WebSocketMessage, WebSocketMessages};
 
 /// Whether a WebSocket may begin at a path.
 pub fn takes_upgrade(path: &str) -> bool {
@@ -45,10 +39,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .stream(websocket::raw)
         .mount(app);
     Endpoint::at("/channels/{channel}/sse")
-        .stream(one_way::one::<EventStream>)
+        .stream(common::one_way::one::<EventStream>)
         .mount(app);
     Endpoint::at("/channels/{channel}/stream")
-        .stream(one_way::one::<HttpStream>)
+        .stream(common::one_way::one::<HttpStream>)
         .mount(app);
     Endpoint::at("/channels/{channel}/poll")
         .get(long_poll::one)
@@ -57,10 +51,10 @@ pub fn configure(app: &mut ServiceConfig) {
         .stream(websocket::envelope)
         .mount(app);
     Endpoint::at("/v1/sse")
-        .stream(one_way::several::<EventStream>)
+        .stream(common::one_way::several::<EventStream>)
         .mount(app);
     Endpoint::at("/v1/stream")
-        .stream(one_way::several::<HttpStream>)
+        .stream(common::one_way::several::<HttpStream>)
         .mount(app);
     Endpoint::at("/v1/poll")
         .get(long_poll::several)

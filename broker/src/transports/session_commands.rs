@@ -8,9 +8,9 @@ use widecast_protocol::{Code, SessionId};
 use crate::http::Problem;
 use crate::session::{Commands, Inbound, Services, SessionHandle};
 
-use super::inbound_commands::{body_commands, commands_of};
+use super::common::inbound_commands::{body_commands, commands_of};
+use super::common::streaming::uncached;
 use super::jsonp;
-use super::streaming::uncached;
 
 /// Finds the session of this name, for a request with this callback.
 ///

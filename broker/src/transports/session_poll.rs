@@ -17,14 +17,14 @@ use crate::session::{
     Commands, Dialect, Services, SessionActor, SessionHandle, TakeFrames, Transport,
 };
 
-use super::inbound_commands::body_commands_if_any;
+use super::common::inbound_commands::body_commands_if_any;
+use super::common::opened_session::open;
+use super::common::stream_request::{NEW_SESSION, StreamRequest};
+use super::common::streaming::uncached;
+use super::common::worker::worker;
 use super::jsonp;
 use super::long_poll::wait_of;
-use super::opened_session::open;
 use super::session_commands::{session, session_not_found};
-use super::stream_request::{NEW_SESSION, StreamRequest};
-use super::streaming::uncached;
-use super::worker::worker;
 
 /// `POST /v1/poll?session=new|{session}`: commands, and the poll behind them.
 pub(super) async fn post(

@@ -15,10 +15,10 @@ use widecast_protocol::{
     Position, SenderKey,
 };
 
+use super::common::one_way::begun;
+use super::common::opened_session::{OpenedSession, open};
 use super::event_stream::EventStream;
 use super::http_stream::HttpStream;
-use super::one_way::begun;
-use super::opened_session::{OpenedSession, open};
 use super::simulated_client::{OwnMessages, SimulatedClient};
 use crate::auth::{Authenticator, Principal, Subject};
 use crate::config::{ByteCount, Config, NamespaceRules, SlowConsumerPolicy};

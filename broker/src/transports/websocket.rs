@@ -16,12 +16,12 @@ use crate::config::LimitSettings;
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem, TOKEN_PROTOCOL};
 use crate::session::{Dialect, Inbound, InboundDecoder, Transport};
 
-use super::inbound_commands::{inbound_of, inbound_one};
-use super::opened_session::{OpenedSession, open};
-use super::stream_request::{MessageFormat, StreamRequest};
-use super::streaming::hand_over;
-use super::websocket_messages::{WebSocketMessage, WebSocketMessages};
-use super::worker::worker;
+use super::common::inbound_commands::{inbound_of, inbound_one};
+use super::common::opened_session::{OpenedSession, open};
+use super::common::stream_request::{MessageFormat, StreamRequest};
+use super::common::streaming::hand_over;
+use super::common::websocket_messages::{WebSocketMessage, WebSocketMessages};
+use super::common::worker::worker;
 
 /// The one version of WebSockets.
 const VERSION: &str = "13";

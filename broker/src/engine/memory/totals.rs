@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::channel::Channel;
-use crate::memory::{self, Part};
+use crate::memory_budget::{self, Part};
 
 /// What a channel holds, as the totals know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +37,7 @@ impl Totals {
         change(&self.messages, before.messages, after.messages);
         change(&self.members, before.members, after.members);
         if before.member_bytes != after.member_bytes {
-            memory::add(
+            memory_budget::add(
                 Part::Presence,
                 after.member_bytes.cast_signed() - before.member_bytes.cast_signed(),
             );

@@ -15,8 +15,8 @@ use super::cache::{Cache, QuestionKey};
 use super::question::Question;
 use super::signature::{SecretError, Signer};
 use crate::config::{Config, HookEvent, OnFailure};
-use crate::metrics::{HookOutcome, Outgoing};
-use crate::outgoing::http::{CallError, HttpClient};
+use crate::metrics::{HookOutcome, OutboundHttp};
+use crate::outbound_http::http::{CallError, HttpClient};
 
 /// The largest answer in bytes, without the data of a message.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -58,7 +58,7 @@ pub struct Hook {
     cache: Option<Cache>,
     /// Whether the log has been told that the hook fails.
     fails: AtomicBool,
-    metrics: Outgoing,
+    metrics: OutboundHttp,
 }
 
 impl fmt::Debug for Hook {
@@ -72,7 +72,7 @@ impl Hook {
     ///
     /// # Errors
     /// When it cannot be as the settings want it.
-    pub fn new(config: &Config, metrics: &Outgoing) -> Result<Option<Self>, HookError> {
+    pub fn new(config: &Config, metrics: &OutboundHttp) -> Result<Option<Self>, HookError> {
         let settings = &config.hook;
         let Some(url) = settings.url.url() else {
             return Ok(None);

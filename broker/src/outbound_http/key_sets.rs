@@ -12,7 +12,7 @@ use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 
 use super::http::{CallError, Called, HttpClient};
 use crate::auth::{KeyError, KeySet};
-use crate::metrics::{KeySetFetch, Outgoing};
+use crate::metrics::{KeySetFetch, OutboundHttp};
 
 /// How long a provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ struct Fetched {
 }
 
 /// Fetches a set once it is due, again and again. The log is told when it cannot be fetched, and when it can again.
-pub async fn keep_key_sets(sets: Vec<Arc<KeySet>>, metrics: Outgoing) {
+pub async fn keep_key_sets(sets: Vec<Arc<KeySet>>, metrics: OutboundHttp) {
     join_all(sets.iter().map(|set| keep(set, &metrics))).await;
 }
 
@@ -54,7 +54,7 @@ pub async fn fetch_key_sets(sets: &[Arc<KeySet>]) -> Result<(), impl fmt::Displa
     Ok(())
 }
 
-async fn keep(set: &KeySet, metrics: &Outgoing) {
+async fn keep(set: &KeySet, metrics: &OutboundHttp) {
     let url = set.url().url().unwrap_or_default();
     let mut has_failed = false;
     loop {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::SlowConsumerPolicy;
-use crate::registry::outbox_form::GapForm;
-use crate::registry::pushing::Pushed;
+use crate::registry::outbox::form::GapForm;
+use crate::registry::outbox::pushing::Pushed;
 use widecast_protocol::Code;
 use widecast_protocol::framing::Wire;
 

@@ -8,35 +8,35 @@ use widecast_protocol::{ChannelName, CursorVector, Position};
 
 /// The places of a client.
 #[derive(Default)]
-pub(super) struct Places {
+pub(in crate::registry) struct ToldPlaces {
     told: CursorVector,
     /// The client's own messages, which it is not sent: the places behind them hold once everything that waits is told.
     passed: Vec<(ChannelName, Position)>,
 }
 
-impl Places {
-    pub(super) fn told(&self) -> &CursorVector {
+impl ToldPlaces {
+    pub(in crate::registry) fn told(&self) -> &CursorVector {
         &self.told
     }
 
     /// The client has been told everything up to `position`.
-    pub(super) fn tell(&mut self, channel: &ChannelName, position: Position) {
+    pub(in crate::registry) fn tell(&mut self, channel: &ChannelName, position: Position) {
         self.told.set(channel, position);
     }
 
     /// The client will have been told everything up to `position` when all that waits is written.
-    pub(super) fn pass(&mut self, channel: &ChannelName, position: Position) {
+    pub(in crate::registry) fn pass(&mut self, channel: &ChannelName, position: Position) {
         self.overtake(channel);
         self.passed.push((channel.clone(), position));
     }
 
     /// Something newer of the channel waits now.
-    pub(super) fn overtake(&mut self, channel: &ChannelName) {
+    pub(in crate::registry) fn overtake(&mut self, channel: &ChannelName) {
         self.passed.retain(|(passed, _)| passed != channel);
     }
 
     /// Nothing waits any more.
-    pub(super) fn tell_passed(&mut self) {
+    pub(in crate::registry) fn tell_passed(&mut self) {
         let passed = std::mem::take(&mut self.passed);
         for (channel, position) in passed {
             self.told.set(&channel, position);
@@ -44,7 +44,7 @@ impl Places {
     }
 
     /// Moves `at`, the place after the last waiting item, past the client's own messages.
-    pub(super) fn behind_the_last(&self, at: &mut CursorVector) {
+    pub(in crate::registry) fn behind_the_last(&self, at: &mut CursorVector) {
         for (channel, position) in &self.passed {
             at.set(channel, *position);
         }

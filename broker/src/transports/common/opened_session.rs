@@ -13,11 +13,11 @@ use crate::session::{
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
-pub(super) struct OpenedSession {
-    pub(super) session: Rc<Session>,
+pub(in crate::transports) struct OpenedSession {
+    pub(in crate::transports) session: Rc<Session>,
     outcomes: Vec<JoinOutcome>,
     /// Whether nothing was lost before it was opened.
-    pub(super) recovered: bool,
+    pub(in crate::transports) recovered: bool,
 }
 
 /// Opens a session.
@@ -25,7 +25,7 @@ pub(super) struct OpenedSession {
 /// # Errors
 /// While the broker shuts down, when the clients at its address have as many sessions as they may, or the user, when the token counts no longer, and
 /// what the authorisation hook says.
-pub(super) async fn open(
+pub(in crate::transports) async fn open(
     worker: &Worker,
     mut identity: Identity,
     dialect: Dialect,
@@ -57,7 +57,7 @@ impl OpenedSession {
     ///
     /// # Errors
     /// When one of them cannot be joined, or the cursor is not for them.
-    pub(super) async fn join(
+    pub(in crate::transports) async fn join(
         session: Rc<Session>,
         channels: &[ChannelName],
         cursor: Option<&Cursor>,
@@ -69,7 +69,7 @@ impl OpenedSession {
     ///
     /// # Errors
     /// As [`Self::join`]; when the client may not be listed there.
-    pub(super) async fn join_as(
+    pub(in crate::transports) async fn join_as(
         session: Rc<Session>,
         channels: &[ChannelName],
         cursor: Option<&Cursor>,
@@ -111,7 +111,7 @@ impl OpenedSession {
 
     /// The cursor at which the session begins, of one channel or of several. If messages are lost, the client has yet to be
     /// told: until then its cursor is the one that it asked for.
-    pub(super) fn cursor(&self) -> String {
+    pub(in crate::transports) fn cursor(&self) -> String {
         match &self.outcomes[..] {
             [outcome] if self.session.dialect().scope() == CursorScope::OneChannel => {
                 outcome.known.to_string()
@@ -121,7 +121,7 @@ impl OpenedSession {
     }
 
     /// Tells of lost messages, and lets the messages flow.
-    pub(super) async fn flow(self) -> Rc<Session> {
+    pub(in crate::transports) async fn flow(self) -> Rc<Session> {
         for outcome in self.outcomes {
             self.session.tell_and_let_flow(outcome).await;
         }
@@ -129,7 +129,7 @@ impl OpenedSession {
     }
 
     /// Lets the messages flow; the client is told of lost messages in another way.
-    pub(super) async fn catch_up(self) -> Rc<Session> {
+    pub(in crate::transports) async fn catch_up(self) -> Rc<Session> {
         for outcome in self.outcomes {
             self.session.let_flow(outcome).await;
         }
@@ -161,7 +161,7 @@ fn greet(session: &Session, outcome: &JoinOutcome) {
 }
 
 /// The place of a session, as the cursor that its client is given.
-pub(super) fn cursor_of(session: &Session) -> String {
+pub(in crate::transports) fn cursor_of(session: &Session) -> String {
     let places = session.outbox().places();
     match session.dialect().scope() {
         CursorScope::SeveralChannels => places.to_string(),

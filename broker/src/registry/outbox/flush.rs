@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::memory::{self, Part};
+use crate::memory_budget::{self, Part};
 use crate::metrics::{Deliveries, Policy};
 
+use super::Outbox;
 use super::backlog::Size;
-use super::outbox::Outbox;
 use super::writing::Flushed;
 
 /// How many sockets are written before the worker looks at its other work: a fan-out of 1,000 writes would hold it for 3.5 ms.
@@ -59,7 +59,7 @@ impl FlushList {
     }
 
     /// A message has come for this shard's subscribers.
-    pub(super) fn arrived(&self) {
+    pub(in crate::registry) fn arrived(&self) {
         let mut arrivals = self.arrivals.borrow_mut();
         if arrivals.len() < SAMPLES {
             arrivals.push(Instant::now());
@@ -67,7 +67,7 @@ impl FlushList {
     }
 
     /// An outbox held so many bytes before a change, and so many after it.
-    pub(super) fn changed(&self, before: Size, after: Size) {
+    pub(in crate::registry) fn changed(&self, before: Size, after: Size) {
         let tally = &self.tally;
         let signed = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         let add = |to: &Cell<i64>, before, after| to.set(to.get() + signed(after) - signed(before));
@@ -79,7 +79,7 @@ impl FlushList {
     }
 
     /// One write has taken this many bytes.
-    pub(super) fn wrote(&self, bytes: usize) {
+    pub(in crate::registry) fn wrote(&self, bytes: usize) {
         let tally = &self.tally;
         tally.writes.set(tally.writes.get() + 1);
         tally
@@ -88,7 +88,7 @@ impl FlushList {
     }
 
     /// This many messages were dropped to make room for a message that must not be dropped.
-    pub(super) fn dropped(&self, messages: usize) {
+    pub(in crate::registry) fn dropped(&self, messages: usize) {
         if messages > 0 {
             self.metrics.dropped(Policy::DropOldest, messages as u64);
         }
@@ -100,7 +100,7 @@ impl FlushList {
         metrics.writes.inc_by(tally.writes.take());
         metrics.written_bytes.inc_by(tally.written_bytes.take());
         metrics.outbox_bytes.inc_by(tally.waiting_bytes.take());
-        memory::add(Part::Replies, tally.owed_bytes.take());
+        memory_budget::add(Part::Replies, tally.owed_bytes.take());
         metrics.outbox_held(tally.fullest_bytes.take() as u64);
         if self.dirty.borrow().is_empty() {
             for arrived in self.arrivals.borrow_mut().drain(..) {
@@ -110,16 +110,16 @@ impl FlushList {
     }
 
     /// An outbox has a subscription that has fallen behind.
-    pub(super) fn add_behind(&self, outbox: Rc<Outbox>) {
+    pub(in crate::registry) fn add_behind(&self, outbox: Rc<Outbox>) {
         self.behind.borrow_mut().push(outbox);
     }
 
     /// The outboxes that have become behind since the last call.
-    pub(super) fn take_behind(&self) -> Vec<Rc<Outbox>> {
+    pub(in crate::registry) fn take_behind(&self) -> Vec<Rc<Outbox>> {
         self.behind.take()
     }
 
-    pub(super) fn add(&self, outbox: Rc<Outbox>) {
+    pub(in crate::registry) fn add(&self, outbox: Rc<Outbox>) {
         self.dirty.borrow_mut().push_back(outbox);
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
@@ -142,7 +142,7 @@ impl FlushList {
 }
 
 /// Writes what the list's outboxes hold, for as long as the shard lives.
-pub(super) struct Flush(pub(super) Rc<FlushList>);
+pub(in crate::registry) struct Flush(pub(in crate::registry) Rc<FlushList>);
 
 impl Future for Flush {
     type Output = ();

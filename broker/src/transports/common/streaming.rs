@@ -11,7 +11,9 @@ use crate::net::{Connection, detach};
 use crate::session::{DiscardInbound, InboundDecoder, Session, SessionActor, SessionHandle};
 
 /// The headers by which every answer of a subscription speaks to caches and proxies.
-pub(super) fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+pub(in crate::transports) fn uncached(
+    response: &mut HttpResponseBuilder,
+) -> &mut HttpResponseBuilder {
     response
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("X-Accel-Buffering", "no"))
@@ -20,7 +22,7 @@ pub(super) fn uncached(response: &mut HttpResponseBuilder) -> &mut HttpResponseB
 /// Answers with a one-way stream that ends when the connection does
 /// ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3), rule 8): no chunk framing, so that its
 /// bytes are the same for all.
-pub(super) fn stream(
+pub(in crate::transports) fn stream(
     request: &HttpRequest,
     session: Rc<Session>,
     content_type: &str,
@@ -42,7 +44,7 @@ pub(super) fn stream(
 }
 
 /// Answers with a head behind which the socket is the session's.
-pub(super) fn hand_over(
+pub(in crate::transports) fn hand_over(
     request: &HttpRequest,
     mut head: HttpResponseBuilder,
     session: Rc<Session>,

@@ -12,7 +12,7 @@ use crate::session::{Inbound, Services};
 type Decoded = Result<Vec<Result<Command, RefusedCommand>>, DecodeError>;
 
 /// Turns the commands of one frame or body into what a session is to do.
-pub(super) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
+pub(in crate::transports) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
     let commands = match decoded.and_then(|commands| no_more_than(most, commands)) {
         Ok(commands) => commands,
         Err(error) => return vec![Inbound::Unreadable(None, error)],
@@ -21,7 +21,7 @@ pub(super) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
 }
 
 /// Turns one command into what a session is to do.
-pub(super) fn inbound_one(command: Result<Command, RefusedCommand>) -> Inbound {
+pub(in crate::transports) fn inbound_one(command: Result<Command, RefusedCommand>) -> Inbound {
     match command {
         Ok(command) => Inbound::Command(command),
         Err(RefusedCommand { id, error }) => Inbound::Unreadable(id, error),
@@ -40,7 +40,7 @@ fn no_more_than<T>(most: usize, commands: Vec<T>) -> Result<Vec<T>, DecodeError>
 
 /// Reads the commands of a body. A body that is not made of commands is answered with a problem; a single bad command is
 /// answered by a frame.
-pub(super) async fn body_commands(
+pub(in crate::transports) async fn body_commands(
     request: &HttpRequest,
     body: web::Payload,
     services: &Services,
@@ -50,7 +50,7 @@ pub(super) async fn body_commands(
 }
 
 /// Reads the commands of a body; an empty body has none.
-pub(super) async fn body_commands_if_any(
+pub(in crate::transports) async fn body_commands_if_any(
     request: &HttpRequest,
     body: web::Payload,
     services: &Services,
@@ -86,7 +86,7 @@ async fn commands_in(
 }
 
 /// Reads commands in this codec.
-pub(super) async fn commands_of(
+pub(in crate::transports) async fn commands_of(
     codec: Codec,
     bytes: Bytes,
     services: &Services,

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use widecast_protocol::{ChannelName, CursorVector, Position};
 
 use super::droppable::Droppable;
+use super::form::OutboxForm;
 use super::item::{Item, size_with};
-use super::outbox_form::OutboxForm;
-use super::places::Places;
+use super::told_places::ToldPlaces;
 
 /// How many items one write takes at the most. More would save nothing: a write of k items costs 3.4 + 0.14·k µs.
 const ITEMS_PER_WRITE: usize = 32;
@@ -21,15 +21,15 @@ const IDLE_CAPACITY: usize = 4;
 
 /// How many bytes wait for one client.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
+pub(in crate::registry) struct Size {
     /// The bytes of all items, with their overhead.
-    pub(super) bytes: usize,
+    pub(in crate::registry) bytes: usize,
     /// How many of them belong to answers.
-    pub(super) owed: usize,
+    pub(in crate::registry) owed: usize,
 }
 
 /// The items that wait for one client.
-pub(super) struct Backlog {
+pub(in crate::registry) struct Backlog {
     items: VecDeque<Item>,
     bytes: usize,
     /// How many of the bytes belong to answers.
@@ -37,13 +37,13 @@ pub(super) struct Backlog {
     form: OutboxForm,
     /// The client's place in each channel; kept only if the client is told it, in cursors of several channels or in answers to
     /// polls.
-    places: Option<Box<Places>>,
+    places: Option<Box<ToldPlaces>>,
     /// The index of what can be dropped; made when something has to be.
     droppable: Option<Box<Droppable>>,
 }
 
 impl Backlog {
-    pub(super) fn new(form: OutboxForm) -> Self {
+    pub(in crate::registry) fn new(form: OutboxForm) -> Self {
         Self {
             items: VecDeque::new(),
             bytes: 0,
@@ -55,42 +55,42 @@ impl Backlog {
     }
 
     /// The bytes of all items, with their overhead.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::registry) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// How many of the bytes belong to answers.
-    pub(super) fn owed(&self) -> usize {
+    pub(in crate::registry) fn owed(&self) -> usize {
         self.owed
     }
 
     /// Both sizes together.
-    pub(super) fn size(&self) -> Size {
+    pub(in crate::registry) fn size(&self) -> Size {
         Size {
             bytes: self.bytes,
             owed: self.owed,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::registry) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
     /// The places of the client once it has received everything that has left the backlog.
-    pub(super) fn told(&self) -> CursorVector {
+    pub(in crate::registry) fn told(&self) -> CursorVector {
         let places = self.places.as_ref();
         places.map_or_else(CursorVector::new, |places| places.told().clone())
     }
 
     /// The client begins to hear a channel after `position`.
-    pub(super) fn begin_at(&mut self, channel: &ChannelName, position: Position) {
+    pub(in crate::registry) fn begin_at(&mut self, channel: &ChannelName, position: Position) {
         if let Some(places) = &mut self.places {
             places.tell(channel, position);
         }
     }
 
     /// A message is not sent to the client, because the client has published it itself.
-    pub(super) fn pass(&mut self, channel: &ChannelName, position: Position) {
+    pub(in crate::registry) fn pass(&mut self, channel: &ChannelName, position: Position) {
         match &mut self.places {
             Some(places) if self.items.is_empty() => places.tell(channel, position),
             Some(places) => places.pass(channel, position),
@@ -98,7 +98,7 @@ impl Backlog {
         }
     }
 
-    pub(super) fn push(&mut self, item: Item) {
+    pub(in crate::registry) fn push(&mut self, item: Item) {
         if let Some(droppable) = &mut self.droppable {
             droppable.pushed(self.items.len(), &item);
         }
@@ -111,7 +111,7 @@ impl Backlog {
     }
 
     /// Puts a newer pong in the place of the one that waits last; returns false if something else waits last.
-    pub(super) fn replace_pong(&mut self, newer: &Bytes) -> bool {
+    pub(in crate::registry) fn replace_pong(&mut self, newer: &Bytes) -> bool {
         let Some(Item::Pong(pong)) = self.items.back_mut() else {
             return false;
         };
@@ -123,19 +123,19 @@ impl Backlog {
 
     /// Whether an item of `bytes` keeps to the limit. An item that is larger than the limit itself fits when nothing else
     /// waits.
-    pub(super) fn fits(&self, bytes: usize, limit: usize) -> bool {
+    pub(in crate::registry) fn fits(&self, bytes: usize, limit: usize) -> bool {
         self.bytes == 0 || self.bytes + size_with(bytes) <= limit
     }
 
     /// Whether an answer of `bytes` is taken. Messages do not take the room of answers, because a client can have messages
     /// again, but not answers. However large it is, an answer is taken when few others wait.
-    pub(super) fn fits_answer(&self, bytes: usize, limit: usize) -> bool {
+    pub(in crate::registry) fn fits_answer(&self, bytes: usize, limit: usize) -> bool {
         self.owed <= limit / 2 || self.owed + size_with(bytes) <= limit
     }
 
     /// Drops messages until an item of `bytes` fits, if that is possible, and returns how many were dropped. Under the
     /// policy `latest`, messages that are followed by a newer one go first; then the oldest go.
-    pub(super) fn make_room(&mut self, bytes: usize, limit: usize) -> usize {
+    pub(in crate::registry) fn make_room(&mut self, bytes: usize, limit: usize) -> usize {
         let droppable = self.droppable.take();
         let mut droppable = droppable.unwrap_or_else(|| Box::new(Droppable::of(&self.items)));
         let mut dropped = 0;
@@ -156,7 +156,7 @@ impl Backlog {
     }
 
     /// Takes everything in one walk: no size or number has to be right in between.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    pub(in crate::registry) fn take(&mut self) -> Vec<Bytes> {
         let mut heads = self.heads(self.items.len()).into_iter();
         let mut taken = Vec::with_capacity(self.items.len());
         for item in self.items.drain(..) {
@@ -179,7 +179,7 @@ impl Backlog {
     }
 
     /// Throws everything away.
-    pub(super) fn clear(&mut self) {
+    pub(in crate::registry) fn clear(&mut self) {
         self.items = VecDeque::new();
         self.bytes = 0;
         self.owed = 0;
@@ -190,7 +190,7 @@ impl Backlog {
     ///
     /// # Errors
     /// Those of `write`.
-    pub(super) fn write(
+    pub(in crate::registry) fn write(
         &mut self,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {

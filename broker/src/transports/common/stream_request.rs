@@ -16,17 +16,17 @@ use crate::http::{
 };
 use crate::session::{Echo, Identity, Services, ShownHeaders};
 
-use super::jsonp;
+use crate::transports::jsonp;
 
 /// The word in the place of a session's name that opens a new session.
-pub(super) const NEW_SESSION: &str = "new";
+pub(in crate::transports) const NEW_SESSION: &str = "new";
 
 /// As how many bytes of work each channel of a URL counts: to join a channel takes as long as to publish so many bytes.
 const CHANNEL_WORK_BYTES: usize = 1024;
 
 /// What a subscriber without frames is sent of each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MessageFormat {
+pub(in crate::transports) enum MessageFormat {
     /// The data.
     Data,
     /// An object with all that is known of the message, as NDJSON has it.
@@ -35,29 +35,29 @@ pub(super) enum MessageFormat {
 
 /// What a client asks for that opens a stream or a poll: the parameters of its URL, and those of its headers that a page
 /// can set.
-pub(super) struct StreamRequest {
+pub(in crate::transports) struct StreamRequest {
     /// The channels named by `channel=`, without repetitions; or else those that the token names.
-    pub(super) channels: Vec<ChannelName>,
+    pub(in crate::transports) channels: Vec<ChannelName>,
     /// Where to resume: the header `Last-Event-ID`, which `EventSource` sets, else `?cursor=`.
-    pub(super) cursor: Option<Cursor>,
+    pub(in crate::transports) cursor: Option<Cursor>,
     /// The same cursor as text, for sessions of polls, whose cursors are numbers.
-    pub(super) cursor_text: Option<String>,
+    pub(in crate::transports) cursor_text: Option<String>,
     /// Who subscribes.
-    pub(super) identity: Identity,
+    pub(in crate::transports) identity: Identity,
     /// `new`, or the name of a session.
-    pub(super) session: Option<String>,
+    pub(in crate::transports) session: Option<String>,
     /// How long a poll waits.
-    pub(super) timeout: Option<Duration>,
+    pub(in crate::transports) timeout: Option<Duration>,
     /// The function of a JSONP answer.
-    pub(super) callback: Option<Callback>,
+    pub(in crate::transports) callback: Option<Callback>,
     /// Whether MessagePack is asked for.
-    pub(super) msgpack: bool,
+    pub(in crate::transports) msgpack: bool,
     /// Whether the texts of a page's WebSocket are JSON.
-    pub(super) json: bool,
+    pub(in crate::transports) json: bool,
     /// How a page's messages come.
-    pub(super) format: MessageFormat,
+    pub(in crate::transports) format: MessageFormat,
     /// The data with which the subscriber wants to be listed.
-    pub(super) presence: Option<Payload>,
+    pub(in crate::transports) presence: Option<Payload>,
 }
 
 impl StreamRequest {
@@ -65,7 +65,7 @@ impl StreamRequest {
     ///
     /// # Errors
     /// When one of them is not as it has to be.
-    pub(super) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+    pub(in crate::transports) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
         let share = client_share(request);
         share.check_work()?;
         let Query(pairs) = Query::<Vec<(String, String)>>::of(request)?;
@@ -124,7 +124,7 @@ impl StreamRequest {
     }
 
     /// Whether frames are asked for, in a session of their own.
-    pub(super) fn wants_new_session(&self) -> Result<bool, Problem> {
+    pub(in crate::transports) fn wants_new_session(&self) -> Result<bool, Problem> {
         match self.session.as_deref() {
             None => Ok(false),
             Some(NEW_SESSION) => Ok(true),
@@ -136,7 +136,7 @@ impl StreamRequest {
     }
 
     /// The channels of the URL, or else those that the token names; there has to be one.
-    pub(super) fn some_channels(&self) -> Result<&[ChannelName], Problem> {
+    pub(in crate::transports) fn some_channels(&self) -> Result<&[ChannelName], Problem> {
         if self.channels.is_empty() {
             let detail = "name at least one channel with channel=, or in the token (subscribe_to), or open a session with session=new";
             return Err(Problem::new(Code::InvalidRequest, detail));
@@ -208,7 +208,7 @@ fn last_event_id(request: &HttpRequest) -> Option<String> {
 }
 
 /// Reads a cursor.
-pub(super) fn cursor(text: &str) -> Result<Cursor, Problem> {
+pub(in crate::transports) fn cursor(text: &str) -> Result<Cursor, Problem> {
     Cursor::parse(text).map_err(|error| Problem::new(Code::BadCursor, error.to_string()))
 }
 

@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use crate::net::Connection;
 
-use super::ended::Ended;
-use super::outbox::{Outbox, Sink, State};
+use super::{Outbox, Sink, State};
+use crate::registry::ended::Ended;
 
 /// The outcome of a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flushed {
+pub(in crate::registry) enum Flushed {
     /// Nothing is left.
     Done,
     /// More frames are queued than one slice writes.
@@ -21,7 +21,7 @@ pub(super) enum Flushed {
 
 impl Outbox {
     /// Writes once to the socket, or wakes the poll that waits.
-    pub(super) fn flush(&self) -> Flushed {
+    pub(in crate::registry) fn flush(&self) -> Flushed {
         let connection = match &*self.sink.borrow() {
             Sink::Nobody => return Flushed::Done,
             Sink::Poll(waker) => {
@@ -50,7 +50,7 @@ impl Outbox {
     }
 
     /// Waits until the kernel takes bytes again.
-    pub(super) async fn writable(&self) {
+    pub(in crate::registry) async fn writable(&self) {
         let connection = match &*self.sink.borrow() {
             Sink::Socket(connection) => Rc::clone(connection),
             Sink::Nobody | Sink::Poll(_) => return,

@@ -16,7 +16,7 @@ use super::streaming::stream;
 use super::worker::worker;
 
 /// The form of one kind of one-way stream.
-pub(super) trait StreamForm {
+pub(in crate::transports) trait StreamForm {
     /// The transport under which its sessions are counted.
     const TRANSPORT: Transport;
 
@@ -34,7 +34,7 @@ pub(super) trait StreamForm {
 }
 
 /// The stream of one channel, named by the path.
-pub(super) async fn one<F: StreamForm>(
+pub(in crate::transports) async fn one<F: StreamForm>(
     request: HttpRequest,
     ChannelPath(channel): ChannelPath,
     wanted: StreamRequest,
@@ -43,7 +43,7 @@ pub(super) async fn one<F: StreamForm>(
 }
 
 /// The stream of several channels named by `channel=`, or of the frames of a session by `session=new`.
-pub(super) async fn several<F: StreamForm>(
+pub(in crate::transports) async fn several<F: StreamForm>(
     request: HttpRequest,
     wanted: StreamRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -75,7 +75,7 @@ async fn raw<F: StreamForm>(
 }
 
 /// Lets a raw stream begin, and returns it with the cursor for the head of its answer.
-pub(super) async fn begun<F: StreamForm>(
+pub(in crate::transports) async fn begun<F: StreamForm>(
     session: Rc<Session>,
     channels: &[ChannelName],
     cursor: Option<&Cursor>,

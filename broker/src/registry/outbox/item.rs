@@ -14,10 +14,10 @@ const OVERHEAD_BYTES: usize = 64;
 /// joins the channel again, or asks), the subscription gets a new lane. A message that is lost in a lane is never told of by a gap
 /// of the lane before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lane(pub(super) u32);
+pub struct Lane(pub(in crate::registry) u32);
 
 /// One thing that waits.
-pub(super) enum Item {
+pub(in crate::registry) enum Item {
     /// Bytes that are only written: a message that is neither dropped nor moves a place, or the rest of an item that is partly
     /// written.
     Frame(Bytes),
@@ -48,7 +48,7 @@ pub(super) enum Item {
 
 impl Item {
     /// The bytes that are there already: a gap's are made when they are written.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in crate::registry) fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(bytes)
             | Self::Answer(bytes)
@@ -59,7 +59,7 @@ impl Item {
     }
 
     /// The same, to keep.
-    pub(super) fn into_bytes(self) -> Bytes {
+    pub(in crate::registry) fn into_bytes(self) -> Bytes {
         match self {
             Self::Frame(bytes)
             | Self::Answer(bytes)
@@ -71,7 +71,7 @@ impl Item {
 
     /// How many bytes the item counts. A gap counts none: it takes the place of a message that did, and there are never more
     /// gaps than subscriptions and messages.
-    pub(super) fn size(&self) -> usize {
+    pub(in crate::registry) fn size(&self) -> usize {
         match self {
             Self::Frame(bytes)
             | Self::Answer(bytes)
@@ -82,7 +82,7 @@ impl Item {
     }
 
     /// How many of these bytes belong to an answer.
-    pub(super) fn owed(&self) -> usize {
+    pub(in crate::registry) fn owed(&self) -> usize {
         match self {
             Self::Answer(_) | Self::Pong(_) => self.size(),
             Self::Frame(_) | Self::Message { .. } | Self::Gap { .. } | Self::Gone => 0,
@@ -90,7 +90,7 @@ impl Item {
     }
 
     /// The channel, and the place of a client that has been sent the item.
-    pub(super) fn place(&self) -> Option<(&ChannelName, Position)> {
+    pub(in crate::registry) fn place(&self) -> Option<(&ChannelName, Position)> {
         match self {
             Self::Message { message, .. } => Some((&message.message().channel, message.position())),
             Self::Gap {
@@ -101,19 +101,19 @@ impl Item {
     }
 
     /// The subscription it belongs to, if that matters.
-    pub(super) fn lane(&self) -> Option<Lane> {
+    pub(in crate::registry) fn lane(&self) -> Option<Lane> {
         match self {
             Self::Message { lane, .. } | Self::Gap { lane, .. } => Some(*lane),
             Self::Frame(_) | Self::Answer(_) | Self::Pong(_) | Self::Gone => None,
         }
     }
 
-    pub(super) fn may_be_dropped(&self) -> bool {
+    pub(in crate::registry) fn may_be_dropped(&self) -> bool {
         matches!(self, Self::Message { policy, .. } if *policy != SlowConsumerPolicy::Disconnect)
     }
 }
 
 /// The size that an item with so many bytes counts.
-pub(super) fn size_with(bytes: usize) -> usize {
+pub(in crate::registry) fn size_with(bytes: usize) -> usize {
     bytes + OVERHEAD_BYTES
 }

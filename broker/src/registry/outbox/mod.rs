@@ -3,6 +3,15 @@
 //! Pushing never writes. It marks the outbox dirty, and the shard's [`FlushList`] writes what has come together by then:
 //! one frame per write when idle, many under load. Not `Sync`: everything stays on the shard's thread.
 
+mod backlog;
+mod droppable;
+pub(super) mod flush;
+mod form;
+mod item;
+mod pushing;
+mod told_places;
+mod writing;
+
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,15 +23,18 @@ use widecast_protocol::{ChannelName, CursorVector, Position};
 use crate::engine::ConnectionId;
 use crate::net::Connection;
 
-use super::backlog::Backlog;
-use super::catch_up_reader::{Behind, Turns};
-use super::ended::Ended;
-use super::flush::FlushList;
-use super::item::{Item, Lane};
-use super::outbox_form::OutboxForm;
+use self::backlog::Backlog;
+use self::item::Item;
+use crate::registry::catch_up_reader::{Behind, Turns};
+use crate::registry::ended::Ended;
+
+pub use self::flush::FlushList;
+pub use self::form::{CursorForm, GapForm, OutboxForm};
+pub use self::item::Lane;
+pub use self::pushing::Pushed;
 
 /// Where the bytes go.
-pub(super) enum Sink {
+pub(in crate::registry) enum Sink {
     /// Nobody yet: the head of the answer is still being written, or no poll is waiting.
     Nobody,
     /// The socket.
@@ -32,7 +44,7 @@ pub(super) enum Sink {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::registry) enum State {
     Open,
     /// Nothing more is taken; what is queued is written, then the socket is closed.
     Ending(Ended),
@@ -41,24 +53,24 @@ pub(super) enum State {
 
 /// The outbox of one session.
 pub struct Outbox {
-    pub(super) backlog: RefCell<Backlog>,
-    pub(super) limit_bytes: usize,
-    pub(super) form: OutboxForm,
+    pub(in crate::registry) backlog: RefCell<Backlog>,
+    pub(in crate::registry) limit_bytes: usize,
+    pub(in crate::registry) form: OutboxForm,
     /// The connection whose outbox this is.
     owner: ConnectionId,
     /// How many subscriptions there have been.
     lanes: Cell<u32>,
-    pub(super) sink: RefCell<Sink>,
-    pub(super) state: Cell<State>,
+    pub(in crate::registry) sink: RefCell<Sink>,
+    pub(in crate::registry) state: Cell<State>,
     /// Whether the outbox is in the flush list, or waits for the kernel.
-    pub(super) scheduled: Cell<bool>,
+    pub(in crate::registry) scheduled: Cell<bool>,
     /// The tasks that wait for room or for the end.
     waiters: RefCell<Vec<Waker>>,
     /// The subscriptions whose past is being sent.
     turns: Turns,
     /// How many bytes were written to the client, or taken by its polls.
     written: Cell<u64>,
-    pub(super) flush_list: Rc<FlushList>,
+    pub(in crate::registry) flush_list: Rc<FlushList>,
 }
 
 impl Outbox {
@@ -114,12 +126,12 @@ impl Outbox {
     }
 
     /// Whose it is.
-    pub(super) fn owner(&self) -> ConnectionId {
+    pub(in crate::registry) fn owner(&self) -> ConnectionId {
         self.owner
     }
 
     /// How the outbox tells of gaps and cursors.
-    pub(super) fn form(&self) -> OutboxForm {
+    pub(in crate::registry) fn form(&self) -> OutboxForm {
         self.form
     }
 
@@ -149,7 +161,7 @@ impl Outbox {
     }
 
     /// The address of the client, if it has a connection of its own.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
+    pub(in crate::registry) fn peer(&self) -> Option<SocketAddr> {
         match &*self.sink.borrow() {
             Sink::Socket(connection) => Some(connection.peer()),
             Sink::Nobody | Sink::Poll(_) => None,
@@ -157,16 +169,16 @@ impl Outbox {
     }
 
     /// Whether the bytes go to a socket.
-    pub(super) fn has_socket(&self) -> bool {
+    pub(in crate::registry) fn has_socket(&self) -> bool {
         matches!(*self.sink.borrow(), Sink::Socket(_))
     }
 
-    pub(super) fn turns(&self) -> &Turns {
+    pub(in crate::registry) fn turns(&self) -> &Turns {
         &self.turns
     }
 
     /// A subscription of this outbox is behind.
-    pub(super) fn is_behind(self: &Rc<Self>, behind: Behind) {
+    pub(in crate::registry) fn is_behind(self: &Rc<Self>, behind: Behind) {
         if self.turns.add(behind) {
             self.flush_list.add_behind(Rc::clone(self));
         }
@@ -250,7 +262,7 @@ impl Outbox {
         Poll::Pending
     }
 
-    pub(super) fn owes_little(&self) -> bool {
+    pub(in crate::registry) fn owes_little(&self) -> bool {
         !self.is_open() || self.backlog.borrow().owed() <= self.limit_bytes / 2
     }
 
@@ -271,7 +283,7 @@ impl Outbox {
     }
 
     /// Changes the backlog, and counts how its size changes.
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
+    pub(in crate::registry) fn change<R>(&self, change: impl FnOnce(&mut Backlog) -> R) -> R {
         let mut backlog = self.backlog.borrow_mut();
         let before = backlog.size();
         let result = change(&mut backlog);
@@ -279,7 +291,7 @@ impl Outbox {
         result
     }
 
-    pub(super) fn append(self: &Rc<Self>, item: Item) {
+    pub(in crate::registry) fn append(self: &Rc<Self>, item: Item) {
         self.change(|backlog| backlog.push(item));
         self.schedule();
     }
@@ -290,11 +302,11 @@ impl Outbox {
         }
     }
 
-    pub(super) fn count_written(&self, bytes: usize) {
+    pub(in crate::registry) fn count_written(&self, bytes: usize) {
         self.written.set(self.written.get() + bytes as u64);
     }
 
-    pub(super) fn wake_waiters(&self) {
+    pub(in crate::registry) fn wake_waiters(&self) {
         let waiters = std::mem::take(&mut *self.waiters.borrow_mut());
         for waiter in waiters {
             waiter.wake();
@@ -309,5 +321,4 @@ impl Drop for Outbox {
 }
 
 #[cfg(test)]
-#[path = "outbox_tests.rs"]
 mod tests;

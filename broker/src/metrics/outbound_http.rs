@@ -87,7 +87,7 @@ impl HookLabels {
 
 /// Figures about what the broker asks others for.
 #[derive(Debug, Clone)]
-pub struct Outgoing {
+pub struct OutboundHttp {
     /// Sets of keys that could not be fetched the last time.
     pub key_sets_failing: Gauge,
     key_set_fetches: Family<OutcomeLabels, Counter>,
@@ -95,7 +95,7 @@ pub struct Outgoing {
     hook_duration: Histogram,
 }
 
-impl Outgoing {
+impl OutboundHttp {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             key_sets_failing: Gauge::default(),

@@ -12,7 +12,7 @@ use super::item::{Item, Lane};
 /// An index of the items that wait. The items are numbered: the front item has the number `front`, and each item behind it
 /// has the next.
 #[derive(Default)]
-pub(super) struct Droppable {
+pub(in crate::registry) struct Droppable {
     front: usize,
     lanes: HashMap<Lane, Chain>,
     /// Messages under `latest` that are followed by newer ones of their lane, unless they have been written since.
@@ -38,16 +38,16 @@ struct Entry {
 }
 
 /// How the client is told of a dropped message.
-pub(super) struct Telling {
+pub(in crate::registry) struct Telling {
     /// The number of the item that becomes the gap: that of the dropped message, or of an earlier gap that now reaches
     /// further.
-    pub(super) gap: usize,
+    pub(in crate::registry) gap: usize,
     /// The number of a later gap that is covered by this one and goes.
-    pub(super) absorbed: Option<usize>,
+    pub(in crate::registry) absorbed: Option<usize>,
 }
 
 impl Droppable {
-    pub(super) fn of(items: &VecDeque<Item>) -> Self {
+    pub(in crate::registry) fn of(items: &VecDeque<Item>) -> Self {
         let mut it = Self::default();
         for (index, item) in items.iter().enumerate() {
             it.pushed(index, item);
@@ -56,7 +56,7 @@ impl Droppable {
     }
 
     /// An item has been pushed behind `waiting` others.
-    pub(super) fn pushed(&mut self, waiting: usize, item: &Item) {
+    pub(in crate::registry) fn pushed(&mut self, waiting: usize, item: &Item) {
         let number = self.front + waiting;
         match item {
             Item::Message { lane, policy, .. } if *policy == SlowConsumerPolicy::Disconnect => {
@@ -78,7 +78,7 @@ impl Droppable {
     }
 
     /// The item in front has left.
-    pub(super) fn left(&mut self, item: &Item) {
+    pub(in crate::registry) fn left(&mut self, item: &Item) {
         self.begun(item);
         self.front += 1;
         while self.superseded.front().is_some_and(|&old| old < self.front) {
@@ -87,7 +87,7 @@ impl Droppable {
     }
 
     /// The item in front can no longer be changed: part of it is written.
-    pub(super) fn begun(&mut self, item: &Item) {
+    pub(in crate::registry) fn begun(&mut self, item: &Item) {
         if matches!(item, Item::Gone) {
             self.gone -= 1;
         }
@@ -101,17 +101,17 @@ impl Droppable {
     }
 
     /// The index of an item among those that wait, unless it has left.
-    pub(super) fn index(&self, number: usize) -> Option<usize> {
+    pub(in crate::registry) fn index(&self, number: usize) -> Option<usize> {
         number.checked_sub(self.front)
     }
 
     /// The next message to drop, because a newer one of its lane waits.
-    pub(super) fn next_superseded(&mut self) -> Option<usize> {
+    pub(in crate::registry) fn next_superseded(&mut self) -> Option<usize> {
         self.superseded.pop_front()
     }
 
     /// The next message to drop, because it is the oldest.
-    pub(super) fn next_oldest(&mut self, items: &VecDeque<Item>) -> Option<usize> {
+    pub(in crate::registry) fn next_oldest(&mut self, items: &VecDeque<Item>) -> Option<usize> {
         self.oldest = self.oldest.max(self.front);
         while !items.get(self.oldest - self.front)?.may_be_dropped() {
             self.oldest += 1;
@@ -120,7 +120,7 @@ impl Droppable {
     }
 
     /// A message of a lane is dropped.
-    pub(super) fn dropped(&mut self, lane: Lane, number: usize) -> Telling {
+    pub(in crate::registry) fn dropped(&mut self, lane: Lane, number: usize) -> Telling {
         let telling = match self.lanes.get_mut(&lane) {
             Some(chain) => chain.dropped(number),
             None => Telling::by_itself(number),
@@ -130,7 +130,7 @@ impl Droppable {
     }
 
     /// Whether so many items are gone that it pays to make the index anew.
-    pub(super) fn is_mostly_gone(&self, waiting: usize) -> bool {
+    pub(in crate::registry) fn is_mostly_gone(&self, waiting: usize) -> bool {
         self.gone > waiting / 2
     }
 }

@@ -42,27 +42,27 @@ pub struct OutboxForm {
 }
 
 impl OutboxForm {
-    pub(super) fn can_tell_gaps(self) -> bool {
+    pub(in crate::registry) fn can_tell_gaps(self) -> bool {
         self.gap == GapForm::Told
     }
 
     /// The last bytes for a client that cannot be told of a gap.
-    pub(super) fn end_of_gap(self) -> Bytes {
+    pub(in crate::registry) fn end_of_gap(self) -> Bytes {
         let code = Code::HistoryLost;
         self.wire.end(code, code.meaning(), None)
     }
 
-    pub(super) fn keeps_places(self) -> bool {
+    pub(in crate::registry) fn keeps_places(self) -> bool {
         self.cursors != CursorForm::OfEach
     }
 
     /// Whether every message has a cursor of all channels.
-    pub(super) fn has_vector(self) -> bool {
+    pub(in crate::registry) fn has_vector(self) -> bool {
         self.cursors == CursorForm::OfAll
     }
 
     /// Whether something is made when the item is written, that stands before its bytes or is all of it.
-    pub(super) fn has_head(self, item: &Item) -> bool {
+    pub(in crate::registry) fn has_head(self, item: &Item) -> bool {
         match item {
             Item::Gap { .. } => true,
             Item::Message { .. } => self.has_vector(),
@@ -71,7 +71,7 @@ impl OutboxForm {
     }
 
     /// Makes the head of the item; the client is at `at` once it has the item.
-    pub(super) fn head(self, item: &Item, at: &CursorVector) -> Option<Bytes> {
+    pub(in crate::registry) fn head(self, item: &Item, at: &CursorVector) -> Option<Bytes> {
         match item {
             Item::Gap {
                 channel, cursor, ..
@@ -95,7 +95,11 @@ impl OutboxForm {
     }
 
     /// The item's head, out of those that were made for several items in their order.
-    pub(super) fn next_head(self, item: &Item, heads: &mut impl Iterator<Item = Bytes>) -> Bytes {
+    pub(in crate::registry) fn next_head(
+        self,
+        item: &Item,
+        heads: &mut impl Iterator<Item = Bytes>,
+    ) -> Bytes {
         let head = self.has_head(item).then(|| heads.next()).flatten();
         head.unwrap_or_default()
     }

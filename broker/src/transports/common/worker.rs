@@ -10,7 +10,7 @@ use crate::session::Worker;
 ///
 /// # Errors
 /// When the application was built without one, as in a test of other endpoints.
-pub(super) fn worker(request: &HttpRequest) -> Result<Worker, Problem> {
+pub(in crate::transports) fn worker(request: &HttpRequest) -> Result<Worker, Problem> {
     let worker = request.app_data::<web::Data<Worker>>();
     worker
         .map(|worker| worker.get_ref().clone())

@@ -8,10 +8,10 @@ use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 use crate::config::SlowConsumerPolicy;
 
-use super::ended::Ended;
+use super::form::GapForm;
 use super::item::{Item, Lane};
-use super::outbox::{Outbox, State};
-use super::outbox_form::GapForm;
+use super::{Outbox, State};
+use crate::registry::ended::Ended;
 
 /// The outcome of pushing a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Outbox {
 
     /// A message is not sent to the client, because the client has published it itself. The client's place moves past it all
     /// the same.
-    pub(super) fn pass(&self, message: &EncodedMessage) {
+    pub(in crate::registry) fn pass(&self, message: &EncodedMessage) {
         if self.form.keeps_places() {
             let channel = &message.message().channel;
             self.backlog.borrow_mut().pass(channel, message.position());
