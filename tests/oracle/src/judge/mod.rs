@@ -1,6 +1,7 @@
 //! The oracle itself: from what was published and what every subscriber was told to the promises that were broken. It
 //! knows nothing of sockets, so that it is tested with testimonies that are made up.
 
+mod excuse;
 mod reader;
 mod truth;
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::log::{Heard, Told};
 use crate::place::{Place, Places};
 
+use super::excuse::{Excuse, GapIn};
 use super::truth::{AtPlace, Truth};
 use super::{Case, Kind, Testimony, Violation};
 
@@ -37,13 +38,18 @@ struct Reader {
     heard: HashSet<Place>,
 }
 
-/// A gap whose end is not known yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Excuse {
-    /// The gap is in this channel.
-    Here { on_resume: bool },
-    /// The gap is in this channel or in another one.
-    HereOrElsewhere,
+impl Reader {
+    /// A gap was told without its end.
+    fn excuse(&mut self, gap_in: GapIn) {
+        self.excused = Some(Excuse::of(gap_in, self.excused.take()));
+    }
+
+    /// What has been passed over when a cursor stands at `place`.
+    fn skipped_upto(&self, place: &Place) -> Vec<(Place, Place)> {
+        let between = self.excused.iter().flat_map(Excuse::skipped);
+        let last = self.place.iter().map(|at| (at.clone(), place.clone()));
+        between.cloned().chain(last).collect()
+    }
 }
 
 impl<'a> Hearing<'a> {
@@ -81,7 +87,7 @@ impl<'a> Hearing<'a> {
             } => self.gap(channel, upto.as_ref(), *on_resume),
             Told::Gap { channel: None, .. } => {
                 for reader in self.channels.values_mut() {
-                    reader.excused = Some(Excuse::HereOrElsewhere);
+                    reader.excuse(GapIn::ThisOrAnother);
                 }
             }
             Told::Left(channel) => {
@@ -142,7 +148,7 @@ impl<'a> Hearing<'a> {
             return;
         };
         let again = !reader.heard.insert(place.clone());
-        let (before, excused) = (reader.place.clone(), reader.excused.is_some());
+        let before = reader.place.clone();
         if again {
             self.violated(Kind::Again, &format!("{id} at {place} of {channel}"));
         } else if let Some(before) = before {
@@ -150,7 +156,9 @@ impl<'a> Hearing<'a> {
                 let what = format!("{id} at {place} of {channel}, already at {before}");
                 return self.violated(Kind::Again, &what);
             }
-            if !excused && let Some(lost) = self.missing(channel, &before, place, id) {
+            if let Some(excuse) = &mut reader.excused {
+                excuse.hear(&before, place);
+            } else if let Some(lost) = self.missing(channel, &before, place, id) {
                 let what = format!("of {channel} between {before} and {place}: {lost}");
                 self.violated(Kind::Lost, &what);
             }
@@ -169,17 +177,18 @@ impl<'a> Hearing<'a> {
                 reader.left = false;
             }
             let moves = reader.place.as_ref() != Some(place);
-            let excuse = match reader.excused {
+            if !moves && reader.excused.as_ref().is_some_and(Excuse::is_open) {
                 // The end of the gap is still to come.
-                Some(Excuse::Here { .. }) if !moves => continue,
-                _ => reader.excused.take(),
-            };
+                continue;
+            }
+            let skipped = reader.skipped_upto(place);
+            let excuse = reader.excused.take();
             let Some(before) = reader.place.clone() else {
                 self.moved(channel, place);
                 continue;
             };
-            if let Some(Excuse::Here { on_resume }) = excuse {
-                self.judge_need(channel, &before, place, on_resume);
+            if let Some(GapIn::This { on_resume }) = excuse.as_ref().map(Excuse::gap_in) {
+                self.judge_need(channel, &skipped, on_resume);
             }
             if before != *place && before.reaches(place) {
                 if let Some(heard) = self.missing(channel, place, &before.behind(1), "") {
@@ -209,7 +218,7 @@ impl<'a> Hearing<'a> {
         };
         let before = reader.place.clone();
         let Some(upto) = upto else {
-            reader.excused = Some(Excuse::Here { on_resume });
+            reader.excuse(GapIn::This { on_resume });
             return;
         };
         if let Some(before) = before {
@@ -217,7 +226,7 @@ impl<'a> Hearing<'a> {
                 let what = format!("(gap) of {channel} at {upto}, already at {before}");
                 return self.violated(Kind::CursorBehind, &what);
             }
-            self.judge_need(channel, &before, upto, on_resume);
+            self.judge_need(channel, &[(before, upto.clone())], on_resume);
         }
         self.moved(channel, upto);
     }
@@ -239,15 +248,16 @@ impl<'a> Hearing<'a> {
 
     /// A gap in some channel, and the cursor behind it: needless when it is so in every channel.
     fn judge_vague_gap(&mut self, places: &Places) {
-        let vague = |reader: &Reader| reader.excused == Some(Excuse::HereOrElsewhere);
-        if !self.channels.values().any(vague) {
+        let vague = |excuse: &Excuse| excuse.gap_in() == GapIn::ThisOrAnother;
+        let mut excuses = self.channels.values().filter_map(|it| it.excused.as_ref());
+        if !excuses.any(vague) {
             return;
         }
         let needless = self.channels.iter().all(|(channel, reader)| {
-            let (Some(before), Some(upto)) = (&reader.place, places.get(*channel)) else {
+            let (Some(_), Some(upto)) = (&reader.place, places.get(*channel)) else {
                 return false;
             };
-            !reader.ahead && self.history_had(channel, before, upto)
+            !reader.ahead && self.history_had_all(channel, &reader.skipped_upto(upto))
         });
         if needless {
             let what = "in some channel, and the history had everything of each";
@@ -255,13 +265,23 @@ impl<'a> Hearing<'a> {
         }
     }
 
-    fn judge_need(&mut self, channel: &str, before: &Place, upto: &Place, on_resume: bool) {
+    /// A gap that covers what was skipped.
+    fn judge_need(&mut self, channel: &str, skipped: &[(Place, Place)], on_resume: bool) {
         let drops = self.case.rules.get(channel).is_none_or(|it| it.drops);
         let ahead = self.channels.get(channel).is_none_or(|it| it.ahead);
-        if (on_resume || !drops) && !ahead && self.history_had(channel, before, upto) {
-            let what = format!("{channel} from {before} to {upto}: the history had everything");
+        if (on_resume || !drops) && !ahead && self.history_had_all(channel, skipped) {
+            let skipped = skipped
+                .iter()
+                .map(|(from, to)| format!("from {from} to {to}"));
+            let skipped = skipped.collect::<Vec<_>>().join(", ");
+            let what = format!("{channel} {skipped}: the history had everything");
             self.violated(Kind::NeedlessGap, &what);
         }
+    }
+
+    fn history_had_all(&self, channel: &str, skipped: &[(Place, Place)]) -> bool {
+        let mut skipped = skipped.iter();
+        skipped.all(|(from, to)| self.history_had(channel, from, to))
     }
 
     /// Whether the history certainly had everything between the places when the channel ended at the later one.

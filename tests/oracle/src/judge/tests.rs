@@ -196,6 +196,53 @@ fn a_gap_is_needless_when_the_history_had_everything() {
     }
 }
 
+/// An answer with a gap has the messages that came behind the gap, too.
+#[test]
+fn a_gap_is_judged_by_what_was_skipped_before_the_messages_behind_it() {
+    for channel in [Some("c"), None] {
+        let told = vec![
+            given(EPOCH, 0),
+            open_gap(channel),
+            heard("p-3", 3),
+            given(EPOCH, 3),
+        ];
+        let mut case = case(told);
+        assert_eq!(kinds(&case), [], "a history of one message");
+        case.rules.insert("c".to_owned(), rules(2));
+        assert_eq!(kinds(&case), [Kind::NeedlessGap]);
+        // It excuses nothing that comes later.
+        let entries = &mut case.testimonies[0].entries;
+        entries.truncate(1);
+        let later = [
+            open_gap(channel),
+            heard("p-1", 1),
+            given(EPOCH, 1),
+            heard("p-3", 3),
+        ];
+        let at = Duration::ZERO;
+        entries.extend(later.map(|told| Entry { at, told }));
+        case.rules.insert("c".to_owned(), rules(1));
+        let found = kinds(&case);
+        assert_eq!(found, [Kind::NeedlessGap, Kind::Lost], "{channel:?}");
+    }
+}
+
+#[test]
+fn a_gap_may_cover_own_messages_alone() {
+    let told = vec![
+        given(EPOCH, 1),
+        open_gap(Some("c")),
+        heard("p-3", 3),
+        given(EPOCH, 3),
+    ];
+    let mut case = case(told);
+    case.testimonies[0].sender = Some("Ann".to_owned());
+    case.rules.insert("c".to_owned(), rules(0));
+    assert_eq!(kinds(&case), []);
+    case.rules.insert("c".to_owned(), rules(1));
+    assert_eq!(kinds(&case), [Kind::NeedlessGap]);
+}
+
 #[test]
 fn a_gap_of_a_slow_consumer_is_not_needless_where_messages_are_dropped() {
     let gap = Told::Gap {
