@@ -1,17 +1,22 @@
 //! What an engine can do, an ability a trait.
 
+use std::time::Duration;
+
 use widecast_protocol::{ChannelName, Position};
 
 use super::{
-    ChannelInfo, ChannelQuery, ConnectionId, EngineFigures, EngineFuture, HistoryLimits,
-    HistoryPage, HistoryQuery, MemberList, MemberQuery, Portion, PresenceEntry, Publication,
-    Published, Replay,
+    Announcement, ChannelInfo, ChannelQuery, ConnectionId, EngineFigures, EngineFuture,
+    HistoryLimits, HistoryPage, HistoryQuery, MemberList, MemberQuery, Portion, PresenceEntry,
+    Publication, Published, Replay,
 };
 
 /// Keeps the order, the history and the members of every channel: all abilities together.
-pub trait Engine: MessageLog + MemberStore + Interest + Directory + Lifecycle {}
+pub trait Engine:
+    MessageLog + MemberStore + Interest + Directory + Announcements + Lifecycle
+{
+}
 
-impl<T: MessageLog + MemberStore + Interest + Directory + Lifecycle> Engine for T {}
+impl<T: MessageLog + MemberStore + Interest + Directory + Announcements + Lifecycle> Engine for T {}
 
 /// The messages of each channel, in one order for all nodes.
 pub trait MessageLog: Send + Sync + 'static {
@@ -119,6 +124,37 @@ pub trait Directory: Send + Sync + 'static {
         &'a self,
         channel: &'a ChannelName,
     ) -> EngineFuture<'a, Option<ChannelInfo>>;
+}
+
+/// What nodes tell one another besides messages.
+pub trait Announcements: Send + Sync + 'static {
+    /// Whether other nodes may hear what is announced here.
+    fn is_shared(&self) -> bool;
+
+    /// Tells all other nodes that share the engine ([`super::Deliver::announced`]), and keeps the announcement for so long. One that
+    /// is kept for no time takes away what is kept of its key. Nothing happens when a newer one of the same key is kept.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached; the others may have been told all the same.
+    fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()>;
+
+    /// All announcements that are kept now, those of this node among them, in no order.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    fn announced(&self) -> EngineFuture<'_, Vec<Announcement>>;
+
+    /// The same, but only those that other nodes find, too.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached.
+    fn announced_to_others(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        if self.is_shared() {
+            self.announced()
+        } else {
+            Box::pin(async { Ok(Vec::new()) })
+        }
+    }
 }
 
 /// The engine itself: how it is, and what it holds.

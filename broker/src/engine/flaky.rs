@@ -1,14 +1,16 @@
 //! An engine for tests that fails, and takes its time, as one in the network does.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use widecast_protocol::{ChannelName, Position};
 
 use super::{
-    ChannelInfo, ChannelQuery, ConnectionId, Directory, EngineError, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList, MemberQuery,
-    MemberStore, MemoryEngine, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
+    Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, EngineError,
+    EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle,
+    MemberList, MemberQuery, MemberStore, MemoryEngine, MessageLog, Portion, PresenceEntry,
+    Publication, Published, Replay,
 };
 
 /// What happens at a call.
@@ -173,6 +175,20 @@ impl Directory for FlakyEngine {
         channel: &'a ChannelName,
     ) -> EngineFuture<'a, Option<ChannelInfo>> {
         self.meet("channel_info", self.memory.channel_info(channel))
+    }
+}
+
+impl Announcements for FlakyEngine {
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
+    fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
+        self.meet("announce", self.memory.announce(announcement, keep_for))
+    }
+
+    fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        self.meet("announced", self.memory.announced())
     }
 }
 

@@ -18,6 +18,7 @@
 //! of this is in the signatures, so that nobody above has to know which engine it is.
 
 mod abilities;
+mod announcements;
 mod clock;
 mod configured;
 #[cfg(test)]
@@ -43,7 +44,10 @@ pub use crate::history::HistoryLimits;
 pub use crate::presence::{
     ConnectionId, MemberList, MemberQuery, NumberedChange, PresenceChange, PresenceEntry,
 };
-pub use abilities::{Directory, Engine, Interest, Lifecycle, MemberStore, MessageLog};
+pub use abilities::{
+    Announcements, Directory, Engine, Interest, Lifecycle, MemberStore, MessageLog,
+};
+pub use announcements::Announcement;
 #[cfg(test)]
 pub(crate) use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
@@ -74,4 +78,11 @@ pub trait Deliver: Send + Sync + 'static {
 
     /// Messages were lost on the way to this node: the channel's subscribers have to resume with [`MessageLog::replay`].
     fn lost(&self, channel: &ChannelName);
+
+    /// Another node has announced this. It comes once for each engine that both nodes share.
+    fn announced(&self, _: Announcement) {}
+
+    /// Announcements may have been lost on the way to this node, or in the engine: [`Announcements::announced`] has to be read, and
+    /// what it lacks announced again.
+    fn announcements_lost(&self) {}
 }

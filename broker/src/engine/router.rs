@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use widecast_protocol::{ChannelName, Position};
 
 use super::{
-    ChannelInfo, ChannelQuery, ConnectionId, Directory, Engine, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList, MemberQuery,
-    MemberStore, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
+    Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, Engine,
+    EngineError, EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest,
+    Lifecycle, MemberList, MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry,
+    Publication, Published, Replay,
 };
 
 /// Several engines. Of each channel only one knows.
@@ -134,6 +136,58 @@ impl Directory for EngineRouter {
     }
 }
 
+/// Announcements go to every engine: nodes may share one of several, and one may keep what another forgets.
+impl Announcements for EngineRouter {
+    fn is_shared(&self) -> bool {
+        self.engines.iter().any(|engine| engine.is_shared())
+    }
+
+    fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
+        Box::pin(async move {
+            let engines = self.engines.iter();
+            let told = engines.map(|engine| engine.announce(announcement.clone(), keep_for));
+            // Each is told, whether or not others fail.
+            join_all(told).await.into_iter().collect()
+        })
+    }
+
+    fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        let all = self.engines.iter().map(|engine| engine.announced());
+        Box::pin(newest_of(all.collect()))
+    }
+
+    fn announced_to_others(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        let shared = self.engines.iter().filter(|engine| engine.is_shared());
+        let all = shared.map(|engine| engine.announced());
+        Box::pin(newest_of(all.collect()))
+    }
+}
+
+/// The newest announcement of each key. What one engine cannot tell, another may.
+async fn newest_of(
+    asked: Vec<EngineFuture<'_, Vec<Announcement>>>,
+) -> Result<Vec<Announcement>, EngineError> {
+    let mut newest: HashMap<String, Announcement> = HashMap::new();
+    let mut failure = None;
+    for answer in join_all(asked).await {
+        match answer {
+            Ok(announced) => {
+                for one in announced {
+                    let known = newest.get(&one.key);
+                    if known.is_none_or(|known| known.version < one.version) {
+                        newest.insert(one.key.clone(), one);
+                    }
+                }
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if newest.is_empty() => Err(error),
+        _ => Ok(newest.into_values().collect()),
+    }
+}
+
 impl Lifecycle for EngineRouter {
     fn figures(&self) -> EngineFigures {
         let figures = self.engines.iter().map(|engine| engine.figures());
@@ -165,7 +219,7 @@ impl Lifecycle for EngineRouter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::conformance::{Heard, name, publication};
+    use crate::engine::conformance::{Heard, announced, announcement, name, publication};
     use crate::engine::flaky::{Fault, FlakyEngine};
     use crate::engine::{ManualClock, MemoryEngine, MemorySettings};
 
@@ -200,6 +254,28 @@ mod tests {
         };
         assert_eq!(router.channels(next).await.unwrap(), [name("other:1")]);
         assert_eq!(router.figures().history_messages, 4);
+    }
+
+    #[actix_web::test]
+    async fn announcements_go_to_every_engine_and_one_that_fails_hides_nothing() {
+        let (default, kept) = (engine(None), engine(None));
+        let broken = engine(Some(Fault::Fails));
+        let hour = Duration::from_hours(1);
+        let namespaces = [("kept".to_owned(), Arc::clone(&kept))];
+        let router = EngineRouter::new(Arc::clone(&default), namespaces);
+        let one = announcement("a", 1, "x");
+        router.announce(one, hour).await.unwrap();
+        let newer = announcement("a", 2, "y");
+        kept.announce(newer, hour).await.unwrap();
+        assert_eq!(announced(&*default).await, "a=x");
+        assert_eq!(announced(&router).await, "a=y");
+        // No other node finds what is in the memory of this one.
+        assert!(router.announced_to_others().await.unwrap().is_empty());
+        let router = EngineRouter::new(broken, [("kept".to_owned(), Arc::clone(&kept))]);
+        assert_eq!(announced(&router).await, "a=y");
+        let one = announcement("b", 1, "z");
+        assert!(router.announce(one, hour).await.is_err());
+        assert_eq!(announced(&*kept).await, "a=y b=z");
     }
 
     #[actix_web::test]

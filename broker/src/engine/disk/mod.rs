@@ -6,6 +6,7 @@
 //!
 //! Presence is in memory alone: connections end with the process.
 
+mod announced;
 mod boot;
 mod channel_record;
 mod journal_guard;

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     files: Arc<Files>,
     /// Held while a channel comes into memory, or goes from the disk for ever.
     beginning: Mutex<()>,
+    /// Held while an announcement is compared and written.
+    pub(super) announcing: Mutex<()>,
     /// Why publications are refused, if they are.
     trouble: Mutex<Option<EngineError>>,
     /// How many bytes and messages there are on the disk.
@@ -71,6 +73,7 @@ impl Shared {
             clock,
             files,
             beginning: Mutex::new(()),
+            announcing: Mutex::new(()),
             trouble: Mutex::new(None),
             disk_bytes: bytes.into(),
             disk_messages: messages.into(),

@@ -11,6 +11,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistM
 use thiserror::Error;
 use widecast_protocol::{ChannelName, Offset};
 
+use super::announced::StoredAnnouncement;
 use super::boot::BootMark;
 use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
 use super::journal_guard::JournalGuard;
@@ -87,6 +88,7 @@ pub(super) struct Store {
     messages: Keyspace,
     keys: Keyspace,
     state: Keyspace,
+    announcements: Keyspace,
     persist: PersistMode,
 }
 
@@ -137,6 +139,7 @@ impl Store {
             messages: keyspace("messages", MESSAGES_UNSORTED_BYTES)?,
             keys: keyspace("keys", OTHERS_UNSORTED_BYTES)?,
             state: keyspace("state", OTHERS_UNSORTED_BYTES)?,
+            announcements: keyspace("announcements", OTHERS_UNSORTED_BYTES)?,
             persist: match settings.durability {
                 Durability::Process => PersistMode::Buffer,
                 Durability::Power => PersistMode::SyncData,
@@ -257,6 +260,31 @@ impl Store {
         let found = self.keys.range(first..).take(limit).map(|entry| {
             let (place, value) = entry.into_inner().map_err(unavailable)?;
             Ok((place.to_vec(), UsedKey::decode(&value)?))
+        });
+        found.collect()
+    }
+
+    /// The announcement of this key, if one is kept; it may have ended.
+    pub(super) fn announcement(
+        &self,
+        key: &str,
+    ) -> Result<Option<StoredAnnouncement>, EngineError> {
+        let found = self.announcements.get(key).map_err(unavailable)?;
+        let read = |bytes: fjall::Slice| StoredAnnouncement::decode(key.as_bytes(), &bytes);
+        found.map(read).transpose()
+    }
+
+    /// The announcements behind a key, in the order of their keys, at most so many of them; some may have ended.
+    pub(super) fn announcements_after(
+        &self,
+        key: &str,
+        limit: usize,
+    ) -> Result<Vec<StoredAnnouncement>, EngineError> {
+        let first = [key.as_bytes(), &[0]].concat();
+        let found = self.announcements.range(first..).take(limit);
+        let found = found.map(|entry| {
+            let (key, bytes) = entry.into_inner().map_err(unavailable)?;
+            StoredAnnouncement::decode(&key, &bytes)
         });
         found.collect()
     }
@@ -388,6 +416,16 @@ impl StoreBatch<'_> {
 
     pub(super) fn remove_key(&mut self, place: Vec<u8>) {
         self.batch.remove(&self.store.keys, place);
+    }
+
+    pub(super) fn set_announcement(&mut self, stored: &StoredAnnouncement) {
+        let (place, key) = (&self.store.announcements, &stored.announcement.key);
+        self.batch.insert(place, key.as_bytes(), stored.encode());
+    }
+
+    pub(super) fn remove_announcement(&mut self, key: String) {
+        self.batch
+            .remove(&self.store.announcements, key.into_bytes());
     }
 
     /// Writes all of it. With the durability `power` the disk has it then.

@@ -10,9 +10,10 @@ use widecast_protocol::{IdempotencyKey, Offset};
 
 use super::*;
 use crate::config::Durability;
+use crate::engine::Announcements;
 use crate::engine::conformance::{
-    ALL, Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, conformance_tests, name,
-    publication, texts,
+    ALL, Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage, announced, announcement,
+    conformance_tests, name, publication, texts,
 };
 use crate::engine::{ManualClock, MemorySettings};
 
@@ -398,4 +399,23 @@ async fn without_room_on_the_disk_publications_are_refused_and_everything_else_g
     assert_eq!(code, widecast_protocol::Code::EngineUnavailable);
     assert_eq!(stage.after("news", start).await.unwrap(), ["a"]);
     stage.engine.interested(&name("news")).await.unwrap();
+}
+
+#[tokio::test]
+async fn announcements_outlive_the_engine_however_it_ends() {
+    for end in [End::Closed, End::Killed] {
+        let stage = DiskStage::new();
+        for key in ["a", "b"] {
+            let one = announcement(key, 1, "x");
+            let hour = Duration::from_hours(1);
+            stage.engine.announce(one, hour).await.unwrap();
+        }
+        let gone = announcement("a", 2, "");
+        stage.engine.announce(gone, Duration::ZERO).await.unwrap();
+        let stage = stage.again(end).await;
+        assert_eq!(announced(&stage.engine).await, "b=x", "{end:?}");
+        stage.pass(Duration::from_hours(1)).await;
+        let store = stage.engine.shared.store().unwrap();
+        assert!(store.announcements_after("", 1).unwrap().is_empty());
+    }
 }

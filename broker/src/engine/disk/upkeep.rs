@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use widecast_protocol::{ChannelName, Offset, record};
 
+use super::announced;
 use super::channel_record::ChannelRecord;
 use super::shared::Shared;
 use super::store::{Direction, Store, StoreBatch};
@@ -26,6 +27,7 @@ pub(super) struct Upkeep {
     channels: Round<ChannelName>,
     keys: Round<Vec<u8>>,
     crowded: Round<ChannelName>,
+    announcements: Round<String>,
 }
 
 /// Where a round over everything goes on.
@@ -55,6 +57,8 @@ impl Upkeep {
     /// When the disk cannot be read or written.
     pub(super) fn run(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
         self.remove_keys(shared, store)?;
+        let after = self.announcements.0.take();
+        self.announcements.0 = announced::remove_ended(shared, store, after.as_deref())?;
         self.look_at_channels(shared, store)?;
         self.make_room(shared, store)
     }

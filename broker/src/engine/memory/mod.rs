@@ -25,15 +25,17 @@ mod totals;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use widecast_protocol::{ChannelName, Position};
 
+use super::announcements::KeptAnnouncements;
 use super::{
-    ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Directory, EngineFigures,
-    EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle, MemberList,
-    MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry, Publication, Published, Replay,
+    Announcement, Announcements, ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver,
+    Directory, EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest,
+    Lifecycle, MemberList, MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry,
+    Publication, Published, Replay,
 };
 use accounts::{Accounts, Slot};
 use budget::Effort;
@@ -53,6 +55,7 @@ pub struct MemoryEngine {
     clock: Arc<dyn Clock>,
     deliver: Arc<dyn Deliver>,
     beginnings: Beginnings,
+    announcements: KeptAnnouncements,
 }
 
 impl fmt::Debug for MemoryEngine {
@@ -84,6 +87,7 @@ impl MemoryEngine {
             clock,
             deliver,
             beginnings,
+            announcements: KeptAnnouncements::default(),
         }
     }
 
@@ -271,6 +275,24 @@ impl Directory for MemoryEngine {
             let slot = self.channels.get(channel);
             Ok(slot.map(|slot| slot.channel.info(self.clock.now())))
         })
+    }
+}
+
+impl Announcements for MemoryEngine {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
+        Box::pin(async move {
+            let now_ms = self.clock.wall_ms();
+            self.announcements.keep(announcement, keep_for, now_ms);
+            Ok(())
+        })
+    }
+
+    fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        Box::pin(async move { Ok(self.announcements.all(self.clock.wall_ms())) })
     }
 }
 

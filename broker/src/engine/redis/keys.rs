@@ -10,6 +10,7 @@ use widecast_protocol::{ChannelName, IdempotencyKey};
 pub(super) struct Keys {
     prefix: String,
     topic_prefix: String,
+    announcements_topic: String,
 }
 
 impl Keys {
@@ -18,6 +19,7 @@ impl Keys {
         Self {
             prefix: prefix.to_owned(),
             topic_prefix: format!("{prefix}:t{database}:"),
+            announcements_topic: format!("{prefix}:t{database}!announcements"),
         }
     }
 
@@ -76,6 +78,16 @@ impl Keys {
     /// All channels that may be in use.
     pub(super) fn channels(&self) -> String {
         format!("{}:channels", self.prefix)
+    }
+
+    /// The announcements that are kept, and their ends, in one place of a cluster.
+    pub(super) fn announcements(&self) -> [String; 2] {
+        ["kept", "ends"].map(|kind| format!("{}:{{announcements}}:{kind}", self.prefix))
+    }
+
+    /// Where announcements are heard. No channel's topic begins so.
+    pub(super) fn announcements_topic(&self) -> &str {
+        &self.announcements_topic
     }
 
     /// Where a channel's messages are heard.

@@ -11,6 +11,7 @@
 //! - Whatever is lost while nothing is heard is found when the topics are subscribed to again (`supervisor.rs`).
 //! - A node that is no longer heard of loses its members (`upkeep.rs`).
 
+mod announcing;
 mod connection;
 mod directory;
 mod error;
@@ -139,7 +140,9 @@ impl Shared {
         let [Value::BulkString(topic), Value::BulkString(bytes)] = &*push.data else {
             return;
         };
-        if let Some(channel) = self.keys.channel_of_topic(topic) {
+        if topic == self.keys.announcements_topic().as_bytes() {
+            self.announced(bytes);
+        } else if let Some(channel) = self.keys.channel_of_topic(topic) {
             self.listening.hear(&channel, bytes, &*self.deliver);
         }
     }

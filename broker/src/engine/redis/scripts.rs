@@ -21,6 +21,8 @@ pub(super) struct Scripts {
     pub(super) sweep: Script,
     pub(super) members: Script,
     pub(super) lease: Script,
+    pub(super) announce: Script,
+    pub(super) forget: Script,
 }
 
 impl Scripts {
@@ -40,11 +42,13 @@ impl Scripts {
             sweep: of_roster(include_str!("scripts/sweep.lua")),
             members: of(&[include_str!("scripts/members.lua")]),
             lease: of(&[clock, include_str!("scripts/lease.lua")]),
+            announce: of(&[clock, include_str!("scripts/announce.lua")]),
+            forget: of(&[clock, include_str!("scripts/forget.lua")]),
         }
     }
 
     /// All of them, to be loaded into a server.
-    pub(super) fn all(&self) -> [&Script; 10] {
+    pub(super) fn all(&self) -> [&Script; 12] {
         [
             &self.publish,
             &self.position,
@@ -56,6 +60,8 @@ impl Scripts {
             &self.sweep,
             &self.members,
             &self.lease,
+            &self.announce,
+            &self.forget,
         ]
     }
 }

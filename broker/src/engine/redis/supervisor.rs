@@ -97,6 +97,7 @@ async fn serve(shared: &Shared, server: &Server) -> Option<RedisError> {
         shared,
         server,
         heard: HashSet::new(),
+        hears_announcements: false,
     };
     let mut heartbeat = tokio::time::interval(shared.settings.heartbeat());
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -131,11 +132,18 @@ struct Topics<'a> {
     shared: &'a Shared,
     server: &'a Server,
     heard: HashSet<ChannelName>,
+    hears_announcements: bool,
 }
 
 impl Topics<'_> {
     /// Brings the topics up to date with the channels that are heard.
     async fn attend(&mut self) -> RedisResult<()> {
+        if !self.hears_announcements {
+            let subscribed = self.shared.hear_announcements(self.server);
+            let subscribed = tokio::time::timeout(self.shared.settings.timeout, subscribed).await;
+            subscribed.unwrap_or_else(|_| Err(silent()))?;
+            self.hears_announcements = true;
+        }
         loop {
             let changed = self.shared.listening.take_changed(TOPICS_AT_ONCE);
             if changed.is_empty() {

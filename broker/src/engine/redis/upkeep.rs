@@ -48,6 +48,7 @@ impl Shared {
     pub(super) async fn beat(&self) -> Result<(), EngineError> {
         let (had_lease, gone) = self.renew_lease().await?;
         if !had_lease {
+            self.deliver.announcements_lost();
             self.enter_anew().await?;
         }
         for (channel, connection) in self.book.take_owed() {

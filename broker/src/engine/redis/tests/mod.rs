@@ -1,3 +1,4 @@
+mod announcements;
 mod faults;
 mod node;
 mod nodes;

@@ -1,5 +1,6 @@
 //! Several engines on one server, and what each has been told.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use super::server::RedisServer;
 use super::stage::settings;
 use crate::engine::conformance::{ALL, name, publication, texts};
 use crate::engine::{
-    ConnectionId, Deliver, EngineError, HistoryLimits, Interest, Lifecycle, MemberStore,
-    MessageLog, NumberedChange, PresenceChange, PresenceEntry, Published, RedisEngine,
+    Announcement, ConnectionId, Deliver, EngineError, HistoryLimits, Interest, Lifecycle,
+    MemberStore, MessageLog, NumberedChange, PresenceChange, PresenceEntry, Published, RedisEngine,
     RedisSettings, Replay,
 };
 
@@ -20,6 +21,8 @@ pub(super) struct Told {
     messages: Mutex<Vec<Arc<EncodedMessage>>>,
     changes: Mutex<Vec<PresenceChange>>,
     lost: Mutex<Vec<ChannelName>>,
+    announced: Mutex<Vec<String>>,
+    announcements_lost: AtomicUsize,
 }
 
 impl Deliver for Told {
@@ -34,6 +37,14 @@ impl Deliver for Told {
 
     fn lost(&self, channel: &ChannelName) {
         self.lost.lock().unwrap().push(channel.clone());
+    }
+
+    fn announced(&self, announcement: Announcement) {
+        self.announced.lock().unwrap().push(announcement.key);
+    }
+
+    fn announcements_lost(&self) {
+        self.announcements_lost.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -52,6 +63,16 @@ impl Told {
             PresenceChange::Left(member) => format!("-{}", member.id),
         });
         shown.collect()
+    }
+
+    /// The keys of what other nodes have announced.
+    pub(super) fn announced(&self) -> Vec<String> {
+        self.announced.lock().unwrap().clone()
+    }
+
+    /// How often all announcements have to be read.
+    pub(super) fn announcements_lost(&self) -> usize {
+        self.announcements_lost.load(Ordering::SeqCst)
     }
 
     /// The channels that have to be read.

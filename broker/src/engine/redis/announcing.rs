@@ -1,0 +1,159 @@
+//! Announcements: heard by all nodes on a topic of their own, and kept by the server until they end.
+//!
+//! Whenever a node has subscribed to the topic on a new connection, and when the server has lost the node's lease, whoever hears
+//! announcements is told to read all that are kept: nothing that was announced during a cut is missed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::RedisResult;
+
+use super::connection::Server;
+use super::link::Repeat;
+use super::scripts::call;
+use super::settings::milliseconds;
+use super::{RedisEngine, Shared};
+use crate::engine::{Announcement, Announcements, EngineError, EngineFuture};
+
+/// How many are read or forgotten with one command.
+const AT_ONCE: usize = 512;
+
+/// The form of a record, its first byte. Nodes of neighbouring releases leave out what they cannot read.
+const FORM: &str = "1";
+
+/// An announcement as the server keeps it: `1 <version> <length of the key> <key><content>`.
+fn record(announcement: &Announcement) -> Vec<u8> {
+    let Announcement {
+        key,
+        version,
+        content,
+    } = announcement;
+    let head = format!("{FORM} {version} {} {key}", key.len());
+    [head.as_bytes(), content].concat()
+}
+
+fn parse(record: &[u8]) -> Option<Announcement> {
+    let (form, rest) = word(record)?;
+    let (version, rest) = word(rest)?;
+    let (length, rest) = word(rest)?;
+    let (key, content) = rest.split_at_checked(length.parse().ok()?)?;
+    let key = String::from_utf8(key.to_vec()).ok()?;
+    (form == FORM).then_some(())?;
+    Some(Announcement {
+        key,
+        version: version.parse().ok()?,
+        content: Bytes::copy_from_slice(content),
+    })
+}
+
+/// The text before the first space, and the bytes behind it.
+fn word(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|&byte| byte == b' ')?;
+    Some((std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]))
+}
+
+impl Shared {
+    /// Subscribes to the topic on a new connection.
+    pub(super) async fn hear_announcements(&self, server: &Server) -> RedisResult<()> {
+        let topic = self.keys.announcements_topic();
+        server.topics.clone().subscribe(topic).await?;
+        self.deliver.announcements_lost();
+        Ok(())
+    }
+
+    /// Hands over what was heard on the topic, unless it comes from this node itself.
+    pub(super) fn announced(&self, bytes: &[u8]) {
+        let heard = word(bytes).map(|(node, record)| (node, parse(record)));
+        match heard {
+            Some((node, _)) if node == self.node => {}
+            Some((_, Some(announcement))) => self.deliver.announced(announcement),
+            Some((node, None)) => {
+                tracing::debug!(
+                    "node {node} has announced something that this release cannot read"
+                );
+            }
+            None => tracing::debug!("something was announced that is no announcement"),
+        }
+    }
+
+    async fn announce(
+        &self,
+        announcement: Announcement,
+        keep_for: Duration,
+    ) -> Result<(), EngineError> {
+        let (keys, record) = (self.keys.announcements(), record(&announcement));
+        let make = |_: &str| {
+            let mut command = call(&self.link.scripts.announce, &keys);
+            command
+                .arg(self.keys.announcements_topic())
+                .arg("PUBLISH")
+                .arg(&self.node)
+                .arg(&announcement.key)
+                .arg(announcement.version)
+                .arg(milliseconds(keep_for))
+                .arg(&record);
+            command
+        };
+        self.link.ask::<u8>(Repeat::Yes, make).await.map(drop)
+    }
+
+    async fn kept_announcements(&self) -> Result<Vec<Announcement>, EngineError> {
+        let keys = self.keys.announcements();
+        let forget = |_: &str| {
+            let mut command = call(&self.link.scripts.forget, &keys);
+            command.arg(AT_ONCE);
+            command
+        };
+        while self.link.ask::<usize>(Repeat::Yes, forget).await? == AT_ONCE {}
+        let (mut kept, mut place) = (Vec::new(), "0".to_owned());
+        loop {
+            let scan = |_: &str| {
+                let mut command = redis::cmd("HSCAN");
+                command.arg(&keys[0]).arg(&place).arg("COUNT").arg(AT_ONCE);
+                command
+            };
+            // Pairs of a key and a record, one behind the other.
+            let answer = self.link.ask(Repeat::Yes, scan).await?;
+            let (next, found): (String, Vec<Vec<u8>>) = answer;
+            let records = found.chunks_exact(2).map(|pair| &pair[1]);
+            kept.extend(records.filter_map(|record| parse(record)));
+            if next == "0" {
+                return Ok(kept);
+            }
+            place = next;
+        }
+    }
+}
+
+impl Announcements for RedisEngine {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
+        Box::pin(self.shared.announce(announcement, keep_for))
+    }
+
+    fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
+        Box::pin(self.shared.kept_announcements())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_is_read_as_it_was_written() {
+        let announcement = Announcement {
+            key: "user:a b".to_owned(),
+            version: 1 << 52,
+            content: Bytes::from_static(b" 1 2 \xff"),
+        };
+        let bytes = record(&announcement);
+        assert_eq!(parse(&bytes), Some(announcement));
+        for broken in [&b"2 1 1 a"[..], b"1 1 2 a", b"1 x 1 a", b"1", b""] {
+            assert_eq!(parse(broken), None);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+-- Announces something to all nodes, and keeps it.
+--
+-- KEYS: kept announcements (a hash: their records), their ends (a sorted set: until when in ms).
+-- ARGV: topic, command that publishes on it, node, key, version, ms for which it is kept, record.
+-- Answers: 1, or 0 when a newer announcement of the key is kept: nobody is told then.
+local now = now_ms()
+local kept = redis.call('HGET', KEYS[1], ARGV[4])
+local version = kept and tonumber(string.match(kept, '^1 (%d+) '))
+if version and version > tonumber(ARGV[5]) then
+  return 0
+end
+local keep = tonumber(ARGV[6])
+if keep > 0 then
+  redis.call('HSET', KEYS[1], ARGV[4], ARGV[7])
+  redis.call('ZADD', KEYS[2], string.format('%.0f', now + keep), ARGV[4])
+  -- When no node is there any more, nobody else would forget them.
+  local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+  local left = string.format('%.0f', last - now)
+  redis.call('PEXPIRE', KEYS[1], left)
+  redis.call('PEXPIRE', KEYS[2], left)
+elseif kept then
+  redis.call('HDEL', KEYS[1], ARGV[4])
+  redis.call('ZREM', KEYS[2], ARGV[4])
+end
+redis.call(ARGV[2], ARGV[1], ARGV[3] .. ' ' .. ARGV[7])
+return 1
