@@ -46,6 +46,8 @@ pub enum Reply {
         cursor: Position,
         /// False when messages were lost between the cursor asked for and this one.
         recovered: bool,
+        /// Whether the channel keeps no messages: its cursors are never looked at.
+        ephemeral: bool,
         /// The members of the channel, when presence was asked for.
         members: Option<Members>,
     },

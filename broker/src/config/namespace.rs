@@ -17,6 +17,9 @@ settings! {
     pub struct NamespaceRules {
         /// Where the channels' order, history and presence live: the name of an engine, `[engine.NAME]`.
         engine: EngineName, "engine" = EngineName::default_engine();
+        /// Whether messages are only for the subscribers that are connected when they come, as typing notices and the positions of
+        /// pointers are: none is kept, nobody resumes, and a client that was away is not told of a gap. `subscribed` says so.
+        ephemeral: Switch, "ephemeral" = Switch::Off;
         /// How many past messages are kept per channel. A subscriber that cannot keep up with a burst reads the rest of it from
         /// here, so keep at least as many messages as one request may publish.
         history_messages: usize, "history_messages" = 16_384, within 0..=10_000_000;
@@ -28,7 +31,8 @@ settings! {
         history_age: Duration, "history_age_ms" = Duration::from_mins(5), within 0..=31_536_000_000;
         /// What happens to a subscriber whose outbox is full: `disconnect` (it is sent the rest from the history at its own pace,
         /// and is disconnected only when the history no longer has the next message), `drop_oldest`, or `latest` (only the newest
-        /// message is kept); the last two tell it of the gap.
+        /// message is kept); the last two tell it of the gap. Where messages are ephemeral, `disconnect` is as `drop_oldest`, since
+        /// there is no history to read.
         slow_consumer: SlowConsumerPolicy, "slow_consumer" = SlowConsumerPolicy::Disconnect;
         /// What a client without credentials may do, once authentication is configured: a list of `publish`,
         /// `subscribe`, `presence` and `history`, or `["*"]`. Without authentication every client may do all of it.
@@ -66,7 +70,21 @@ impl NamespaceRules {
 
     /// Whether past messages are kept.
     pub fn keeps_history(&self) -> bool {
-        self.history_messages > 0 && self.history_bytes.get() > 0 && !self.history_age.is_zero()
+        !self.ephemeral.is_on()
+            && self.history_messages > 0
+            && self.history_bytes.get() > 0
+            && !self.history_age.is_zero()
+    }
+
+    /// What happens to a slow subscriber here.
+    pub fn slow_consumer_policy(&self) -> SlowConsumerPolicy {
+        match self.slow_consumer {
+            // There is no history from which it could read on.
+            SlowConsumerPolicy::Disconnect if self.ephemeral.is_on() => {
+                SlowConsumerPolicy::DropOldest
+            }
+            policy => policy,
+        }
     }
 }
 

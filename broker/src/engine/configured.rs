@@ -1,6 +1,6 @@
 //! The engines that the settings ask for.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -9,7 +9,7 @@ use super::{
     Clock, Deliver, DiskEngine, DiskError, DiskSettings, Engine, EngineRouter, MemoryEngine,
     MemorySettings, RedisEngine, RedisSettings, RedisStartError,
 };
-use crate::config::{Config, EngineKind, EngineSettings};
+use crate::config::{Config, EngineKind, EngineSettings, NamespaceRules};
 
 /// Why an engine cannot be used.
 #[derive(Debug, Error)]
@@ -32,6 +32,10 @@ pub enum EngineStartError {
     },
 }
 
+/// An engine that namespaces share: the name of its settings, and whether it is the one in memory that goes with them for
+/// ephemeral messages.
+type EngineKey<'a> = (&'a str, bool);
+
 /// Starts the engines that namespaces have chosen, as one.
 ///
 /// # Errors
@@ -44,25 +48,33 @@ pub async fn start(
     clock: &Arc<dyn Clock>,
     deliver: &Arc<dyn Deliver>,
 ) -> Result<Arc<dyn Engine>, EngineStartError> {
-    let chosen = chosen(config);
+    let chosen: BTreeSet<EngineKey<'_>> = config
+        .namespaces
+        .all()
+        .map(|(_, rules)| key_of(config, rules))
+        .collect();
     let memory = MemorySettings {
         // What is in memory of all engines has one bound.
         history_bytes: config.history.total_bytes.get() / chosen.len().max(1) as u64,
         presence_grace: config.presence.grace,
         ..MemorySettings::default()
     };
-    let mut engines: HashMap<&str, Arc<dyn Engine>> = HashMap::new();
-    for (name, settings) in chosen {
+    let in_memory = EngineSettings::default();
+    let mut engines: HashMap<EngineKey<'_>, Arc<dyn Engine>> = HashMap::new();
+    for key in chosen {
+        let (name, is_ephemeral) = key;
+        let settings = config.engines.get(name).filter(|_| !is_ephemeral);
+        let settings = settings.unwrap_or(&in_memory);
         let engine = start_one(name, settings, memory, clock, deliver).await?;
-        engines.insert(name, engine);
+        engines.insert(key, engine);
     }
-    let of = |name: &str| engines.get(name).cloned();
+    let of = |rules: &NamespaceRules| engines.get(&key_of(config, rules)).cloned();
     let named = config.namespaces.named.iter();
     let namespaces: Vec<_> = named
-        .filter_map(|(namespace, rules)| Some((namespace.clone(), of(rules.engine.as_str())?)))
+        .filter_map(|(namespace, rules)| Some((namespace.clone(), of(rules)?)))
         .collect();
     // The settings were checked: each namespace's engine is there.
-    let default = of(config.namespaces.default.engine.as_str());
+    let default = of(&config.namespaces.default);
     let default = default.unwrap_or_else(|| Arc::new(memory_engine(memory, clock, deliver)));
     if engines.len() == 1 {
         return Ok(default);
@@ -70,11 +82,13 @@ pub async fn start(
     Ok(Arc::new(EngineRouter::new(default, namespaces)))
 }
 
-/// The engines that a namespace has chosen, by name, each once.
-fn chosen(config: &Config) -> Vec<(&str, &EngineSettings)> {
-    let is_chosen = |name: &str| config.namespaces.any(|rules| rules.engine.as_str() == name);
-    let all = config.engines.all();
-    all.filter(|(name, _)| is_chosen(name)).collect()
+/// The engine of a namespace.
+fn key_of<'a>(config: &Config, rules: &'a NamespaceRules) -> EngineKey<'a> {
+    let name = rules.engine.as_str();
+    let settings = config.engines.get(name);
+    let is_disk = settings.is_some_and(|settings| settings.kind == EngineKind::Disk);
+    // Nothing of an ephemeral message is worth writing to a disk.
+    (name, is_disk && rules.ephemeral.is_on())
 }
 
 async fn start_one(

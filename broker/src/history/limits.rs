@@ -13,6 +13,15 @@ pub struct HistoryLimits {
     pub age: Duration,
 }
 
+impl HistoryLimits {
+    /// No history.
+    pub const NONE: Self = Self {
+        messages: 0,
+        bytes: 0,
+        age: Duration::ZERO,
+    };
+}
+
 impl Default for HistoryLimits {
     /// The newest 256 messages, 1 MiB and 5 minutes, for tests and for a channel that the engine has only just made. The default
     /// for users is in `config/namespace.rs`.

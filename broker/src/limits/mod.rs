@@ -15,7 +15,7 @@ mod shares;
 mod table;
 
 pub use forwarded::Proxies;
-pub use quota::{Quota, Seat};
+pub use quota::{Permit, Quota};
 pub use quotas::{Publishing, Quotas};
 pub use share::{Exceeded, Held, Share};
 pub use shares::Shares;

@@ -50,11 +50,11 @@ impl Quota {
     }
 
     /// Counts a session, unless `most` are counted already.
-    pub(super) fn seat(self: Arc<Self>, most: usize) -> Option<Seat> {
+    pub(super) fn permit(self: Arc<Self>, most: usize) -> Option<Permit> {
         // Given back when it is dropped, whatever is decided below.
         let before = self.sessions.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(Some(self));
-        (before < most).then_some(seat)
+        let permit = Permit(Some(self));
+        (before < most).then_some(permit)
     }
 }
 
@@ -66,9 +66,9 @@ impl Counted for Quota {
 
 /// A session that is counted as one of its user's until this is dropped; by default it is counted nowhere.
 #[derive(Debug, Default)]
-pub struct Seat(Option<Arc<Quota>>);
+pub struct Permit(Option<Arc<Quota>>);
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(quota) = &self.0 {
             quota.sessions.fetch_sub(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::allowance::Rate;
-use super::quota::{Quota, Rates, Seat};
+use super::quota::{Permit, Quota, Rates};
 use super::share::Exceeded;
 use super::table::{MOST, Table};
 use crate::config::{ByteCount, LimitSettings};
@@ -162,12 +162,12 @@ impl Quotas {
     ///
     /// # Errors
     /// When the user has as many as one may.
-    pub fn open_session(&self, user: Option<&str>) -> Result<Seat, Exceeded> {
+    pub fn open_session(&self, user: Option<&str>) -> Result<Permit, Exceeded> {
         let Some(user) = user.filter(|_| self.sessions_per_user > 0) else {
-            return Ok(Seat::default());
+            return Ok(Permit::default());
         };
         let quota = self.users.of(user, self.now());
-        quota.seat(self.sessions_per_user).ok_or_else(|| {
+        quota.permit(self.sessions_per_user).ok_or_else(|| {
             let limit = ShareLimit::UserSessions;
             self.figures.refused(limit);
             Exceeded { limit, wait: SOON }
@@ -257,15 +257,15 @@ mod tests {
     #[test]
     fn a_user_has_so_many_sessions_at_a_time() {
         let quotas = quotas(|limits| limits.sessions_per_user = 2);
-        let seats = [
+        let permits = [
             quotas.open_session(Some("7")),
             quotas.open_session(Some("7")),
         ];
-        assert!(seats.iter().all(Result::is_ok));
+        assert!(permits.iter().all(Result::is_ok));
         assert!(quotas.open_session(Some("7")).is_err());
         assert!(quotas.open_session(Some("8")).is_ok());
         assert!(quotas.open_session(None).is_ok());
-        drop(seats);
+        drop(permits);
         assert!(quotas.open_session(Some("7")).is_ok());
     }
 }

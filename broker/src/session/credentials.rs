@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::session::Session;
 use crate::auth::{Principal, Subject};
 use crate::config::Right;
-use crate::limits::Seat;
+use crate::limits::Permit;
 
 /// How long before their end a client is told to renew its credentials, at most: a tenth of the time that is left.
 const LONGEST_NOTICE: Duration = Duration::from_mins(1);
@@ -26,7 +26,7 @@ const LONGEST_SLEEP: Duration = Duration::from_mins(1);
 pub(super) struct Credentials {
     principal: Principal,
     /// Counts the session as one of its user's, see `limits.sessions_per_user`.
-    seat: Seat,
+    permit: Permit,
     /// Waits for their end.
     expiry: Option<JoinHandle<()>>,
 }
@@ -35,7 +35,7 @@ impl Credentials {
     pub(super) fn new(principal: Principal) -> Self {
         Self {
             principal,
-            seat: Seat::default(),
+            permit: Permit::default(),
             expiry: None,
         }
     }
@@ -61,8 +61,8 @@ impl Session {
     /// `share_exceeded` when the user has as many as one may.
     pub fn take_seat(&self) -> Result<(), Refusal> {
         let principal = self.principal();
-        let seat = self.services().quotas.open_session(principal.user())?;
-        self.credentials.borrow_mut().seat = seat;
+        let permit = self.services().quotas.open_session(principal.user())?;
+        self.credentials.borrow_mut().permit = permit;
         Ok(())
     }
 
@@ -107,8 +107,8 @@ impl Session {
             counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         }
         if principal.user() != self.principal().user() {
-            let seat = self.services().quotas.open_session(principal.user())?;
-            self.credentials.borrow_mut().seat = seat;
+            let permit = self.services().quotas.open_session(principal.user())?;
+            self.credentials.borrow_mut().permit = permit;
         }
         self.reply(&Reply::Authenticated {
             id,
@@ -173,7 +173,7 @@ impl Session {
         self.require_authentication(reason);
         let anonymous = self.services().auth.without_credential();
         let expiry = self.change_principal(self.principal().proving(anonymous));
-        self.credentials.borrow_mut().seat = Seat::default();
+        self.credentials.borrow_mut().permit = Permit::default();
         self.leave_what_is_denied(Some(reason)).await;
         self.be_admitted().await;
         expiry

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use widecast_protocol::{ChannelName, Code, Payload, Position};
 
-use crate::config::Right;
+use crate::config::{Right, Switch};
 use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay};
 use crate::metrics::ResumeOutcome;
 use crate::registry::{Destination, SubscriptionHandle};
@@ -39,6 +39,8 @@ pub struct JoinOutcome {
     pub recovered: bool,
     /// The place that the client may be given before it is told of a loss: until then, the one that it asked for.
     pub known: Position,
+    /// Whether the channel keeps nothing: nobody resumes there.
+    pub ephemeral: bool,
     /// Who is here, when presence was asked for.
     pub members: Option<MemberList>,
     /// Whether nothing has been published after `cursor` so far.
@@ -80,12 +82,21 @@ impl Session {
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         self.check(&request)?;
         self.ask_to_join(&request).await?;
+        let ephemeral = self.services().config.namespace(&request.channel).ephemeral;
         let JoinRequest {
             channel,
             since,
             history,
             presence,
-        } = request;
+        } = match ephemeral {
+            // What has been is over: the session begins at the end, whatever it asks for.
+            Switch::On => JoinRequest {
+                since: None,
+                history: None,
+                ..request
+            },
+            Switch::Off => request,
+        };
         let destination = self.destination(&channel, presence.is_some());
         let handle = Rc::new(self.shard().join(&channel, destination));
         self.channels.borrow_mut().insert(JoinedChannel {
@@ -102,6 +113,7 @@ impl Session {
             cursor: start.cursor,
             recovered: start.recovered,
             known,
+            ephemeral: ephemeral.is_on(),
             members,
             nothing_past: start.nothing_past,
         })
@@ -214,7 +226,11 @@ impl Session {
             outbox: Rc::clone(self.outbox()),
             sender: self.identity().muted(),
             lane: self.outbox().lane(),
-            policy: self.services().config.namespace(channel).slow_consumer,
+            policy: self
+                .services()
+                .config
+                .namespace(channel)
+                .slow_consumer_policy(),
             presence: watch.map(Box::new),
         }
     }

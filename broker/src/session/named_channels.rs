@@ -63,6 +63,7 @@ impl Session {
             channel,
             cursor: outcome.cursor,
             recovered: outcome.recovered,
+            ephemeral: outcome.ephemeral,
             members: None,
         });
         self.let_flow(outcome).await;

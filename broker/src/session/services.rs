@@ -81,6 +81,9 @@ impl Services {
     /// How much history a channel keeps.
     pub fn history_limits(&self, channel: &ChannelName) -> HistoryLimits {
         let rules = self.config.namespace(channel);
+        if rules.ephemeral.is_on() {
+            return HistoryLimits::NONE;
+        }
         HistoryLimits {
             messages: rules.history_messages,
             bytes: match rules.history_bytes.get() {

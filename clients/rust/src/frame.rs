@@ -22,6 +22,7 @@ pub(crate) struct Frame {
     pub(crate) channel: Option<String>,
     pub(crate) cursor: Option<String>,
     pub(crate) recovered: Option<bool>,
+    pub(crate) ephemeral: Option<bool>,
     pub(crate) offset: Option<u64>,
     pub(crate) epoch: Option<String>,
     pub(crate) event: Option<String>,

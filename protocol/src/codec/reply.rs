@@ -47,11 +47,15 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply) {
         Reply::Subscribed {
             cursor,
             recovered,
+            ephemeral,
             members,
             ..
         } => frame
             .shown("cursor", cursor)
             .boolean("recovered", *recovered)
+            .optional(ephemeral.then_some(true), |frame, yes| {
+                frame.boolean("ephemeral", yes)
+            })
             .optional(members.as_ref(), write_members),
         Reply::Unsubscribed { code, .. } => {
             frame.optional(*code, |frame, code| frame.text("code", code.as_str()))
@@ -251,6 +255,7 @@ mod tests {
             channel: news(),
             cursor: cursor(),
             recovered: true,
+            ephemeral: false,
             members: None,
         }), @r#"
         {"type":"subscribed","id":7,"channel":"news","cursor":"z-7","recovered":true}
@@ -261,6 +266,7 @@ mod tests {
             channel: news(),
             cursor: Position { epoch: Epoch(u64::MAX), offset: Offset(u64::MAX) },
             recovered: false,
+            ephemeral: false,
             members: Some(Members {
                 members: vec![member(Payload::null()), member(Payload::text("Ann"))],
                 next: Some("m1".to_owned()),
@@ -268,6 +274,17 @@ mod tests {
         }), @r#"
         {"type":"subscribed","channel":"news","cursor":"3w5e11264sgsf-18446744073709551615","recovered":false,"members":[{"id":"m1","data":null},{"id":"m1","data":"Ann"}],"next":"m1"}
         \x86\xa4type\xaasubscribed\xa7channel\xa4news\xa6cursor\xd9\"3w5e11264sgsf-18446744073709551615\xa9recovered\xc2\xa7members\x92\x82\xa2id\xa2m1\xa4data\xc0\x82\xa2id\xa2m1\xa4data\xa3Ann\xa4next\xa2m1
+        "#);
+        insta::assert_snapshot!(shown(&Reply::Subscribed {
+            id: None,
+            channel: news(),
+            cursor: cursor(),
+            recovered: true,
+            ephemeral: true,
+            members: None,
+        }), @r#"
+        {"type":"subscribed","channel":"news","cursor":"z-7","recovered":true,"ephemeral":true}
+        \x85\xa4type\xaasubscribed\xa7channel\xa4news\xa6cursor\xa3z-7\xa9recovered\xc3\xa9ephemeral\xc3
         "#);
         insta::assert_snapshot!(shown(&Reply::Unsubscribed { id: NUMBER, channel: news(), code: None }), @r#"
         {"type":"unsubscribed","id":7,"channel":"news"}

@@ -60,6 +60,7 @@ pub(in crate::session) async fn subscribe(
         channel,
         cursor: outcome.cursor,
         recovered: outcome.recovered,
+        ephemeral: outcome.ephemeral,
         members: outcome.members.as_ref().map(|list| list.list.clone()),
     });
     session.let_flow(outcome).await;
@@ -82,6 +83,12 @@ async fn stay(
         channel: channel.clone(),
         cursor: session.place(&channel).ok_or_else(has_left)?,
         recovered: true,
+        ephemeral: session
+            .services()
+            .config
+            .namespace(&channel)
+            .ephemeral
+            .is_on(),
         members: list.as_ref().map(|list| list.list.clone()),
     });
     if let Some(list) = list {

@@ -149,6 +149,7 @@ fn greet(session: &Session, outcome: &JoinOutcome) {
             channel,
             cursor: outcome.known,
             recovered: outcome.recovered,
+            ephemeral: outcome.ephemeral,
             members,
         });
     } else if let Some(members) = members {

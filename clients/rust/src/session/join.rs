@@ -39,6 +39,8 @@ pub struct Subscribed {
     pub cursor: String,
     /// False when messages behind the cursor that was asked for are lost. The events tell of this gap, too.
     pub recovered: bool,
+    /// Whether the channel keeps no messages: its cursors are never looked at, and what comes while the client is away is not heard.
+    pub ephemeral: bool,
     /// The members of the channel, if the session is listed itself.
     pub members: Vec<Member>,
 }
@@ -99,6 +101,7 @@ impl<'a> JoinChannel<'a> {
         Ok(Subscribed {
             cursor: cursor.ok_or(Error::Protocol("the place of a subscription"))?,
             recovered: answer.recovered.unwrap_or(true),
+            ephemeral: answer.ephemeral.unwrap_or(false),
             members: answer.members.unwrap_or_default(),
         })
     }
