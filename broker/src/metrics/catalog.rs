@@ -10,8 +10,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    Connections, Deliveries, Memory, OutboundHttp, Publications, Sessions, Shares, Storage, Tokens,
-    Workers,
+    Connections, Deliveries, Gaps, Memory, OutboundHttp, Publications, Sessions, Shares, Storage,
+    Tokens, Workers,
 };
 
 /// Everything the broker counts about itself. Cloning a group shares its figures.
@@ -23,6 +23,8 @@ pub struct Metrics {
     pub sessions: Sessions,
     /// What addresses may have.
     pub shares: Shares,
+    /// Messages that were missed.
+    pub gaps: Gaps,
     /// What publishers sent.
     pub publications: Publications,
     /// What subscribers were handed.
@@ -48,6 +50,7 @@ impl Metrics {
         Self {
             connections: Connections::register(&mut registry),
             sessions: Sessions::register(&mut registry),
+            gaps: Gaps::register(&mut registry),
             shares: Shares::register(&mut registry),
             publications: Publications::register(&mut registry),
             deliveries: Deliveries::register(&mut registry),

@@ -69,8 +69,6 @@ pub struct Sessions {
     resumes: Family<ResumeLabels, Counter>,
     /// Channels joined now, summed over the sessions.
     pub subscriptions: Gauge,
-    /// Gaps that subscribers were told of, for whatever reason.
-    pub gaps: Counter,
     /// Sessions dropped because nothing answered the heartbeat.
     pub heartbeat_timeouts: Counter,
 }
@@ -83,7 +81,6 @@ impl Sessions {
             ended: Family::default(),
             resumes: Family::default(),
             subscriptions: Gauge::default(),
-            gaps: Counter::default(),
             heartbeat_timeouts: Counter::default(),
         };
         // A figure that is absent until something happens cannot be alerted on.
@@ -120,11 +117,6 @@ impl Sessions {
             "subscriptions",
             "Channels joined now, summed over the sessions",
             self.subscriptions.clone(),
-        );
-        registry.register(
-            "gaps",
-            "Gaps that subscribers were told of",
-            self.gaps.clone(),
         );
         registry.register(
             "heartbeat_timeouts",

@@ -8,7 +8,7 @@ use slab::Slab;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 use crate::engine::{ConnectionId, NumberedChange, Replay};
-use crate::metrics::{Metrics, Policy};
+use crate::metrics::{GapReason, HoleOutcome, Metrics, Policy};
 
 use crate::config::SlowConsumerPolicy;
 
@@ -112,9 +112,13 @@ impl Fanout {
                 outbox.close(Ended::SlowConsumer);
                 Turn::Over
             }
-            Sent::Lost(_) => {
-                let (channel, position) = (&behind.channel, replay.position);
-                self.tell_one(behind.key, channel, position, metrics);
+            Sent::Lost(cause) => {
+                let reason = match cause {
+                    Cause::Resumed => GapReason::ResumedTooLate,
+                    Cause::Slow => GapReason::TooSlow,
+                };
+                metrics.gaps.told(reason);
+                self.tell_one(behind.key, &behind.channel, replay.position);
                 Turn::Again
             }
         }
@@ -189,7 +193,10 @@ impl Fanout {
         };
         if !replay.recovered {
             self.last = Some(replay.position);
+            metrics.gaps.hole(HoleOutcome::Lost);
             self.tell_gap(channel, replay.position, metrics);
+        } else if filling.is_found_missing(&replay.messages) {
+            metrics.gaps.hole(HoleOutcome::Filled);
         }
         let mut incomplete = self.walk_on(&replay.messages, metrics);
         if !replay.complete {
@@ -220,15 +227,8 @@ impl Fanout {
     }
 
     /// Tells one subscriber that messages up to `cursor` are lost.
-    pub(super) fn tell_one(
-        &self,
-        key: usize,
-        channel: &ChannelName,
-        cursor: Position,
-        metrics: &Metrics,
-    ) {
+    pub(super) fn tell_one(&self, key: usize, channel: &ChannelName, cursor: Position) {
         if let Some(subscription) = self.subscriptions.get(key) {
-            metrics.sessions.gaps.inc();
             subscription.destination.push_gap(channel, cursor);
         }
     }
@@ -236,7 +236,7 @@ impl Fanout {
     fn tell_gap(&self, channel: &ChannelName, cursor: Position, metrics: &Metrics) {
         for (_, subscription) in &self.subscriptions {
             if subscription.is_live_before(cursor) {
-                metrics.sessions.gaps.inc();
+                metrics.gaps.told(GapReason::Hole);
                 subscription.destination.push_gap(channel, cursor);
             }
         }

@@ -14,6 +14,8 @@ pub(super) struct Filling {
     pub(super) waiting: Vec<Arc<EncodedMessage>>,
     /// Not all messages that came are in `waiting`, or one may have been lost since the history was read: it has to be read once more.
     pub(super) incomplete: bool,
+    /// A message was found that had not come, and is counted.
+    is_counted: bool,
 }
 
 impl Filling {
@@ -23,7 +25,16 @@ impl Filling {
             since,
             waiting: Vec::new(),
             incomplete: false,
+            is_counted: false,
         }
+    }
+
+    /// Whether, for the first time, what was read from the history begins with a message that had not come: something was only
+    /// suspected to be missing until then.
+    pub(super) fn is_found_missing(&mut self, read: &[Arc<EncodedMessage>]) -> bool {
+        let place = |messages: &[Arc<EncodedMessage>]| messages.first().map(|one| one.position());
+        let is_missing = !read.is_empty() && place(read) != place(&self.waiting);
+        is_missing && !std::mem::replace(&mut self.is_counted, true)
     }
 
     /// A message has come, and waits until the hole is filled.
@@ -60,5 +71,27 @@ pub(super) fn continuity(last: Option<Position>, message: &EncodedMessage) -> Co
         offset if offset <= last.offset => Continuity::Seen,
         Offset(offset) if offset == last.offset.0 + 1 => Continuity::Next,
         _ => Continuity::Hole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::testing::message;
+
+    #[test]
+    fn a_hole_counts_once_and_only_when_something_had_not_come() {
+        let read = |offsets: [u64; 2]| offsets.map(|offset| message("a", offset));
+        let mut suspected = Filling::since(message("a", 4).position());
+        assert!(!suspected.is_found_missing(&[]), "nothing was there");
+        suspected.wait(&message("a", 5));
+        assert!(
+            !suspected.is_found_missing(&read([5, 6])),
+            "it came by itself"
+        );
+        let mut hole = Filling::since(message("a", 4).position());
+        hole.wait(&message("a", 7));
+        assert!(hole.is_found_missing(&read([5, 6])));
+        assert!(!hole.is_found_missing(&read([7, 8])), "the next portion");
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use widecast_protocol::{ChannelName, Position};
 
 use crate::engine::EngineError;
+use crate::metrics::GapReason;
 
 use super::outbox::Outbox;
 use super::shard::Shard;
@@ -49,7 +50,8 @@ impl SubscriptionHandle {
     pub fn tell_gap(&self, cursor: Position) {
         let channels = self.shard.channels.borrow();
         if let Some(fanout) = channels.get(&self.channel) {
-            fanout.tell_one(self.key, &self.channel, cursor, &self.shard.metrics);
+            self.shard.metrics.gaps.told(GapReason::ResumedTooLate);
+            fanout.tell_one(self.key, &self.channel, cursor);
         }
     }
 
