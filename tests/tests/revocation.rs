@@ -284,6 +284,44 @@ async fn one_session_is_put_out_by_its_name() -> Result<()> {
 }
 
 #[tokio::test]
+async fn polls_after_a_goodbye_find_no_session() -> Result<()> {
+    let guarded = Guarded::start().await?;
+    let poll = async |session: &str, cursor: &Value| {
+        let cursor = cursor.as_str().context("a cursor")?;
+        let query = [("session", session), ("cursor", cursor)];
+        guarded.broker.get(&["v1", "poll"], &query).await
+    };
+    let query = [("session", "new"), ("channel", "open:a"), ("timeout", "0")];
+    let opened = guarded.broker.get(&["v1", "poll"], &query).await?;
+    let session = opened["session"].as_str().context("a session")?.to_owned();
+    let order = json!({ "session": session });
+    guarded.operate("/v1/disconnect", &order).await?;
+    // What has not arrived is told again, the goodbye, too.
+    let mut told = opened;
+    for _ in 0..3 {
+        let frames = told["frames"].as_array().context("frames")?;
+        if frames.iter().any(|frame| frame["type"] == "goodbye") {
+            break;
+        }
+        let cursor = told["cursor"].clone();
+        told = poll(&session, &cursor).await?;
+        assert_eq!(told, poll(&session, &cursor).await?);
+    }
+    let frames = told["frames"].as_array().context("frames")?;
+    let last = frames.last().context("a frame")?;
+    assert_eq!(
+        (&last["type"], &last["code"]),
+        (&json!("goodbye"), &json!("kicked"))
+    );
+    for _ in 0..2 {
+        let refused = poll(&session, &told["cursor"]).await.err();
+        let refused = format!("{:?}", refused.context("there is a session")?);
+        assert!(refused.contains("session_not_found"), "{refused}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_user_is_taken_from_one_channel_and_others_stay() -> Result<()> {
     let guarded = Guarded::start().await?;
     let token = guarded.token(&["a=subscribe", "b=subscribe"], 600).await?;

@@ -26,7 +26,7 @@ pub(super) struct PolledFrames {
     waiting: Cell<usize>,
     /// When the last poll was answered.
     answered: Cell<Instant>,
-    /// The frames end with a `goodbye`, because the outbox was closed.
+    /// The frames end with a `goodbye`, because the outbox was closed before it had one.
     end_told: Cell<bool>,
     /// A newer poll has come: the one that waits has to give way.
     superseded: Rc<Notify>,
@@ -101,9 +101,9 @@ impl Drop for PolledFrames {
     }
 }
 
-/// A poll: give me what is there, or what comes within `wait`.
+/// A poll: give me what is there, or what comes within `wait`; nothing once the session has ended and its client knows.
 #[derive(Message)]
-#[rtype(result = "TakenFrames")]
+#[rtype(result = "Option<TakenFrames>")]
 pub struct TakeFrames {
     /// The cursor of the last answer that arrived; frames up to it are forgotten.
     pub arrived: Option<u64>,
@@ -114,7 +114,7 @@ pub struct TakeFrames {
 }
 
 /// The answer to a poll.
-#[derive(MessageResponse, Debug, Default)]
+#[derive(Debug)]
 pub struct TakenFrames {
     /// The frames, each in the session's wire form.
     pub frames: Vec<Bytes>,
@@ -123,7 +123,7 @@ pub struct TakenFrames {
 }
 
 impl Handler<TakeFrames> for SessionActor {
-    type Result = ResponseFuture<TakenFrames>;
+    type Result = ResponseFuture<Option<TakenFrames>>;
 
     fn handle(&mut self, take: TakeFrames, _: &mut Self::Context) -> Self::Result {
         Box::pin(Rc::clone(self.session()).take(take))
@@ -131,10 +131,8 @@ impl Handler<TakeFrames> for SessionActor {
 }
 
 impl Session {
-    async fn take(self: Rc<Self>, take: TakeFrames) -> TakenFrames {
-        let Some(polled) = &self.polled else {
-            return TakenFrames::default();
-        };
+    async fn take(self: Rc<Self>, take: TakeFrames) -> Option<TakenFrames> {
+        let polled = self.polled.as_ref()?;
         polled.forget_until(take.arrived.unwrap_or(0));
         polled.superseded.notify_waiters();
         polled.waiting.set(polled.waiting.get() + 1);
@@ -152,26 +150,37 @@ impl Session {
         }
         polled.waiting.set(polled.waiting.get() - 1);
         polled.answered.set(Instant::now());
-        self.tell_end(polled);
-        polled.taken()
+        self.tell_loss(polled);
+        if self.has_taken_leave(polled) {
+            // Without an end here, a client that polls on after the goodbye would do so without a pause.
+            self.end(self.ended());
+            return None;
+        }
+        Some(polled.taken())
     }
 
-    /// Tells the polls of a session whose outbox was closed that it has ended, and ends it once they know.
-    fn tell_end(&self, polled: &PolledFrames) {
+    /// Has the polls of a session that was ended without a word told why.
+    fn tell_loss(&self, polled: &PolledFrames) {
         let Some(ended) = self.outbox().closed() else {
             return;
         };
-        let code = ended.code().unwrap_or(Code::ShuttingDown);
-        if !polled.end_told.replace(true) {
-            let goodbye = self.dialect().goodbye(&Goodbye {
-                code,
-                reason: code.meaning().to_owned(),
-                reconnect_after_ms: code.retryable().then_some(0),
-            });
-            polled.keep(vec![goodbye]);
-        } else if polled.frames.borrow().is_empty() {
-            self.end(ended);
+        if polled.end_told.replace(true) {
+            return;
         }
+        let code = ended.code().unwrap_or(Code::ShuttingDown);
+        let goodbye = self.dialect().goodbye(&Goodbye {
+            code,
+            reason: code.meaning().to_owned(),
+            reconnect_after_ms: code.retryable().then_some(0),
+        });
+        polled.keep(vec![goodbye]);
+    }
+
+    /// Whether the session ends, and all its frames have arrived, of which a `goodbye` is the last.
+    fn has_taken_leave(&self, polled: &PolledFrames) -> bool {
+        !self.outbox().is_open()
+            && self.outbox().queued_bytes() == 0
+            && polled.frames.borrow().is_empty()
     }
 }
 

@@ -113,7 +113,9 @@ async fn answer(
         .address
         .send(take)
         .await
-        .map_err(|_| session_not_found())?;
+        .ok()
+        .flatten()
+        .ok_or_else(session_not_found)?;
     let wire = handle.dialect.wire();
     let content_type = match wire.codec() {
         Codec::MessagePack => "application/msgpack",
