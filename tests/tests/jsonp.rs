@@ -194,6 +194,19 @@ async fn a_session_of_scripts_may_use_the_channels_of_namespaces_that_allow_it_a
 }
 
 #[tokio::test]
+async fn a_refusal_says_when_to_come_back_where_headers_would() -> Result<()> {
+    let settings = Settings::new().script_access("open").connections(1);
+    let broker = Broker::with(settings).await?;
+    open(&broker).await?;
+    let refused = load(&broker, &["v1", "poll"], &[("session", "new")]).await?;
+    let error = &refused["error"];
+    assert_eq!(error["code"], "too_many_connections", "{refused}");
+    assert_eq!(error["retryable"], true, "{refused}");
+    assert_eq!(error["retry_after_ms"], 1000, "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn scripts_cannot_use_a_session_that_was_not_opened_by_one() -> Result<()> {
     let broker = broker().await?;
     let polled = get(&broker, &["v1", "poll"], &[("session", "new")]).await?;

@@ -119,7 +119,8 @@ impl Problem {
         }
     }
 
-    fn wait(&self) -> Option<Duration> {
+    /// How long to wait before the same can succeed, where that is the broker's to say.
+    pub fn wait(&self) -> Option<Duration> {
         let busy = matches!(self.code.http_status(), 429 | 503) && self.code.retryable();
         self.retry_after.or(busy.then_some(RETRY_AFTER_DEFAULT))
     }

@@ -16,7 +16,7 @@ use widecast_protocol::codec::Codec;
 use widecast_protocol::framing::jsonp::{self, Callback};
 
 use crate::http::{Problem, Query};
-use crate::session::{Dialect, Services};
+use crate::session::{Dialect, Services, millis};
 
 use super::common::streaming::uncached;
 
@@ -67,7 +67,8 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 fn refusal(problem: &Problem) -> HttpResponse {
-    let json = jsonp::refusal(problem.code(), problem.detail());
+    let wait = problem.wait().map(millis);
+    let json = jsonp::refusal(problem.code(), problem.detail(), wait);
     uncached(&mut HttpResponse::Ok()).body(json)
 }
 

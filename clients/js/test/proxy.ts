@@ -5,10 +5,10 @@ import net, { type AddressInfo, type Socket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
 
 /**
- * What it does to the requests of a kind. `refuse`: answers with an error. `hang`: no answer. `buffer`: only the head of the
+ * What it does to the requests of a kind. `refuse`: answers with an error. `busy`: says to come back in a second. `hang`: no answer. `buffer`: only the head of the
  * answer, until it is at its end. `silent`: from now on nothing passes, also of what is open, and nobody is told.
  */
-export type Manner = "pass" | "refuse" | "hang" | "buffer" | "silent";
+export type Manner = "pass" | "refuse" | "busy" | "hang" | "buffer" | "silent";
 
 export class Proxy {
   /** By the part of the path behind `/v1/`: `ws`, `sse`, `stream`, `poll`, `sessions`; and `jsonp`, whatever a script asks for. */
@@ -56,6 +56,7 @@ export class Proxy {
     const part = this.#arrived(request);
     const manner = this.manners[part];
     if (manner === "refuse") return void response.writeHead(502).end();
+    if (manner === "busy") return answerBusy(request, response);
     if (manner === "hang" || manner === "silent") return;
     const { hostname, port } = new URL(this.upstream);
     const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers });
@@ -120,4 +121,19 @@ export class Proxy {
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
   }
+}
+
+/** What a broker that has too much to do says to a page of any origin. */
+const BUSY = {
+  "content-type": "text/plain",
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers": "Retry-After",
+  "retry-after": "1",
+};
+
+function answerBusy(request: IncomingMessage, response: ServerResponse): void {
+  const callback = new URL(request.url!, "http://broker").searchParams.get("callback");
+  if (!callback) return void response.writeHead(503, BUSY).end();
+  const error = { code: "overloaded", message: "later", retryable: true, retry_after_ms: 1000 };
+  response.writeHead(200, { "content-type": "text/javascript" }).end(`${callback}(${JSON.stringify({ error })});`);
 }

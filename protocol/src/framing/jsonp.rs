@@ -64,8 +64,8 @@ impl Callback {
 }
 
 /// The JSON with which the function is called when there is no answer: a page sees neither the status of a script nor its
-/// headers.
-pub fn refusal(code: Code, message: &str) -> Bytes {
+/// headers, so that the time to wait before the next request stands there, too.
+pub fn refusal(code: Code, message: &str, retry_after_ms: Option<u64>) -> Bytes {
     let mut json = Vec::with_capacity(message.len() + 96);
     Object::<Json>::begin(&mut json)
         .field("error", |out| {
@@ -73,6 +73,9 @@ pub fn refusal(code: Code, message: &str) -> Bytes {
                 .text("code", code.as_str())
                 .text("message", message)
                 .boolean("retryable", code.retryable())
+                .optional(retry_after_ms, |error, after_ms| {
+                    error.number("retry_after_ms", after_ms)
+                })
                 .end();
         })
         .end();
@@ -148,8 +151,10 @@ mod tests {
 
     #[test]
     fn a_refusal_has_its_code_and_its_reason() {
-        let json = refusal(Code::Overloaded, "say \"later\"");
-        insta::assert_snapshot!(String::from_utf8_lossy(&json), @r#"{"error":{"code":"overloaded","message":"say \"later\"","retryable":true}}"#);
+        let json = refusal(Code::Overloaded, "say \"later\"", Some(1500));
+        insta::assert_snapshot!(String::from_utf8_lossy(&json), @r#"{"error":{"code":"overloaded","message":"say \"later\"","retryable":true,"retry_after_ms":1500}}"#);
+        let json = refusal(Code::Forbidden, "no", None);
+        insta::assert_snapshot!(String::from_utf8_lossy(&json), @r#"{"error":{"code":"forbidden","message":"no","retryable":false}}"#);
     }
 
     #[test]

@@ -39,7 +39,7 @@ export interface Ear {
 interface Subscription {
   channel: string;
   ears: Ear[];
-  cursor: string | undefined;
+  cursor?: string;
   /** The broker has confirmed it, on the present connection. */
   isJoined: boolean;
 }
@@ -55,17 +55,17 @@ export interface Connection {
   readonly options: Required<Options>;
   state: "idle" | "connecting" | "open" | "waiting" | "closed";
   /** The name of the transport in use. */
-  transport: string | undefined;
-  current: Transport | undefined;
+  transport?: string | undefined;
+  current?: Transport | undefined;
   /** The transport that worked last. */
-  favourite: string | undefined;
+  favourite?: string | undefined;
   subscriptions: Subscription[];
   outbox: Pending[];
   attempts: number;
   lastId: number;
-  timer: ReturnType<typeof setTimeout> | undefined;
+  timer?: ReturnType<typeof setTimeout>;
   /** Ends the transport in use, or on trial. */
-  hangUp: () => void;
+  hangUp?: () => void;
 }
 
 var DEFAULTS: Required<Options> = {
@@ -92,15 +92,10 @@ export function createConnection(base: string, options: Options): Connection {
     address: address,
     options: all,
     state: "idle",
-    transport: undefined,
-    current: undefined,
-    favourite: undefined,
     subscriptions: [],
     outbox: [],
     attempts: 0,
     lastId: 0,
-    timer: undefined,
-    hangUp: () => {},
   };
   window.addEventListener("online", () => link.state === "waiting" && open(link));
   return link;
@@ -113,7 +108,7 @@ export function subscriptionOf(link: Connection, channel: string): Subscription 
 export function join(link: Connection, channel: string, ear: Ear): void {
   var subscription = subscriptionOf(link, channel);
   if (!subscription) {
-    subscription = { channel: channel, ears: [], cursor: undefined, isJoined: false };
+    subscription = { channel: channel, ears: [], isJoined: false };
     link.subscriptions.push(subscription);
     if (link.current) link.current.send([subscribe(subscription)]);
   }
@@ -137,7 +132,7 @@ export function leave(link: Connection, channel: string, ear: Ear): void {
 export function publish(link: Connection, channel: string, json: string, from: Ear): void {
   var length = link.outbox.reduce((sum, pending) => sum + pending.json.length, json.length);
   var isFull = link.outbox.length >= link.options.queueMessages || (link.outbox.length && length > link.options.queueBytes);
-  if (isFull) fail("QuotaExceededError", "more waits for the broker than queueMessages or queueBytes allows");
+  if (isFull) fail("QuotaExceededError", "more waits than queueMessages or queueBytes allows");
   var id = ++link.lastId;
   var head = JSON.stringify({ type: "publish", id: id, channel: channel, message_id: randomName(16) });
   var pending = { id: id, json: head.slice(0, -1) + ',"data":' + json + "}" };
@@ -165,8 +160,8 @@ function rest(link: Connection): void {
   }, link.options.idleTimeout);
 }
 
-function isNeeded(link: Connection): boolean {
-  return !!link.subscriptions.length || !!link.outbox.length;
+function isNeeded(link: Connection): number {
+  return link.subscriptions.length + link.outbox.length;
 }
 
 function open(link: Connection): void {
@@ -183,7 +178,8 @@ function open(link: Connection): void {
 /** Tries one transport after the other. */
 function attempt(link: Connection, names: string[], reasons: string): void {
   var name = names[0];
-  if (!name) return wait(link, "no transport gets through:" + reasons);
+  // All transports lead to the same broker: what it says of when to come back holds for all.
+  if (!name || link.address.wait) return wait(link, "no transport gets through:" + reasons);
   link.hangUp = dial(name, link.address, link.options.connectTimeout, {
     welcomed: (transport) => {
       link.current = transport;
@@ -205,7 +201,7 @@ function attempt(link: Connection, names: string[], reasons: string): void {
 
 /** Ends the transport. */
 function drop(link: Connection): void {
-  link.hangUp();
+  link.hangUp!();
   link.current = link.transport = undefined;
   link.subscriptions.forEach((subscription) => (subscription.isJoined = false));
 }
@@ -215,10 +211,15 @@ function lost(link: Connection, reason: string, delay?: number): void {
   wait(link, reason, delay);
 }
 
-/** Waits before the next attempt: full jitter, so that clients that lost their broker together do not come back together. */
+/**
+ * Waits before the next attempt: full jitter, so that clients that lost their broker together do not come back together; but at
+ * least as long as the broker asks for.
+ */
 function wait(link: Connection, reason: string, delay?: number): void {
   var longest = Math.min(link.options.maxDelay, link.options.minDelay * Math.pow(2, link.attempts++));
-  link.timer = setTimeout(() => open(link), delay === undefined ? Math.random() * longest : delay);
+  if (delay === undefined) delay = Math.random() * longest;
+  link.timer = setTimeout(() => open(link), Math.max(delay, link.address.wait || 0));
+  link.address.wait = 0;
   to(link, "waiting", reason);
 }
 

@@ -33,12 +33,15 @@ export function requestText(
     }
     var isGood = request.status >= 200 && request.status < 300;
     if (isGood && progress) progress(text);
-    if (state === 4) end(isGood ? undefined : reasonOf(request.status, text), text);
+    if (state < 4) return;
+    // Internet Explorer throws when there was no answer at all.
+    if (request.status) postpone(address, (request.getResponseHeader("Retry-After") as any) * 1000);
+    end(isGood ? undefined : reasonOf(request.status, text), text);
   };
   try {
     // A string is sent as text/plain, for which the browser needs no leave of another server.
     request.open(method, address(path, parameters), true);
-    request.withCredentials = !!address.withCredentials;
+    request.withCredentials = address.withCredentials!;
     request.send(body);
   } catch (error) {
     setTimeout(() => end(String(error)));
@@ -54,6 +57,11 @@ function reasonOf(status: number, text: string): string {
   return problem ? problem.code + ": " + problem.detail : "answered " + status;
 }
 
+/** Keeps what the broker says of when to come back; those who were told the same do not come back together. */
+function postpone(address: Address, wait: number): void {
+  if (wait) address.wait = wait * (1 + Math.random());
+}
+
 /** The value of a JSON text, or nothing. */
 export function parse(text: string): any {
   try {
@@ -64,7 +72,7 @@ export function parse(text: string): any {
 }
 
 /** Loads a script that calls a function whose name nobody can guess with the answer. */
-export function requestScript(url: string, done: Done): void {
+export function requestScript(address: Address, path: string, parameters: Record<string, string>, done: Done): void {
   var callback = "widecast_" + randomName(20);
   var scope = window as any;
   var script = document.createElement("script");
@@ -72,7 +80,9 @@ export function requestScript(url: string, done: Done): void {
   var answer: any;
   scope[callback] = (value: any) => {
     answer = value;
-    error = value.error && value.error.code + ": " + value.error.message;
+    var refusal = value.error;
+    error = refusal && refusal.code + ": " + refusal.message;
+    if (refusal) postpone(address, refusal.retry_after_ms);
   };
   script.onload = script.onerror = () => {
     script.onload = script.onerror = null;
@@ -82,6 +92,7 @@ export function requestScript(url: string, done: Done): void {
     delete scope[callback];
     done(error, answer);
   };
-  script.src = url + "&callback=" + callback;
+  parameters["callback"] = callback;
+  script.src = address(path, parameters);
   document.getElementsByTagName("head")[0]!.appendChild(script);
 }

@@ -13,6 +13,8 @@ export interface Address {
   (path: string, parameters: Record<string, string>): string;
   /** Whether requests to a broker of another origin are sent with the browser's cookies. */
   withCredentials?: boolean;
+  /** For how many milliseconds the broker does not want to be asked again. */
+  wait?: number;
 }
 
 /** Hears a transport, which tells nothing while it is being opened. */
@@ -53,7 +55,7 @@ function scripting(address: Address): Means {
     most: URL_LENGTH,
     lengthOf: (command) => encodeURIComponent(command).length,
     carry: (session, commands, done) =>
-      requestScript(address("v1/sessions/" + session + "/commands", { commands: commands }), done),
+      requestScript(address, "v1/sessions/" + session + "/commands", { commands: commands }, done),
   };
 }
 
@@ -110,7 +112,7 @@ function openScripts(address: Address, listener: Listener): Transport {
     // A script that waits for its answer would keep the page from being loaded.
     var isLoaded = document.readyState === "complete";
     if (!isLoaded) parameters["timeout"] = "0";
-    setTimeout(() => requestScript(address("v1/poll", parameters), done), isLoaded ? 0 : 300);
+    setTimeout(() => requestScript(address, "v1/poll", parameters, done), isLoaded ? 0 : 300);
   });
 }
 

@@ -43,7 +43,7 @@ export function write(value: Any, depth?: number): string {
 }
 
 function writeObject(value: Any, depth: number): string {
-  if (depth > DEPTH) fail("DataCloneError", "what contains itself, or is so deep, cannot be sent");
+  if (depth > DEPTH) fail("DataCloneError", "what is cyclic or so deep cannot be sent");
   var inner: Inner<string> = (part) => write(part, depth + 1);
   var kind = Object.prototype.toString.call(value).slice(8, -1);
   if (kind === "Array") return list(value, inner);

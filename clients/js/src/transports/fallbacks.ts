@@ -63,10 +63,14 @@ function load(target: Target, path: string, parameters: Record<string, string>):
     const callback = `widecast_${randomName(20).replace(/-/g, "$")}`;
     const scope = globalThis as Record<string, unknown>;
     const script = document.createElement("script");
-    scope[callback] = (answer: { error?: { code: string; message: string } }) => {
+    scope[callback] = (answer: { error?: { code: string; message: string; retry_after_ms?: number } }) => {
       const { error } = answer;
-      if (error) reject(new Error(`${error.code}: ${error.message}`));
-      else resolve(answer);
+      if (error) {
+        const { code, message, retry_after_ms } = error;
+        // The link reads it there, as from the other transports.
+        const wait = retry_after_ms ? ` Retry-After: ${Math.ceil(retry_after_ms / 1000)} ` : "";
+        reject(new Error(`${code}:${wait} ${message}`));
+      } else resolve(answer);
     };
     script.onload = script.onerror = () => {
       script.remove();

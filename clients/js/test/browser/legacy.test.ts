@@ -177,6 +177,25 @@ test.each<[string, Record<string, Manner>, string]>([
   expect(await one.heard(5)).toEqual(posts("modern", 5));
 });
 
+test.each(["stream", "poll", "jsonp"])(
+  "a broker that refuses over %s is not asked before the time that it names",
+  async (first) => {
+    proxy.manners[first] = "busy";
+    const other = first === "poll" ? "jsonp" : "poll";
+    const joined = old(proxy.url, { transports: [first, other] });
+    await expect.poll(() => proxy.seen).toContain(first);
+    delete proxy.manners[first];
+    const one = await joined;
+    const states = await one.states();
+    const waiting = states.findIndex(({ state }) => state === "waiting");
+    // Two clocks, each in whole milliseconds, may disagree about the last one.
+    expect(states[waiting + 1]!.at - states[waiting]!.at).toBeGreaterThanOrEqual(990);
+    expect(states[waiting]!.reason).toMatch(/answered 503|overloaded: later/);
+    expect(await one.status()).toMatchObject({ transport: first });
+    expect(proxy.seen).not.toContain(other);
+  },
+);
+
 test("a stream that became long is renewed without a loss", async () => {
   const [one, modern] = await Promise.all([old(broker.url, { transports: ["stream"] }), whole()]);
   await modern.post("modern", 60, { padding: 50_000, every: 20 });
