@@ -66,6 +66,9 @@ describe.each(PAGES)("the page '%s'", (name) => {
       expect(violations.map(({ id, nodes }) => [id, ...nodes.map(({ html }) => html)])).toEqual([]);
       await page.setViewportSize({ width: 360, height: 740 });
       expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+      // What is to be copied is all in sight.
+      const isCut = (all: Element[]): number => all.filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).length;
+      expect(await page.locator("pre.code").evaluateAll(isCut)).toBe(0);
     },
   );
 });
