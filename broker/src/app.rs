@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
 use crate::outbound_http::{Hook, HookError};
 use crate::registry::{Routes, Shard};
-use crate::session::{Heartbeat, OrderActor, Services, Worker, relieve};
+use crate::session::{self, Heartbeat, OrderActor, Services, Worker, relieve};
 use crate::shutdown;
 use crate::{api, greeting, health, http, outbound_http, pages, transports};
 
@@ -70,9 +70,15 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         .collect::<io::Result<Vec<SocketAddr>>>()?;
 
     let hook = Hook::new(&config, &metrics.outbound_http)?;
-    let services = services(&config, Authenticator::new(&config)?, metrics, hook).await?;
+    let auth = Authenticator::new(&config)?;
+    let services = services(&config, auth, metrics, hook, &bound).await?;
     let (sets, figures) = (services.auth.key_sets(), &services.metrics.outbound_http);
     actix_rt::spawn(outbound_http::keep_key_sets(sets.to_vec(), figures.clone()));
+    session::recall(&services).await;
+    actix_rt::spawn(session::hear_nodes(Arc::clone(&services)));
+    if services.engine.is_shared() {
+        actix_rt::spawn(session::announce_node(Arc::clone(&services)));
+    }
     let options = ListenerOptions {
         workers: config.server.workers.count(),
         send_buffer_bytes: config.outbox.send_buffer_bytes.as_usize(),
@@ -109,6 +115,7 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     handle.pause().await;
     shutdown::take_leave(&services, &connections).await;
     handle.stop(false).await;
+    session::leave_nodes(&services).await;
     if let Err(error) = services.engine.close().await {
         tracing::error!(
             error = &error as &dyn std::error::Error,
@@ -154,14 +161,26 @@ async fn services(
     auth: Authenticator,
     metrics: Arc<Metrics>,
     hook: Option<Hook>,
+    bound: &[SocketAddr],
 ) -> Result<Arc<Services>, EngineStartError> {
     let routes = Routes::new();
     let deliver = Arc::clone(&routes) as Arc<dyn Deliver>;
     let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
     let engine = engine::start(config, &clock, &deliver).await?;
+    let name = config.server.node.given().map(str::to_owned);
+    let name = name.unwrap_or_else(|| node_name(bound));
     let config = Arc::clone(config);
     let services = Services::new(config, auth, engine, metrics, routes);
-    Ok(Arc::new(services.asking(hook)))
+    Ok(Arc::new(services.asking(hook).named(name)))
+}
+
+/// The name of a node that was given none: its machine, and its port there.
+fn node_name(bound: &[SocketAddr]) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let machine = machine.or_else(|_| std::env::var("HOSTNAME"));
+    let machine = machine.unwrap_or_else(|_| "widecast".to_owned());
+    let port = bound.first().map_or(0, SocketAddr::port);
+    format!("{}:{port}", machine.trim())
 }
 
 thread_local! {

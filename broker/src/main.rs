@@ -33,6 +33,7 @@ fn run() -> Result<(), CliError> {
             None => cli::make_token(&arguments, &mut output),
         },
         CliCommand::Publish(arguments) => cli::publish(&arguments, &mut output),
+        CliCommand::Nodes(arguments) => cli::list_nodes(&arguments, &mut output),
         CliCommand::Subscribe(arguments) => {
             cli::subscribe(arguments, &mut output, &mut io::stderr())
         }

@@ -328,12 +328,15 @@ fn the_modules_of_the_client_that_decide_do_no_io() -> Result<()> {
 
 #[test]
 fn endpoints_and_commands_read_and_publish_through_the_doors_of_the_session() -> Result<()> {
-    const DOORS: [&str; 5] = [
+    const DOORS: [&str; 7] = [
         "session/reading.rs",
         "session/publisher.rs",
         // Joining reads where to begin, behind the right to subscribe; being listed enters and leaves.
         "session/join.rs",
         "session/listing.rs",
+        // What nodes tell each other.
+        "session/nodes/announcing.rs",
+        "session/nodes/mod.rs",
         // The figures of all channels together, for the operator.
         "api/scrape.rs",
     ];

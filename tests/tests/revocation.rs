@@ -458,7 +458,8 @@ async fn only_operators_revoke_and_put_out() -> Result<()> {
     let url = format!("{}/v1/disconnect", open.base());
     let request = open.http().post(&url).json(&json!({ "channel": "news" }));
     let answer = Answer::read(request.send().await?).await?;
-    assert_eq!(answer.body, json!({ "sessions": 0 }), "{answer:?}");
+    let expected = json!({ "sessions": 0, "other_nodes": 0 });
+    assert_eq!(answer.body, expected, "{answer:?}");
     let request = open
         .http()
         .post(&url)

@@ -8,7 +8,7 @@ use super::answer;
 use super::json_body::json_body;
 use super::operator::Operator;
 use crate::http::{Caller, Problem};
-use crate::session::{Action, Order, Selection};
+use crate::session::{self, Action, Order, Selection};
 
 /// The reason that clients are told if the operator gives none.
 const REASON: &str = "an operator has put the client out";
@@ -86,8 +86,10 @@ impl KickRequest {
 
 #[derive(Serialize)]
 struct KickAnswer {
-    /// How many sessions it concerned.
+    /// How many sessions of this node it concerned.
     sessions: usize,
+    /// How many other nodes were told.
+    other_nodes: usize,
 }
 
 /// `POST /v1/disconnect`
@@ -120,9 +122,13 @@ async fn carry_out(
     order: Result<Order, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let order = order.inspect_err(|problem| caller.audit(action, None, Err(problem.code())))?;
-    let outcome = caller.services.workers.carry_out(&order).await;
-    caller.audit(action, Some(&order.selection), Ok(()));
+    let selection = order.selection.clone();
+    let outcome = session::carry_out_everywhere(&caller.services, order).await;
+    let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
+    caller.audit(action, Some(&selection), told);
+    let outcome = outcome?;
     answer::json(&KickAnswer {
-        sessions: outcome.done,
+        sessions: outcome.here.done,
+        other_nodes: outcome.other_nodes,
     })
 }

@@ -18,6 +18,7 @@ mod kick;
 mod line_reader;
 mod line_stream;
 mod message;
+mod nodes;
 mod operator;
 mod outcome;
 mod presence;

@@ -110,8 +110,10 @@ fn seconds(time: SystemTime) -> u64 {
 struct RevocationAnswer {
     #[serde(flatten)]
     revocation: ShownRevocation,
-    /// How many sessions one of the tokens counted for.
+    /// For how many sessions of this node one of the tokens counted.
     sessions: usize,
+    /// How many other nodes were told.
+    other_nodes: usize,
 }
 
 /// `POST /v1/revocations`
@@ -134,7 +136,8 @@ pub(super) async fn revoke(
     let (revocation, outcome) = revoked?;
     answer::json(&RevocationAnswer {
         revocation: revocation.into(),
-        sessions: outcome.done,
+        sessions: outcome.here.done,
+        other_nodes: outcome.other_nodes,
     })
 }
 
@@ -184,14 +187,14 @@ pub(super) async fn take_back(
     let path = request.uri().path();
     let id = path_segment(path, SEGMENT, "id of a revocation", Code::InvalidRequest)?;
     let services = &caller.services;
-    let is_removed = services.auth.revocations().remove(&parse(&id)?);
-    let told = if is_removed {
-        Ok(())
-    } else {
-        Err(Code::NotFound)
+    let taken_back = session::take_revocation_back(services, &parse(&id)?).await;
+    let told = match &taken_back {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Code::NotFound),
+        Err(refusal) => Err(refusal.code),
     };
     caller.audit("take_revocation_back", Some(&id), told);
-    if !is_removed {
+    if !taken_back? {
         let detail = format!("there is no revocation {id}, or no longer");
         return Err(Problem::new(Code::NotFound, detail));
     }

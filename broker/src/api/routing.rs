@@ -9,6 +9,7 @@ use super::history::history;
 use super::image_ping::publish_by_image;
 use super::kick::{disconnect, unsubscribe};
 use super::message::message;
+use super::nodes::nodes;
 use super::presence::presence;
 use super::publish::publish;
 use super::revocations;
@@ -56,6 +57,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
     Endpoint::at("/v1/users/{user:[^/]*}/messages")
         .post(user_message::send)
         .mount(config);
+    Endpoint::at("/v1/nodes").get(nodes).mount(config);
     Endpoint::at("/metrics").get(scrape).mount(config);
     config.default_service(web::to(not_found));
 }

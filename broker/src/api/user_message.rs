@@ -22,10 +22,12 @@ pub(super) struct UserMessageParameters {
 #[derive(Serialize)]
 struct UserMessageAnswer<'a> {
     user: &'a str,
-    /// How many sessions are sent it.
+    /// How many sessions of this node are sent it.
     sessions: usize,
-    /// How many more the user has, which have no frames.
+    /// How many more the user has here, which have no frames.
     without_frames: usize,
+    /// How many other nodes were told.
+    other_nodes: usize,
 }
 
 pub(super) async fn send(
@@ -58,7 +60,8 @@ pub(super) async fn send(
     let outcome = sent?;
     answer::json(&UserMessageAnswer {
         user: &user,
-        sessions: outcome.done,
-        without_frames: outcome.impossible,
+        sessions: outcome.here.done,
+        without_frames: outcome.here.impossible,
+        other_nodes: outcome.other_nodes,
     })
 }

@@ -27,6 +27,6 @@ pub use name::{is_loopback_authority, knows_name};
 pub use origin::{Admission, admit};
 pub use principal::{Basis, Denial, Principal, Subject};
 pub use reread::Reread;
-pub use revocations::{Revocation, Revocations, RevokedTokens, TooManyRevocations};
+pub use revocations::{Revocation, RevocationNote, Revocations, RevokedTokens, TooManyRevocations};
 pub use token::{TokenError, read_unchecked, sign};
 pub use token_keys::KeyError;

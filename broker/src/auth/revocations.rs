@@ -1,18 +1,22 @@
 //! Tokens that count no longer although their end has not come.
 //!
-//! A revocation is kept until every token that it concerns has ended by itself. Nothing is on disk: no engine keeps anything over a
-//! restart yet, and when one does, this is the place that asks it.
+//! A revocation is kept until every token that it concerns has ended by itself. Nodes tell each other of revocations, and engines
+//! keep them: what is told is a [`RevocationNote`], and of two notes on the same tokens the one with the higher version counts, in
+//! whatever order they come.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::claims::{MAX_NAME_BYTES, Proof};
 
 /// Adding a revocation also forgets those that have ended, but not more often than this.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// How long it is remembered that a revocation was taken back, so that no node that was cut off brings it up again.
+const REMEMBER_TAKEN_BACK: Duration = Duration::from_hours(1);
 
 /// Which tokens are revoked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +65,17 @@ pub struct Revocation {
     pub expires_at: SystemTime,
 }
 
+/// A revocation, or that it was taken back, as nodes tell each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevocationNote {
+    /// The revocation. The end of one that was taken back is until when that is remembered.
+    pub revocation: Revocation,
+    /// Of two notes on the same tokens the one with the higher version counts: about when it was made, in milliseconds since 1970.
+    pub version: u64,
+    /// Whether the tokens are no longer revoked.
+    pub is_taken_back: bool,
+}
+
 /// There are as many revocations as `auth.max_revocations` allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -80,7 +95,7 @@ pub struct Revocations {
 #[derive(Debug, Default)]
 struct Kept {
     terms: HashMap<RevokedTokens, Terms>,
-    /// The same, for those who list them.
+    /// Those that are in force, for those who list them.
     in_order: BTreeSet<RevokedTokens>,
     swept: Option<Instant>,
 }
@@ -89,6 +104,33 @@ struct Kept {
 struct Terms {
     revoked_at: SystemTime,
     expires_at: SystemTime,
+    version: u64,
+    is_taken_back: bool,
+}
+
+impl Terms {
+    fn is_in_force(&self, now: SystemTime) -> bool {
+        !self.is_taken_back && self.expires_at > now
+    }
+
+    fn note(&self, tokens: &RevokedTokens) -> RevocationNote {
+        RevocationNote {
+            revocation: Revocation {
+                tokens: tokens.clone(),
+                revoked_at: self.revoked_at,
+                expires_at: self.expires_at,
+            },
+            version: self.version,
+            is_taken_back: self.is_taken_back,
+        }
+    }
+}
+
+/// The version of what is made now, after what is known already.
+fn version_after(known: Option<&Terms>) -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = u64::try_from(since_1970.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+    known.map_or(now, |known| now.max(known.version + 1))
 }
 
 impl Revocations {
@@ -105,44 +147,88 @@ impl Revocations {
     ///
     /// # Errors
     /// When there are as many as there may be.
-    pub fn add(&self, revocation: Revocation) -> Result<Revocation, TooManyRevocations> {
+    pub fn add(&self, revocation: Revocation) -> Result<RevocationNote, TooManyRevocations> {
         let mut kept = self.write();
         let Revocation {
             tokens,
             revoked_at,
             mut expires_at,
         } = revocation;
-        if let Some(known) = kept.terms.get_mut(&tokens) {
+        let known = kept.terms.get(&tokens).copied();
+        if let Some(known) = known.filter(|known| !known.is_taken_back) {
             expires_at = expires_at.max(known.expires_at);
-            *known = Terms {
-                revoked_at,
-                expires_at,
-            };
         } else {
             kept.forget_those_over(self.most);
-            if kept.terms.len() >= self.most {
+            if kept.in_order.len() >= self.most {
                 return Err(TooManyRevocations(self.most));
             }
-            let terms = Terms {
-                revoked_at,
-                expires_at,
-            };
-            kept.terms.insert(tokens.clone(), terms);
-            kept.in_order.insert(tokens.clone());
         }
-        Ok(Revocation {
+        let terms = Terms {
+            revoked_at,
+            expires_at,
+            version: version_after(known.as_ref()),
+            is_taken_back: false,
+        };
+        kept.set(&tokens, terms);
+        Ok(terms.note(&tokens))
+    }
+
+    /// Takes a revocation back, if it is there.
+    pub fn remove(&self, tokens: &RevokedTokens) -> Option<RevocationNote> {
+        let mut kept = self.write();
+        let (known, now) = (*kept.terms.get(tokens)?, SystemTime::now());
+        if !known.is_in_force(now) {
+            return None;
+        }
+        let terms = Terms {
+            // Later it would be in force nowhere.
+            expires_at: known.expires_at.min(now + REMEMBER_TAKEN_BACK),
+            version: version_after(Some(&known)),
+            is_taken_back: true,
+            ..known
+        };
+        kept.set(tokens, terms);
+        if kept.terms.len() > 2 * self.most.max(kept.in_order.len()) {
+            // So many were taken back that they would take more room than all that may be kept.
+            kept.terms.remove(tokens);
+        }
+        Some(terms.note(tokens))
+    }
+
+    /// Takes what another node tells, or what an engine has kept. Returns whether it is new here. There is room for what others
+    /// had room for.
+    pub fn learn(&self, note: RevocationNote) -> bool {
+        let mut kept = self.write();
+        let Revocation {
             tokens,
             revoked_at,
             expires_at,
-        })
+        } = note.revocation;
+        let is_old = |known: &Terms| known.version >= note.version;
+        if expires_at <= SystemTime::now() || kept.terms.get(&tokens).is_some_and(is_old) {
+            return false;
+        }
+        kept.forget_those_over(self.most);
+        let terms = Terms {
+            revoked_at,
+            expires_at,
+            version: note.version,
+            is_taken_back: note.is_taken_back,
+        };
+        kept.set(&tokens, terms);
+        true
     }
 
-    /// Takes a revocation back. Returns whether it was there.
-    pub fn remove(&self, tokens: &RevokedTokens) -> bool {
-        let mut kept = self.write();
-        kept.in_order.remove(tokens);
-        let removed = kept.terms.remove(tokens);
-        removed.is_some_and(|terms| terms.expires_at > SystemTime::now())
+    /// All that others may have to be told.
+    pub fn notes(&self) -> HashMap<RevokedTokens, RevocationNote> {
+        let now = SystemTime::now();
+        let kept = self.read();
+        let living = kept
+            .terms
+            .iter()
+            .filter(|(_, terms)| terms.expires_at > now);
+        let notes = living.map(|(tokens, terms)| (tokens.clone(), terms.note(tokens)));
+        notes.collect()
     }
 
     /// At most so many of those behind `after`, in order: tokens of users first.
@@ -154,7 +240,7 @@ impl Revocations {
         let behind = kept.in_order.range((begin, Unbounded));
         let page = behind.filter_map(|tokens| {
             let terms = kept.terms.get(tokens)?;
-            (terms.expires_at > now).then(|| Revocation {
+            terms.is_in_force(now).then(|| Revocation {
                 tokens: tokens.clone(),
                 revoked_at: terms.revoked_at,
                 expires_at: terms.expires_at,
@@ -167,8 +253,8 @@ impl Revocations {
     pub fn count(&self) -> usize {
         let now = SystemTime::now();
         let kept = self.read();
-        let living = kept.terms.values().filter(|terms| terms.expires_at > now);
-        living.count()
+        let in_force = kept.terms.values().filter(|terms| terms.is_in_force(now));
+        in_force.count()
     }
 
     /// How often a token was refused because it is revoked.
@@ -193,7 +279,7 @@ impl Revocations {
         let now = SystemTime::now();
         let found = |tokens: RevokedTokens| {
             let terms = kept.terms.get(&tokens);
-            terms.filter(|terms| terms.expires_at > now)
+            terms.filter(|terms| terms.is_in_force(now))
         };
         let user = proof.user.clone().map(RevokedTokens::OfUser);
         let is_users = user.and_then(found).is_some_and(|terms| {
@@ -217,13 +303,22 @@ impl Revocations {
 }
 
 impl Kept {
+    fn set(&mut self, tokens: &RevokedTokens, terms: Terms) {
+        if terms.is_taken_back {
+            self.in_order.remove(tokens);
+        } else {
+            self.in_order.insert(tokens.clone());
+        }
+        self.terms.insert(tokens.clone(), terms);
+    }
+
     /// Forgets those that concern no living token any more, once in a while, or when there is no room.
     fn forget_those_over(&mut self, most: usize) {
         let is_due = self
             .swept
             .is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY);
         // While there is no room each attempt looks, but not more often than once in a second.
-        let is_full = self.terms.len() >= most
+        let is_full = self.in_order.len() >= most
             && self
                 .swept
                 .is_none_or(|swept| swept.elapsed() >= Duration::from_secs(1));
@@ -283,7 +378,8 @@ mod tests {
         }
         assert!(!revocations.refuses(&proof(Some("8"), None, None)));
         assert!(!revocations.refuses(&proof(None, Some("7"), None)));
-        assert!(revocations.remove(&user("7")) && !revocations.remove(&user("7")));
+        assert!(revocations.remove(&user("7")).is_some());
+        assert!(revocations.remove(&user("7")).is_none());
         assert!(!revocations.refuses(&proof(Some("7"), None, None)));
     }
 
@@ -311,8 +407,55 @@ mod tests {
         let first = revocation(user("7"), now - MINUTE, MINUTE * 3);
         revocations.add(first.clone()).unwrap();
         let second = revocations.add(revocation(user("7"), now, MINUTE)).unwrap();
-        assert_eq!(second.revoked_at, now);
-        assert_eq!(second.expires_at, first.expires_at);
+        assert_eq!(second.revocation.revoked_at, now);
+        assert_eq!(second.revocation.expires_at, first.expires_at);
+    }
+
+    #[test]
+    fn of_what_nodes_tell_the_newest_counts_in_whatever_order_it_comes() {
+        let (one, other) = (Revocations::new(1), Revocations::new(1));
+        let now = SystemTime::now();
+        let proof = proof(Some("7"), None, None);
+        let made = one.add(revocation(user("7"), now, MINUTE)).unwrap();
+        let back = one.remove(&user("7")).unwrap();
+        let anew = one.add(revocation(user("7"), now, MINUTE)).unwrap();
+        assert!(made.version < back.version && back.version < anew.version);
+        assert!(other.learn(back.clone()));
+        assert!(!other.learn(made.clone()) && !other.refuses(&proof));
+        assert!(other.learn(anew.clone()) && other.refuses(&proof));
+        assert!(!other.learn(back) && !other.learn(anew.clone()));
+        assert!(other.refuses(&proof));
+        // There is room for what others had room for, also where that is full.
+        let more = RevocationNote {
+            revocation: revocation(user("8"), now, MINUTE),
+            ..made
+        };
+        assert!(other.learn(more));
+        assert_eq!(other.count(), 2);
+        assert_eq!(other.notes().get(&user("7")), Some(&anew));
+        let over = RevocationNote {
+            revocation: Revocation {
+                expires_at: now,
+                ..revocation(user("9"), now, MINUTE)
+            },
+            ..anew
+        };
+        assert!(!other.learn(over));
+    }
+
+    #[test]
+    fn what_was_taken_back_takes_no_room_and_is_made_anew() {
+        let revocations = Revocations::new(1);
+        let now = SystemTime::now();
+        revocations.add(revocation(user("7"), now, MINUTE)).unwrap();
+        revocations.remove(&user("7")).unwrap();
+        assert_eq!(
+            (revocations.count(), revocations.page(None, 9)),
+            (0, vec![])
+        );
+        revocations.add(revocation(user("8"), now, MINUTE)).unwrap();
+        let full = revocations.add(revocation(user("7"), now, MINUTE));
+        assert_eq!(full, Err(TooManyRevocations(1)));
     }
 
     #[test]

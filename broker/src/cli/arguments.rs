@@ -43,6 +43,8 @@ pub enum CliCommand {
     Publish(PublishArguments),
     /// Print the messages of channels as they come, through cuts of the connection, until Ctrl-C.
     Subscribe(SubscribeArguments),
+    /// List the brokers that share an engine; for operators only.
+    Nodes(NodesArguments),
 }
 
 /// What to do with the settings.
@@ -214,6 +216,16 @@ pub struct SubscribeArguments {
     /// End after so many messages
     #[arg(long, value_name = "NUMBER")]
     pub count: Option<u64>,
+    #[command(flatten)]
+    pub(super) broker: BrokerArguments,
+}
+
+/// Which broker to ask for its nodes, and how to show them.
+#[derive(Debug, Args)]
+pub struct NodesArguments {
+    /// Print a JSON object a line, with all that is known of each
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) broker: BrokerArguments,
 }

@@ -10,13 +10,14 @@ mod error;
 mod key;
 mod log_writer;
 mod logging;
+mod nodes;
 mod publish;
 mod settings;
 mod subscribe;
 mod token;
 
 pub use arguments::{
-    Arguments, CliCommand, ConfigCommand, Output, PublishArguments, ServeArguments,
+    Arguments, CliCommand, ConfigCommand, NodesArguments, Output, PublishArguments, ServeArguments,
     SubscribeArguments, TransportArgument,
 };
 pub use credential_arguments::{
@@ -26,6 +27,7 @@ pub use error::CliError;
 pub use key::make_key;
 pub use log_writer::LogEnd;
 pub use logging::start_logging;
+pub use nodes::list_nodes;
 pub use publish::publish;
 pub use settings::run_config_command;
 pub use subscribe::subscribe;

@@ -118,6 +118,17 @@ pub enum EngineKind {
     Redis,
 }
 
+impl EngineKind {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Redis => "redis",
+        }
+    }
+}
+
 impl Word for EngineKind {
     const EXPECTED: &'static str = "memory, disk or redis";
 
@@ -131,11 +142,7 @@ impl Word for EngineKind {
     }
 
     fn text(&self) -> String {
-        match self {
-            Self::Memory => "memory".to_owned(),
-            Self::Disk => "disk".to_owned(),
-            Self::Redis => "redis".to_owned(),
-        }
+        self.name().to_owned()
     }
 }
 

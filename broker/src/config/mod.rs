@@ -23,6 +23,7 @@ mod limits;
 mod load;
 mod log;
 mod namespace;
+mod node_name;
 mod origin;
 mod outbox;
 mod poll;

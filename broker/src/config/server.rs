@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 
 use ipnet::IpNet;
 
+use super::node_name::NodeName;
 use super::origin::AllowedOrigin;
 use super::proxies::ClientAddressHeader;
 use super::section::settings;
@@ -16,6 +17,9 @@ settings! {
         /// The addresses to listen on. `localhost:8090` and `:8090` mean loopback; `0.0.0.0:8090` means every IPv4
         /// address of the machine. A public address needs authentication, or `allow_public_without_authentication`.
         listen: Vec<SocketAddr>, "listen" = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))];
+        /// What this broker is called among those that share an engine with it (`widecast nodes`); by default the name of the
+        /// machine, and the port. No two need the same.
+        node: NodeName, "node" = NodeName::default();
         /// How many worker threads serve connections; `"cores"` means one per core.
         workers: Workers, "workers" = Workers::PerCore;
         /// How many connections may be open at once; further ones are closed at once.

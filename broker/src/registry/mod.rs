@@ -4,6 +4,7 @@
 //! A [`Shard`] knows the subscriptions of one worker thread and pushes shared bytes into their [`Outbox`]es, which its
 //! flush list writes. The registry never names a session or a transport.
 
+mod announced;
 mod catch_up;
 mod catch_up_reader;
 mod ended;
@@ -24,6 +25,7 @@ mod subscription_handle;
 mod testing;
 mod watch;
 
+pub use announced::{AnnouncementQueue, Arrived};
 pub use ended::Ended;
 pub use outbox::{CursorForm, FlushList, GapForm, Lane, Outbox, OutboxForm, Pushed};
 pub use recent::forget as forget_recent;

@@ -9,8 +9,9 @@ use dashmap::mapref::entry::Entry;
 use tokio::sync::Notify;
 use widecast_protocol::{ChannelName, EncodedMessage};
 
-use crate::engine::{Deliver, NumberedChange};
+use crate::engine::{Announcement, Deliver, NumberedChange};
 
+use super::announced::AnnouncementQueue;
 use super::interest::{ChannelInterest, InterestAnswer, InterestCall, Wanted};
 use super::overrun::Overrun;
 use super::shard_actor::{Arrived, PresenceChanged, ShardActor, SuspectGap, Wake};
@@ -139,6 +140,7 @@ struct ChannelRoutes {
 pub struct Routes {
     channels: DashMap<ChannelName, ChannelRoutes>,
     pressure: Arc<BackPressure>,
+    announcements: AnnouncementQueue,
 }
 
 impl Routes {
@@ -153,6 +155,11 @@ impl Routes {
         found.map_or(0, |found| {
             found.routes.iter().map(|route| route.subscribers).sum()
         })
+    }
+
+    /// What other nodes have announced.
+    pub fn announcements(&self) -> &AnnouncementQueue {
+        &self.announcements
     }
 
     /// Waits until every shard can take more: what makes publishers as slow as the slowest worker.
@@ -300,5 +307,13 @@ impl Deliver for Routes {
                 shard.note_overrun(channel);
             }
         });
+    }
+
+    fn announced(&self, announcement: Announcement) {
+        self.announcements.add(announcement);
+    }
+
+    fn announcements_lost(&self) {
+        self.announcements.note_lost();
     }
 }

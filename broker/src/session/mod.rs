@@ -24,6 +24,7 @@ mod joining;
 mod listing;
 mod liveness;
 mod named_channels;
+mod nodes;
 mod operate;
 mod order;
 mod polled;
@@ -53,7 +54,10 @@ pub use identity::{Echo, Identity, random_sender};
 pub use inbound::{DiscardInbound, Inbound, InboundDecoder};
 pub use index::{Selection, SessionIndex};
 pub use join::{JoinOutcome, JoinRequest};
-pub use operate::{MessageToUser, revoke, send_to_user};
+pub use nodes::{ListedNode, NodeRecord, Nodes, announce_node, hear_nodes, leave_nodes, recall};
+pub use operate::{
+    MessageToUser, Outcome, carry_out_everywhere, revoke, send_to_user, take_revocation_back,
+};
 pub use order::{Action, Order, OrderActor, OrderOutcome, Workers};
 pub use polled::{TakeFrames, TakenFrames};
 pub use publisher::{Publisher, checked_gzip, note_refused, publish};

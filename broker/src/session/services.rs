@@ -15,6 +15,7 @@ use crate::outbound_http::Hook;
 use crate::registry::Routes;
 
 use super::directory::SessionDirectory;
+use super::nodes::Nodes;
 use super::order::Workers;
 
 /// More than what a message takes besides its data: one of as many bytes as a history may have still fits.
@@ -44,6 +45,8 @@ pub struct Services {
     pub sessions: SessionDirectory,
     /// Every worker, for what an operator has done to sessions.
     pub workers: Workers,
+    /// The nodes that share an engine with this one.
+    pub nodes: Nodes,
     draining: watch::Sender<bool>,
 }
 
@@ -60,6 +63,7 @@ impl Services {
             shares: Arc::new(Shares::new(&config, &metrics)),
             quotas: Quotas::new(&config.limits, &metrics.shares),
             bounds: Bounds::of(&config),
+            nodes: Nodes::new(&config, "this".to_owned()),
             config,
             auth,
             hook: None,
@@ -76,6 +80,13 @@ impl Services {
     #[must_use]
     pub fn asking(self, hook: Option<Hook>) -> Self {
         Self { hook, ..self }
+    }
+
+    /// The same under this name.
+    #[must_use]
+    pub fn named(self, name: String) -> Self {
+        let nodes = Nodes::new(&self.config, name);
+        Self { nodes, ..self }
     }
 
     /// How much history a channel keeps.

@@ -12,6 +12,7 @@ use crate::data::Data;
 use crate::error::Error;
 use crate::http::{BearerToken, Http};
 use crate::message::Member;
+use crate::nodes::{Node, nodes};
 use crate::publish::{Publish, Way};
 use crate::read::{ReadHistory, members};
 use crate::session::{OpenSession, random_key};
@@ -128,6 +129,14 @@ impl Client {
     /// Asks for past messages of a channel. Awaiting the [`ReadHistory`] asks.
     pub fn history(&self, channel: &str) -> ReadHistory<'_> {
         ReadHistory::new(Way::Http(self), channel)
+    }
+
+    /// Asks which brokers share an engine with this one. Only an operator may.
+    ///
+    /// # Errors
+    /// When the broker cannot be reached or refuses.
+    pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
+        nodes(self).await
     }
 
     /// Asks who is present in a channel.

@@ -92,6 +92,7 @@ mod events;
 mod frame;
 mod http;
 mod message;
+mod nodes;
 mod past;
 mod publish;
 mod queue;
@@ -114,6 +115,7 @@ pub use self::event::{
 };
 pub use self::events::Events;
 pub use self::message::{DirectMessage, History, Member, Message};
+pub use self::nodes::Node;
 pub use self::publish::{Publish, Published};
 pub use self::read::ReadHistory;
 pub use self::session::{JoinChannel, OpenSession, Session, Subscribed};
