@@ -7,8 +7,8 @@ const ANY_ENGINE = ["semantics", "replaced", "network", "reconnect", "bridge", "
 
 export default defineConfig({
   test: {
-    // What runs in browsers waits more than it works.
-    maxWorkers: 2,
+    // What runs in browsers waits more than it works, and what runs in Node still more (package.json has 4 for that).
+    maxWorkers: 3,
     projects: [
       {
         test: {

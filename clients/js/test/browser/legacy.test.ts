@@ -211,7 +211,7 @@ test("a connection that falls silent is given up, and taken up again without los
   const one = await old(proxy.url, { transports: ["stream"] });
   proxy.manners["stream"] = "silent";
   await broker.publish("news", "lost on the way");
-  await one.until({ transport: undefined }, 5000);
+  await one.until({ transport: undefined });
   delete proxy.manners["stream"];
   await broker.publish("news", "after");
   expect(await one.heard(2)).toEqual(["lost on the way", "after"]);
