@@ -222,6 +222,15 @@ impl Broker {
         count.with_context(|| format!("no count of subscribers: {answer}"))
     }
 
+    /// The status with which it says whether it is ready.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn readiness(&self) -> Result<u16> {
+        let path = format!("{}/health/ready", self.base());
+        Ok(self.http.get(path).send().await?.status().as_u16())
+    }
+
     /// All metrics as they are now.
     ///
     /// # Errors

@@ -108,6 +108,19 @@ impl RedisServer {
         Ok(())
     }
 
+    /// Whether it has this key.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn has(&self, key: &str) -> Result<bool> {
+        Ok(ask(self.port, &["EXISTS", key]).await? == "1")
+    }
+
+    /// The port on which it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -119,4 +132,20 @@ impl RedisServer {
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
     }
+}
+
+/// What a server on this port answers.
+///
+/// # Errors
+/// When it does not.
+pub(crate) async fn ask(port: u16, words: &[&str]) -> Result<String> {
+    let mut cli = Command::new("redis-cli");
+    let cli = cli.args(["-p", &port.to_string()]).args(words);
+    let answer = cli.output().await;
+    let answer =
+        answer.context("redis-cli has to be installed (on Debian the package redis-tools)")?;
+    if !answer.status.success() {
+        bail!("redis-cli {words:?}: {}", answer.status);
+    }
+    Ok(String::from_utf8(answer.stdout)?.trim().to_owned())
 }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use widecast_tests::broker::Signal;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, Heard, Join, RedisServer, Settings, Subscriber, Transport, cli, eventually,
-    over_every_transport,
+    Broker, Heard, Join, RedisServer, Settings, Subscriber, Transport, Witness, cli, eventually,
+    over_every_transport, publish_until,
 };
 
 over_every_transport!(hears_what_is_published_at_the_other, resumes_at_the_other);
@@ -88,12 +88,6 @@ async fn a_sender_does_not_hear_itself_at_the_other() -> Result<()> {
     Ok(())
 }
 
-/// The status with which a broker says whether it is ready.
-async fn ready(broker: &Broker) -> Result<u16> {
-    let path = format!("{}/health/ready", broker.base());
-    Ok(broker.http().get(path).send().await?.status().as_u16())
-}
-
 /// How many messages a broker has published.
 async fn published(broker: &Broker) -> Result<f64> {
     let metrics = broker.metrics().await?;
@@ -163,7 +157,7 @@ async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready()
         .await?;
     redis.kill().await?;
     eventually("the broker is not ready", async || {
-        Ok(ready(&broker).await? == 503)
+        Ok(broker.readiness().await? == 503)
     })
     .await?;
     let request = broker
@@ -176,7 +170,7 @@ async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready()
     assert_eq!(body["code"], "engine_unavailable", "{body}");
     redis.start_again().await?;
     eventually("the broker is ready", async || {
-        Ok(ready(&broker).await? == 200)
+        Ok(broker.readiness().await? == 200)
     })
     .await?;
     broker.publisher().publish("news", "after").await?;
@@ -220,86 +214,6 @@ async fn a_server_that_cannot_be_used_ends_the_start_with_a_clear_error() -> Res
     Ok(())
 }
 
-/// Everything that a subscriber was told, checked as it comes.
-struct Oracle {
-    subscriber: Subscriber,
-    last: Option<(String, u64)>,
-    may_jump: bool,
-    heard: Vec<Value>,
-    gaps: usize,
-}
-
-impl Oracle {
-    async fn join(broker: &Broker) -> Result<Self> {
-        let join = Join::channel("news");
-        let subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
-        let start = subscriber.cursor();
-        Ok(Self {
-            last: start.as_deref().and_then(place),
-            subscriber,
-            may_jump: false,
-            heard: Vec::new(),
-            gaps: 0,
-        })
-    }
-
-    /// Listens until it hears this.
-    async fn listen_until(mut self, end: &str) -> Result<Self> {
-        loop {
-            match self.subscriber.listen().await? {
-                Heard::Message(message) => {
-                    let cursor = self.subscriber.cursor().context("a cursor")?;
-                    let (epoch, offset) = place(&cursor).context("a cursor of one channel")?;
-                    if let Some((last_epoch, last)) = &self.last {
-                        let is_next = *last_epoch == epoch && offset == last + 1;
-                        let is_later = *last_epoch != epoch || offset > *last;
-                        if !(is_next || self.may_jump && is_later) {
-                            bail!("heard {cursor} after {last_epoch}-{last} without a word");
-                        }
-                    }
-                    self.last = Some((epoch, offset));
-                    self.may_jump = false;
-                    let is_end = message.data == end;
-                    self.heard.push(message.data);
-                    if is_end {
-                        return Ok(self);
-                    }
-                }
-                Heard::Gap { .. } => {
-                    self.gaps += 1;
-                    self.may_jump = true;
-                }
-                Heard::Frame(_) => {}
-                Heard::Closed { code, reason } => bail!("closed: {code:?} {reason}"),
-            }
-        }
-    }
-}
-
-fn place(cursor: &str) -> Option<(String, u64)> {
-    let (epoch, offset) = cursor.split_once('-')?;
-    Some((epoch.to_owned(), offset.parse().ok()?))
-}
-
-/// Publishes one message after the other, each until it is acknowledged; returns those that were.
-async fn publish_until(broker: &Broker, name: &str, over: &AtomicBool) -> Result<Vec<String>> {
-    let mut acknowledged = Vec::new();
-    for number in 0.. {
-        if over.load(Ordering::Relaxed) {
-            break;
-        }
-        let text = format!("{name} {number}");
-        let path = "/channels/news/messages";
-        let answer = broker.post(path, "text/plain", text.clone().into()).await?;
-        match answer.status {
-            200 => acknowledged.push(text),
-            503 => tokio::time::sleep(Duration::from_millis(5)).await,
-            status => bail!("{status}: {:?}", answer.body),
-        }
-    }
-    Ok(acknowledged)
-}
-
 /// How the server fails.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -319,7 +233,10 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
         Broker::with(settings).await?,
     ];
     let [one, other] = &brokers;
-    let (here, there) = (Oracle::join(one).await?, Oracle::join(other).await?);
+    let (here, there) = (
+        Witness::join(one, "news").await?,
+        Witness::join(other, "news").await?,
+    );
     let over = AtomicBool::new(false);
     let faults = async {
         for fault in [Fault::Dies, Fault::Hangs, Fault::Dies] {
@@ -337,7 +254,7 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
                     redis.signal(Signal::Stop).await?;
                     for broker in &brokers {
                         eventually("the silence is noticed", async || {
-                            Ok(ready(broker).await? == 503)
+                            Ok(broker.readiness().await? == 503)
                         })
                         .await?;
                     }
@@ -346,7 +263,7 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
             }
             for broker in &brokers {
                 eventually("the broker is ready", async || {
-                    Ok(ready(broker).await? == 200)
+                    Ok(broker.readiness().await? == 200)
                 })
                 .await?;
             }
@@ -356,8 +273,8 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
     };
     let publishing = async {
         let both = tokio::try_join!(
-            publish_until(one, "one", &over),
-            publish_until(other, "other", &over),
+            publish_until(one, "news", "one", &over),
+            publish_until(other, "news", "other", &over),
         )?;
         one.publisher().publish("news", "the end").await?;
         Ok(both)
@@ -368,10 +285,10 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
         there.listen_until("the end"),
         faults,
     )?;
-    for oracle in [here, there] {
-        assert!(oracle.gaps >= 1, "the server has lost everything twice");
+    for witness in [here, there] {
+        assert!(witness.gaps >= 1, "the server has lost everything twice");
         for text in both.0.iter().chain(&both.1) {
-            let times = oracle.heard.iter().filter(|heard| *heard == text).count();
+            let times = witness.heard.iter().filter(|heard| *heard == text).count();
             assert!(times <= 1, "{text:?} was heard {times} times");
         }
     }
