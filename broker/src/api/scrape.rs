@@ -23,6 +23,9 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
         &caller.services.metrics.storage,
         caller.services.engine.figures(),
     );
+    let servers = caller.services.engine.servers();
+    let servers = servers.into_iter().map(|one| (one.name, one.is_ready));
+    caller.services.metrics.storage.server.set_ready(servers);
     show_memory(&caller.services);
     show_revocations(&caller.services);
     let text = render(&caller.services.metrics, exposition)

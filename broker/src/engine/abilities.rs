@@ -7,7 +7,7 @@ use widecast_protocol::{ChannelName, Position};
 use super::{
     Announcement, ChannelInfo, ChannelQuery, ConnectionId, EngineFigures, EngineFuture,
     HistoryLimits, HistoryPage, HistoryQuery, MemberList, MemberQuery, Portion, PresenceEntry,
-    Publication, Published, Replay,
+    Publication, Published, Replay, ServerState,
 };
 
 /// Keeps the order, the history and the members of every channel: all abilities together.
@@ -161,6 +161,11 @@ pub trait Announcements: Send + Sync + 'static {
 pub trait Lifecycle: Send + Sync + 'static {
     /// The figures of what the engine holds.
     fn figures(&self) -> EngineFigures;
+
+    /// The servers in the network that the engine asks, if it does so.
+    fn servers(&self) -> Vec<ServerState> {
+        Vec::new()
+    }
 
     /// From now on the histories of all channels may take so many bytes of this process's memory together; the rest of them
     /// goes soon.

@@ -36,6 +36,15 @@ pub struct ServerFigures {
     pub rereads: u64,
 }
 
+/// How it is with one of the servers in the network that an engine asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerState {
+    /// Its name, without a password.
+    pub name: String,
+    /// Whether it can be asked, and all that has to be heard from it is heard.
+    pub is_ready: bool,
+}
+
 impl ServerFigures {
     fn plus(self, other: Self) -> Self {
         Self {

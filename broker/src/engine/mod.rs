@@ -54,13 +54,13 @@ pub use clock::{Clock, SystemClock};
 pub use configured::{EngineStartError, start};
 pub use disk::{DiskEngine, DiskError, DiskSettings};
 pub use error::EngineError;
-pub use figures::{EngineFigures, ServerFigures};
+pub use figures::{EngineFigures, ServerFigures, ServerState};
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
 pub use reading::{
     ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
 };
-pub use router::EngineRouter;
+pub use router::{EngineRouter, Placement};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;

@@ -1,4 +1,4 @@
-//! Several engines as one: each channel is in the engine that its namespace has chosen.
+//! Several engines as one: each channel is in one of them, which its namespace or its name chooses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,17 +11,26 @@ use super::{
     Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, Engine,
     EngineError, EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest,
     Lifecycle, MemberList, MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry,
-    Publication, Published, Replay,
+    Publication, Published, Replay, ServerState,
 };
 
 /// Several engines. Of each channel only one knows.
 pub struct EngineRouter {
     /// Each once.
     engines: Vec<Arc<dyn Engine>>,
-    /// The index of the engine of namespaces that are not named here.
-    default: usize,
-    namespaces: HashMap<String, usize>,
+    choice: Choice,
 }
+
+/// Which engine a channel is in, by its index.
+enum Choice {
+    /// The one that its namespace has chosen, otherwise the first.
+    ByNamespace(HashMap<String, usize>),
+    /// One of several alike, which share all channels.
+    ByName(Placement),
+}
+
+/// Says by a channel's name in which of several engines it is.
+pub type Placement = Box<dyn Fn(&ChannelName) -> usize + Send + Sync>;
 
 impl EngineRouter {
     /// A router to `default`, but for these namespaces.
@@ -29,28 +38,40 @@ impl EngineRouter {
         default: Arc<dyn Engine>,
         namespaces: impl IntoIterator<Item = (String, Arc<dyn Engine>)>,
     ) -> Self {
-        let mut router = Self {
-            engines: vec![default],
-            default: 0,
-            namespaces: HashMap::new(),
-        };
+        let mut engines = vec![default];
+        let mut chosen = HashMap::new();
         for (namespace, engine) in namespaces {
-            let mut known = router.engines.iter();
+            let mut known = engines.iter();
             let index = known.position(|known| Arc::ptr_eq(known, &engine));
             let index = index.unwrap_or_else(|| {
-                router.engines.push(engine);
-                router.engines.len() - 1
+                engines.push(engine);
+                engines.len() - 1
             });
-            router.namespaces.insert(namespace, index);
+            chosen.insert(namespace, index);
         }
-        router
+        Self {
+            engines,
+            choice: Choice::ByNamespace(chosen),
+        }
+    }
+
+    /// Engines that are all alike, and share the channels as `placement` says.
+    pub fn alike(engines: Vec<Arc<dyn Engine>>, placement: Placement) -> Self {
+        Self {
+            engines,
+            choice: Choice::ByName(placement),
+        }
     }
 
     fn of(&self, channel: &ChannelName) -> &dyn Engine {
-        let chosen = channel
-            .namespace()
-            .and_then(|name| self.namespaces.get(name));
-        &*self.engines[*chosen.unwrap_or(&self.default)]
+        let index = match &self.choice {
+            Choice::ByNamespace(chosen) => {
+                let chosen = channel.namespace().and_then(|name| chosen.get(name));
+                chosen.copied().unwrap_or(0)
+            }
+            Choice::ByName(placement) => placement(channel),
+        };
+        &*self.engines[index]
     }
 }
 
@@ -194,6 +215,11 @@ impl Lifecycle for EngineRouter {
         figures.fold(EngineFigures::default(), EngineFigures::plus)
     }
 
+    fn servers(&self) -> Vec<ServerState> {
+        let servers = self.engines.iter().map(|engine| engine.servers());
+        servers.collect::<Vec<_>>().concat()
+    }
+
     fn bound_history(&self, bytes: u64) {
         for engine in &self.engines {
             engine.bound_history(bytes / self.engines.len() as u64);
@@ -202,8 +228,13 @@ impl Lifecycle for EngineRouter {
 
     fn health(&self) -> EngineFuture<'_, ()> {
         Box::pin(async move {
-            let all = self.engines.iter().map(|engine| engine.health());
-            try_join_all(all).await.map(|_| ())
+            let all = join_all(self.engines.iter().map(|engine| engine.health())).await;
+            let is_alike = matches!(self.choice, Choice::ByName(_));
+            if is_alike && all.iter().any(Result::is_ok) {
+                // All brokers miss the same engine: without them nobody would have the channels of the others, either.
+                return Ok(());
+            }
+            all.into_iter().collect()
         })
     }
 
@@ -285,5 +316,18 @@ mod tests {
         assert!(router.health().await.is_err());
         assert!(router.publish(publication("a", "x")).await.is_ok());
         assert!(router.publish(publication("kept:a", "x")).await.is_err());
+    }
+
+    #[actix_web::test]
+    async fn of_engines_that_are_alike_one_is_enough_to_be_healthy() {
+        let broken = engine(Some(Fault::Fails));
+        let placement = |channel: &ChannelName| usize::from(channel.as_str() == "b");
+        let router = EngineRouter::alike(vec![engine(None), broken], Box::new(placement));
+        assert!(router.health().await.is_ok());
+        assert!(router.publish(publication("a", "x")).await.is_ok());
+        assert!(router.publish(publication("b", "x")).await.is_err());
+        let broken = [Some(Fault::Fails); 2].map(engine);
+        let router = EngineRouter::alike(broken.to_vec(), Box::new(placement));
+        assert!(router.health().await.is_err());
     }
 }

@@ -1,9 +1,13 @@
 //! What the engine keeps, set from its figures whenever somebody asks for the metrics.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
@@ -92,6 +96,26 @@ pub struct StorageServer {
     waited_seconds: Counter<f64, AtomicU64>,
     reconnects: Counter,
     rereads: Counter,
+    ready: ReadyServers,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
+}
+
+/// Whether each server is ready. What the figure means is shown also where there is no server.
+#[derive(Debug, Clone, Default)]
+struct ReadyServers(Family<ServerLabels, Gauge>);
+
+impl EncodeMetric for ReadyServers {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        self.0.encode(encoder)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Gauge
+    }
 }
 
 impl StorageServer {
@@ -123,7 +147,20 @@ impl StorageServer {
             "Channels that had moved while a connection was lost, and were read again",
             metrics.rereads.clone(),
         );
+        registry.register(
+            "engine_server_ready",
+            "1 for a server of an engine of kind redis that is connected and heard, otherwise 0",
+            metrics.ready.clone(),
+        );
         metrics
+    }
+
+    /// Sets which servers there are, and which of them are ready.
+    pub fn set_ready(&self, servers: impl Iterator<Item = (String, bool)>) {
+        for (server, is_ready) in servers {
+            let labels = ServerLabels { server };
+            self.ready.0.get_or_create(&labels).set(i64::from(is_ready));
+        }
     }
 
     /// Sets the commands since the start, and for how long they were waited for.
