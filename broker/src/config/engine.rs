@@ -27,10 +27,20 @@ settings! {
         disk_bytes: ByteCount, "disk_bytes" = ByteCount::mebibytes(10 * 1024), within 1_048_576..=1_125_899_906_842_624;
         /// Kind `disk`: publications are refused while fewer bytes than this are free on the disk.
         free_bytes: ByteCount, "free_bytes" = ByteCount::mebibytes(128), within 0..=1_125_899_906_842_624;
-        /// Kind `redis`: the server, as `redis://[user[:password]@]host[:port][/database]`; `rediss://…` for TLS.
+        /// Kind `redis`: the server, as `redis://[user[:password]@]host[:port][/database]`; or the Sentinels that know it, as
+        /// `redis+sentinel://[user[:password]@]host[:port],…/primary[/database]` with the user and password of the server; `rediss…` for TLS.
         url: RedisUrl, "url" = RedisUrl::here();
+        /// Kind `redis`: several servers instead of `url`, which share the channels. All brokers need the same ones, in any order; `?name=…` after a
+        /// URL names a server whose address may change.
+        urls: Vec<RedisUrl>, "urls" = Vec::new();
         /// Kind `redis`: a file with the password, instead of one in `url`. White space around it is left out.
         password_file: FilePath, "password_file" = FilePath::none();
+        /// Kind `redis`: a file with the password of the Sentinels, if they have one.
+        sentinel_secret_file: FilePath, "sentinel_secret_file" = FilePath::none();
+        /// Kind `redis`: how many replicas have to have a message before its publisher is told that it is published.
+        replicas_acknowledge: usize, "replicas_acknowledge" = 0, within 0..=16;
+        /// Kind `redis`: how long these replicas may take before the publisher is told `engine_unavailable`.
+        replicas_wait: Duration, "replicas_wait_ms" = Duration::from_secs(1), within 10..=60_000;
         /// Kind `redis`: what the names of all keys and topics begin with. Brokers with different ones do not hear each other.
         key_prefix: KeyPrefix, "key_prefix" = KeyPrefix::widecast();
         /// Kind `redis`: how long a command waits for its answer, or for a connection, before a client is told `engine_unavailable`.
@@ -88,6 +98,12 @@ impl EngineSections {
         let mut errors = Vec::new();
         let mut paths = BTreeMap::new();
         for (name, settings) in self.all() {
+            if let Some(lacks) = settings.contradicts_sentinels() {
+                errors.push(ConfigError::UnusableEngine {
+                    name: name.to_owned(),
+                    lacks,
+                });
+            }
             if settings.kind != EngineKind::Disk {
                 continue;
             }
@@ -104,6 +120,20 @@ impl EngineSections {
             });
         }
         errors
+    }
+}
+
+impl EngineSettings {
+    /// What is wrong when another server may take the place of one that is trusted to lose nothing.
+    fn contradicts_sentinels(&self) -> Option<String> {
+        let mut urls = self.urls.iter().chain([&self.url]);
+        let is_watched = self.kind == EngineKind::Redis && urls.any(RedisUrl::names_sentinels);
+        let contradicts = is_watched && self.trust_persistence;
+        contradicts.then(|| {
+            "has trust_persistence = true and Sentinels: a replica that takes over may lack messages that were heard, which would then be lost \
+             silently; take trust_persistence away"
+                .to_owned()
+        })
     }
 }
 

@@ -18,6 +18,12 @@ impl RedisUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it names Sentinels, which know the server.
+    pub(super) fn names_sentinels(&self) -> bool {
+        let scheme = self.0.split("://").next();
+        scheme.is_some_and(|scheme| scheme.ends_with("+sentinel"))
+    }
 }
 
 impl fmt::Debug for RedisUrl {
@@ -90,6 +96,10 @@ mod tests {
             ("redis://here:6379/1", "redis://here:6379/1"),
             ("redis://:secret@here", "redis://:…@here"),
             ("rediss://user:sec@ret@here/2", "rediss://user:…@here/2"),
+            (
+                "redis+sentinel://:secret@a,b:1/main",
+                "redis+sentinel://:…@a,b:1/main",
+            ),
             ("user:secret@here", "…"),
             ("here", "here"),
         ] {

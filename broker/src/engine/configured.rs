@@ -126,7 +126,7 @@ async fn start_one(
                 name: name.to_owned(),
                 source,
             })?;
-            Ok(Arc::new(engine))
+            Ok(engine)
         }
     }
 }
@@ -135,20 +135,31 @@ async fn start_redis(
     settings: &EngineSettings,
     memory: MemorySettings,
     deliver: &Arc<dyn Deliver>,
-) -> Result<RedisEngine, RedisStartError> {
+) -> Result<Arc<dyn Engine>, RedisStartError> {
+    let urls = settings.urls.iter().map(|url| url.as_str().to_owned());
+    let urls: Vec<_> = urls.collect();
     let settings = RedisSettings {
         url: settings.url.as_str().to_owned(),
+        servers: String::new(),
         password_file: settings.password_file.file().cloned(),
+        sentinel_secret_file: settings.sentinel_secret_file.file().cloned(),
         key_prefix: settings.key_prefix.as_str().to_owned(),
         timeout: settings.timeout,
         queue: settings.queue,
+        replicas: settings.replicas_acknowledge,
+        replicas_wait: settings.replicas_wait,
         trust_persistence: settings.trust_persistence,
         lease: settings.lease,
         idle_grace: memory.idle_grace,
         presence_grace: memory.presence_grace,
         idempotency_window: memory.idempotency_window,
     };
-    RedisEngine::start(settings, Arc::clone(deliver)).await
+    if urls.is_empty() {
+        let engine = RedisEngine::start(settings, Arc::clone(deliver)).await?;
+        return Ok(Arc::new(engine));
+    }
+    let engine = RedisEngine::start_several(&settings, &urls, deliver).await?;
+    Ok(Arc::new(engine))
 }
 
 fn memory_engine(

@@ -11,7 +11,8 @@ use thiserror::Error;
 pub enum RedisStartError {
     /// The URL cannot be read.
     #[error(
-        "expected `url` to be redis://[user:password@]host[:port][/database], or rediss:// for TLS: {source}"
+        "expected `url` to be redis://[user:password@]host[:port][/database], \
+         redis+sentinel://[user:password@]host[:port],…/primary[/database], or rediss… for TLS: {source}"
     )]
     Url {
         /// What is wrong.
@@ -72,10 +73,75 @@ pub enum RedisStartError {
         version: String,
     },
     /// The server only follows another.
-    #[error("expected a primary at {address}: it is a replica, which cannot be written to")]
+    #[error(
+        "expected a primary at {address}: it is a replica, which cannot be written to; its primary is at {primary}. Name that, or Sentinels \
+         (redis+sentinel://…) where another may take its place"
+    )]
     Replica {
         /// Where.
         address: String,
+        /// What it follows.
+        primary: String,
+    },
+    /// What was the primary for the Sentinels is a replica now.
+    #[error(
+        "the Redis server at {address}, which the Sentinels call the primary, is a replica now"
+    )]
+    Demoted {
+        /// Where.
+        address: String,
+    },
+    /// The server is a Sentinel.
+    #[error(
+        "expected a Redis server at {address}: it is a Sentinel; name it as redis+sentinel://{address}/<name of the primary>"
+    )]
+    IsSentinel {
+        /// Where.
+        address: String,
+    },
+    /// The server is a node of a cluster.
+    #[error(
+        "the Redis server at {address} is a node of a cluster (`cluster-enabled yes`), which is not supported: name several servers by `urls` instead"
+    )]
+    Cluster {
+        /// Where.
+        address: String,
+    },
+    /// The Sentinels know another primary, or none.
+    #[error("expected the Sentinels to know a primary of that name: {address}")]
+    NoSuchPrimary {
+        /// Who was asked for what.
+        address: String,
+    },
+    /// A Sentinel cannot be asked, and no other can.
+    #[error(
+        "no Sentinel can be asked for the primary: {source}{}",
+        sentinel_hint(source)
+    )]
+    Sentinel {
+        /// What is wrong with the last of them.
+        source: Box<RedisStartError>,
+    },
+    /// Two servers have one name.
+    #[error(
+        "`urls` has the server {name} twice: each needs an address, or a name (`?name=…`), of its own"
+    )]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// Another broker that is running shares the channels among other servers.
+    #[error(
+        "another broker at the Redis server at {address} says that the channels are on {theirs:?}, this one says {ours:?}: all brokers need the same \
+         servers, by the same addresses or names (`?name=…`). To change them, stop all brokers, and wait for `lease_ms`"
+    )]
+    Disagreement {
+        /// Where.
+        address: String,
+        /// The servers of the other.
+        theirs: String,
+        /// The servers of this one.
+        ours: String,
     },
     /// The server does not say which process it is.
     #[error(
@@ -104,7 +170,23 @@ impl RedisStartError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Replica { .. }
-        )
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Demoted { .. }
+        ) || matches!(self, Self::Sentinel { source } if source.may_pass())
+    }
+
+    /// The same, of a Sentinel.
+    pub(super) fn of_sentinel(self) -> Self {
+        Self::Sentinel {
+            source: Box::new(self),
+        }
+    }
+}
+
+fn sentinel_hint(error: &RedisStartError) -> &'static str {
+    match error {
+        RedisStartError::Password { .. } => {
+            " (the password of the Sentinels is in `sentinel_secret_file`, not in `url`)"
+        }
+        _ => "",
     }
 }

@@ -90,6 +90,26 @@ impl Keys {
         &self.announcements_topic
     }
 
+    /// Which servers share the channels.
+    pub(super) fn servers(&self) -> String {
+        format!("{}:servers", self.prefix)
+    }
+
+    /// What is written so that replicas can be waited for.
+    pub(super) fn replicas(&self) -> String {
+        format!("{}:replicas", self.prefix)
+    }
+
+    /// What is tried once to see whether it is allowed.
+    pub(super) fn tried(&self) -> [String; 4] {
+        ["hash", "sorted", "stream", "set"].map(|kind| format!("{}:tried:{{{kind}}}", self.prefix))
+    }
+
+    /// A topic on which nobody publishes anything; its name is none of a channel.
+    pub(super) fn tried_topic(&self) -> String {
+        format!("{}:tried", self.prefix)
+    }
+
     /// Where a channel's messages are heard.
     pub(super) fn topic(&self, channel: &ChannelName) -> String {
         format!("{}{channel}", self.topic_prefix)

@@ -22,6 +22,10 @@ enum Refusal {
     NoAnswer,
     #[error("there is no connection to the Redis server")]
     NotConnected,
+    #[error(
+        "too few replicas of the Redis server have the message in time; nobody knows whether it outlives the server"
+    )]
+    TooFewReplicas,
 }
 
 /// Whether a command whose answer was lost is sent again on the next connection.
@@ -79,12 +83,45 @@ impl Link {
         repeat: Repeat,
         make: impl Fn(&str) -> Cmd,
     ) -> Result<T, EngineError> {
+        let asked = async { self.ask_on(repeat, make).await.map(|(answer, _)| answer) };
+        self.in_queue(asked).await?.map_err(meaning)
+    }
+
+    /// The same, for what replicas have to have, too, where that is wanted.
+    pub(super) async fn ask_for_good<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        make: impl Fn(&str) -> Cmd,
+    ) -> Result<T, EngineError> {
+        let asked = async {
+            let (answer, server) = self.ask_on(repeat, make).await?;
+            let have_all = match &server.replicas {
+                Some(replicas) => replicas.have_all().await?,
+                None => true,
+            };
+            Ok((answer, have_all))
+        };
+        match self.in_queue(asked).await?.map_err(meaning)? {
+            (answer, true) => Ok(answer),
+            _ => Err(EngineError::unavailable(Refusal::TooFewReplicas)),
+        }
+    }
+
+    /// Takes a place in the queue for this, and waits as long as a command may.
+    async fn in_queue<T>(&self, work: impl Future<Output = T>) -> Result<T, EngineError> {
         let place = self.places.try_acquire();
         let _place = place.map_err(|_| EngineError::unavailable(Refusal::QueueFull))?;
         let began = Instant::now();
-        let answer = self.within_deadline(self.ask_on(repeat, make)).await;
+        let answer = self.within_deadline(work).await;
         self.figures.asked(began.elapsed());
-        answer?.map_err(meaning)
+        answer
+    }
+
+    /// Gives up the present connection, as if it were lost.
+    pub(super) fn leave(&self) {
+        if let Some(server) = &*self.current.borrow() {
+            server.broken.notify_one();
+        }
     }
 
     /// Sends several commands that do no harm when they are done twice.
@@ -121,7 +158,7 @@ impl Link {
         &self,
         repeat: Repeat,
         make: impl Fn(&str) -> Cmd,
-    ) -> Result<T, RedisError> {
+    ) -> Result<(T, Arc<Server>), RedisError> {
         let mut failed: Option<Arc<Server>> = None;
         loop {
             let server = self.server_other_than(failed.as_ref()).await;
@@ -133,7 +170,7 @@ impl Link {
                 Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
                     failed = Some(server);
                 }
-                answer => return answer,
+                answer => return answer.map(|answer| (answer, server)),
             }
         }
     }

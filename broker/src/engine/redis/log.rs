@@ -34,7 +34,7 @@ impl Shared {
         };
         let (make, limits) = (self.publish_command(publication), self.settings.clone());
         let make = |process: &str| make(process, milliseconds(limits.idempotency_window));
-        let answer = self.link.ask(repeat, make).await?;
+        let answer = self.link.ask_for_good(repeat, make).await?;
         let (epoch, offset, is_new, begins): (Number, Number, u8, u8) = answer;
         let position = Position {
             epoch: Epoch(epoch.0),

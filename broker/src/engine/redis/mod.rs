@@ -11,6 +11,7 @@
 //! - Whatever is lost while nothing is heard is found when the topics are subscribed to again (`supervisor.rs`).
 //! - A node that is no longer heard of loses its members (`upkeep.rs`).
 
+mod address;
 mod announcing;
 mod connection;
 mod directory;
@@ -21,9 +22,14 @@ mod link;
 mod listening;
 mod log;
 mod members;
+mod placement;
+mod replicas;
 mod roster_book;
 mod scripts;
+mod sentinels;
 mod settings;
+mod spread;
+mod suitability;
 mod supervisor;
 #[cfg(test)]
 mod tests;
@@ -38,8 +44,8 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::task::JoinHandle;
 use widecast_protocol::ChannelName;
 
-use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecycle};
-use connection::Address;
+use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecycle, ServerState};
+use address::Address;
 use keys::Keys;
 use link::Link;
 use listening::Listening;
@@ -61,6 +67,8 @@ struct Shared {
     deliver: Arc<dyn Deliver>,
     /// All topics are subscribed to.
     is_ready: AtomicBool,
+    /// What the server is called.
+    name: String,
 }
 
 /// Keeps everything on a server that several nodes share.
@@ -111,6 +119,7 @@ impl RedisEngine {
             book: RosterBook::default(),
             deliver,
             is_ready: AtomicBool::new(false),
+            name: address.name().to_owned(),
             settings,
         });
         let first = match supervisor::connect(&shared, &address).await {
@@ -187,6 +196,13 @@ impl Lifecycle for RedisEngine {
                 .with_waiting(self.shared.link.waiting()),
             ..EngineFigures::default()
         }
+    }
+
+    fn servers(&self) -> Vec<ServerState> {
+        vec![ServerState {
+            name: self.shared.name.clone(),
+            is_ready: self.shared.is_ready.load(Ordering::Acquire),
+        }]
     }
 
     fn bound_history(&self, _: u64) {

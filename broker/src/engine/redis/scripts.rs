@@ -23,6 +23,8 @@ pub(super) struct Scripts {
     pub(super) lease: Script,
     pub(super) announce: Script,
     pub(super) forget: Script,
+    pub(super) agree: Script,
+    pub(super) probe: Script,
 }
 
 impl Scripts {
@@ -44,11 +46,13 @@ impl Scripts {
             lease: of(&[clock, include_str!("scripts/lease.lua")]),
             announce: of(&[clock, include_str!("scripts/announce.lua")]),
             forget: of(&[clock, include_str!("scripts/forget.lua")]),
+            probe: of(&[include_str!("scripts/probe.lua")]),
+            agree: of(&[include_str!("scripts/agree.lua")]),
         }
     }
 
     /// All of them, to be loaded into a server.
-    pub(super) fn all(&self) -> [&Script; 12] {
+    pub(super) fn all(&self) -> [&Script; 14] {
         [
             &self.publish,
             &self.position,
@@ -62,6 +66,8 @@ impl Scripts {
             &self.lease,
             &self.announce,
             &self.forget,
+            &self.agree,
+            &self.probe,
         ]
     }
 }

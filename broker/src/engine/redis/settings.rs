@@ -7,16 +7,25 @@ use std::time::Duration;
 /// Where the server is, and the bounds and times of the engine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisSettings {
-    /// `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS.
+    /// `redis://[user:password@]host[:port][/database]`, `redis+sentinel://[user:password@]host[:port],…/primary[/database]`,
+    /// or `rediss` instead of `redis` for TLS.
     pub url: String,
+    /// All servers that share the channels, if there are several: [`super::RedisEngine::start_several`] knows.
+    pub servers: String,
     /// A file with the password, instead of one in `url`.
     pub password_file: Option<PathBuf>,
+    /// A file with the password of the Sentinels.
+    pub sentinel_secret_file: Option<PathBuf>,
     /// What all keys and topics begin with: brokers with different prefixes do not hear each other.
     pub key_prefix: String,
     /// How long a command may wait for its answer, also while there is no connection.
     pub timeout: Duration,
     /// How many commands may wait for their answers at once; the next is refused.
     pub queue: usize,
+    /// How many replicas have to have a publication before it is acknowledged.
+    pub replicas: usize,
+    /// How long these may take.
+    pub replicas_wait: Duration,
     /// The server keeps its data over a restart, and no other takes its place: a channel then keeps its epoch.
     pub trust_persistence: bool,
     /// For how long this node counts as running after it was last heard of.
@@ -33,10 +42,14 @@ impl Default for RedisSettings {
     fn default() -> Self {
         Self {
             url: "redis://127.0.0.1:6379".to_owned(),
+            servers: String::new(),
             password_file: None,
+            sentinel_secret_file: None,
             key_prefix: "widecast".to_owned(),
             timeout: Duration::from_secs(5),
             queue: 16_384,
+            replicas: 0,
+            replicas_wait: Duration::from_secs(1),
             trust_persistence: false,
             lease: Duration::from_secs(12),
             idle_grace: Duration::from_mins(5),

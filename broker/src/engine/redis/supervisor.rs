@@ -14,7 +14,8 @@ use tokio::time::MissedTickBehavior;
 use widecast_protocol::{ChannelName, Epoch, Offset, Position};
 
 use super::Shared;
-use super::connection::{Address, Server};
+use super::address::Address;
+use super::connection::Server;
 use super::error::RedisStartError;
 use super::listening::Need;
 use super::wire::Number;
@@ -47,7 +48,23 @@ pub(super) async fn connect(
             engine.pushed(&push);
         }
     };
-    let server = address.connect(&shared.link.scripts, hear).await?;
+    let (settings, scripts) = (&shared.settings, &shared.link.scripts);
+    let connecting = address.connect(settings, &shared.keys, scripts, hear);
+    let server = connecting.await?;
+    let refused = |error| RedisStartError::of(error, address.shown());
+    let agreement = shared.agreement();
+    let said = tokio::time::timeout(address.timeout, server.ask(&agreement));
+    let silent = |_| RedisStartError::Silent {
+        address: address.shown(),
+    };
+    let said = said.await.map_err(silent)?.map_err(refused)?;
+    shared
+        .agrees(said)
+        .map_err(|theirs| RedisStartError::Disagreement {
+            address: address.shown(),
+            ours: shared.servers().to_owned(),
+            theirs,
+        })?;
     Ok(Arc::new(server))
 }
 
@@ -65,7 +82,7 @@ pub(super) async fn run(shared: Arc<Shared>, address: Address, first: Option<Arc
             tracing::info!("connected to the Redis server at {} again", address.shown());
         }
         shared.link.set(Some(Arc::clone(&server)));
-        let lost = serve(&shared, &server).await;
+        let lost = serve(&shared, &address, &server).await;
         shared.is_ready.store(false, Ordering::Release);
         shared.link.set(None);
         shared.listening.cut();
@@ -92,7 +109,9 @@ async fn connect_at_last(shared: &Arc<Shared>, address: &Address) -> Arc<Server>
 }
 
 /// Uses a connection until it is lost.
-async fn serve(shared: &Shared, server: &Server) -> Option<RedisError> {
+async fn serve(shared: &Shared, address: &Address, server: &Server) -> Option<RedisError> {
+    let moved = address.until_moved(&server.place, shared.settings.heartbeat());
+    tokio::pin!(moved);
     let mut topics = Topics {
         shared,
         server,
@@ -116,6 +135,9 @@ async fn serve(shared: &Shared, server: &Server) -> Option<RedisError> {
         };
         tokio::select! {
             () = server.broken.notified() => return None,
+            () = &mut moved => return Some(RedisError::from(std::io::Error::other(
+                "the Sentinels have made another server the primary",
+            ))),
             done = work => if let Err(error) = done {
                 return Some(error);
             },

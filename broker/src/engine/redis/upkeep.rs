@@ -46,6 +46,14 @@ pub(super) async fn run(shared: Arc<Shared>) {
 impl Shared {
     /// Renews the lease, and does what follows from it.
     pub(super) async fn beat(&self) -> Result<(), EngineError> {
+        let said = self.link.ask(Repeat::Yes, |_| self.agreement()).await?;
+        if let Err(theirs) = self.agrees(said) {
+            tracing::error!(
+                "another broker says that the channels are on {theirs:?}, this one says {:?}: they do not hear each other",
+                self.servers()
+            );
+            self.link.leave();
+        }
         let (had_lease, gone) = self.renew_lease().await?;
         if !had_lease {
             self.deliver.announcements_lost();
@@ -61,6 +69,31 @@ impl Shared {
             self.sweep(&node).await?;
         }
         Ok(())
+    }
+
+    /// Says which servers share the channels.
+    pub(super) fn agreement(&self) -> redis::Cmd {
+        let mut command = call(&self.link.scripts.agree, &[self.keys.servers()]);
+        command.arg(self.servers());
+        command.arg(milliseconds(self.settings.lease));
+        command
+    }
+
+    /// Whether other brokers have not said something else; that is the error.
+    pub(super) fn agrees(&self, said: String) -> Result<(), String> {
+        if said == self.servers() {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    }
+
+    /// The servers that share the channels. Brokers may have different addresses for a single one.
+    pub(super) fn servers(&self) -> &str {
+        match &*self.settings.servers {
+            "" => "this server alone",
+            several => several,
+        }
     }
 
     /// Returns whether there was a lease, and the nodes whose leases have run out.

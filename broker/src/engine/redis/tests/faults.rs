@@ -241,6 +241,9 @@ async fn a_full_server_refuses_publications_and_subscribers_go_on() {
     );
     let replay = node.engine.replay(&name("news"), start, ALL).await;
     assert!(replay.unwrap().recovered);
+    // A broker may come to it, too.
+    let other = Node::start(&server).await;
+    assert!(other.texts_after("news", start).await.is_some());
     assert_eq!(node.position("news").await.offset, Offset(1));
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
     node.publish("news", "c").await;
@@ -275,6 +278,40 @@ async fn a_server_that_cannot_be_used_is_a_clear_error_without_the_password() {
     assert!(none.contains("refuses the user or the password"), "{none}");
     let meek = refusal(with("meek:secret")).await;
     assert!(meek.contains("may not do what is needed"), "{meek}");
+    let mut rights = vec!["ACL", "SETUSER", "meek", "~widecast:*", "&widecast:*"];
+    rights.extend(DOCUMENTED.split_whitespace());
+    for (lacks, told) in [
+        ("-hset", "HSET"),
+        ("-xadd", "XADD"),
+        ("-publish", "PUBLISH"),
+        ("-subscribe", "subscribe"),
+        ("-pubsub|numsub", "numsub"),
+    ] {
+        let mut user = redis::cmd(rights[0]);
+        user.arg(&rights[1..]).arg(lacks);
+        user.query_async::<()>(&mut admin).await.unwrap();
+        let error = refusal(with("meek:secret")).await;
+        assert!(
+            error.contains("may not do what is needed"),
+            "{lacks}: {error}"
+        );
+        assert!(error.contains(told), "{lacks}: {error}");
+    }
+    for place in ["~other:*", "&other:*"] {
+        let mut user = redis::cmd(rights[0]);
+        let reset = if place.starts_with('~') {
+            "resetkeys"
+        } else {
+            "resetchannels"
+        };
+        user.arg(&rights[1..]).arg(&[reset, place]);
+        user.query_async::<()>(&mut admin).await.unwrap();
+        let error = refusal(with("meek:secret")).await;
+        assert!(
+            error.contains("may not do what is needed"),
+            "{place}: {error}"
+        );
+    }
     let url = refusal(RedisSettings {
         url: "http://x:secret@127.0.0.1".to_owned(),
         ..settings(&server)
@@ -344,6 +381,20 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     node.engine.shared.touch().await.unwrap();
     node.engine.shared.beat().await.unwrap();
     node.engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_is_a_clear_error() {
+    let primary = RedisServer::start(&[]).await;
+    let port = primary.port.to_string();
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port]).await;
+    let told = refusal(settings(&replica)).await;
+    let expected = format!("its primary is at 127.0.0.1:{port}. Name that, or Sentinels");
+    assert!(told.contains(&expected), "{told}");
+    let node = RedisServer::start(&["--cluster-enabled", "yes"]).await;
+    let told = refusal(settings(&node)).await;
+    assert!(told.contains("is a node of a cluster"), "{told}");
+    assert!(told.contains("name several servers by `urls`"), "{told}");
 }
 
 #[tokio::test]

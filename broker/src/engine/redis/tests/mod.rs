@@ -2,7 +2,9 @@ mod announcements;
 mod faults;
 mod node;
 mod nodes;
+mod sentinels;
 mod server;
+mod several;
 mod stage;
 
 use crate::engine::conformance::conformance_tests;

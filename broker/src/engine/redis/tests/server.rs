@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use redis::FromRedisValue;
+use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
 use super::node::until;
@@ -15,6 +15,12 @@ pub(super) struct RedisServer {
     pub(super) port: u16,
     directory: TempDir,
     options: Vec<String>,
+}
+
+/// A port that was free a moment ago.
+pub(super) fn free_port() -> u16 {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    port.local_addr().unwrap().port()
 }
 
 impl Drop for RedisServer {
@@ -32,9 +38,7 @@ impl RedisServer {
             options: options.iter().map(|&option| option.to_owned()).collect(),
         };
         loop {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap();
-            server.port = port.local_addr().unwrap().port();
-            drop(port);
+            server.port = free_port();
             // Another test may have taken the port meanwhile.
             if server.is_started().await {
                 return server;
@@ -95,10 +99,15 @@ impl RedisServer {
 
     /// Asks the server something.
     pub(super) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        self.try_ask(words).await.unwrap()
+    }
+
+    /// The same of a server that may cut the connection.
+    pub(super) async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let client = redis::Client::open(self.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        command.query_async(&mut connection).await.unwrap()
+        command.query_async(&mut connection).await
     }
 }

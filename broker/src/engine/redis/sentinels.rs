@@ -1,0 +1,215 @@
+//! The Sentinels that watch over a primary and its replicas, and know which of them is the primary now.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    ProtocolVersion, RedisConnectionInfo, RedisResult,
+};
+
+use super::address::{server_info, wrong_url};
+use super::error::RedisStartError;
+
+/// How the URLs begin by which Sentinels are named.
+pub(super) const WITHOUT_TLS: &str = "redis+sentinel://";
+pub(super) const WITH_TLS: &str = "rediss+sentinel://";
+
+/// Where a Sentinel listens, if nothing else is said.
+const PORT: &str = "26379";
+
+/// A Sentinel that takes longer to answer is left out.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What watches over a server.
+#[derive(Debug)]
+pub(super) struct Sentinels {
+    clients: Vec<Client>,
+    /// What the Sentinels call the primary.
+    primary: String,
+    /// How the primary is connected to, at whatever address it is.
+    server: ConnectionInfo,
+}
+
+/// What a Sentinel says.
+struct Opinion {
+    host: String,
+    port: u16,
+    /// It goes up with each fail-over.
+    config_epoch: u64,
+}
+
+impl Sentinels {
+    /// Reads `redis+sentinel://[user:password@]host[:port],host[:port]/primary[/database]`; user and password are those of
+    /// the servers.
+    pub(super) fn parse(
+        url: &str,
+        password: Option<&str>,
+        sentinel_password: Option<&str>,
+    ) -> RedisResult<Self> {
+        let (scheme, rest) = match url.strip_prefix(WITHOUT_TLS) {
+            Some(rest) => ("redis", rest),
+            None => ("rediss", url.strip_prefix(WITH_TLS).unwrap_or_default()),
+        };
+        let (credentials, rest) = match rest.rsplit_once('@') {
+            Some((credentials, rest)) => (format!("{credentials}@"), rest),
+            None => (String::new(), rest),
+        };
+        let missing = "the name of the primary is missing after the Sentinels";
+        let (hosts, path) = rest.split_once('/').ok_or_else(|| wrong_url(missing))?;
+        let (primary, database) = path.split_once('/').unwrap_or((path, ""));
+        if primary.is_empty() {
+            return Err(wrong_url(missing));
+        }
+        let mut servers = Vec::new();
+        for host in hosts.split(',').map(str::trim) {
+            let has_port = host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| !port.contains(']'));
+            let port = if has_port {
+                String::new()
+            } else {
+                format!(":{PORT}")
+            };
+            let url = format!("{scheme}://{credentials}{host}{port}/{database}");
+            servers.push(server_info(&*url, password)?);
+        }
+        let terms = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
+        let terms = match sentinel_password {
+            Some(password) => terms.set_password(password),
+            None => terms,
+        };
+        let clients = servers.iter().map(|server| {
+            let place = server.addr().clone().into_connection_info()?;
+            Client::open(place.set_redis_settings(terms.clone()))
+        });
+        Ok(Self {
+            clients: clients.collect::<RedisResult<_>>()?,
+            primary: primary.to_owned(),
+            server: servers.swap_remove(0),
+        })
+    }
+
+    /// What the Sentinels call the primary.
+    pub(super) fn primary(&self) -> &str {
+        &self.primary
+    }
+
+    /// The number of the primary's database.
+    pub(super) fn database(&self) -> i64 {
+        self.server.redis_settings().db()
+    }
+
+    /// Who watches over what.
+    pub(super) fn shown(&self) -> String {
+        let places = self.clients.iter().map(Self::place).collect::<Vec<_>>();
+        format!("{} (watched by {})", self.primary, places.join(", "))
+    }
+
+    fn place(client: &Client) -> String {
+        client.get_connection_info().addr().to_string()
+    }
+
+    /// Asks all of them where the primary is. One that was cut off from the others may not have noticed a fail-over: the one that
+    /// has seen the latest is right.
+    pub(super) async fn find(&self, timeout: Duration) -> Result<ConnectionInfo, RedisStartError> {
+        let asked = self.clients.iter().map(|client| async move {
+            let answer = tokio::time::timeout(PATIENCE.min(timeout), self.ask(client)).await;
+            let silent = RedisStartError::Silent {
+                address: Self::place(client),
+            };
+            answer.unwrap_or(Err(silent))
+        });
+        let (mut newest, mut knows_another, mut failed) = (None::<Opinion>, false, None);
+        for answer in join_all(asked).await {
+            match answer {
+                Ok(Some(opinion)) => {
+                    let epoch = opinion.config_epoch;
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| newest.config_epoch < epoch)
+                    {
+                        newest = Some(opinion);
+                    }
+                }
+                Ok(None) => knows_another = true,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (newest, failed) {
+            (Some(Opinion { host, port, .. }), _) => {
+                let place = match self.server.addr() {
+                    ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
+                        host,
+                        port,
+                        insecure: false,
+                        tls_params: None,
+                    },
+                    _ => ConnectionAddr::Tcp(host, port),
+                };
+                Ok(self.server.clone().set_addr(place))
+            }
+            (None, Some(error)) if !knows_another => Err(error.of_sentinel()),
+            (None, _) => Err(RedisStartError::NoSuchPrimary {
+                address: self.shown(),
+            }),
+        }
+    }
+
+    /// Where a Sentinel thinks that the primary is, if it knows one of that name.
+    async fn ask(&self, client: &Client) -> Result<Option<Opinion>, RedisStartError> {
+        let refused = |error| RedisStartError::of(error, Self::place(client));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = connecting.await.map_err(refused)?;
+        let mut where_is = redis::cmd("SENTINEL");
+        where_is.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
+        let place: Option<(String, u16)> = where_is
+            .query_async(&mut connection)
+            .await
+            .map_err(refused)?;
+        let Some((host, port)) = place else {
+            return Ok(None);
+        };
+        let mut details = redis::cmd("SENTINEL");
+        details.arg("MASTER").arg(&self.primary);
+        let details: HashMap<String, String> = details
+            .query_async(&mut connection)
+            .await
+            .map_err(refused)?;
+        let config_epoch = details.get("config-epoch");
+        Ok(Some(Opinion {
+            host,
+            port,
+            config_epoch: config_epoch.and_then(|text| text.parse().ok()).unwrap_or(0),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentinels_are_read_from_a_url() {
+        let url = "redis+sentinel://me:secret@10.0.0.1,[::1],10.0.0.2:5000/main/2";
+        let sentinels = Sentinels::parse(url, None, None).unwrap();
+        assert_eq!(
+            sentinels.shown(),
+            "main (watched by 10.0.0.1:26379, ::1:26379, 10.0.0.2:5000)"
+        );
+        assert_eq!(sentinels.database(), 2);
+        let bad = [
+            "redis+sentinel://",
+            "redis+sentinel://a:1",
+            "redis+sentinel://a:1/",
+            "redis+sentinel:///main",
+        ];
+        for url in bad {
+            assert!(Sentinels::parse(url, None, None).is_err(), "{url}");
+        }
+    }
+}
