@@ -9,6 +9,7 @@
 mod announced;
 mod boot;
 mod channel_record;
+mod error;
 mod journal_guard;
 mod open_channels;
 mod reader;
@@ -34,9 +35,9 @@ use super::{
     MemberList, MemberQuery, MemberStore, MemoryEngine, MessageLog, Portion, PresenceEntry,
     Publication, Published, Replay,
 };
+pub use error::DiskError;
 pub use settings::DiskSettings;
 use shared::Shared;
-pub use store::DiskError;
 use store::Store;
 use writer::{Job, WriterHandle};
 

@@ -7,8 +7,9 @@ use widecast_protocol::{ChannelName, Epoch};
 
 use super::boot::BootMark;
 use super::channel_record::ChannelRecord;
+use super::error::DiskError;
 use super::settings::DiskSettings;
-use super::store::{DiskError, Store};
+use super::store::Store;
 use crate::config::Durability;
 use crate::engine::memory::ChannelStart;
 use crate::engine::{Clock, Deliver, EngineError, EngineFigures, Lifecycle, MemoryEngine};

@@ -5,15 +5,15 @@
 use std::io;
 use std::ops::RangeInclusive;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use thiserror::Error;
 use widecast_protocol::{ChannelName, Offset};
 
 use super::announced::StoredAnnouncement;
 use super::boot::BootMark;
 use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
+use super::error::DiskError;
 use super::journal_guard::JournalGuard;
 use super::settings::DiskSettings;
 use crate::config::Durability;
@@ -24,61 +24,6 @@ const CACHE_BYTES: u64 = 16 << 20;
 const MESSAGES_UNSORTED_BYTES: u64 = 8 << 20;
 const OTHERS_UNSORTED_BYTES: u64 = 2 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
-
-/// Why the files cannot be used.
-#[derive(Debug, Error)]
-pub enum DiskError {
-    /// The directory cannot be made or read.
-    #[error("the directory {} cannot be used", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There are files in the directory that this engine has not written.
-    #[error("the directory {} has files of something else; choose an empty or a new one", path.display())]
-    Foreign {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Another process uses the files.
-    #[error("another process uses {}; each broker needs a directory of its own", path.display())]
-    InUse {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A file is damaged.
-    #[error(
-        "the file {} is damaged: complete records are behind bytes that cannot be read. Restore it from a copy, or move the directory away to \
-         start without its messages", path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A record in the files is none that this engine writes.
-    #[error(
-        "the files in {} have records that this version cannot read. Use the version that wrote them, or move the directory away to start \
-         without its messages", path.display()
-    )]
-    Content {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: EngineError,
-    },
-    /// The store cannot read its files.
-    #[error(
-        "the files in {} cannot be read. Restore them from a copy, or move the directory away to start without its messages", path.display()
-    )]
-    Store {
-        /// The directory.
-        path: PathBuf,
-        /// Why.
-        source: fjall::Error,
-    },
-}
 
 /// The open files; cheap to clone.
 #[derive(Clone)]
