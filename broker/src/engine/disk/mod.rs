@@ -10,6 +10,8 @@ mod announced;
 mod boot;
 mod channel_record;
 mod error;
+#[cfg(test)]
+mod handing_over_tests;
 mod journal_guard;
 mod open_channels;
 mod reader;
@@ -20,6 +22,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod view;
 mod writer;
 
 use std::fmt;
@@ -139,7 +142,7 @@ impl MessageLog for DiskEngine {
                 return Ok(replay);
             }
             let channel = channel.clone();
-            let read = move |shared: &Shared| reader::replay(shared, &channel, since, end, portion);
+            let read = move |shared: &Shared| reader::replay(shared, &channel, since, portion);
             self.aside(read).await
         })
     }
@@ -164,8 +167,8 @@ impl MessageLog for DiskEngine {
             if has_all || (page.recovered && (goes_on || is_full)) {
                 return Ok(page);
             }
-            let (channel, end) = (channel.clone(), info.position);
-            self.aside(move |shared| reader::page(shared, &channel, query, end))
+            let channel = channel.clone();
+            self.aside(move |shared| reader::page(shared, &channel, query))
                 .await
         })
     }

@@ -7,8 +7,9 @@ use widecast_protocol::{ChannelName, IdempotencyKey, Message, Offset, Position, 
 
 use super::channel_record::ChannelRecord;
 use super::shared::Shared;
-use super::store::{Direction, Store, StoreBatch, UsedKey};
+use super::store::{Store, StoreBatch, UsedKey};
 use super::upkeep::is_over;
+use super::view::Direction;
 use crate::engine::{EngineError, HistoryLimits, Publication};
 
 /// How many sizes of one channel are remembered or read at once.
@@ -270,7 +271,8 @@ impl Sizes {
         self.sizes.clear();
         let sizes = &mut self.sizes;
         let last = Offset(oldest.0 + SIZES as u64 - 1);
-        store.messages(name, oldest..=last, Direction::Forward, |offset, bytes| {
+        let view = store.view();
+        view.messages(name, oldest..=last, Direction::Forward, |offset, bytes| {
             // One that is missing takes nothing.
             while oldest.0 + (sizes.len() as u64) < offset.0 {
                 sizes.push_back(0);

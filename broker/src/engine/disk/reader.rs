@@ -6,9 +6,9 @@ use std::sync::Arc;
 use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position};
 
 use super::channel_record::ChannelRecord;
-use super::shared::Shared;
-use super::store::{Direction, Store};
+use super::shared::{Settled, Shared};
 use super::upkeep::first_readable;
+use super::view::{Direction, StoreView};
 use super::writer::read;
 use crate::engine::{
     ChannelInfo, ChannelQuery, EngineError, HistoryOrder, HistoryPage, HistoryQuery, Portion,
@@ -18,25 +18,24 @@ use crate::engine::{
 /// How many channels are read at once.
 const PAGE: usize = 1024;
 
-/// A channel whose messages are read: those up to `end`, which the memory has handed over.
+/// A channel whose messages are read, at a moment at which all of them had been handed over.
 struct Messages<'a> {
-    store: Store,
+    view: StoreView,
     name: &'a ChannelName,
     end: Position,
     first: Offset,
 }
 
 impl<'a> Messages<'a> {
-    fn of(shared: &Shared, name: &'a ChannelName, end: Position) -> Result<Self, EngineError> {
-        let store = shared.store()?;
-        let record = store.channel(name)?;
+    fn of(shared: &Shared, name: &'a ChannelName) -> Result<Self, EngineError> {
+        let Settled { view, record, end } = shared.settled(name)?;
         let record = record.filter(|record| record.epoch == end.epoch);
         let first = match record {
-            Some(record) => first_readable(&store, name, &record, shared.clock.wall_ms())?,
+            Some(record) => first_readable(&view, name, &record, shared.clock.wall_ms())?,
             None => end.offset.next(),
         };
         Ok(Self {
-            store,
+            view,
             name,
             end,
             first,
@@ -59,12 +58,13 @@ impl<'a> Messages<'a> {
         if !fits(&messages) {
             return Ok(messages);
         }
-        let (store, epoch) = (&self.store, self.end.epoch);
-        store.messages(self.name, offsets, direction, |offset, bytes| {
-            let message = read(bytes, self.name, Position { epoch, offset })?;
-            messages.push(Arc::new(EncodedMessage::new(message)));
-            Ok(fits(&messages))
-        })?;
+        let epoch = self.end.epoch;
+        self.view
+            .messages(self.name, offsets, direction, |offset, bytes| {
+                let message = read(bytes, self.name, Position { epoch, offset })?;
+                messages.push(Arc::new(EncodedMessage::new(message)));
+                Ok(fits(&messages))
+            })?;
         Ok(messages)
     }
 
@@ -73,23 +73,22 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// A portion of what comes after `since` in a channel that ends at `end`, or that it cannot be given.
+/// A portion of what comes after `since`, or that it cannot be given.
 pub(super) fn replay(
     shared: &Shared,
     name: &ChannelName,
     since: Position,
-    end: Position,
     portion: Portion,
 ) -> Result<Replay, EngineError> {
-    let found = Messages::of(shared, name, end)?;
-    let first = since.offset.next();
+    let found = Messages::of(shared, name)?;
+    let (end, first) = (found.end, since.offset.next());
     let lost = Replay {
         messages: Vec::new(),
         recovered: false,
         position: end,
         complete: true,
     };
-    if first < found.first {
+    if since.epoch != end.epoch || since.offset > end.offset || first < found.first {
         return Ok(lost);
     }
     let mut bytes = 0;
@@ -99,7 +98,7 @@ pub(super) fn replay(
     })?;
     let offsets = messages.iter().map(|message| message.message().offset.0);
     if !offsets.eq(first.0..first.0 + messages.len() as u64) {
-        // They were removed while they were read.
+        // Never, unless a file is damaged; then the subscriber has to be told.
         return Ok(lost);
     }
     let position = messages.last().map_or(since, |last| last.position());
@@ -111,14 +110,14 @@ pub(super) fn replay(
     })
 }
 
-/// One page of the history of a channel that ends at `end`.
+/// One page of the history of a channel.
 pub(super) fn page(
     shared: &Shared,
     name: &ChannelName,
     query: HistoryQuery,
-    end: Position,
 ) -> Result<HistoryPage, EngineError> {
-    let found = Messages::of(shared, name, end)?;
+    let found = Messages::of(shared, name)?;
+    let end = found.end;
     let known = |since: &Position| since.epoch == end.epoch && since.offset <= end.offset;
     let since = query.since.filter(known);
     match query.order {
@@ -205,11 +204,11 @@ pub(super) fn info(
     name: &ChannelName,
     held: Option<ChannelInfo>,
 ) -> Result<Option<ChannelInfo>, EngineError> {
-    let store = shared.store()?;
-    let Some(record) = store.channel(name)? else {
+    let view = shared.store()?.view();
+    let Some(record) = view.channel(name)? else {
         return Ok(held);
     };
-    let first = first_readable(&store, name, &record, shared.clock.wall_ms())?;
+    let first = first_readable(&view, name, &record, shared.clock.wall_ms())?;
     let info = ChannelInfo {
         position: record.position(),
         history_messages: (record.newest.0 + 1).saturating_sub(first.0),

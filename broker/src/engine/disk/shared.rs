@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use widecast_protocol::{ChannelName, Epoch};
+use widecast_protocol::{ChannelName, Epoch, Position};
 
 use super::boot::BootMark;
 use super::channel_record::ChannelRecord;
 use super::error::DiskError;
 use super::settings::DiskSettings;
 use super::store::Store;
+use super::view::StoreView;
 use crate::config::Durability;
 use crate::engine::memory::ChannelStart;
 use crate::engine::{Clock, Deliver, EngineError, EngineFigures, Lifecycle, MemoryEngine};
@@ -27,11 +28,20 @@ pub(super) struct Shared {
     beginning: Mutex<()>,
     /// Held while an announcement is compared and written.
     pub(super) announcing: Mutex<()>,
+    /// Held while the disk has messages that the memory has not handed over.
+    handing_over: Mutex<()>,
     /// Why publications are refused, if they are.
     trouble: Mutex<Option<EngineError>>,
     /// How many bytes and messages there are on the disk.
     pub(super) disk_bytes: AtomicU64,
     pub(super) disk_messages: AtomicU64,
+}
+
+/// A channel at a moment at which the disk and the memory agree.
+pub(super) struct Settled {
+    pub(super) view: StoreView,
+    pub(super) record: Option<ChannelRecord>,
+    pub(super) end: Position,
 }
 
 /// The open files; closed while they are to be opened anew.
@@ -75,6 +85,7 @@ impl Shared {
             files,
             beginning: Mutex::new(()),
             announcing: Mutex::new(()),
+            handing_over: Mutex::new(()),
             trouble: Mutex::new(None),
             disk_bytes: bytes.into(),
             disk_messages: messages.into(),
@@ -100,6 +111,37 @@ impl Shared {
         self.beginning
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To be held while messages are written and handed over.
+    pub(super) fn no_reading(&self) -> MutexGuard<'_, ()> {
+        self.handing_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The files at a moment at which they have no other messages of the channel than the memory has handed over, what they know of the
+    /// channel, and where it ended then.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(super) fn settled(&self, channel: &ChannelName) -> Result<Settled, EngineError> {
+        let look = || {
+            let end = self.memory.end(channel);
+            let view = self.store()?.view();
+            let record = view.channel(channel)?;
+            Ok(Settled { view, record, end })
+        };
+        let found: Settled = look()?;
+        if found
+            .record
+            .is_none_or(|record| record.position() == found.end)
+        {
+            return Ok(found);
+        }
+        // Messages are being handed over, and others may have been removed for them.
+        let _handed_over = self.no_reading();
+        look()
     }
 
     /// Brings a channel into memory.

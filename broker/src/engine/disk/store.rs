@@ -3,7 +3,6 @@
 //! A record is written whole or not at all: a channel's record always agrees with the messages that are there.
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::panic::catch_unwind;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
 use super::error::DiskError;
 use super::journal_guard::JournalGuard;
 use super::settings::DiskSettings;
+use super::view::StoreView;
 use crate::config::Durability;
 use crate::engine::EngineError;
 
@@ -29,8 +29,8 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 #[derive(Clone)]
 pub(super) struct Store {
     database: Database,
-    channels: Keyspace,
-    messages: Keyspace,
+    pub(super) channels: Keyspace,
+    pub(super) messages: Keyspace,
     keys: Keyspace,
     state: Keyspace,
     announcements: Keyspace,
@@ -143,42 +143,12 @@ impl Store {
         found.collect()
     }
 
-    /// Reads the records of a channel's messages for as long as `take` says so.
-    pub(super) fn messages(
-        &self,
-        channel: &ChannelName,
-        offsets: RangeInclusive<Offset>,
-        direction: Direction,
-        mut take: impl FnMut(Offset, &[u8]) -> Result<bool, EngineError>,
-    ) -> Result<(), EngineError> {
-        if offsets.is_empty() {
-            return Ok(());
+    /// The files as they are at this moment.
+    pub(super) fn view(&self) -> StoreView {
+        StoreView {
+            snapshot: self.database.snapshot(),
+            store: self.clone(),
         }
-        let (first, last) = offsets.into_inner();
-        let range = self
-            .messages
-            .range(key(channel, first)..=key(channel, last));
-        let mut take_one = |entry: fjall::Guard| {
-            let (key, record) = entry.into_inner().map_err(unavailable)?;
-            take(offset_in(&key), &record)
-        };
-        match direction {
-            Direction::Forward => {
-                for entry in range {
-                    if !take_one(entry)? {
-                        break;
-                    }
-                }
-            }
-            Direction::Backward => {
-                for entry in range.rev() {
-                    if !take_one(entry)? {
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// What an idempotency key was last used for in a channel.
@@ -285,13 +255,6 @@ impl Store {
     }
 }
 
-/// The order in which messages are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Forward,
-    Backward,
-}
-
 /// What an idempotency key was used for, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UsedKey {
@@ -382,7 +345,7 @@ impl StoreBatch<'_> {
     }
 }
 
-fn unavailable(error: fjall::Error) -> EngineError {
+pub(super) fn unavailable(error: fjall::Error) -> EngineError {
     EngineError::unavailable(error)
 }
 

@@ -8,7 +8,8 @@ use widecast_protocol::{ChannelName, Offset, record};
 use super::announced;
 use super::channel_record::ChannelRecord;
 use super::shared::Shared;
-use super::store::{Direction, Store, StoreBatch};
+use super::store::{Store, StoreBatch};
+use super::view::{Direction, StoreView};
 use crate::engine::EngineError;
 
 /// How many channels and keys are read at once.
@@ -153,7 +154,7 @@ fn expired(
     if is_over(record.timestamp_ms, age, now_ms) {
         return Ok(record.messages());
     }
-    let readable = first_readable(store, name, record, now_ms)?;
+    let readable = first_readable(&store.view(), name, record, now_ms)?;
     Ok(readable.0 - record.oldest.0)
 }
 
@@ -162,7 +163,7 @@ fn expired(
 /// # Errors
 /// When the disk cannot be read.
 pub(super) fn first_readable(
-    store: &Store,
+    view: &StoreView,
     name: &ChannelName,
     channel: &ChannelRecord,
     now_ms: u64,
@@ -171,7 +172,7 @@ pub(super) fn first_readable(
     let (mut expired, mut readable) = (channel.oldest.0, channel.newest.0 + 1);
     let is_expired = |offset: u64| {
         let (offset, mut is_expired) = (Offset(offset), false);
-        store.messages(name, offset..=offset, Direction::Forward, |_, bytes| {
+        view.messages(name, offset..=offset, Direction::Forward, |_, bytes| {
             let timestamp_ms = record::timestamp_ms(bytes).map_err(|_| EngineError::Corrupt {
                 expected: "a message's record",
             })?;
@@ -209,7 +210,7 @@ fn remove(
     let mut after = record;
     let mut batch: StoreBatch<'_> = store.batch_for_later();
     let last = Offset(record.oldest.0 + messages - 1);
-    store.messages(
+    store.view().messages(
         name,
         record.oldest..=last,
         Direction::Forward,

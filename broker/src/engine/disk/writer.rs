@@ -14,8 +14,9 @@ use super::boot::BootMark;
 use super::open_channels::{OpenChannels, Planned, SizeCache};
 use super::shared::Shared;
 use super::space::Space;
-use super::store::{Direction, Store};
+use super::store::Store;
 use super::upkeep::Upkeep;
+use super::view::Direction;
 use crate::engine::{EngineError, Publication, Published};
 
 /// How many publications may wait to be written; further ones are refused.
@@ -168,6 +169,8 @@ impl Writer {
             }
         }
         let written = channels.finish(&store, &mut self.sizes, &mut batch);
+        let shared = Arc::clone(&self.shared);
+        let _handing_over = shared.no_reading();
         match written.and_then(|()| batch.commit()) {
             Ok(()) => {
                 channels.count(&self.shared);
@@ -270,7 +273,7 @@ impl Writer {
             return Ok(());
         }
         let (first, last) = (end.offset.next(), found.newest);
-        store.messages(
+        store.view().messages(
             channel,
             first..=last,
             Direction::Forward,
