@@ -47,16 +47,6 @@ fn short_lived(text: &str) -> Publication {
     }
 }
 
-/// Lets a publication wait for the thread that writes.
-fn send(engine: &DiskEngine, publication: Publication) -> Answer {
-    let (reply, answer) = oneshot::channel();
-    let job = Job::Publish { publication, reply };
-    engine.writer.send(job).unwrap();
-    answer
-}
-
-type Answer = oneshot::Receiver<Result<Published, EngineError>>;
-
 #[tokio::test]
 async fn the_history_is_whole_also_while_newer_messages_are_handed_over() {
     let directory = tempfile::tempdir().unwrap();
@@ -83,14 +73,14 @@ async fn the_history_is_whole_also_while_newer_messages_are_handed_over() {
     }
 
     // While the thread stands at the gate, the next messages gather, and are written together: the first of them is for the gate.
-    let mut answers = vec![send(&engine, publication("gate", "stop"))];
+    let mut answers = vec![engine.writer.publish(publication("gate", "stop")).unwrap()];
     at_gate.recv_timeout(PATIENCE).unwrap();
     let gathered = [
         publication("gate", "stop again"),
         short_lived("c"),
         short_lived("d"),
     ];
-    answers.extend(gathered.map(|publication| send(&engine, publication)));
+    answers.extend(gathered.map(|publication| engine.writer.publish(publication).unwrap()));
     opener.send(()).unwrap();
     at_gate.recv_timeout(PATIENCE).unwrap();
 

@@ -14,6 +14,7 @@ mod error;
 mod handing_over_tests;
 mod journal_guard;
 mod open_channels;
+mod queue;
 mod reader;
 mod settings;
 mod shared;
@@ -39,10 +40,10 @@ use super::{
     Publication, Published, Replay,
 };
 pub use error::DiskError;
+use queue::{Job, WriterHandle};
 pub use settings::DiskSettings;
 use shared::Shared;
 use store::Store;
-use writer::{Job, WriterHandle};
 
 /// Keeps messages in files.
 pub struct DiskEngine {
@@ -71,7 +72,7 @@ impl DiskEngine {
     ) -> Result<Self, DiskError> {
         let store = Store::open(&settings)?;
         let shared = Shared::new(settings, store, clock, deliver)?;
-        let writer = WriterHandle::start(&shared).map_err(|source| DiskError::Directory {
+        let writer = writer::start(&shared).map_err(|source| DiskError::Directory {
             path: shared.settings.path.clone(),
             source,
         })?;
@@ -108,9 +109,7 @@ impl DiskEngine {
 impl MessageLog for DiskEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
         Box::pin(async move {
-            let (reply, answer) = oneshot::channel();
-            self.writer.send(Job::Publish { publication, reply })?;
-            match answer.await {
+            match self.writer.publish(publication)?.await {
                 Ok(answer) => answer,
                 Err(_) => Err(EngineError::unavailable("the engine has been closed")),
             }

@@ -3,82 +3,46 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use widecast_protocol::{ChannelName, Message, Position, record};
 
 use super::boot::BootMark;
 use super::open_channels::{OpenChannels, Planned, SizeCache};
+use super::queue::{Job, WaitingPublication, WriterHandle};
 use super::shared::Shared;
 use super::space::Space;
 use super::store::Store;
 use super::upkeep::Upkeep;
 use super::view::Direction;
-use crate::engine::{EngineError, Publication, Published};
+use crate::engine::{EngineError, Published};
 
-/// How many publications may wait to be written; further ones are refused.
-const WAITING_JOBS: usize = 16_384;
 /// How much is written together.
 const BATCH_JOBS: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
 /// How often the thread looks what has expired, and tries to open files anew that could not be written.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 
-type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
-
-/// What the thread is asked for.
-pub(super) enum Job {
-    /// To publish a message.
-    Publish {
-        publication: Publication,
-        reply: Reply<Published>,
-    },
-    /// To end, once the disk has everything.
-    Close { reply: Reply<()> },
-    /// To do all upkeep at once.
-    #[cfg(test)]
-    Upkeep { reply: Reply<()> },
-}
-
-/// The way to the thread, which ends when this is dropped.
-pub(super) struct WriterHandle(SyncSender<Job>);
-
-impl WriterHandle {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system gives none.
-    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
-        let (sender, jobs) = mpsc::sync_channel(WAITING_JOBS);
-        let writer = Writer {
-            space: Space::new(shared.settings.free_bytes),
-            shared: Arc::clone(shared),
-            jobs,
-            sizes: SizeCache::default(),
-            upkeep: Upkeep::default(),
-            suspects: HashSet::new(),
-        };
-        thread::Builder::new()
-            .name("disk".to_owned())
-            .spawn(move || writer.run())?;
-        Ok(Self(sender))
-    }
-
-    /// Asks the thread for something.
-    ///
-    /// # Errors
-    /// When too much waits, or the thread has ended.
-    pub(super) fn send(&self, job: Job) -> Result<(), EngineError> {
-        self.0.try_send(job).map_err(|error| {
-            EngineError::unavailable(match error {
-                TrySendError::Full(_) => "messages come faster than the disk can write them",
-                TrySendError::Disconnected(_) => "the engine has been closed",
-            })
-        })
-    }
+/// Starts the thread.
+///
+/// # Errors
+/// When the system gives none.
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<WriterHandle> {
+    let (handle, jobs) = WriterHandle::new();
+    let writer = Writer {
+        space: Space::new(shared.settings.free_bytes),
+        shared: Arc::clone(shared),
+        jobs,
+        sizes: SizeCache::default(),
+        upkeep: Upkeep::default(),
+        suspects: HashSet::new(),
+    };
+    thread::Builder::new()
+        .name("disk".to_owned())
+        .spawn(move || writer.run())?;
+    Ok(handle)
 }
 
 struct Writer {
@@ -121,9 +85,9 @@ impl Writer {
         let (mut bytes, mut next) = (0, Some(first));
         while let Some(job) = next {
             match job {
-                Job::Publish { publication, reply } => {
-                    bytes += publication.payload.size_bytes();
-                    publications.push((publication, reply));
+                Job::Publish(waiting) => {
+                    bytes += waiting.publication.payload.size_bytes();
+                    publications.push(waiting);
                 }
                 Job::Close { reply } => {
                     self.publish(publications);
@@ -146,15 +110,15 @@ impl Writer {
         Turn::GoesOn
     }
 
-    fn publish(&mut self, publications: Vec<(Publication, Reply<Published>)>) {
+    fn publish(&mut self, publications: Vec<WaitingPublication>) {
         if publications.is_empty() {
             return;
         }
         let store = match self.writable() {
             Ok(store) => store,
             Err(error) => {
-                for (_, reply) in publications {
-                    let _ = reply.send(Err(error.clone()));
+                for waiting in publications {
+                    waiting.caller.answer(Err(error.clone()));
                 }
                 return;
             }
@@ -162,10 +126,11 @@ impl Writer {
         let mut channels = OpenChannels::default();
         let mut batch = store.batch();
         let mut planned = Vec::with_capacity(publications.len());
-        for (publication, reply) in publications {
+        for waiting in publications {
+            let (publication, caller) = (waiting.publication, waiting.caller);
             match channels.plan(&self.shared, &store, &mut batch, publication) {
-                Ok(plan) => planned.push((plan, reply)),
-                Err(error) => drop(reply.send(Err(error))),
+                Ok(plan) => planned.push((plan, caller)),
+                Err(error) => caller.answer(Err(error)),
             }
         }
         let written = channels.finish(&store, &mut self.sizes, &mut batch);
@@ -174,9 +139,8 @@ impl Writer {
         match written.and_then(|()| batch.commit()) {
             Ok(()) => {
                 channels.count(&self.shared);
-                for (plan, reply) in planned {
-                    // Whoever asked may have gone.
-                    let _ = reply.send(Ok(self.hand_over(plan)));
+                for (plan, caller) in planned {
+                    caller.answer(Ok(self.hand_over(plan)));
                 }
                 for name in channels.names() {
                     self.shared.memory.unpin(name);
@@ -188,8 +152,8 @@ impl Writer {
                     error = &error as &dyn std::error::Error,
                     "messages could not be written; publications are refused until the files can be opened anew"
                 );
-                for (_, reply) in planned {
-                    let _ = reply.send(Err(error.clone()));
+                for (_, caller) in planned {
+                    caller.answer(Err(error.clone()));
                 }
                 self.suspects.extend(channels.names().cloned());
                 self.sizes = SizeCache::default();
