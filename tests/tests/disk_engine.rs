@@ -129,7 +129,9 @@ async fn a_second_broker_on_the_same_files_says_so_and_ends() -> Result<()> {
     let settings = Settings::new()
         .key("engine.default.kind", "\"disk\"")
         .key("engine.default.path", format!("\"{path}\""));
-    let _first = Broker::with(settings).await?;
+    let first = Broker::with(settings).await?;
+    // What the first one writes is not looked at: whoever reads this journal finds that it is a directory.
+    std::fs::create_dir(directory.path().join("data").join("99.jnl"))?;
     let path = format!("engine.default.path={path}");
     let arguments = [
         "serve",
@@ -143,6 +145,10 @@ async fn a_second_broker_on_the_same_files_says_so_and_ends() -> Result<()> {
     let second = run(&arguments).await?;
     assert_ne!(second.status, 0, "{second:?}");
     assert!(second.errors.contains("another process uses"), "{second:?}");
+    first
+        .publisher()
+        .publish("news", "the first goes on")
+        .await?;
     Ok(())
 }
 

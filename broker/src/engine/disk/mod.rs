@@ -9,6 +9,7 @@
 mod announced;
 mod boot;
 mod channel_record;
+mod directory;
 mod error;
 #[cfg(test)]
 mod handing_over_tests;

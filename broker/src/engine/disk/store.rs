@@ -2,9 +2,8 @@
 //!
 //! A record is written whole or not at all: a channel's record always agrees with the messages that are there.
 
-use std::io;
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::sync::Arc;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use widecast_protocol::{ChannelName, Offset};
@@ -12,6 +11,7 @@ use widecast_protocol::{ChannelName, Offset};
 use super::announced::StoredAnnouncement;
 use super::boot::BootMark;
 use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
+use super::directory::{self, DirectoryLock};
 use super::error::DiskError;
 use super::journal_guard::JournalGuard;
 use super::settings::DiskSettings;
@@ -35,6 +35,8 @@ pub(super) struct Store {
     state: Keyspace,
     announcements: Keyspace,
     persist: PersistMode,
+    /// The last field, so that it goes when all files are closed.
+    _lock: Arc<DirectoryLock>,
 }
 
 impl Store {
@@ -48,13 +50,10 @@ impl Store {
             path: path.clone(),
             source,
         };
-        std::fs::create_dir_all(path).map_err(in_directory)?;
-        if is_foreign(path).map_err(in_directory)? {
-            return Err(DiskError::Foreign { path: path.clone() });
-        }
+        let lock = Arc::new(directory::take(path)?);
         let guard = JournalGuard::before_opening(path).map_err(in_directory)?;
         // The store panics at some damages of its files. It is given up then, and nothing of it is used any more.
-        let opened = catch_unwind(|| Self::try_open(settings));
+        let opened = catch_unwind(|| Self::try_open(settings, lock));
         let opened = opened.unwrap_or(Err(fjall::Error::Unrecoverable));
         if let Some(path) = guard.damaged().map_err(in_directory)? {
             return Err(DiskError::Damaged { path });
@@ -68,7 +67,7 @@ impl Store {
         })
     }
 
-    fn try_open(settings: &DiskSettings) -> fjall::Result<Self> {
+    fn try_open(settings: &DiskSettings, lock: Arc<DirectoryLock>) -> fjall::Result<Self> {
         let database = Database::builder(&settings.path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
@@ -90,6 +89,7 @@ impl Store {
                 Durability::Power => PersistMode::SyncData,
             },
             database,
+            _lock: lock,
         };
         Ok(store)
     }
@@ -347,10 +347,4 @@ impl StoreBatch<'_> {
 
 pub(super) fn unavailable(error: fjall::Error) -> EngineError {
     EngineError::unavailable(error)
-}
-
-/// Whether there are files in a directory that are not the store's.
-fn is_foreign(path: &Path) -> io::Result<bool> {
-    let has_files = std::fs::read_dir(path)?.next().is_some();
-    Ok(has_files && !path.join("version").try_exists()?)
 }
