@@ -12,6 +12,8 @@ mod channel_record;
 mod directory;
 mod error;
 #[cfg(test)]
+mod failure_tests;
+#[cfg(test)]
 mod handing_over_tests;
 mod journal_guard;
 mod open_channels;

@@ -35,6 +35,9 @@ pub(super) struct Store {
     state: Keyspace,
     announcements: Keyspace,
     persist: PersistMode,
+    /// How the next batch that is acknowledged fails, in tests.
+    #[cfg(test)]
+    pub(super) failure: Arc<std::sync::Mutex<Option<super::failure_tests::Failure>>>,
     /// The last field, so that it goes when all files are closed.
     _lock: Arc<DirectoryLock>,
 }
@@ -89,6 +92,8 @@ impl Store {
                 Durability::Power => PersistMode::SyncData,
             },
             database,
+            #[cfg(test)]
+            failure: Arc::default(),
             _lock: lock,
         };
         Ok(store)
@@ -96,14 +101,22 @@ impl Store {
 
     /// Begins to write several things that are there together or not at all.
     pub(super) fn batch(&self) -> StoreBatch<'_> {
-        let batch = self.database.batch().durability(Some(self.persist));
-        StoreBatch { store: self, batch }
+        StoreBatch {
+            batch: self.database.batch().durability(Some(self.persist)),
+            store: self,
+            #[cfg(test)]
+            failure: self.failure.lock().unwrap().take(),
+        }
     }
 
     /// The same for what nobody is told of: the disk need not have it at once.
     pub(super) fn batch_for_later(&self) -> StoreBatch<'_> {
-        let batch = self.database.batch().durability(Some(PersistMode::Buffer));
-        StoreBatch { store: self, batch }
+        StoreBatch {
+            batch: self.database.batch().durability(Some(PersistMode::Buffer)),
+            store: self,
+            #[cfg(test)]
+            failure: None,
+        }
     }
 
     /// The channel, if the disk knows it.
@@ -293,6 +306,8 @@ fn place_of(channel: &ChannelName, text: &str) -> Vec<u8> {
 pub(super) struct StoreBatch<'a> {
     store: &'a Store,
     batch: OwnedWriteBatch,
+    #[cfg(test)]
+    failure: Option<super::failure_tests::Failure>,
 }
 
 impl StoreBatch<'_> {
@@ -341,6 +356,10 @@ impl StoreBatch<'_> {
     /// # Errors
     /// When it cannot be written: nobody knows then whether it is there, and the store has to be opened anew.
     pub(super) fn commit(self) -> Result<(), EngineError> {
+        #[cfg(test)]
+        if let Some(failure) = self.failure {
+            return failure.befall(self.batch);
+        }
         self.batch.commit().map_err(unavailable)
     }
 }

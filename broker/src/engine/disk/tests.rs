@@ -18,16 +18,16 @@ use crate::engine::conformance::{
 use crate::engine::{ManualClock, MemorySettings};
 
 /// An engine, and the directory of its files.
-struct DiskStage {
-    engine: DiskEngine,
-    heard: Arc<Heard>,
+pub(super) struct DiskStage {
+    pub(super) engine: DiskEngine,
+    pub(super) heard: Arc<Heard>,
     clock: Arc<ManualClock>,
     directory: TempDir,
 }
 
 /// How the engine ends before it is started again.
 #[derive(Debug, Clone, Copy)]
-enum End {
+pub(super) enum End {
     /// It is told to.
     Closed,
     /// The process is killed.
@@ -50,7 +50,7 @@ pub(super) fn settings(path: &Path) -> DiskSettings {
 }
 
 impl DiskStage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| ())
     }
 
@@ -77,7 +77,7 @@ impl DiskStage {
     }
 
     /// Starts the engine again: on the files as they are when it ends so.
-    async fn again(self, end: End) -> Self {
+    pub(super) async fn again(self, end: End) -> Self {
         self.again_with(end, |_| ()).await
     }
 
@@ -94,18 +94,18 @@ impl DiskStage {
         Self::open(copy, Arc::clone(&self.clock), change)
     }
 
-    async fn publish(&self, channel: &str, text: &str) -> Published {
+    pub(super) async fn publish(&self, channel: &str, text: &str) -> Published {
         let publication = publication(channel, text);
         self.engine.publish(publication).await.unwrap()
     }
 
-    async fn position(&self, channel: &str) -> Position {
+    pub(super) async fn position(&self, channel: &str) -> Position {
         let limits = HistoryLimits::default();
         self.engine.position(&name(channel), limits).await.unwrap()
     }
 
     /// The texts after a position, unless some are gone.
-    async fn after(&self, channel: &str, since: Position) -> Option<Vec<String>> {
+    pub(super) async fn after(&self, channel: &str, since: Position) -> Option<Vec<String>> {
         let replay = self.engine.replay(&name(channel), since, ALL).await;
         let replay = replay.unwrap();
         let texts = texts(&replay.messages).into_iter().map(str::to_owned);

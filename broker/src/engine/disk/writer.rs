@@ -152,13 +152,13 @@ impl Writer {
                     error = &error as &dyn std::error::Error,
                     "messages could not be written; publications are refused until the files can be opened anew"
                 );
+                self.suspects.extend(channels.names().cloned());
+                self.sizes = SizeCache::default();
+                self.shared.set_trouble(Some(error.clone()));
+                self.shared.set_store(None);
                 for (_, caller) in planned {
                     caller.answer(Err(error.clone()));
                 }
-                self.suspects.extend(channels.names().cloned());
-                self.sizes = SizeCache::default();
-                self.shared.set_trouble(Some(error));
-                self.shared.set_store(None);
             }
         }
     }
