@@ -255,6 +255,108 @@ async fn a_body_is_asked_for_only_when_the_head_is_good() -> Result<()> {
     Ok(())
 }
 
+/// A head that asks for a WebSocket, with some bytes of it in place of others.
+fn handshake(changes: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut head = b"GET /channels/a/ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        .to_vec();
+    for (old, new) in changes {
+        let at = head
+            .windows(old.len())
+            .position(|part| part == old.as_bytes());
+        let at = at.expect("the head has it");
+        head.splice(at..at + old.len(), new.iter().copied());
+    }
+    head
+}
+
+/// Whatever comes behind a head that asks for another protocol is neither a request nor a frame when that is refused: the connection ends.
+#[tokio::test]
+async fn nothing_behind_a_refused_handshake_is_read() -> Result<()> {
+    let mut broker = Broker::start().await?;
+    let publish = post("a", "Content-Length: 1\r\n") + "1";
+    let frame = client_frame(0x81, b"2");
+    for (head, status) in [
+        // The options of the connection are no text.
+        (handshake(&[("keep-alive", b"\xff")]), 400),
+        (handshake(&[("Upgrade\r\n", b"Upgrade, \xc3\xbc\r\n")]), 400),
+        (handshake(&[("websocket\r\n", b"websocket, \x80\r\n")]), 400),
+        (handshake(&[("websocket\r\n", b"websocket\xa0\r\n")]), 400),
+        // It is no whole handshake, or there is nothing for it.
+        (handshake(&[("dGhl", b"")]), 400),
+        (handshake(&[("13", b"12")]), 426),
+        (handshake(&[("/channels/a/ws", b"/nothing/ws")]), 404),
+        (handshake(&[("keep-alive", b"close")]), 400),
+        (
+            b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            404,
+        ),
+    ] {
+        for behind in [publish.as_bytes(), &frame] {
+            let shown = head.escape_ascii();
+            let mut connection = Bare::connect(&broker).await?;
+            connection
+                .send(&[&head, behind, publish.as_bytes()].concat())
+                .await?;
+            let refused = answer(&mut connection).await?;
+            assert_eq!(refused.status, status, "{shown}: {refused:?}");
+            assert_eq!(connection.to_end().await?, b"", "{shown}");
+        }
+    }
+    let messages = broker.get(&["channels", "a", "messages"], &[]).await?;
+    assert_eq!(messages["messages"].as_array().map(Vec::len), Some(0));
+    // None of the connections keeps its worker busy.
+    eventually("the connections are gone", async || {
+        Ok(broker.metrics().await?.value("widecast_connections") <= 2.0)
+    })
+    .await?;
+    broker.check_alive().await
+}
+
+/// Where no WebSocket begins, bytes that are no text in the offer are no less refused, and a target is read as the router reads it.
+#[tokio::test]
+async fn an_offer_is_judged_by_the_path_that_is_served() -> Result<()> {
+    let broker = Broker::start().await?;
+    let get = b"GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (target, status) in [
+        // The offer is not taken, and the next request is answered.
+        (&b"/channels/a"[..], 200),
+        (b"/channels/a#/ws", 200),
+        (b"/channels/a?x=/ws", 200),
+        (b"/channels/a/messages", 200),
+    ] {
+        let shown = target.escape_ascii();
+        let head = handshake(&[("/channels/a/ws", target)]);
+        let mut connection = Bare::connect(&broker).await?;
+        connection.send(&[&head, &get[..]].concat()).await?;
+        assert_eq!(answer(&mut connection).await?.status, status, "{shown}");
+        assert_eq!(answer(&mut connection).await?.status, 200, "{shown}");
+        let no_text = handshake(&[("/channels/a/ws", target), ("keep-alive", b"\xff")]);
+        connection.send(&[&no_text, &get[..]].concat()).await?;
+        assert_eq!(answer(&mut connection).await?.status, 400, "{shown}");
+        assert_eq!(connection.to_end().await?, b"", "{shown}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_websocket_may_be_offered_among_other_protocols() -> Result<()> {
+    let broker = Broker::start().await?;
+    for upgrade in ["h2c, websocket", "TLS/1.2\r\nUpgrade: WebSocket"] {
+        let mut connection = Bare::connect(&broker).await?;
+        let mut early = handshake(&[("websocket", upgrade.as_bytes())]);
+        early.extend(client_frame(0x81, b"early"));
+        connection.send(&early).await?;
+        let head = String::from_utf8(connection.until(b"\r\n\r\n").await?)?;
+        assert!(head.starts_with("HTTP/1.1 101"), "{upgrade}: {head}");
+    }
+    eventually("both are published", async || {
+        let messages = broker.get(&["channels", "a", "messages"], &[]).await?;
+        Ok(messages["messages"].as_array().map(Vec::len) == Some(2))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn an_offer_to_upgrade_that_is_not_taken_changes_nothing() -> Result<()> {
     let broker = Broker::start().await?;

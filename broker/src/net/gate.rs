@@ -287,7 +287,7 @@ impl Gate {
         self.chunks = (head.framing == RequestFraming::Chunked).then(Chunks::default);
         self.passing = match head.framing {
             RequestFraming::Length(length) => length,
-            RequestFraming::Chunked => 0,
+            RequestFraming::Chunked | RequestFraming::OtherProtocol => 0,
         };
         match head.rewritten {
             Some(rewritten) => {
@@ -297,7 +297,7 @@ impl Gate {
             None => self.passing = self.passing.saturating_add(head.length as u64),
         }
         // A client that has sent some of the body does not wait to be told to.
-        let is_awaited = head.framing != RequestFraming::Length(0) && self.buffer.is_empty();
+        let is_awaited = head.framing.has_body() && self.buffer.is_empty();
         self.request.expects_continue = head.expects_continue && is_awaited;
     }
 

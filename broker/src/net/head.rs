@@ -4,7 +4,11 @@
 //! It refuses whatever the dispatcher would, so that a client always hears why, and both see the same end of a request. Two
 //! header fields are kept from the dispatcher: an offer to upgrade that is not taken, after which it would close the
 //! connection, and the wish to be told to go on with the body, which it would grant before anybody has looked at the head.
-//! A target with bare UTF-8, which URIs do not have but people and simple clients write, is shown to it percent-encoded.
+//! An offer that is taken is shown to it in the one form that it understands. A target with bare UTF-8, which URIs do not
+//! have but people and simple clients write, is shown to it percent-encoded.
+//!
+//! So what a head means is decided here alone. A fuzz target compares that with what the dispatcher makes of the head that it
+//! is shown.
 
 use std::borrow::Cow;
 
@@ -21,36 +25,39 @@ const FIELDS: usize = 96;
 
 /// How the end of a request is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestFraming {
+pub enum RequestFraming {
     /// The body has so many bytes; 0 where there is none.
     Length(u64),
     /// The body is chunked, and its chunks say where it ends.
     Chunked,
+    /// There is no body, and what follows the head is not HTTP: the client asks for a WebSocket where there is one, or for a
+    /// tunnel (`CONNECT`). Also when that is refused, no other request follows.
+    OtherProtocol,
 }
 
 /// What a head says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RequestHead {
+pub struct RequestHead {
     /// How many bytes it has.
-    pub(super) length: usize,
+    pub length: usize,
     /// What body follows it.
-    pub(super) framing: RequestFraming,
+    pub framing: RequestFraming,
     /// No other request follows on the connection.
-    pub(super) is_last: bool,
+    pub is_last: bool,
     /// The client waits to be told to send the body.
-    pub(super) expects_continue: bool,
+    pub expects_continue: bool,
     /// The head that the dispatcher is to see instead, if it is another.
-    pub(super) rewritten: Option<Bytes>,
+    pub rewritten: Option<Bytes>,
 }
 
 /// Whether a WebSocket may begin at a path.
 pub type TakesUpgrade = fn(&str) -> bool;
 
 /// Reads a head; `None` when it is not whole yet.
-pub(super) fn inspect(
-    input: &[u8],
-    takes: TakesUpgrade,
-) -> Result<Option<RequestHead>, RequestRefusal> {
+///
+/// # Errors
+/// When it is no head of a request, or one that two readers could understand differently.
+pub fn inspect(input: &[u8], takes: TakesUpgrade) -> Result<Option<RequestHead>, RequestRefusal> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
     let mut request = Request::new(&mut fields);
     let length = match request.parse(input) {
@@ -67,11 +74,9 @@ pub(super) fn inspect(
     }
     let request = Parsed::of(&request)?;
     request.check_host()?;
-    let framing = request.framing()?;
-    let expects_continue = request.is_current && request.lists("expect", "100-continue");
-    let is_rewritten = matches!(request.target, Cow::Owned(_))
-        || request.has_hidden(framing, expects_continue, takes);
-    let rewritten = is_rewritten.then(|| request.without_hidden(framing, takes));
+    request.check_options()?;
+    let framing = request.framing(takes)?;
+    let rewritten = request.shown(framing);
     if rewritten
         .as_ref()
         .is_some_and(|head| head.len() > HEAD_BYTES)
@@ -81,10 +86,21 @@ pub(super) fn inspect(
     Ok(Some(RequestHead {
         length,
         framing,
-        is_last: request.is_last(),
-        expects_continue,
+        is_last: framing == RequestFraming::OtherProtocol || request.is_last(),
+        expects_continue: request.expects_continue(),
         rewritten,
     }))
+}
+
+impl RequestFraming {
+    /// Whether the request has a body.
+    pub(super) fn has_body(self) -> bool {
+        match self {
+            Self::Length(length) => length > 0,
+            Self::Chunked => true,
+            Self::OtherProtocol => false,
+        }
+    }
 }
 
 /// The parsed parts of a whole head.
@@ -92,6 +108,7 @@ struct Parsed<'a> {
     method: &'a str,
     /// Owned if it had to be percent-encoded.
     target: Cow<'a, str>,
+    uri: Uri,
     /// Whether the version is HTTP/1.1; else it is HTTP/1.0.
     is_current: bool,
     fields: &'a [Header<'a>],
@@ -107,13 +124,13 @@ impl<'a> Parsed<'a> {
         } else {
             Cow::from(utf8_percent_encode(target, CONTROLS))
         };
-        let is_method = Method::from_bytes(method.as_bytes()).is_ok();
-        if !is_method || target.parse::<Uri>().is_err() {
+        let (Ok(_), Ok(uri)) = (Method::from_bytes(method.as_bytes()), target.parse()) else {
             return Err(RequestRefusal::NoRequest);
-        }
+        };
         Ok(Self {
             method,
             target,
+            uri,
             is_current: request.version == Some(1),
             fields: request.headers,
         })
@@ -142,28 +159,44 @@ impl<'a> Parsed<'a> {
         }
     }
 
+    /// Makes sure that what decides about the connection is text
+    /// ([RFC 9110, section 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)): the dispatcher overlooks a whole field
+    /// that has other bytes beside its words, and would understand the rest of the head differently.
+    fn check_options(&self) -> Result<(), RequestRefusal> {
+        let mut options = self.values("connection").chain(self.values("upgrade"));
+        if options.all(<[u8]>::is_ascii) {
+            Ok(())
+        } else {
+            Err(RequestRefusal::NoOptions)
+        }
+    }
+
     /// How the end of the body is found ([RFC 9112, section 6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3)),
     /// without the allowances of the RFC: a head that two readers could understand differently is refused.
-    fn framing(&self) -> Result<RequestFraming, RequestRefusal> {
+    fn framing(&self, takes: TakesUpgrade) -> Result<RequestFraming, RequestRefusal> {
         let mut lengths = self.values("content-length");
         let mut codings = self.values("transfer-encoding");
         let (length, coding) = (lengths.next(), codings.next());
         if lengths.chain(codings).next().is_some() {
             return Err(RequestRefusal::NoLength);
         }
-        match (length, coding) {
+        let framing = match (length, coding) {
             (None, None) if !self.is_current && self.method == "POST" => {
-                Err(RequestRefusal::NoLength)
+                return Err(RequestRefusal::NoLength);
             }
-            (None, None) => Ok(RequestFraming::Length(0)),
-            (Some(length), None) => Ok(RequestFraming::Length(
-                number(length).ok_or(RequestRefusal::NoLength)?,
-            )),
+            (None, None) => RequestFraming::Length(0),
+            (Some(length), None) => {
+                RequestFraming::Length(number(length).ok_or(RequestRefusal::NoLength)?)
+            }
             (None, Some(coding)) if self.is_current && is_word(coding, "chunked") => {
-                Ok(RequestFraming::Chunked)
+                RequestFraming::Chunked
             }
-            _ => Err(RequestRefusal::NoLength),
+            _ => return Err(RequestRefusal::NoLength),
+        };
+        if !framing.has_body() && (self.method == "CONNECT" || self.is_upgrade(takes)) {
+            return Ok(RequestFraming::OtherProtocol);
         }
+        Ok(framing)
     }
 
     /// Whether no other request follows ([RFC 9112, section 9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)).
@@ -174,47 +207,77 @@ impl<'a> Parsed<'a> {
 
     /// Whether the head asks for a WebSocket where there is one
     /// ([RFC 6455, section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1)).
-    fn is_upgrade(&self, framing: RequestFraming, takes: TakesUpgrade) -> bool {
-        let path = self.target.split('?').next().unwrap_or_default();
+    fn is_upgrade(&self, takes: TakesUpgrade) -> bool {
         self.is_current
             && self.method == "GET"
-            && framing == RequestFraming::Length(0)
             && self.lists("upgrade", "websocket")
             && self.lists("connection", "upgrade")
-            && takes(path)
+            && !self.is_last()
+            && takes(self.uri.path())
     }
 
-    fn has_hidden(
-        &self,
-        framing: RequestFraming,
-        expects_continue: bool,
-        takes: TakesUpgrade,
-    ) -> bool {
+    fn expects_continue(&self) -> bool {
+        self.is_current && self.lists("expect", "100-continue")
+    }
+
+    /// What becomes of the fields that offer an upgrade.
+    fn offer(&self, framing: RequestFraming) -> Offer {
         let offers = self.values("upgrade").next().is_some() || self.lists("connection", "upgrade");
-        expects_continue || (offers && !self.is_upgrade(framing, takes))
+        if !offers {
+            Offer::Plain
+        } else if framing != RequestFraming::OtherProtocol || self.method == "CONNECT" {
+            Offer::Hidden
+        } else if let [value] = self.values("upgrade").collect::<Vec<_>>()[..]
+            && is_word(value, "websocket")
+        {
+            Offer::Plain
+        } else {
+            Offer::Spelt
+        }
     }
 
-    fn without_hidden(&self, framing: RequestFraming, takes: TakesUpgrade) -> Bytes {
-        let keeps_upgrade = self.is_upgrade(framing, takes);
+    /// The head that the dispatcher is to see instead, if it is another.
+    fn shown(&self, framing: RequestFraming) -> Option<Bytes> {
+        let offer = self.offer(framing);
+        let is_shown_as_it_is = matches!(self.target, Cow::Borrowed(_))
+            && offer == Offer::Plain
+            && !self.expects_continue();
+        if is_shown_as_it_is {
+            return None;
+        }
         let version = u8::from(self.is_current);
         let mut head = format!("{} {} HTTP/1.{version}\r\n", self.method, self.target).into_bytes();
         for field in self.fields {
             let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-            if is("expect") || (is("upgrade") && !keeps_upgrade) {
+            if is("expect") || (is("upgrade") && offer != Offer::Plain) {
                 continue;
             }
             head.extend_from_slice(field.name.as_bytes());
             head.extend_from_slice(b": ");
-            if is("connection") && !keeps_upgrade {
+            if is("connection") && offer == Offer::Hidden {
                 head.extend_from_slice(&without_word(field.value, "upgrade"));
             } else {
                 head.extend_from_slice(field.value);
             }
             head.extend_from_slice(b"\r\n");
         }
+        if offer == Offer::Spelt {
+            head.extend_from_slice(b"Upgrade: websocket\r\n");
+        }
         head.extend_from_slice(b"\r\n");
-        head.into()
+        Some(head.into())
     }
+}
+
+/// How the dispatcher is shown the fields that offer an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Offer {
+    /// As they came; there may be none.
+    Plain,
+    /// Not at all.
+    Hidden,
+    /// As an offer of a WebSocket alone: it came among others, which the dispatcher would not find it in.
+    Spelt,
 }
 
 fn is_word(item: &[u8], word: &str) -> bool {
@@ -235,261 +298,5 @@ fn number(value: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn takes(path: &str) -> bool {
-        path.ends_with("/ws")
-    }
-
-    fn read(head: &str) -> Result<Option<RequestHead>, RequestRefusal> {
-        inspect(head.replace('\n', "\r\n").as_bytes(), takes)
-    }
-
-    fn whole(head: &str) -> RequestHead {
-        read(head).unwrap().unwrap()
-    }
-
-    fn seen(head: &str) -> String {
-        let rewritten = whole(head).rewritten.expect("rewritten");
-        String::from_utf8(rewritten.to_vec())
-            .unwrap()
-            .replace('\r', "")
-    }
-
-    #[test]
-    fn a_head_says_where_its_request_ends() {
-        let head = "GET /a HTTP/1.1\nHost: b\n\n";
-        let RequestHead {
-            length,
-            framing,
-            is_last,
-            rewritten,
-            ..
-        } = whole(&format!("{head}GET /"));
-        assert_eq!(length, head.len() + 3);
-        assert_eq!(framing, RequestFraming::Length(0));
-        assert!(!is_last && rewritten.is_none());
-        let framing = |fields: &str| {
-            read(&format!("POST / HTTP/1.1\nHost: b\n{fields}\n\n"))
-                .map(|head| head.unwrap().framing)
-        };
-        assert_eq!(framing("Content-Length: 07"), Ok(RequestFraming::Length(7)));
-        assert_eq!(
-            framing("Transfer-Encoding: Chunked"),
-            Ok(RequestFraming::Chunked)
-        );
-        for bad in [
-            "Content-Length: +7",
-            "Content-Length: 7, 7",
-            "Content-Length: 7\nContent-Length: 7",
-            "Content-Length:",
-            "Content-Length: 99999999999999999999",
-            "Content-Length: 7\nTransfer-Encoding: chunked",
-            "Transfer-Encoding: gzip, chunked",
-            "Transfer-Encoding: identity",
-            "Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
-        ] {
-            assert_eq!(framing(bad), Err(RequestRefusal::NoLength), "{bad}");
-        }
-        assert_eq!(
-            read("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"),
-            Err(RequestRefusal::NoLength)
-        );
-        assert_eq!(read("POST / HTTP/1.0\n\n"), Err(RequestRefusal::NoLength));
-    }
-
-    #[test]
-    fn an_unfinished_head_is_waited_for_and_other_bytes_are_refused() {
-        assert_eq!(read("GET / HTTP/1.1\nHost: b\n"), Ok(None));
-        assert_eq!(read("\x16\x03\x01\x02"), Err(RequestRefusal::NoRequest));
-        assert_eq!(
-            read("GET / HTTP/1.1\nHo st: b\n\n"),
-            Err(RequestRefusal::NoRequest)
-        );
-        assert_eq!(read("GET / HTTP/1.1\n\n"), Err(RequestRefusal::NoHost));
-        assert_eq!(
-            read("GET / HTTP/1.1\nHost: b\nhost: b\n\n"),
-            Err(RequestRefusal::NoHost)
-        );
-        assert!(read("GET / HTTP/1.0\n\n").is_ok());
-        let many = "X: y\n".repeat(FIELDS);
-        assert_eq!(
-            read(&format!("GET / HTTP/1.1\nHost: b\n{many}\n")),
-            Err(RequestRefusal::HeadTooLarge)
-        );
-        let long = "y".repeat(HEAD_BYTES);
-        assert_eq!(
-            read(&format!("GET / HTTP/1.1\nHost: b\nX: {long}")),
-            Err(RequestRefusal::HeadTooLarge)
-        );
-    }
-
-    #[test]
-    fn the_last_request_of_a_connection_says_so() {
-        let is_last = |version: &str, connection: &str| {
-            whole(&format!(
-                "GET / HTTP/1.{version}\nHost: b\nConnection: {connection}\n\n"
-            ))
-            .is_last
-        };
-        assert!(!is_last("1", "keep-alive"));
-        assert!(is_last("1", "Close"));
-        assert!(is_last("1", "x, close ,y"));
-        assert!(is_last("0", "x"));
-        assert!(!is_last("0", "Keep-Alive"));
-    }
-
-    #[test]
-    fn an_offer_that_is_not_taken_is_not_shown() {
-        let h2c = "GET /a HTTP/1.1\nHost: b\nConnection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AA\n\n";
-        assert_eq!(
-            seen(h2c),
-            "GET /a HTTP/1.1\nHost: b\nConnection:  HTTP2-Settings\nHTTP2-Settings: AA\n\n"
-        );
-        let socket = |method: &str, path: &str, more: &str| {
-            whole(&format!(
-                "{method} {path} HTTP/1.1\nHost: b\nConnection: keep-alive, Upgrade\nUpgrade: WebSocket\n{more}\n"
-            ))
-        };
-        assert_eq!(socket("GET", "/v1/ws?x=/y", "").rewritten, None);
-        assert!(socket("GET", "/v1/sse", "").rewritten.is_some());
-        let body = socket("POST", "/v1/ws", "Content-Length: 2\n");
-        assert_eq!(body.framing, RequestFraming::Length(2));
-        assert!(body.rewritten.is_some());
-    }
-
-    #[test]
-    fn a_target_with_bare_utf8_is_shown_percent_encoded() {
-        let target = |target: &str| {
-            let head = seen(&format!("GET {target} HTTP/1.1\nHost: b\n\n"));
-            head.lines().next().unwrap().to_owned()
-        };
-        insta::assert_snapshot!(target("/früh/%C3%BC%?q=日本&x=%"), @"GET /fr%C3%BCh/%C3%BC%?q=%E6%97%A5%E6%9C%AC&x=% HTTP/1.1");
-        insta::assert_snapshot!(target("http://b/ü"), @"GET http://b/%C3%BC HTTP/1.1");
-        let socket = "GET /ü/ws HTTP/1.1\nHost: b\nConnection: Upgrade\nUpgrade: websocket\n\n";
-        insta::assert_snapshot!(seen(socket), @r"
-        GET /%C3%BC/ws HTTP/1.1
-        Host: b
-        Connection: Upgrade
-        Upgrade: websocket
-        ");
-        // Percent-encoding makes the head longer, but the dispatcher's limit stays the same.
-        for length in [20_000, 40_000, 60_000] {
-            let long = format!("GET /{} HTTP/1.1\nHost: b\n\n", "ü".repeat(length));
-            assert!(read(&long).is_err(), "{length}");
-        }
-        for bad in [
-            &b"/\xFF"[..],
-            b"/\xC3",
-            b"/\xC3/",
-            b"/\xED\xA0\x80",
-            b"/\x7F",
-        ] {
-            let head = [b"GET ", bad, b" HTTP/1.1\r\nHost: b\r\n\r\n"].concat();
-            let shown = bad.escape_ascii();
-            assert_eq!(
-                inspect(&head, takes),
-                Err(RequestRefusal::NoRequest),
-                "{shown}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_wish_to_be_told_to_go_on_is_not_shown() {
-        let head = "POST / HTTP/1.1\nHost: b\nExpect: 100-Continue\nContent-Length: 1\n\n";
-        assert!(whole(head).expects_continue);
-        assert_eq!(
-            seen(head),
-            "POST / HTTP/1.1\nHost: b\nContent-Length: 1\n\n"
-        );
-        let old = "POST / HTTP/1.0\nExpect: 100-continue\nContent-Length: 1\n\n";
-        assert!(!whole(old).expects_continue);
-    }
-
-    /// A head that a client may send, with fields that are looked at and others.
-    fn head() -> impl Strategy<Value = String> {
-        let method = prop_oneof![Just("GET"), Just("POST"), Just("OPTIONS")];
-        let target = prop_oneof![
-            Just("/v1/ws"),
-            Just("/a?b=c"),
-            Just("/fr\u{fc}h/ws"),
-            Just("*")
-        ];
-        let field = prop_oneof![
-            Just("Host: b"),
-            Just("Host: b"),
-            Just("Content-Length: 7"),
-            Just("content-length: +7"),
-            Just("Transfer-Encoding: chunked"),
-            Just("Connection: Upgrade, close"),
-            Just("Connection: keep-alive,upgrade"),
-            Just("Upgrade: websocket"),
-            Just("Upgrade: h2c"),
-            Just("Expect: 100-continue"),
-            Just("X-Other: a, b"),
-        ];
-        let fields = prop::collection::vec(field, 0..6);
-        (method, target, 0..2_u8, fields).prop_map(|(method, target, version, fields)| {
-            let fields = fields.join("\r\n");
-            let host = "Host: b\r\n";
-            let host = if fields.contains("Host") { "" } else { host };
-            let end = if fields.is_empty() { "" } else { "\r\n" };
-            format!("{method} {target} HTTP/1.{version}\r\n{host}{fields}{end}\r\n")
-        })
-    }
-
-    proptest! {
-        /// So a head may come in any pieces, and what follows it changes nothing.
-        #[test]
-        fn a_head_is_waited_for_until_it_is_whole_and_says_the_same_whatever_follows(
-            head in head(),
-            rest in prop::collection::vec(any::<u8>(), 0..40),
-        ) {
-            let whole = inspect(head.as_bytes(), takes);
-            prop_assert!(!matches!(whole, Ok(None)));
-            for end in 0..head.len() {
-                // A target that is cut within a letter may be refused before its head is whole.
-                let part = inspect(&head.as_bytes()[..end], takes);
-                prop_assert!(part == Ok(None) || !head.is_ascii(), "{end}: {part:?}");
-            }
-            let followed = [head.as_bytes(), &rest].concat();
-            prop_assert_eq!(&inspect(&followed, takes), &whole);
-            if let Ok(Some(read)) = whole {
-                prop_assert_eq!(read.length, head.len());
-            }
-        }
-
-        /// Else the dispatcher would see the end of a request elsewhere than the gate.
-        #[test]
-        fn the_head_that_the_dispatcher_is_shown_means_the_same(head in head()) {
-            let Ok(Some(read)) = inspect(head.as_bytes(), takes) else {
-                return Ok(());
-            };
-            let Some(shown) = &read.rewritten else {
-                return Ok(());
-            };
-            let again = inspect(shown, takes);
-            let expected = RequestHead {
-                length: shown.len(),
-                expects_continue: false,
-                rewritten: None,
-                ..read
-            };
-            prop_assert_eq!(again, Ok(Some(expected)));
-        }
-
-        #[test]
-        fn garbage_is_refused_or_waited_for(
-            garbage in prop::collection::vec(any::<u8>(), 0..200),
-            begin in prop_oneof![Just(""), Just("GET / HTTP/1.1\r\n"), Just("POST /a HTTP/1.0\r\nHost:")],
-        ) {
-            let input = [begin.as_bytes(), &garbage].concat();
-            if let Ok(Some(head)) = inspect(&input, takes) {
-                prop_assert!(head.length <= input.len());
-            }
-        }
-    }
-}
+#[path = "head_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ pub use chunks::{BadChunk, Chunks};
 pub use connection::{Connection, Connections};
 pub use connection_io::{ConnectionIo, Terms};
 pub use detach::{Detached, detach};
-pub use head::TakesUpgrade;
+pub use head::{RequestFraming, RequestHead, TakesUpgrade, inspect};
 pub use listener::{ListenError, ListenerOptions, bind, serve};
 pub use pace::{Alarm, Pace, Patience};
+pub use refusal::RequestRefusal;

@@ -8,11 +8,13 @@ use crate::memory_budget::GIVEN_UP;
 
 /// Why a request or connection is refused before the application sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RequestRefusal {
+pub enum RequestRefusal {
     /// The bytes that have come are no head of a request.
     NoRequest,
     /// `Host` is missing, or there are several.
     NoHost,
+    /// It cannot be told what the connection is to be used for.
+    NoOptions,
     /// It cannot be told where the body ends.
     NoLength,
     /// The head is larger than a head may be.
@@ -30,7 +32,9 @@ pub(super) enum RequestRefusal {
 impl RequestRefusal {
     const fn code(self) -> Code {
         match self {
-            Self::NoRequest | Self::NoHost | Self::NoLength => Code::InvalidRequest,
+            Self::NoRequest | Self::NoHost | Self::NoOptions | Self::NoLength => {
+                Code::InvalidRequest
+            }
             Self::HeadTooLarge => Code::HeadTooLarge,
             Self::HeadTimeout => Code::RequestTimeout,
             Self::Overloaded => Code::Overloaded,
@@ -44,6 +48,7 @@ impl RequestRefusal {
             Self::Share(exceeded) => exceeded.detail(),
             Self::NoRequest => "what has come is no request of HTTP/1.1",
             Self::NoHost => "a request of HTTP/1.1 has exactly one Host",
+            Self::NoOptions => "Connection and Upgrade are lists of words of ASCII",
             Self::NoLength => {
                 "a body has either one Content-Length, or Transfer-Encoding: chunked and nothing else"
             }
@@ -95,6 +100,7 @@ mod tests {
         for refusal in [
             RequestRefusal::NoRequest,
             RequestRefusal::NoHost,
+            RequestRefusal::NoOptions,
             RequestRefusal::NoLength,
             RequestRefusal::HeadTooLarge,
             RequestRefusal::HeadTimeout,
