@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// How many bytes are passed on at once.
 const PIECE_BYTES: usize = 16 * 1024;
-/// How many pieces may be on their way.
+/// How many pieces may be on their way where no window is set.
 const PIECES: usize = 1024;
 
 /// Passes connections on to a broker, as long as it is whole.
@@ -45,12 +45,21 @@ impl Relay {
     /// # Errors
     /// When no port can be listened on.
     pub async fn long(broker: SocketAddr, one_way: Duration) -> Result<Self> {
+        Self::slow(broker, one_way, PIECES * PIECE_BYTES).await
+    }
+
+    /// A way to the address on which everything takes so long in each direction, and no more than so many bytes are on their way.
+    ///
+    /// # Errors
+    /// When no port can be listened on.
+    pub async fn slow(broker: SocketAddr, one_way: Duration, window: usize) -> Result<Self> {
+        let pieces = window.div_ceil(PIECE_BYTES);
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (way, watched) = watch::channel(Way::Whole);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, broker, one_way, watched.clone()));
+                tokio::spawn(pass(client, broker, (one_way, pieces), watched.clone()));
             }
         });
         Ok(Self {
@@ -58,6 +67,11 @@ impl Relay {
             way,
             accepting,
         })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The base of the HTTP addresses that lead to the broker.
@@ -85,7 +99,7 @@ impl Drop for Relay {
 async fn pass(
     mut client: TcpStream,
     broker: SocketAddr,
-    one_way: Duration,
+    (one_way, pieces): (Duration, usize),
     mut way: watch::Receiver<Way>,
 ) {
     let cut = async {
@@ -102,8 +116,8 @@ async fn pass(
         } else {
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            let there = carry(from_client, to_server, one_way);
-            let back = carry(from_server, to_client, one_way);
+            let there = carry(from_client, to_server, (one_way, pieces));
+            let back = carry(from_server, to_client, (one_way, pieces));
             tokio::join!(there, back);
         }
     };
@@ -114,13 +128,13 @@ async fn pass(
     }
 }
 
-/// Carries bytes in one direction, each for so long, until either side ends it.
+/// Carries bytes in one direction, each for so long and so many pieces at a time, until either side ends it.
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    one_way: Duration,
+    (one_way, pieces): (Duration, usize),
 ) {
-    let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
+    let (sent, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(pieces);
     let read = async move {
         let mut piece = vec![0; PIECE_BYTES];
         while let Ok(count @ 1..) = from.read(&mut piece).await {

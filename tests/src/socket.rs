@@ -1,6 +1,6 @@
 //! Sockets below the clients: WebSockets that can be reset, and bare connections that speak any bytes.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -84,9 +84,17 @@ impl Bare {
     /// # Errors
     /// When the broker takes no connection.
     pub async fn connect_narrow(broker: &Broker) -> Result<Self> {
+        Self::connect_narrow_to(broker.socket_address()).await
+    }
+
+    /// The same over some way to a broker.
+    ///
+    /// # Errors
+    /// When nobody takes the connection.
+    pub async fn connect_narrow_to(address: SocketAddr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4096)?;
-        Ok(Self::on(socket.connect(broker.socket_address()).await?))
+        Ok(Self::on(socket.connect(address).await?))
     }
 
     fn on(stream: TcpStream) -> Self {

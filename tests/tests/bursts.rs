@@ -1,9 +1,14 @@
 //! What one request may bring, everybody hears who keeps reading: also one that begins to read only when all is published, and
 //! whose outbox has room for a part of it.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use widecast_tests::{Broker, Heard, Join, Subscriber, Transport, eventually};
+use widecast_tests::socket::Bare;
+use widecast_tests::{Broker, Heard, Join, Relay, Settings, Subscriber, Transport, eventually};
 
 const CHANNEL: &str = "burst";
 
@@ -129,5 +134,175 @@ async fn the_largest_messages_fit_the_history() -> Result<()> {
     }
     let mut resumed = broker.join(Transport::JsonWebSocket, &join).await?;
     assert!(resumed.data(3).await?.iter().all(|data| data == &largest));
+    Ok(())
+}
+
+/// How many messages of which size are nearly as much as one request may bring (`limits.request_bytes`).
+const LARGEST: (usize, usize) = (800, 10_000);
+
+/// The bodies of so many of the largest requests; no two of their messages are the same.
+fn largest_requests(count: usize) -> Vec<String> {
+    let (messages_each, bytes) = LARGEST;
+    let request = |number: usize| {
+        let first = number * messages_each;
+        let pieces: Vec<_> = (first..first + messages_each)
+            .map(|number| piece(number, bytes))
+            .collect();
+        json!({ "messages": messages(&pieces) }).to_string()
+    };
+    (0..count).map(request).collect()
+}
+
+async fn post(broker: &Broker, request: &str) -> Result<()> {
+    let body = request.to_owned().into_bytes();
+    let answer = broker.post("/v1/publish", "application/json", body).await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    Ok(())
+}
+
+/// One whose clients may take nothing for as long as a busy machine needs to publish.
+async fn patient_broker() -> Result<Broker> {
+    let minute = Duration::from_secs(60);
+    Broker::with(Settings::new().heartbeat(minute, minute)).await
+}
+
+/// The number that a message begins with.
+fn number(text: &str) -> Result<usize> {
+    let (number, _) = text.split_once(' ').context("a number")?;
+    Ok(number.parse()?)
+}
+
+/// Makes sure that each message of so many requests was heard once, and those of each request in their order.
+fn check_all_heard(numbers: &[usize], requests: usize, what: &str) {
+    let (messages_each, _) = LARGEST;
+    for request in 0..requests {
+        let of_request = |number: &&usize| **number / messages_each == request;
+        let heard: Vec<_> = numbers.iter().filter(of_request).copied().collect();
+        let first = request * messages_each;
+        let expected: Vec<_> = (first..first + messages_each).collect();
+        assert!(
+            heard == expected,
+            "{what}: {} of request {request}",
+            heard.len()
+        );
+    }
+    assert_eq!(numbers.len(), requests * messages_each, "{what}");
+}
+
+/// A subscriber over the stream of lines with a small receive buffer, which has read nothing behind the head.
+async fn narrow(address: SocketAddr) -> Result<Bare> {
+    let mut stream = Bare::connect_narrow_to(address).await?;
+    stream
+        .get(&format!("/channels/{CHANNEL}/stream"), "")
+        .await?;
+    stream.until(b"\r\n\r\n").await?;
+    Ok(stream)
+}
+
+/// The numbers of the next messages of a stream of lines.
+async fn numbers(stream: &mut Bare, count: usize) -> Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let line = stream.until(b"\n").await?;
+        // A heartbeat is an empty line.
+        if line.len() > 1 {
+            let message: Value = serde_json::from_slice(&line)?;
+            numbers.push(number(message["data"].as_str().context("a message")?)?);
+        }
+    }
+    Ok(numbers)
+}
+
+/// What the defaults promise (docs/decisions/0018): publishers wait for none of these, who read only when all is published.
+#[tokio::test]
+async fn two_of_the_largest_requests_at_once_are_heard_by_slow_subscribers() -> Result<()> {
+    let (broker, requests) = (patient_broker().await?, largest_requests(2));
+    let mut subscribers = Vec::new();
+    for transport in [
+        Transport::RawWebSocket,
+        Transport::MessagePackWebSocket,
+        Transport::RawSse,
+        Transport::EnvelopePoll,
+    ] {
+        subscribers.push(broker.join(transport, &Join::channel(CHANNEL)).await?);
+    }
+    let mut narrow = narrow(broker.socket_address()).await?;
+    try_join_all(requests.iter().map(|request| post(&broker, request))).await?;
+    let count = requests.len() * LARGEST.0;
+    check_all_heard(&numbers(&mut narrow, count).await?, 2, "a narrow stream");
+    for subscriber in &mut subscribers {
+        let heard = texts(subscriber, count).await?;
+        let heard = heard.iter().map(|text| number(text));
+        let heard = heard.collect::<Result<Vec<_>>>()?;
+        check_all_heard(&heard, 2, &format!("{:?}", subscriber.transport()));
+    }
+    Ok(())
+}
+
+/// As much as a connection over a distance has on its way.
+const WINDOW_BYTES: usize = 512 << 10;
+
+#[tokio::test]
+async fn two_of_the_largest_requests_at_once_are_heard_far_away() -> Result<()> {
+    let (broker, requests) = (patient_broker().await?, largest_requests(2));
+    let one_way = Duration::from_millis(60);
+    let way = Relay::slow(broker.socket_address(), one_way, WINDOW_BYTES).await?;
+    let mut far = narrow(way.address()).await?;
+    let mut near = narrow(broker.socket_address()).await?;
+    let count = requests.len() * LARGEST.0;
+    let publishing = try_join_all(requests.iter().map(|request| post(&broker, request)));
+    let (published, far, near) = tokio::join!(
+        publishing,
+        numbers(&mut far, count),
+        numbers(&mut near, count)
+    );
+    published?;
+    check_all_heard(&far?, 2, "far away");
+    check_all_heard(&near?, 2, "near");
+    Ok(())
+}
+
+/// Who reads nothing while more comes than the history holds keeps nobody waiting, loses its connection, and is told what it has lost.
+#[tokio::test]
+async fn one_that_is_hopelessly_behind_is_cut_off_and_told_of_the_gap() -> Result<()> {
+    let (broker, requests) = (patient_broker().await?, largest_requests(3));
+    let start = broker.end_of(CHANNEL).await?;
+    let join = Join::channel(CHANNEL);
+    let mut hopeless = broker.join(Transport::RawStream, &join).await?;
+    let mut quick = narrow(broker.socket_address()).await?;
+    let mut heard = Vec::new();
+    for request in &requests {
+        let hearing = numbers(&mut quick, LARGEST.0);
+        let (published, numbers) = tokio::join!(post(&broker, request), hearing);
+        published?;
+        heard.extend(numbers?);
+    }
+    check_all_heard(&heard, requests.len(), "the quick one");
+
+    let mut offset = 0;
+    while let Heard::Message(message) = hopeless.next().await? {
+        let heard = message.offset.context("an offset")?;
+        assert_eq!(
+            heard,
+            offset + 1,
+            "nothing is left out before it is cut off"
+        );
+        offset = heard;
+    }
+    assert!(offset < (requests.len() * LARGEST.0) as u64);
+    let join = join.from(hopeless.cursor().unwrap_or(start));
+    let mut resumed = broker.join(Transport::RawStream, &join).await?;
+    let Heard::Gap { .. } = resumed.next().await? else {
+        bail!("no gap is told to who resumes after {offset}");
+    };
+    let mut next = None;
+    while next != Some((requests.len() * LARGEST.0) as u64) {
+        let heard = resumed.message().await?.offset.context("an offset")?;
+        assert!(
+            next.is_none_or(|last| heard == last + 1),
+            "{next:?}, then {heard}"
+        );
+        next = Some(heard);
+    }
     Ok(())
 }
