@@ -1,5 +1,6 @@
 //! Who is in a channel: members with their data, joins and leaves, and no leave for a quick reconnect.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -252,28 +253,113 @@ async fn other_data_is_a_join_and_no_leave_however_it_is_said() -> Result<()> {
             &member("ann", "sender-key-of-ann"),
         )
         .await?;
+    let cid = member("cid", "sender-key-of-cid");
+    let mut cid = broker.join(Transport::JsonWebSocket, &cid).await?;
     for transport in SESSIONS {
         let mut bob = broker
             .join(transport, &member("bob", "sender-key-of-bob"))
             .await?;
-        while told(&mut ann, "join").await?["data"]["name"] != "bob" {}
+        let bob_id = loop {
+            let member = told(&mut ann, "join").await?;
+            if member["data"]["name"] == "bob" {
+                break member["id"].clone();
+            }
+        };
         subscribe(&mut bob, json!({ "presence": { "name": "bob 2" } })).await?;
         assert_eq!(told(&mut ann, "join").await?["data"]["name"], "bob 2");
         let cursor = broker.end_of(ROOM).await?;
         let fields = json!({ "presence": { "name": "bob 3" }, "cursor": cursor });
         subscribe(&mut bob, fields).await?;
         assert_eq!(told(&mut ann, "join").await?["data"]["name"], "bob 3");
-        // Left and back at once: in this order, since there is no grace time.
+        // Left and back at once: how much of it is told depends on how soon, but not what it comes to.
         let commands = json!([
             { "type": "unsubscribe", "channel": ROOM },
             { "type": "subscribe", "channel": ROOM, "presence": { "name": "bob 4" } },
             { "type": "unsubscribe", "channel": ROOM },
         ]);
         bob.envelope()?.send(&commands).await?;
-        for (kind, name) in [("leave", "bob 3"), ("join", "bob 4"), ("leave", "bob 4")] {
-            assert_eq!(told(&mut ann, kind).await?["data"]["name"], name);
-        }
+        let mark = json!({ "name": format!("after {transport:?}") });
+        subscribe(&mut cid, json!({ "presence": mark })).await?;
+        let bob_is = bob_id.as_str().context("an id")?;
+        let mut list = BTreeMap::from([(bob_is.to_owned(), json!({ "name": "bob 3" }))]);
+        follow_until(&mut ann, &mut list, &mark).await?;
+        assert!(!list.contains_key(bob_is), "{list:?}");
         bob.close().await?;
+    }
+    Ok(())
+}
+
+/// Follows joins and leaves, each of which has to tell something new of the list, until somebody shows this data.
+async fn follow_until(
+    subscriber: &mut Subscriber,
+    list: &mut BTreeMap<String, Value>,
+    mark: &Value,
+) -> Result<()> {
+    loop {
+        let Heard::Frame(frame) = subscriber.next().await? else {
+            anyhow::bail!("no frame");
+        };
+        let member = &frame["member"];
+        let id = member["id"].as_str().context("an id")?;
+        if frame["type"] == "leave" {
+            assert!(list.remove(id).is_some(), "{frame} of nobody");
+            continue;
+        }
+        assert_eq!(frame["type"], "join", "{frame}");
+        let before = list.insert(id.to_owned(), member["data"].clone());
+        assert_ne!(before.as_ref(), Some(&member["data"]), "nothing new");
+        if &member["data"] == mark {
+            return Ok(());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_know_who_is_here_however_quickly_others_come_and_go() -> Result<()> {
+    const WATCHERS: usize = 20;
+    const ROUNDS: usize = 100;
+    let settings = Settings::new().presence_grace(Duration::ZERO).workers(2);
+    let broker = Broker::with(settings).await?;
+    let mut watchers = Vec::new();
+    for number in 0..WATCHERS {
+        let nobody = Join::channels(&[]).sender(&format!("sender-key-of-watcher-{number}"));
+        let mut watcher = broker.join(Transport::JsonWebSocket, &nobody).await?;
+        let joined = subscribe(&mut watcher, json!({ "presence": number })).await?;
+        let members = joined["members"].as_array().context("members")?;
+        let of = |member: &Value| -> Result<(String, Value)> {
+            let id = member["id"].as_str().context("an id")?.to_owned();
+            Ok((id, member["data"].clone()))
+        };
+        let list = members.iter().map(of).collect::<Result<BTreeMap<_, _>>>()?;
+        watchers.push((watcher, list));
+    }
+    let nobody = Join::channels(&[]).sender("sender-key-of-a-restless-one");
+    let mut restless = broker.join(Transport::JsonWebSocket, &nobody).await?;
+    for round in 0..ROUNDS {
+        let show = |data: Value| json!({ "type": "subscribe", "channel": ROOM, "presence": data });
+        let leave = json!({ "type": "unsubscribe", "channel": ROOM });
+        let commands = match round % 3 {
+            0 => json!([show(json!([round])), leave]),
+            1 => json!([show(json!([round])), show(json!([round, "again"])), leave]),
+            _ => json!([show(json!([round])), leave, show(json!([round])), leave]),
+        };
+        restless.envelope()?.send(&commands).await?;
+    }
+    subscribe(&mut restless, json!({ "presence": "here" })).await?;
+    let mut lists = Vec::new();
+    for (watcher, list) in &mut watchers {
+        follow_until(watcher, list, &json!("here")).await?;
+        lists.push(&*list);
+    }
+    let answer = broker.get(&["channels", ROOM, "presence"], &[]).await?;
+    let members = answer["members"].as_array().context("members")?;
+    assert_eq!(members.len(), WATCHERS + 1);
+    for list in lists {
+        let known = members.iter().filter(|member| {
+            let id = member["id"].as_str().unwrap_or_default();
+            list.get(id) == Some(&member["data"])
+        });
+        assert_eq!((known.count(), list.len()), (members.len(), members.len()));
     }
     Ok(())
 }

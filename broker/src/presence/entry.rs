@@ -47,8 +47,19 @@ pub struct MemberList {
 /// What the others in the channel are told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PresenceChange {
-    /// Somebody is here now, or shows new data.
+    /// Somebody is here now who was not.
     Joined(Member),
+    /// Somebody who is here shows new data.
+    Changed(Member),
     /// Somebody is gone.
     Left(Member),
+}
+
+impl PresenceChange {
+    /// Whom it is about, as it is after the change, or was before it left.
+    pub fn member(&self) -> &Member {
+        match self {
+            Self::Joined(member) | Self::Changed(member) | Self::Left(member) => member,
+        }
+    }
 }

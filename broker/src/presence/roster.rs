@@ -42,7 +42,7 @@ struct Lingering {
 }
 
 impl Roster {
-    /// A connection shows itself: a join when its member was not here, or had other data. One that was here as another
+    /// A connection shows itself: a change when its member was not here, or had other data. One that was here as another
     /// member is that no longer.
     pub fn enter(&mut self, entry: PresenceEntry, now: Instant) -> Option<PresenceChange> {
         let PresenceEntry { connection, member } = entry;
@@ -68,7 +68,7 @@ impl Roster {
         }
         self.bytes = self.bytes + bytes_of(&member) - bytes_of(&present.member);
         present.member = member.clone();
-        Some(PresenceChange::Joined(member))
+        Some(PresenceChange::Changed(member))
     }
 
     /// A connection is gone. Its member stays for the grace time; [`Roster::expire`] tells when that is over.
@@ -236,11 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn changed_data_is_told_as_a_join() {
+    fn changed_data_is_told() {
         let (mut roster, now) = (Roster::default(), Instant::now());
         roster.enter(entry(1, "ann", "idle"), now);
         let change = roster.enter(entry(1, "ann", "typing"), now);
-        assert_eq!(change, Some(joined("ann", "typing")));
+        assert_eq!(
+            change,
+            Some(PresenceChange::Changed(member("ann", "typing")))
+        );
         roster.exit(ConnectionId(1), now);
         assert_eq!(
             roster.expire(now, Duration::ZERO),
@@ -312,8 +315,11 @@ mod tests {
     fn follow(known: &mut BTreeMap<String, Member>, change: PresenceChange) {
         match change {
             PresenceChange::Joined(member) => {
+                assert_eq!(known.insert(member.id.clone(), member), None);
+            }
+            PresenceChange::Changed(member) => {
                 let before = known.insert(member.id.clone(), member.clone());
-                assert_ne!(before, Some(member), "a join that tells nothing new");
+                assert_ne!(before.expect("it was here"), member, "nothing new is told");
             }
             PresenceChange::Left(member) => {
                 assert_eq!(known.remove(&member.id), Some(member));

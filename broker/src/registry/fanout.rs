@@ -16,11 +16,12 @@ use super::catch_up::Cause;
 use super::catch_up_reader::{Behind, Turn};
 use super::ended::Ended;
 use super::hole::{Continuity, Filling, continuity};
+use super::news::{News, Pending};
 use super::outbox::Outbox;
 use super::outbox::Pushed;
 use super::recent;
 use super::subscription::{Destination, Sent, Subscription};
-use super::watch::{News, PresenceWatch};
+use super::watch::PresenceWatch;
 
 /// What the shard has to do next, after a message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(super) struct Fanout {
     last: Option<Position>,
     /// The messages that came while a hole is being filled.
     filling: Option<Filling>,
+    /// Who came and went, and nobody was told yet.
+    pending: Pending,
 }
 
 impl Fanout {
@@ -264,9 +267,15 @@ impl Fanout {
         metrics.deliveries.messages.inc_by(delivered);
     }
 
-    /// Tells those who want to know who came or went.
-    pub(super) fn presence(&mut self, channel: &ChannelName, change: &NumberedChange) {
-        let mut news = News::new(channel, change);
+    /// Somebody came or went: [`Fanout::tell_news`] tells of it. Returns whether it has to be asked to.
+    pub(super) fn presence(&mut self, change: NumberedChange) -> bool {
+        self.pending.add(change)
+    }
+
+    /// Tells those who want to know who came and went since the last time.
+    pub(super) fn tell_news(&mut self, channel: &ChannelName) {
+        let changes = self.pending.take();
+        let mut news = News::new(channel, &changes);
         for (_, subscription) in &mut self.subscriptions {
             let destination = &mut subscription.destination;
             if let Some(watch) = &mut destination.presence {
@@ -289,6 +298,15 @@ impl Fanout {
             if let Some(watch) = &mut destination.presence {
                 watch.begin(changes, channel, &destination.outbox);
             }
+        }
+    }
+
+    /// A subscriber is shown a page of the list of who is here, of after so many changes.
+    pub(super) fn shows_page(&mut self, key: usize, changes: u64) {
+        if let Some(subscription) = self.subscriptions.get_mut(key)
+            && let Some(watch) = &mut subscription.destination.presence
+        {
+            watch.shows_page(changes);
         }
     }
 }

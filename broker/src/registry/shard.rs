@@ -12,7 +12,7 @@ use actix::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{ConnectionId, Engine, EngineError, Replay};
+use crate::engine::{ConnectionId, Engine, EngineError, NumberedChange, Replay};
 use crate::metrics::Metrics;
 
 use super::catch_up_reader::{Behind, Turn};
@@ -38,6 +38,8 @@ pub struct Shard {
     patience: Duration,
     /// Whoever fills holes from the history.
     pub(super) refills: Semaphore,
+    /// The channels whose watchers have to be told who came and went.
+    with_news: RefCell<Vec<ChannelName>>,
 }
 
 impl Shard {
@@ -64,6 +66,7 @@ impl Shard {
                 metrics: Arc::clone(metrics),
                 patience,
                 refills: Semaphore::new(REFILLS_AT_ONCE),
+                with_news: RefCell::default(),
             });
             started = Some(Rc::clone(&shard));
             ShardActor { shard }
@@ -225,6 +228,29 @@ impl Shard {
             None => Next::Nothing,
         };
         self.go_on(channel, next);
+    }
+
+    /// Somebody came to a channel, or went: [`Shard::tell_news`] tells of it.
+    pub(super) fn presence(&self, channel: ChannelName, change: NumberedChange) {
+        let mut channels = self.channels.borrow_mut();
+        let fanout = channels.get_mut(&channel);
+        if fanout.is_some_and(|fanout| fanout.presence(change)) {
+            self.with_news.borrow_mut().push(channel);
+        }
+    }
+
+    /// Tells who came and went, once the last news are written. So what comes meanwhile is told together, however much it is.
+    pub(super) fn tell_news(&self) {
+        if self.with_news.borrow().is_empty() || !self.flush_list.has_gone_round() {
+            return;
+        }
+        let mut channels = self.channels.borrow_mut();
+        for channel in self.with_news.take() {
+            if let Some(fanout) = channels.get_mut(&channel) {
+                fanout.tell_news(&channel);
+            }
+        }
+        self.flush_list.begin_round();
     }
 
     pub(super) fn suspect_gap(self: &Rc<Self>, channel: &ChannelName) {

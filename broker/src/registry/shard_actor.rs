@@ -1,14 +1,15 @@
 //! The actor around a [`Shard`]: the thin shell that takes one message per publication from its mailbox, and runs the flush list.
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
 use actix::prelude::*;
 use widecast_protocol::{ChannelName, EncodedMessage};
 
 use crate::engine::NumberedChange;
 
-use super::outbox::flush::Flush;
 use super::shard::Shard;
 
 /// A message for the shard's subscribers.
@@ -43,8 +44,8 @@ impl Actor for ShardActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let flush = Flush(Rc::clone(self.shard.flush_list()));
-        context.spawn(flush.into_actor(self));
+        let writing = Writing(Rc::clone(&self.shard));
+        context.spawn(writing.into_actor(self));
     }
 }
 
@@ -78,9 +79,20 @@ impl Handler<PresenceChanged> for ShardActor {
 
     fn handle(&mut self, changed: PresenceChanged, _: &mut Self::Context) {
         self.shard.look_for_overrun();
-        let mut channels = self.shard.channels.borrow_mut();
-        if let Some(fanout) = channels.get_mut(&changed.channel) {
-            fanout.presence(&changed.channel, &changed.change);
-        }
+        self.shard.presence(changed.channel, changed.change);
+    }
+}
+
+/// What a shard does whenever it has looked at its mailbox, for as long as it lives: it writes a slice of what waits, and then tells
+/// who came and went, which is written in the next.
+struct Writing(Rc<Shard>);
+
+impl Future for Writing {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<()> {
+        self.0.flush_list().write_slice(context);
+        self.0.tell_news();
+        Poll::Pending
     }
 }

@@ -46,6 +46,13 @@ impl SubscriptionHandle {
         }
     }
 
+    /// This session is shown a page of the list of who is here, of after so many changes.
+    pub fn shows_page(&self, changes: u64) {
+        if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
+            fanout.shows_page(self.key, changes);
+        }
+    }
+
     /// Tells this session that messages up to `cursor` are lost.
     pub fn tell_gap(&self, cursor: Position) {
         let channels = self.shard.channels.borrow();

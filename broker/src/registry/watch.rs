@@ -6,12 +6,12 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
+use widecast_protocol::ChannelName;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::{ChannelName, Reply};
 
 use crate::engine::{NumberedChange, PresenceChange};
 
+use super::news::{News, NewsItem, net};
 use super::outbox::Outbox;
 
 /// Which changes a session knows of.
@@ -28,6 +28,9 @@ pub struct PresenceWatch {
     /// The member that the session itself is, whose coming and going it is not told.
     own_id: String,
     known: Known,
+    /// The changes up to this number are told one by one: a page of the list may show what was between two of them, so that what
+    /// they come to is not all that the session has to know.
+    singly: u64,
 }
 
 impl PresenceWatch {
@@ -37,6 +40,7 @@ impl PresenceWatch {
             wire,
             own_id,
             known: Known::OnItsWay(Vec::new()),
+            singly: 0,
         }
     }
 
@@ -44,119 +48,69 @@ impl PresenceWatch {
     pub(super) fn begin(&mut self, changes: u64, channel: &ChannelName, outbox: &Rc<Outbox>) {
         let known = std::mem::replace(&mut self.known, Known::UpTo(changes));
         if let Known::OnItsWay(kept) = known {
-            for change in &kept {
-                self.tell(&mut News::new(channel, change), outbox);
-            }
+            self.tell_after(changes, &kept, channel, outbox);
         }
     }
 
-    /// Tells the session of a change, unless it knows of it.
+    /// The session is shown another page of the list, of after so many changes.
+    pub(super) fn shows_page(&mut self, changes: u64) {
+        self.singly = self.singly.max(changes);
+    }
+
+    /// Tells the session of the changes that it does not know of.
     pub(super) fn tell(&mut self, news: &mut News<'_>, outbox: &Rc<Outbox>) {
+        let changes = news.changes();
+        let (Some(first), Some(last)) = (changes.first(), changes.last()) else {
+            return;
+        };
         match &mut self.known {
-            Known::OnItsWay(kept) => kept.push(news.change.clone()),
-            Known::UpTo(known) if news.change.number <= *known => {}
-            Known::UpTo(known) => {
-                *known = news.change.number;
-                if news.member_id() != self.own_id {
-                    outbox.push_frame(news.encoded(self.wire));
+            Known::OnItsWay(kept) => kept.extend_from_slice(changes),
+            Known::UpTo(known) if (*known).max(self.singly) < first.number => {
+                *known = last.number;
+                for (channel, item) in news.items() {
+                    self.push(item, channel, outbox);
                 }
             }
-        }
-    }
-}
-
-/// A change, and the frames that tell of it: each is made at most once.
-pub(super) struct News<'a> {
-    channel: &'a ChannelName,
-    change: &'a NumberedChange,
-    encoded: Vec<(Wire, Bytes)>,
-}
-
-impl<'a> News<'a> {
-    pub(super) fn new(channel: &'a ChannelName, change: &'a NumberedChange) -> Self {
-        Self {
-            channel,
-            change,
-            encoded: Vec::new(),
+            Known::UpTo(known) => {
+                let known = *known;
+                self.tell_after(known, changes, news.channel(), outbox);
+            }
         }
     }
 
-    fn member_id(&self) -> &str {
-        let (PresenceChange::Joined(member) | PresenceChange::Left(member)) = &self.change.change;
-        &member.id
-    }
-
-    fn encoded(&mut self, wire: Wire) -> Bytes {
-        let known = self.encoded.iter().find(|(known, _)| *known == wire);
-        if let Some((_, bytes)) = known {
-            return bytes.clone();
+    /// Tells what no other session has to be told in the same way.
+    fn tell_after(
+        &mut self,
+        mut known: u64,
+        changes: &[NumberedChange],
+        channel: &ChannelName,
+        outbox: &Rc<Outbox>,
+    ) {
+        let mut together: Vec<&PresenceChange> = Vec::new();
+        for change in changes {
+            if change.number <= known {
+                continue;
+            }
+            known = change.number;
+            if change.number <= self.singly {
+                self.push(&mut NewsItem::new(change.change.clone()), channel, outbox);
+            } else {
+                together.push(&change.change);
+            }
         }
-        let bytes = wire.encode(&self.frame());
-        self.encoded.push((wire, bytes.clone()));
-        bytes
+        for change in net(together.into_iter()) {
+            self.push(&mut NewsItem::new(change), channel, outbox);
+        }
+        self.known = Known::UpTo(known);
     }
 
-    fn frame(&self) -> Reply {
-        let channel = self.channel.clone();
-        match self.change.change.clone() {
-            PresenceChange::Joined(member) => Reply::Join { channel, member },
-            PresenceChange::Left(member) => Reply::Leave { channel, member },
+    fn push(&self, item: &mut NewsItem, channel: &ChannelName, outbox: &Rc<Outbox>) {
+        if item.member_id() != self.own_id {
+            outbox.push_frame(item.encoded(channel, self.wire));
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::ConnectionId;
-    use crate::metrics::Metrics;
-    use crate::registry::{CursorForm, FlushList, GapForm, OutboxForm};
-    use widecast_protocol::{Member, Payload};
-
-    fn outbox() -> Rc<Outbox> {
-        let form = OutboxForm {
-            wire: Wire::JsonNdjson,
-            gap: GapForm::Closes,
-            cursors: CursorForm::OfEach,
-        };
-        Outbox::new(
-            FlushList::new(Metrics::new().deliveries),
-            1 << 20,
-            form,
-            ConnectionId(1),
-        )
-    }
-
-    fn joined(number: u64, id: &str) -> NumberedChange {
-        let id = id.to_owned();
-        let data = Payload::null();
-        let change = PresenceChange::Joined(Member { id, data });
-        NumberedChange { number, change }
-    }
-
-    fn told(outbox: &Outbox) -> Vec<String> {
-        let id = |bytes: &Bytes| {
-            let frame: serde_json::Value = serde_json::from_slice(bytes).unwrap();
-            frame["member"]["id"].as_str().unwrap().to_owned()
-        };
-        outbox.take().iter().map(id).collect()
-    }
-
-    #[test]
-    fn changes_that_are_in_the_list_are_not_told_whether_they_come_before_or_after_it() {
-        let channel = ChannelName::parse("room").unwrap();
-        let outbox = outbox();
-        let mut watch = PresenceWatch::new(Wire::JsonNdjson, "me".to_owned());
-        let hear = |watch: &mut PresenceWatch, change: &NumberedChange| {
-            watch.tell(&mut News::new(&channel, change), &outbox);
-            told(&outbox)
-        };
-        for (number, id) in [(1, "ann"), (3, "bob"), (4, "me")] {
-            assert!(hear(&mut watch, &joined(number, id)).is_empty());
-        }
-        watch.begin(2, &channel, &outbox);
-        assert_eq!(told(&outbox), ["bob"]);
-        assert!(hear(&mut watch, &joined(2, "cid")).is_empty());
-        assert_eq!(hear(&mut watch, &joined(5, "dan")), ["dan"]);
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

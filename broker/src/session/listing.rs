@@ -145,6 +145,13 @@ impl Session {
         }
     }
 
+    /// The session is shown a page of the list, and hears what changes after it.
+    pub(super) fn shows_page(&self, channel: &ChannelName, list: &MemberList) {
+        if let Some(handle) = self.channels.borrow().handle(channel) {
+            handle.shows_page(list.changes);
+        }
+    }
+
     /// The session has been told who is here.
     pub(super) fn begin_watch(&self, channel: &ChannelName, list: &MemberList) {
         if let Some(handle) = self.channels.borrow().handle(channel) {

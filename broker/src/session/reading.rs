@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use widecast_protocol::reply::Members;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 use super::access::require;
@@ -13,7 +12,9 @@ use super::refusal::Refusal;
 use super::services::Services;
 use crate::auth::Principal;
 use crate::config::Right;
-use crate::engine::{ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery};
+use crate::engine::{
+    ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, MemberList,
+};
 use crate::limits::Share;
 use crate::offload::offload;
 
@@ -97,14 +98,14 @@ pub async fn members(
     channel: &ChannelName,
     after: Option<String>,
     limit: Option<usize>,
-) -> Result<Members, Refusal> {
+) -> Result<MemberList, Refusal> {
     admit_reader(services, reader.principal, channel, Right::Presence).await?;
     reader.share.check_work()?;
     let query = services.member_query(after, limit);
-    let list = services.engine.members(channel, &query).await?.list;
+    let list = services.engine.members(channel, &query).await?;
     reader
         .share
-        .charge_work(list.members.len() * MEMBER_WORK_BYTES);
+        .charge_work(list.list.members.len() * MEMBER_WORK_BYTES);
     Ok(list)
 }
 

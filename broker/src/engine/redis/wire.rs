@@ -14,7 +14,7 @@ use crate::engine::{EngineError, NumberedChange, PresenceChange};
 pub(super) enum Heard {
     /// Somebody has published.
     Message(Message),
-    /// Somebody has come or gone.
+    /// Somebody has come or gone, or shows new data.
     Change(NumberedChange),
 }
 
@@ -39,7 +39,7 @@ impl Heard {
                 };
                 message(record, channel, position, timestamp_ms).map(Self::Message)
             }
-            b'j' | b'l' => {
+            b'j' | b'c' | b'l' => {
                 let (number_of_change, rest) = number(rest)?;
                 let (length, rest) = number(rest)?;
                 let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -49,6 +49,7 @@ impl Heard {
                     number: number_of_change,
                     change: match kind {
                         b'j' => PresenceChange::Joined(member),
+                        b'c' => PresenceChange::Changed(member),
                         _ => PresenceChange::Left(member),
                     },
                 }))

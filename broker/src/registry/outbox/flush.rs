@@ -2,9 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use crate::memory_budget::{self, Part};
@@ -28,6 +27,8 @@ pub struct FlushList {
     behind: RefCell<Vec<Rc<Outbox>>>,
     /// The arrival times of the messages that are not yet written to everybody.
     arrivals: RefCell<Vec<Instant>>,
+    /// How many outboxes are left to be written to in this round.
+    round: Cell<usize>,
     tally: Tally,
     metrics: Deliveries,
 }
@@ -53,6 +54,7 @@ impl FlushList {
             waker: RefCell::default(),
             behind: RefCell::default(),
             arrivals: RefCell::default(),
+            round: Cell::default(),
             tally: Tally::default(),
             metrics,
         })
@@ -139,26 +141,30 @@ impl FlushList {
             }
         }
     }
-}
 
-/// Writes what the list's outboxes hold, for as long as the shard lives.
-pub(in crate::registry) struct Flush(pub(in crate::registry) Rc<FlushList>);
-
-impl Future for Flush {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    /// Writes what some of the outboxes hold, and has the task woken while others are left or when there are some again.
+    pub(in crate::registry) fn write_slice(self: &Rc<Self>, context: &Context<'_>) {
         for _ in 0..SOCKETS_PER_SLICE {
-            let next = self.0.dirty.borrow_mut().pop_front();
+            let next = self.dirty.borrow_mut().pop_front();
             let Some(outbox) = next else { break };
-            self.0.flush_one(outbox);
+            self.round.set(self.round.get().saturating_sub(1));
+            self.flush_one(outbox);
         }
-        self.0.publish_tally();
-        if self.0.dirty.borrow().is_empty() {
-            *self.0.waker.borrow_mut() = Some(context.waker().clone());
+        self.publish_tally();
+        if self.dirty.borrow().is_empty() {
+            *self.waker.borrow_mut() = Some(context.waker().clone());
         } else {
             context.waker().wake_by_ref();
         }
-        Poll::Pending
+    }
+
+    /// A round begins, in which each outbox is written to that has something now.
+    pub(in crate::registry) fn begin_round(&self) {
+        self.round.set(self.dirty.borrow().len());
+    }
+
+    /// Whether the last round is over.
+    pub(in crate::registry) fn has_gone_round(&self) -> bool {
+        self.round.get() == 0
     }
 }

@@ -21,11 +21,12 @@ pub(in crate::session) async fn presence(
         share: session.share(),
     };
     let services = session.services();
-    let members = reading::members(services, reader, &channel, request.after, limit).await?;
+    let list = reading::members(services, reader, &channel, request.after, limit).await?;
+    session.shows_page(&channel, &list);
     session.reply(&Reply::Presence {
         id,
         channel,
-        members,
+        members: list.list,
     });
     Ok(())
 }

@@ -13,8 +13,9 @@ if before ~= id then
 end
 redis.call('ZREM', KEYS[5], id)
 redis.call('ZADD', KEYS[2], '0', id)
-if redis.call('HGET', KEYS[3], id) ~= data then
+local shown = redis.call('HGET', KEYS[3], id)
+if shown ~= data then
   redis.call('HSET', KEYS[3], id, data)
-  tell('j', id, data)
+  tell(shown and 'c' or 'j', id, data)
 end
 return finish(expire())

@@ -60,6 +60,7 @@ impl Told {
         let changes = self.changes.lock().unwrap();
         let shown = changes.iter().map(|change| match change {
             PresenceChange::Joined(member) => format!("+{}", member.id),
+            PresenceChange::Changed(member) => format!("~{}", member.id),
             PresenceChange::Left(member) => format!("-{}", member.id),
         });
         shown.collect()
