@@ -104,3 +104,57 @@ async fn publish_from_everywhere(broker: &Broker) -> Result<()> {
     }
     Ok(())
 }
+
+/// The forms of large messages are made away from the worker: nothing small overtakes them in their channel, for those who wait for the
+/// forms and for those who do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_messages_stay_behind_large_ones() -> Result<()> {
+    const ROUNDS: usize = 20;
+    const SMALL: usize = 3;
+    let settings = Settings::new().workers(2);
+    let broker = Broker::with(settings.history("ordered", 10_000, 64 << 20)).await?;
+    let start = broker.end_of(CHANNEL).await?;
+    let transports = [
+        Transport::RawWebSocket,
+        Transport::JsonWebSocket,
+        Transport::MessagePackWebSocket,
+        Transport::MessagePackStream,
+        Transport::RawSse,
+        Transport::RawStream,
+    ];
+    let mut subscribers = Vec::new();
+    for transport in transports {
+        subscribers.push(broker.join(transport, &Join::channel(CHANNEL)).await?);
+    }
+    let publisher = broker.publisher();
+    for round in 0..ROUNDS {
+        let large = json!([round, vec![round; 100_000]]);
+        // JSON that some need as MessagePack, and the other way round.
+        if round % 2 == 0 {
+            publisher.publish(CHANNEL, large).await?;
+        } else {
+            publisher.publish_packed(CHANNEL, &large).await?;
+        }
+        for number in 0..SMALL {
+            publisher.publish(CHANNEL, json!([round, number])).await?;
+        }
+    }
+    // And those who hear all of it from the history.
+    for transport in transports {
+        let join = Join::channel(CHANNEL).from(start.clone());
+        subscribers.push(broker.join(transport, &join).await?);
+    }
+    for subscriber in &mut subscribers {
+        let heard = subscriber.data(ROUNDS * (SMALL + 1)).await?;
+        let transport = subscriber.transport();
+        for (place, data) in heard.iter().enumerate() {
+            let (round, number) = (place / (SMALL + 1), place % (SMALL + 1));
+            assert_eq!(data[0], round, "{transport:?} at {place}");
+            match number {
+                0 => assert_eq!(data[1].as_array().map(Vec::len), Some(100_000)),
+                _ => assert_eq!(data[1], number - 1, "{transport:?} at {place}"),
+            }
+        }
+    }
+    Ok(())
+}

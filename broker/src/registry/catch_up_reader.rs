@@ -16,6 +16,7 @@ use widecast_protocol::ChannelName;
 use crate::engine::Portion;
 
 use super::ended::Ended;
+use super::long_forms::make;
 use super::outbox::Lane;
 use super::outbox::Outbox;
 use super::shard::Shard;
@@ -140,6 +141,9 @@ impl Shard {
         };
         match self.engine().replay(&behind.channel, since, portion).await {
             Ok(replay) => {
+                // What is more has no room in the outbox.
+                let most = outbox.limit_bytes() / 2;
+                let _made = make(&replay.messages, &[outbox.form().wire], most).await;
                 if self.send_past(&behind, outbox, since, &replay) == Turn::Again {
                     outbox.turns().add(behind);
                 }

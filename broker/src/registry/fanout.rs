@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use slab::Slab;
+use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
 use crate::engine::{ConnectionId, NumberedChange, Replay};
@@ -61,6 +62,18 @@ impl Fanout {
 
     pub(super) fn is_empty(&self) -> bool {
         self.subscriptions.is_empty()
+    }
+
+    /// The wires of the subscriptions, each once.
+    pub(super) fn wires(&self) -> Vec<Wire> {
+        let mut wires = Vec::new();
+        for (_, subscription) in &self.subscriptions {
+            let wire = subscription.destination.outbox.form().wire;
+            if !wires.contains(&wire) {
+                wires.push(wire);
+            }
+        }
+        wires
     }
 
     /// Begins to deliver what comes after `start`: see [`Subscription::begin`].

@@ -11,6 +11,7 @@ mod ended;
 mod fanout;
 mod hole;
 mod interest;
+mod long_forms;
 mod news;
 mod outbox;
 mod overrun;

@@ -62,6 +62,7 @@ impl Shard {
                     continue;
                 }
             };
+            let _made = self.make_past(&channel, &replay.messages).await;
             let next = match self.channels.borrow_mut().get_mut(&channel) {
                 Some(fanout) => fanout.fill(&channel, (since, &replay), &self.metrics),
                 None => Next::Nothing,

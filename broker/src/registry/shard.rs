@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use super::catch_up_reader::{Behind, Turn};
 use super::fanout::{Fanout, Next};
 use super::interest::{InterestCall, Wanted};
+use super::long_forms::Waiting;
 use super::outbox::FlushList;
 use super::outbox::Outbox;
 use super::overrun::Overrun;
@@ -38,6 +39,8 @@ pub struct Shard {
     patience: Duration,
     /// Whoever fills holes from the history.
     pub(super) refills: Semaphore,
+    /// What waits behind large messages.
+    pub(super) waiting: Waiting,
     /// The channels whose watchers have to be told who came and went.
     with_news: RefCell<Vec<ChannelName>>,
 }
@@ -66,6 +69,7 @@ impl Shard {
                 metrics: Arc::clone(metrics),
                 patience,
                 refills: Semaphore::new(REFILLS_AT_ONCE),
+                waiting: Waiting::default(),
                 with_news: RefCell::default(),
             });
             started = Some(Rc::clone(&shard));
@@ -219,8 +223,13 @@ impl Shard {
     }
 
     pub(super) fn arrived(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
-        self.handle.taken(message);
         self.look_for_overrun();
+        self.deliver_in_turn(message);
+    }
+
+    /// Delivers a message whose turn it is.
+    pub(super) fn deliver(self: &Rc<Self>, message: &Arc<EncodedMessage>) {
+        self.handle.taken(message);
         self.flush_list.arrived();
         let channel = &message.message().channel;
         let next = match self.channels.borrow_mut().get_mut(channel) {

@@ -12,10 +12,12 @@ mod largest;
 
 use bytes::Bytes;
 
+use crate::codec::Codec;
 use crate::cursor::Position;
-use crate::framing::Wire;
+use crate::framing::{Content, Framing, Wire};
 use crate::held::Places;
 use crate::message::Message;
+use crate::payload::PayloadKind;
 
 pub use forms::Forms;
 
@@ -56,6 +58,21 @@ impl EncodedMessage {
     /// The complete bytes on a wire.
     pub fn bytes(&self, wire: Wire) -> Bytes {
         self.forms().bytes(wire)
+    }
+
+    /// Whether the form of a wire is more than a copy of the data with something around it: then a large message takes long to be made
+    /// into it.
+    pub fn is_rewritten_on(&self, wire: Wire) -> bool {
+        let is_event = wire.framing() == Framing::Sse;
+        match (self.message.payload.kind(), wire.content()) {
+            (PayloadKind::Json, content) => content == Content::Frame(Codec::MessagePack),
+            (_, Content::Frame(Codec::MessagePack)) => false,
+            (PayloadKind::MessagePack | PayloadKind::Gzip, _) => true,
+            (PayloadKind::Text, content) => is_event || content != Content::Data,
+            (PayloadKind::Binary, content) => {
+                is_event || !matches!(content, Content::Data | Content::Value)
+            }
+        }
     }
 
     /// About how much memory the message takes in whatever form is asked for: what a history counts, and what is on its way.

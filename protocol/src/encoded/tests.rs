@@ -49,6 +49,35 @@ fn the_bytes_around_the_cursor_are_the_whole_message() {
     }
 }
 
+#[test]
+fn a_form_that_has_the_data_as_it_came_is_no_rewriting() {
+    let payloads = [
+        Payload::from_json("[\"0123456789 \\n\"]").unwrap(),
+        Payload::from_msgpack(
+            &b"\x92\xcb\x00\x01\x02\x03\x04\x05\x06\x07\xcb\x7f\x01\x02\x03\x04\x05\x06\x07"[..],
+        )
+        .unwrap(),
+        Payload::text("0123456789 \n 0123456789"),
+        Payload::binary(Bytes::from_static(
+            b"\x01\x02\x03\x04\xff\xfe\xfd\xfc\xfb\xfa",
+        )),
+        compressed(GZIP_OF_ARRAY),
+    ];
+    for payload in payloads {
+        let came = payload.bytes().clone();
+        let message = encoded(payload, None);
+        for &wire in Wire::ALL {
+            let form = message.bytes(wire);
+            let has_it = form.windows(came.len()).any(|part| part == came);
+            assert_eq!(
+                message.is_rewritten_on(wire),
+                !has_it,
+                "{came:?} on {wire:?}"
+            );
+        }
+    }
+}
+
 /// The message in each form, one a line.
 fn shown(payload: Payload, event: Option<&str>) -> String {
     let message = encoded(payload, event);
@@ -143,6 +172,14 @@ fn msgpack_in_each_form() {
     JsonNdjson {\"type\":\"message\",\"channel\":\"news\",\"data\":[null,{\"$type\":\"binary\",\"value\":\"/w==\"},255],\"origin\":\"https://example.org\",\"offset\":7,\"epoch\":\"z\",\"timestamp\":1700000000000}\n
     MessagePackStream \x00\x00\x00e\x87\xa4type\xa7message\xa7channel\xa4news\xa4data\x93\xc0\xc4\x01\xff\xcc\xff\xa6origin\xb3https://example.org\xa6offset\x07\xa5epoch\xa1z\xa9timestamp\xcf\x00\x00\x01\x8b\xcf\xe5h\x00
     "#);
+}
+
+/// A payload that came as this gzip.
+fn compressed(gzip: &[u8]) -> Payload {
+    let length = u8::try_from(gzip.len()).unwrap();
+    let head = [0xc7, length + 2, 31, 0xc4, length];
+    let payload = Payload::from_msgpack([&head[..], gzip].concat()).unwrap();
+    payload.checked_gzip(100).unwrap()
 }
 
 #[test]
