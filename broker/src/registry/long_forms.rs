@@ -119,9 +119,7 @@ impl Shard {
         channel: &ChannelName,
         messages: &[Arc<EncodedMessage>],
     ) -> Vec<Bytes> {
-        let channels = self.channels.borrow();
-        let wires = channels.get(channel).map(Fanout::wires);
-        drop(channels);
+        let wires = self.channels.borrow().get(channel).map(Fanout::wires);
         make(messages, &wires.unwrap_or_default(), PAST_BYTES).await
     }
 }
