@@ -280,10 +280,10 @@ async fn other_data_is_a_join_and_no_leave_however_it_is_said() -> Result<()> {
         bob.envelope()?.send(&commands).await?;
         let mark = json!({ "name": format!("after {transport:?}") });
         subscribe(&mut cid, json!({ "presence": mark })).await?;
-        let bob_is = bob_id.as_str().context("an id")?;
-        let mut list = BTreeMap::from([(bob_is.to_owned(), json!({ "name": "bob 3" }))]);
+        let left = bob_id.as_str().context("an id")?;
+        let mut list = BTreeMap::from([(left.to_owned(), json!({ "name": "bob 3" }))]);
         follow_until(&mut ann, &mut list, &mark).await?;
-        assert!(!list.contains_key(bob_is), "{list:?}");
+        assert!(!list.contains_key(left), "{list:?}");
         bob.close().await?;
     }
     Ok(())

@@ -156,7 +156,7 @@ impl Follower {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Enter {
         connection: u64,

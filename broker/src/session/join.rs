@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use widecast_protocol::{ChannelName, Code, Payload, Position};
 
-use crate::config::{Right, Switch};
+use crate::config::Right;
 use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay};
 use crate::metrics::ResumeOutcome;
 use crate::registry::{Destination, SubscriptionHandle};
@@ -39,8 +39,6 @@ pub struct JoinOutcome {
     pub recovered: bool,
     /// The place that the client may be given before it is told of a loss: until then, the one that it asked for.
     pub known: Position,
-    /// Whether the channel keeps nothing: nobody resumes there.
-    pub ephemeral: bool,
     /// Who is here, when presence was asked for.
     pub members: Option<MemberList>,
     /// Whether nothing has been published after `cursor` so far.
@@ -82,20 +80,20 @@ impl Session {
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         self.check(&request)?;
         self.ask_to_join(&request).await?;
-        let ephemeral = self.services().config.namespace(&request.channel).ephemeral;
         let JoinRequest {
             channel,
             since,
             history,
             presence,
-        } = match ephemeral {
+        } = if self.services().is_ephemeral(&request.channel) {
             // What has been is over: the session begins at the end, whatever it asks for.
-            Switch::On => JoinRequest {
+            JoinRequest {
                 since: None,
                 history: None,
                 ..request
-            },
-            Switch::Off => request,
+            }
+        } else {
+            request
         };
         let destination = self.destination(&channel, presence.is_some());
         let handle = Rc::new(self.shard().join(&channel, destination));
@@ -113,7 +111,6 @@ impl Session {
             cursor: start.cursor,
             recovered: start.recovered,
             known,
-            ephemeral: ephemeral.is_on(),
             members,
             nothing_past: start.nothing_past,
         })

@@ -63,7 +63,7 @@ impl Session {
             channel,
             cursor: outcome.cursor,
             recovered: outcome.recovered,
-            ephemeral: outcome.ephemeral,
+            ephemeral: self.services().is_ephemeral(outcome.channel()),
             members: None,
         });
         self.let_flow(outcome).await;

@@ -89,12 +89,17 @@ impl Services {
         Self { nodes, ..self }
     }
 
+    /// Whether a channel keeps no messages, so that nobody resumes there.
+    pub fn is_ephemeral(&self, channel: &ChannelName) -> bool {
+        self.config.namespace(channel).ephemeral.is_on()
+    }
+
     /// How much history a channel keeps.
     pub fn history_limits(&self, channel: &ChannelName) -> HistoryLimits {
-        let rules = self.config.namespace(channel);
-        if rules.ephemeral.is_on() {
+        if self.is_ephemeral(channel) {
             return HistoryLimits::NONE;
         }
+        let rules = self.config.namespace(channel);
         HistoryLimits {
             messages: rules.history_messages,
             bytes: match rules.history_bytes.get() {

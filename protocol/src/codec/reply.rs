@@ -5,6 +5,7 @@ use super::message::write_message;
 use super::notation::{Json, MessagePack, Notation, Object};
 use crate::codes::Code;
 use crate::command::CommandId;
+use crate::name::SessionId;
 use crate::reply::{DirectMessage, Limits, Member, Members, Reply};
 
 /// The frame of a reply, without the framing of a wire.
@@ -34,10 +35,7 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply) {
             session,
             heartbeat_ms,
             limits,
-        } => frame
-            .text("session", session.as_str())
-            .number("heartbeat_ms", *heartbeat_ms)
-            .field("limits", |out| write_limits::<N>(out, *limits)),
+        } => write_welcome(frame, session, *heartbeat_ms, *limits),
         Reply::AuthRequired { reason, .. } => frame.text("reason", reason),
         Reply::Authenticated {
             user, expires_at, ..
@@ -50,13 +48,12 @@ fn write<N: Notation>(out: &mut Vec<u8>, reply: &Reply) {
             ephemeral,
             members,
             ..
-        } => frame
-            .shown("cursor", cursor)
-            .boolean("recovered", *recovered)
-            .optional(ephemeral.then_some(true), |frame, yes| {
-                frame.boolean("ephemeral", yes)
-            })
-            .optional(members.as_ref(), write_members),
+        } => {
+            let frame = frame
+                .shown("cursor", cursor)
+                .boolean("recovered", *recovered);
+            write_ephemeral(frame, *ephemeral).optional(members.as_ref(), write_members)
+        }
         Reply::Unsubscribed { code, .. } => {
             frame.optional(*code, |frame, code| frame.text("code", code.as_str()))
         }
@@ -128,6 +125,23 @@ fn write_limits<N: Notation>(out: &mut Vec<u8>, limits: Limits) {
         .number("message_bytes", limits.message_bytes)
         .number("channels", limits.channels)
         .end();
+}
+
+fn write_welcome<'o, N: Notation>(
+    frame: Object<'o, N>,
+    session: &SessionId,
+    heartbeat_ms: u64,
+    limits: Limits,
+) -> Object<'o, N> {
+    frame
+        .text("session", session.as_str())
+        .number("heartbeat_ms", heartbeat_ms)
+        .field("limits", |out| write_limits::<N>(out, limits))
+}
+
+fn write_ephemeral<N: Notation>(frame: Object<'_, N>, is_ephemeral: bool) -> Object<'_, N> {
+    let yes = is_ephemeral.then_some(true);
+    frame.optional(yes, |frame, yes| frame.boolean("ephemeral", yes))
 }
 
 fn write_members<'o, N: Notation>(frame: Object<'o, N>, members: &Members) -> Object<'o, N> {

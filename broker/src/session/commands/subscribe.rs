@@ -60,7 +60,7 @@ pub(in crate::session) async fn subscribe(
         channel,
         cursor: outcome.cursor,
         recovered: outcome.recovered,
-        ephemeral: outcome.ephemeral,
+        ephemeral: session.services().is_ephemeral(outcome.channel()),
         members: outcome.members.as_ref().map(|list| list.list.clone()),
     });
     session.let_flow(outcome).await;
@@ -83,12 +83,7 @@ async fn stay(
         channel: channel.clone(),
         cursor: session.place(&channel).ok_or_else(has_left)?,
         recovered: true,
-        ephemeral: session
-            .services()
-            .config
-            .namespace(&channel)
-            .ephemeral
-            .is_on(),
+        ephemeral: session.services().is_ephemeral(&channel),
         members: list.as_ref().map(|list| list.list.clone()),
     });
     if let Some(list) = list {

@@ -149,7 +149,7 @@ fn greet(session: &Session, outcome: &JoinOutcome) {
             channel,
             cursor: outcome.known,
             recovered: outcome.recovered,
-            ephemeral: outcome.ephemeral,
+            ephemeral: session.services().is_ephemeral(outcome.channel()),
             members,
         });
     } else if let Some(members) = members {
