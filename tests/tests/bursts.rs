@@ -162,7 +162,7 @@ async fn post(broker: &Broker, request: &str) -> Result<()> {
 
 /// One whose clients may take nothing for as long as a busy machine needs to publish.
 async fn patient_broker() -> Result<Broker> {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     Broker::with(Settings::new().heartbeat(minute, minute)).await
 }
 

@@ -115,7 +115,7 @@ async fn small_messages_stay_behind_large_ones() -> Result<()> {
     const SMALL: usize = 3;
     const LARGE: usize = 50_000;
     // On a busy machine, those who are read last have long not been.
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let settings = Settings::new().workers(2).heartbeat(minute, minute);
     let broker = Broker::with(settings.history("ordered", 10_000, 64 << 20)).await?;
     let start = broker.end_of(CHANNEL).await?;

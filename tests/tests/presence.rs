@@ -278,6 +278,8 @@ async fn other_data_is_a_join_and_no_leave_however_it_is_said() -> Result<()> {
             { "type": "unsubscribe", "channel": ROOM },
         ]);
         bob.envelope()?.send(&commands).await?;
+        // Commands are carried out in their order.
+        bob.envelope()?.command(json!({ "type": "ping" })).await?;
         let mark = json!({ "name": format!("after {transport:?}") });
         subscribe(&mut cid, json!({ "presence": mark })).await?;
         let left = bob_id.as_str().context("an id")?;
