@@ -45,31 +45,31 @@ impl AsRef<[u8]> for Owner {
 
 /// A table in which shared bytes are found again, by the index of their kind.
 #[derive(Debug)]
-pub(crate) struct Places<const N: usize>(Mutex<[Weak<Counted>; N]>);
+pub(crate) struct HeldForms<const N: usize>(Mutex<[Weak<Counted>; N]>);
 
-impl<const N: usize> Places<N> {
+impl<const N: usize> HeldForms<N> {
     /// Nothing has been made.
     pub(crate) const fn new() -> Self {
         Self(Mutex::new([const { Weak::new() }; N]))
     }
 
-    /// The bytes of a place, if somebody has them; else they are made. Who makes them keeps nobody waiting: should two make the same
+    /// The bytes of a form, if somebody has them; else they are made. Who makes them keeps nobody waiting: should two make the same
     /// at once, all share those of the first.
-    pub(crate) fn get_or_make(&self, place: usize, make: impl FnOnce() -> Bytes) -> Bytes {
-        if let Some(found) = self.places()[place].upgrade() {
+    pub(crate) fn get_or_make(&self, form: usize, make: impl FnOnce() -> Bytes) -> Bytes {
+        if let Some(found) = self.forms()[form].upgrade() {
             return Bytes::from_owner(Owner(found));
         }
         let new = Counted::new(make());
-        let mut places = self.places();
-        let shared = places[place].upgrade().unwrap_or_else(|| {
-            places[place] = Arc::downgrade(&new);
+        let mut forms = self.forms();
+        let shared = forms[form].upgrade().unwrap_or_else(|| {
+            forms[form] = Arc::downgrade(&new);
             new
         });
-        drop(places);
+        drop(forms);
         Bytes::from_owner(Owner(shared))
     }
 
-    fn places(&self) -> MutexGuard<'_, [Weak<Counted>; N]> {
+    fn forms(&self) -> MutexGuard<'_, [Weak<Counted>; N]> {
         // Nothing under the lock can panic, so the table is whole in any case.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,17 +81,17 @@ mod tests {
 
     #[test]
     fn bytes_are_made_once_while_somebody_has_them_and_again_when_nobody_has() {
-        let places = Places::<2>::new();
+        let forms = HeldForms::<2>::new();
         let make = || Bytes::from(vec![7; 100]);
-        let first = places.get_or_make(1, make);
+        let first = forms.get_or_make(1, make);
         let part = first.slice(90..);
         let address = first.as_ptr();
         drop(first);
-        let again = places.get_or_make(1, || unreachable!("a part of it is still there"));
+        let again = forms.get_or_make(1, || unreachable!("a part of it is still there"));
         assert_eq!(again.as_ptr(), address);
         drop((again, part));
         let mut is_anew = false;
-        let new = places.get_or_make(1, || {
+        let new = forms.get_or_make(1, || {
             is_anew = true;
             make()
         });
@@ -103,9 +103,9 @@ mod tests {
     fn bytes_that_somebody_has_are_counted_once() {
         // Far more than the other tests of this process hold at the same time.
         const SIZE: usize = 64 << 20;
-        let places = Places::<1>::new();
-        let first = places.get_or_make(0, || vec![0; SIZE].into());
-        let second = places.get_or_make(0, Bytes::new);
+        let forms = HeldForms::<1>::new();
+        let first = forms.get_or_make(0, || vec![0; SIZE].into());
+        let second = forms.get_or_make(0, Bytes::new);
         let held = held_form_bytes();
         assert!((SIZE..2 * SIZE).contains(&held), "{held}");
         drop(first);

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use tokio::sync::oneshot;
 use widecast_protocol::codec::Codec;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::framing::body::PolledFrames;
+use widecast_protocol::framing::body::PolledBody;
 use widecast_protocol::{Code, SessionId};
 
 use crate::http::{PiecesBody, Problem};
@@ -121,7 +121,7 @@ async fn answer(
         Codec::MessagePack => "application/msgpack",
         Codec::Json => "application/json",
     };
-    let answer = PolledFrames {
+    let answer = PolledBody {
         session: id,
         frames: &taken.frames,
         cursor: taken.cursor,

@@ -105,7 +105,7 @@ struct Body {
 
 /// The answer to a batch.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct BatchAnswer {
     results: Vec<MessageResult>,
 }
 
@@ -137,7 +137,7 @@ async fn post(
     let answer = http
         .whole(request, Bytes::from(body), ANSWER_TIMEOUT)
         .await?;
-    let answer: Answer = serde_json::from_slice(&answer).map_err(|_| NO_RESULTS)?;
+    let answer: BatchAnswer = serde_json::from_slice(&answer).map_err(|_| NO_RESULTS)?;
     let refused = |error: Problem| Err(Error::Refused(error.into()));
     let result = |result: MessageResult| match result {
         MessageResult::Failed { error } => refused(error),

@@ -141,7 +141,7 @@ impl Http {
         request: http::request::Builder,
         body: Bytes,
         patience: Duration,
-    ) -> Result<Answer, Error> {
+    ) -> Result<HttpAnswer, Error> {
         let request = request.body(Full::new(body));
         let request = request.map_err(|error| self.unreachable(error.into()))?;
         let answer = timeout(patience, self.client.request(request)).await;
@@ -150,7 +150,7 @@ impl Http {
         let (head, body) = answer.into_parts();
         let cursor = head.headers.get(CURSOR_HEADER);
         let cursor = cursor.and_then(|value| value.to_str().ok());
-        let mut answer = Answer {
+        let mut answer = HttpAnswer {
             cursor: cursor.map(str::to_owned),
             body,
         };
@@ -219,13 +219,13 @@ fn is_distrust(error: &(dyn StdError + 'static)) -> bool {
 
 /// An answer whose head has come.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     /// The place that the answer begins at, if the broker tells it.
     pub(crate) cursor: Option<String>,
     body: Incoming,
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The next piece of the body, or nothing at its end. Cancel safe.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
         loop {

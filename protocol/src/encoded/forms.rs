@@ -52,7 +52,7 @@ impl<'m> Forms<'m> {
 
     fn form(&self, wire: Wire) -> &Bytes {
         let place = wire as usize;
-        self.made[place].get_or_init(|| self.encoded.places.get_or_make(place, || self.make(wire)))
+        self.made[place].get_or_init(|| self.encoded.held.get_or_make(place, || self.make(wire)))
     }
 
     fn make(&self, wire: Wire) -> Bytes {

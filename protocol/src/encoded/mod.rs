@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::codec::Codec;
 use crate::cursor::Position;
 use crate::framing::{Content, Framing, Wire};
-use crate::held::Places;
+use crate::held::HeldForms;
 use crate::message::Message;
 use crate::payload::PayloadKind;
 
@@ -25,7 +25,7 @@ pub use forms::Forms;
 #[derive(Debug)]
 pub struct EncodedMessage {
     message: Message,
-    places: Places<{ Wire::ALL.len() }>,
+    held: HeldForms<{ Wire::ALL.len() }>,
 }
 
 impl EncodedMessage {
@@ -33,7 +33,7 @@ impl EncodedMessage {
     pub const fn new(message: Message) -> Self {
         Self {
             message,
-            places: Places::new(),
+            held: HeldForms::new(),
         }
     }
 

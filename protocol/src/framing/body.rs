@@ -48,7 +48,7 @@ impl Page<'_> {
 
 /// The frames that a poll of a session is answered.
 #[derive(Debug, Clone, Copy)]
-pub struct PolledFrames<'a> {
+pub struct PolledBody<'a> {
     /// The session.
     pub session: &'a SessionId,
     /// The frames, each as it is on the session's wire.
@@ -57,7 +57,7 @@ pub struct PolledFrames<'a> {
     pub cursor: u64,
 }
 
-impl PolledFrames<'_> {
+impl PolledBody<'_> {
     /// The complete body, for a session that speaks on `wire`: in JSON with a line break behind it, or in MessagePack.
     pub fn encode(self, wire: Wire) -> Pieces {
         let mut body = Vec::with_capacity(TYPICAL_BYTES);
@@ -102,7 +102,7 @@ mod tests {
     fn polled(wire: Wire, count: usize) -> Vec<u8> {
         let frames = vec![wire.encode(&Reply::Pong { id: None }); count];
         let session = SessionId::parse(&"s".repeat(32)).unwrap();
-        let answer = PolledFrames {
+        let answer = PolledBody {
             session: &session,
             frames: &frames,
             cursor: 12,

@@ -15,7 +15,7 @@ use crate::reconnect::End;
 
 /// The answer to a poll.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct PollAnswer {
     session: String,
     frames: Vec<Frame>,
     /// Counts frames: with the next poll the broker may forget these.
@@ -56,7 +56,7 @@ impl PollFrames {
             }
             other => other,
         })?;
-        let answer: Result<Answer, _> = serde_json::from_slice(&answer);
+        let answer: Result<PollAnswer, _> = serde_json::from_slice(&answer);
         let answer = answer.map_err(|_| Error::Protocol("the answer to a poll"))?;
         let place = format!("session={}&cursor={}", answer.session, answer.cursor);
         self.asking = ask(&self.http, &self.query.following(&place));

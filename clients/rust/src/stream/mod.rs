@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use self::event_stream::EventParser;
 use self::lines::{LineEnd, Lines};
 use crate::error::Error;
-use crate::http::{Answer, CONNECT_TIMEOUT, Http};
+use crate::http::{CONNECT_TIMEOUT, Http, HttpAnswer};
 use crate::reconnect::End;
 use crate::transport::Transport;
 
@@ -32,7 +32,7 @@ pub(crate) enum Piece {
 /// A stream whose head has come.
 #[derive(Debug)]
 pub(crate) struct ObjectStream {
-    answer: Answer,
+    answer: HttpAnswer,
     lines: Lines,
     /// Puts lines together, if it is an event stream.
     events: Option<EventParser>,
