@@ -231,17 +231,22 @@ async fn a_primary_that_was_a_replica_meanwhile_begins_new_epochs() {
 async fn a_publication_counts_when_the_replicas_have_it() {
     let primary = RedisServer::start(&["--repl-diskless-sync-delay", "0"]).await;
     let replica = replica_of(&primary).await;
-    let node = Node::start_with(RedisSettings {
-        replicas: 1,
-        replicas_wait: Duration::from_millis(300),
-        ..settings(&primary)
-    })
-    .await;
+    let node_that_waits_for = async |replicas_wait| {
+        Node::start_with(RedisSettings {
+            replicas: 1,
+            replicas_wait,
+            ..settings(&primary)
+        })
+        .await
+    };
+    // On a busy machine a replica may take long.
+    let patient = node_that_waits_for(Duration::from_secs(20)).await;
     for number in 1..=20 {
-        node.publish("news", "x").await;
+        patient.publish("news", "x").await;
         let offset: String = replica.ask(&["HGET", "widecast:s:{news}", "o"]).await;
         assert_eq!(offset, number.to_string());
     }
+    let node = node_that_waits_for(Duration::from_millis(300)).await;
     replica.signal("STOP");
     let keyed = Publication {
         idempotency_key: IdempotencyKey::parse("key").ok(),
