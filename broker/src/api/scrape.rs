@@ -9,7 +9,7 @@ use super::operator::Operator;
 use crate::engine::EngineFigures;
 use crate::http::{Caller, Problem};
 use crate::memory_budget::{Part, held, level};
-use crate::metrics::{Exposition, Storage, render};
+use crate::metrics::{Engines, Exposition, render};
 use crate::session::Services;
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -19,13 +19,13 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
     let accept = request.headers().get(ACCEPT);
     let accept = accept.and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted_by(accept.unwrap_or_default());
-    show_storage(
-        &caller.services.metrics.storage,
+    show_engines(
+        &caller.services.metrics.engines,
         caller.services.engine.figures(),
     );
     let servers = caller.services.engine.servers();
     let servers = servers.into_iter().map(|one| (one.name, one.is_ready));
-    caller.services.metrics.storage.server.set_ready(servers);
+    caller.services.metrics.engines.server.set_ready(servers);
     show_memory(&caller.services);
     show_revocations(&caller.services);
     let text = render(&caller.services.metrics, exposition)
@@ -33,19 +33,19 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
     Ok(answer::body(exposition.content_type(), text))
 }
 
-fn show_storage(storage: &Storage, figures: EngineFigures) {
-    storage.channels.set(gauge(figures.channels));
-    storage
+fn show_engines(engines: &Engines, figures: EngineFigures) {
+    engines.channels.set(gauge(figures.channels));
+    engines
         .history_messages
         .set(gauge(figures.history_messages));
-    storage.history_bytes.set(gauge(figures.history_bytes));
-    storage.disk_bytes.set(gauge(figures.disk_bytes));
-    storage.presence_members.set(gauge(figures.members));
-    storage.set_evicted_bytes(figures.evicted_bytes);
+    engines.history_bytes.set(gauge(figures.history_bytes));
+    engines.disk_bytes.set(gauge(figures.disk_bytes));
+    engines.presence_members.set(gauge(figures.members));
+    engines.set_evicted_bytes(figures.evicted_bytes);
     let server = figures.server;
-    storage.server.waiting.set(gauge(server.waiting));
-    storage.server.set_commands(server.commands, server.waited);
-    storage.server.set_losses(server.reconnects, server.rereads);
+    engines.server.waiting.set(gauge(server.waiting));
+    engines.server.set_commands(server.commands, server.waited);
+    engines.server.set_losses(server.reconnects, server.rereads);
 }
 
 fn show_memory(services: &Services) {

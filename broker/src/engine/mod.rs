@@ -20,7 +20,6 @@
 mod abilities;
 mod announcements;
 mod clock;
-mod configured;
 #[cfg(test)]
 mod conformance;
 pub mod disk;
@@ -33,6 +32,7 @@ mod publication;
 mod reading;
 pub mod redis;
 mod router;
+mod startup;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,7 +51,6 @@ pub use announcements::Announcement;
 #[cfg(test)]
 pub(crate) use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
-pub use configured::{EngineStartError, start};
 pub use disk::{DiskEngine, DiskError, DiskSettings};
 pub use error::EngineError;
 pub use figures::{EngineFigures, ServerFigures, ServerState};
@@ -61,6 +60,7 @@ pub use reading::{
     ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
 };
 pub use router::{EngineRouter, Placement};
+pub use startup::{EngineStartError, start};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;

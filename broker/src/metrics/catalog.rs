@@ -10,7 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    Connections, Deliveries, Gaps, Memory, OutboundHttp, Publications, Sessions, Shares, Storage,
+    Connections, Deliveries, Engines, Gaps, Memory, OutboundHttp, Publications, Sessions, Shares,
     Tokens, Workers,
 };
 
@@ -30,7 +30,7 @@ pub struct Metrics {
     /// What subscribers were handed.
     pub deliveries: Deliveries,
     /// What the engine keeps.
-    pub storage: Storage,
+    pub engines: Engines,
     /// What is held for clients.
     pub memory: Memory,
     /// Tokens that count no longer.
@@ -54,7 +54,7 @@ impl Metrics {
             shares: Shares::register(&mut registry),
             publications: Publications::register(&mut registry),
             deliveries: Deliveries::register(&mut registry),
-            storage: Storage::register(&mut registry),
+            engines: Engines::register(&mut registry),
             memory: Memory::register(&mut registry),
             tokens: Tokens::register(&mut registry),
             outbound_http: OutboundHttp::register(&mut registry),

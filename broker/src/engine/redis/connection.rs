@@ -9,7 +9,6 @@ use redis::{
 };
 use tokio::sync::Notify;
 
-use super::address::Address;
 use super::error::RedisStartError;
 use super::keys::Keys;
 use super::placement::mark;
@@ -17,6 +16,7 @@ use super::replicas::Replicas;
 use super::scripts::Scripts;
 use super::settings::RedisSettings;
 use super::suitability::{check, is_primary, taken_over_from, try_everything};
+use super::topology::Topology;
 
 /// How many commands wait inside of the client for their turn to be written.
 const WRITE_QUEUE: usize = 1024;
@@ -36,7 +36,7 @@ pub(super) struct Server {
     pub(super) broken: Arc<Notify>,
 }
 
-impl Address {
+impl Topology {
     /// Connects, and looks whether the server can do what is needed.
     pub(super) async fn connect(
         &self,
@@ -127,21 +127,25 @@ impl Opening {
     }
 
     /// Which process of the server it is.
-    async fn look_at(&self, address: &Address, server: &mut Server) -> Result<(), RedisStartError> {
+    async fn look_at(
+        &self,
+        topology: &Topology,
+        server: &mut Server,
+    ) -> Result<(), RedisStartError> {
         let refused = |error| RedisStartError::of(error, self.place.clone());
         let info = redis::cmd("INFO").query_async(&mut server.commands).await;
         let info: InfoDict = info.map_err(refused)?;
-        check(&info, address, &self.place)?;
+        check(&info, topology, &self.place)?;
         let followers: usize = info.get("connected_slaves").unwrap_or_default();
-        if followers < address.replicas {
+        if followers < topology.replicas {
             tracing::warn!(
                 "the Redis server at {} has {followers} replicas: publications are refused until it has {}, as `replicas_acknowledge` says",
                 self.place,
-                address.replicas
+                topology.replicas
             );
         }
         server.taken_over_from = taken_over_from(&info);
-        if address.trust_persistence {
+        if topology.trust_persistence {
             return Ok(());
         }
         let process: Option<String> = info.get("run_id");

@@ -11,7 +11,6 @@
 //! - Whatever is lost while nothing is heard is found when the topics are subscribed to again (`supervisor.rs`).
 //! - A node that is no longer heard of loses its members (`upkeep.rs`).
 
-mod address;
 mod announcing;
 mod connection;
 mod directory;
@@ -28,11 +27,12 @@ mod roster_book;
 mod scripts;
 mod sentinels;
 mod settings;
-mod spread;
+mod several_servers;
 mod suitability;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod topology;
 mod upkeep;
 mod wire;
 
@@ -45,12 +45,12 @@ use tokio::task::JoinHandle;
 use widecast_protocol::ChannelName;
 
 use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecycle, ServerState};
-use address::Address;
 use keys::Keys;
 use link::Link;
 use listening::Listening;
 use roster_book::RosterBook;
 use scripts::{CLOCK, Scripts};
+use topology::Topology;
 
 pub use error::RedisStartError;
 pub use settings::RedisSettings;
@@ -110,19 +110,19 @@ impl RedisEngine {
         deliver: Arc<dyn Deliver>,
         scripts: Scripts,
     ) -> Result<Self, RedisStartError> {
-        let address = Address::new(&settings)?;
+        let topology = Topology::new(&settings)?;
         let shared = Arc::new(Shared {
-            keys: Keys::new(&settings.key_prefix, address.database()),
+            keys: Keys::new(&settings.key_prefix, topology.database()),
             node: format!("{:016x}", rand::random::<u64>()),
             link: Link::new(&settings, scripts),
             listening: Listening::default(),
             book: RosterBook::default(),
             deliver,
             is_ready: AtomicBool::new(false),
-            name: address.name().to_owned(),
+            name: topology.name().to_owned(),
             settings,
         });
-        let first = match supervisor::connect(&shared, &address).await {
+        let first = match supervisor::connect(&shared, &topology).await {
             Ok(server) => Some(server),
             Err(error) if error.may_pass() => {
                 tracing::warn!("{error}; the broker starts without it and tries again");
@@ -130,7 +130,7 @@ impl RedisEngine {
             }
             Err(error) => return Err(error),
         };
-        let supervisor = supervisor::run(Arc::clone(&shared), address, first);
+        let supervisor = supervisor::run(Arc::clone(&shared), topology, first);
         let upkeep = upkeep::run(Arc::clone(&shared));
         Ok(Self {
             supervisor: tokio::spawn(supervisor),

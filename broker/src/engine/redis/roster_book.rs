@@ -10,13 +10,13 @@ use widecast_protocol::{ChannelName, Member};
 use crate::engine::{ConnectionId, PresenceEntry};
 
 /// A connection in a channel.
-pub(super) type Place = (ChannelName, ConnectionId);
+pub(super) type MembershipKey = (ChannelName, ConnectionId);
 
 #[derive(Debug, Default)]
 struct Pages {
     here: HashMap<ChannelName, HashMap<ConnectionId, Member>>,
     /// Connections that are gone, which the server does not know yet.
-    owed: HashSet<Place>,
+    owed: HashSet<MembershipKey>,
     /// When the members of a channel have to be looked at whose grace time may be over.
     due: HashMap<ChannelName, Instant>,
 }
@@ -59,7 +59,7 @@ impl RosterBook {
     }
 
     /// The connections of whose end the server has to be told.
-    pub(super) fn take_owed(&self) -> Vec<Place> {
+    pub(super) fn take_owed(&self) -> Vec<MembershipKey> {
         self.pages().owed.drain().collect()
     }
 

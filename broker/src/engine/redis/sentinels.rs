@@ -9,8 +9,8 @@ use redis::{
     ProtocolVersion, RedisConnectionInfo, RedisResult,
 };
 
-use super::address::{server_info, wrong_url};
 use super::error::RedisStartError;
+use super::topology::{server_info, wrong_url};
 
 /// How the URLs begin by which Sentinels are named.
 pub(super) const WITHOUT_TLS: &str = "redis+sentinel://";

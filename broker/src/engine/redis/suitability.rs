@@ -2,11 +2,11 @@
 
 use redis::{ErrorKind, InfoDict, RedisError, RedisResult, ServerErrorKind};
 
-use super::address::Address;
 use super::connection::Server;
 use super::error::RedisStartError;
 use super::keys::Keys;
 use super::scripts::{Scripts, call};
+use super::topology::Topology;
 
 /// The oldest server whose commands are enough: `XTRIM … MINID`.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
@@ -14,7 +14,7 @@ const OLDEST_VERSION: (u32, u32) = (6, 2);
 /// Whether a server can do what is needed, by what it says of itself.
 pub(super) fn check(
     info: &InfoDict,
-    address: &Address,
+    topology: &Topology,
     place: &str,
 ) -> Result<(), RedisStartError> {
     let version: String = info.get("redis_version").unwrap_or_default();
@@ -34,7 +34,7 @@ pub(super) fn check(
     if is_primary(info) {
         return Ok(());
     }
-    if address.is_watched() {
+    if topology.is_watched() {
         return Err(RedisStartError::Demoted { address: place });
     }
     let host: String = info.get("master_host").unwrap_or_default();
@@ -116,8 +116,8 @@ mod tests {
             url: url.to_owned(),
             ..RedisSettings::default()
         };
-        let address = Address::new(&settings).unwrap();
-        let verdict = check(&InfoDict::new(says), &address, "here:1");
+        let topology = Topology::new(&settings).unwrap();
+        let verdict = check(&InfoDict::new(says), &topology, "here:1");
         verdict.map_or_else(|error| error.to_string(), |()| "fine".to_owned())
     }
 

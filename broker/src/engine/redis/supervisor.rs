@@ -14,10 +14,10 @@ use tokio::time::MissedTickBehavior;
 use widecast_protocol::{ChannelName, Epoch, Offset, Position};
 
 use super::Shared;
-use super::address::Address;
 use super::connection::Server;
 use super::error::RedisStartError;
 use super::listening::Need;
+use super::topology::Topology;
 use super::wire::Number;
 
 /// How many topics are subscribed to, or compared, with one command.
@@ -39,7 +39,7 @@ fn intervals() -> impl Iterator<Item = Duration> {
 /// Connects once.
 pub(super) async fn connect(
     shared: &Arc<Shared>,
-    address: &Address,
+    topology: &Topology,
 ) -> Result<Arc<Server>, RedisStartError> {
     // The connection must not keep the engine alive.
     let engine = Arc::downgrade(shared);
@@ -49,19 +49,19 @@ pub(super) async fn connect(
         }
     };
     let (settings, scripts) = (&shared.settings, &shared.link.scripts);
-    let connecting = address.connect(settings, &shared.keys, scripts, hear);
+    let connecting = topology.connect(settings, &shared.keys, scripts, hear);
     let server = connecting.await?;
-    let refused = |error| RedisStartError::of(error, address.shown());
+    let refused = |error| RedisStartError::of(error, topology.shown());
     let agreement = shared.agreement();
-    let said = tokio::time::timeout(address.timeout, server.ask(&agreement));
+    let said = tokio::time::timeout(topology.timeout, server.ask(&agreement));
     let silent = |_| RedisStartError::Silent {
-        address: address.shown(),
+        address: topology.shown(),
     };
     let said = said.await.map_err(silent)?.map_err(refused)?;
     shared
         .agrees(said)
         .map_err(|theirs| RedisStartError::Disagreement {
-            address: address.shown(),
+            address: topology.shown(),
             ours: shared.servers().to_owned(),
             theirs,
         })?;
@@ -69,35 +69,38 @@ pub(super) async fn connect(
 }
 
 /// Keeps a connection for as long as the engine is there.
-pub(super) async fn run(shared: Arc<Shared>, address: Address, first: Option<Arc<Server>>) {
+pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<Arc<Server>>) {
     let mut next = first;
     let mut was_connected = false;
     loop {
         let server = match next.take() {
             Some(server) => server,
-            None => connect_at_last(&shared, &address).await,
+            None => connect_at_last(&shared, &topology).await,
         };
         if std::mem::replace(&mut was_connected, true) {
             shared.link.figures.reconnected();
-            tracing::info!("connected to the Redis server at {} again", address.shown());
+            tracing::info!(
+                "connected to the Redis server at {} again",
+                topology.shown()
+            );
         }
         shared.link.set(Some(Arc::clone(&server)));
-        let lost = serve(&shared, &address, &server).await;
+        let lost = serve(&shared, &topology, &server).await;
         shared.is_ready.store(false, Ordering::Release);
         shared.link.set(None);
         shared.listening.cut();
         let reason = lost.map_or_else(String::new, |error| format!(": {error}"));
         tracing::warn!(
             "the connection to the Redis server at {} is lost{reason}",
-            address.shown()
+            topology.shown()
         );
     }
 }
 
-async fn connect_at_last(shared: &Arc<Shared>, address: &Address) -> Arc<Server> {
+async fn connect_at_last(shared: &Arc<Shared>, topology: &Topology) -> Arc<Server> {
     let mut intervals = intervals();
     loop {
-        match connect(shared, address).await {
+        match connect(shared, topology).await {
             Ok(server) => return server,
             Err(error) => {
                 let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
@@ -109,8 +112,8 @@ async fn connect_at_last(shared: &Arc<Shared>, address: &Address) -> Arc<Server>
 }
 
 /// Uses a connection until it is lost.
-async fn serve(shared: &Shared, address: &Address, server: &Server) -> Option<RedisError> {
-    let moved = address.until_moved(&server.place, shared.settings.heartbeat());
+async fn serve(shared: &Shared, topology: &Topology, server: &Server) -> Option<RedisError> {
+    let moved = topology.until_moved(&server.place, shared.settings.heartbeat());
     tokio::pin!(moved);
     let mut topics = Topics {
         shared,

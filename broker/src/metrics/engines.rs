@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 /// Figures about what the engine keeps.
 #[derive(Debug, Clone)]
-pub struct Storage {
+pub struct Engines {
     /// Channels that have subscribers or history.
     pub channels: Gauge,
     /// Messages in the histories of all channels.
@@ -27,10 +27,10 @@ pub struct Storage {
     /// Members present, summed over the channels.
     pub presence_members: Gauge,
     /// The engine's server.
-    pub server: StorageServer,
+    pub server: EngineServers,
 }
 
-impl Storage {
+impl Engines {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             channels: Gauge::default(),
@@ -39,7 +39,7 @@ impl Storage {
             disk_bytes: Gauge::default(),
             evicted_bytes: Counter::default(),
             presence_members: Gauge::default(),
-            server: StorageServer::register(registry),
+            server: EngineServers::register(registry),
         };
         metrics.name(registry);
         metrics
@@ -89,7 +89,7 @@ impl Storage {
 
 /// Figures about the server in the network that an engine asks.
 #[derive(Debug, Clone, Default)]
-pub struct StorageServer {
+pub struct EngineServers {
     /// Commands that wait for their answers.
     pub waiting: Gauge,
     commands: Counter,
@@ -118,7 +118,7 @@ impl EncodeMetric for ReadyServers {
     }
 }
 
-impl StorageServer {
+impl EngineServers {
     fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         registry.register(

@@ -14,8 +14,8 @@ use super::settings::RedisSettings;
 
 /// Where the server is.
 #[derive(Debug)]
-pub(super) struct Address {
-    place: Place,
+pub(super) struct Topology {
+    place: Kind,
     name: String,
     pub(super) timeout: Duration,
     pub(super) trust_persistence: bool,
@@ -24,14 +24,14 @@ pub(super) struct Address {
 }
 
 #[derive(Debug)]
-enum Place {
+enum Kind {
     /// This is the server.
     Known(Client),
     /// The server is the primary that these know.
     Watched(Sentinels),
 }
 
-impl Address {
+impl Topology {
     /// Reads the settings.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, RedisStartError> {
         let (url, name) = without_name(&settings.url);
@@ -46,30 +46,30 @@ impl Address {
         let place = if url.starts_with(WITHOUT_TLS) || url.starts_with(WITH_TLS) {
             let sentinels =
                 Sentinels::parse(&url, password.as_deref(), sentinel_password.as_deref());
-            Place::Watched(sentinels.map_err(of_url)?)
+            Kind::Watched(sentinels.map_err(of_url)?)
         } else {
             let info = server_info(&*url, password.as_deref()).map_err(of_url)?;
-            Place::Known(Client::open(info).map_err(of_url)?)
+            Kind::Known(Client::open(info).map_err(of_url)?)
         };
-        let mut address = Self {
+        let mut topology = Self {
             place,
             name: name.unwrap_or_default(),
             timeout: settings.timeout,
             trust_persistence: settings.trust_persistence,
             replicas: settings.replicas,
         };
-        if address.name.is_empty() {
-            address.name = address.place_name();
+        if topology.name.is_empty() {
+            topology.name = topology.place_name();
         }
-        Ok(address)
+        Ok(topology)
     }
 
     /// What brokers that share the server call it.
     fn place_name(&self) -> String {
         let place = match &self.place {
-            Place::Known(client) => client.get_connection_info().addr().to_string(),
+            Kind::Known(client) => client.get_connection_info().addr().to_string(),
             // The Sentinels come and go, and stand in any order.
-            Place::Watched(sentinels) => sentinels.primary().to_owned(),
+            Kind::Watched(sentinels) => sentinels.primary().to_owned(),
         };
         match self.database() {
             0 => place,
@@ -85,29 +85,29 @@ impl Address {
     /// The number of the database.
     pub(super) fn database(&self) -> i64 {
         match &self.place {
-            Place::Known(client) => client.get_connection_info().redis_settings().db(),
-            Place::Watched(sentinels) => sentinels.database(),
+            Kind::Known(client) => client.get_connection_info().redis_settings().db(),
+            Kind::Watched(sentinels) => sentinels.database(),
         }
     }
 
     /// Where the server is, without a password.
     pub(super) fn shown(&self) -> String {
         match &self.place {
-            Place::Known(client) => client.get_connection_info().addr().to_string(),
-            Place::Watched(sentinels) => sentinels.shown(),
+            Kind::Known(client) => client.get_connection_info().addr().to_string(),
+            Kind::Watched(sentinels) => sentinels.shown(),
         }
     }
 
     /// Whether another server may take this one's place.
     pub(super) fn is_watched(&self) -> bool {
-        matches!(self.place, Place::Watched(_))
+        matches!(self.place, Kind::Watched(_))
     }
 
     /// The server, as it is now.
     pub(super) async fn find(&self) -> Result<Client, RedisStartError> {
         match &self.place {
-            Place::Known(client) => Ok(client.clone()),
-            Place::Watched(sentinels) => {
+            Kind::Known(client) => Ok(client.clone()),
+            Kind::Watched(sentinels) => {
                 let info = sentinels.find(self.timeout).await?;
                 Client::open(info).map_err(|source| RedisStartError::Url { source })
             }
@@ -116,7 +116,7 @@ impl Address {
 
     /// Ready when the Sentinels name another server than this one; never without Sentinels.
     pub(super) async fn until_moved(&self, from: &ConnectionAddr, interval: Duration) {
-        let Place::Watched(sentinels) = &self.place else {
+        let Kind::Watched(sentinels) = &self.place else {
             return std::future::pending().await;
         };
         loop {
@@ -185,7 +185,7 @@ mod tests {
             url: url.to_owned(),
             ..RedisSettings::default()
         };
-        Address::new(&settings).unwrap().name().to_owned()
+        Topology::new(&settings).unwrap().name().to_owned()
     }
 
     #[test]

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::address::Address;
 use super::error::RedisStartError;
 use super::placement::Servers;
+use super::topology::Topology;
 use super::{RedisEngine, RedisSettings};
 use crate::engine::{Deliver, Engine, EngineRouter};
 
@@ -29,7 +29,7 @@ impl RedisEngine {
         let mut of_each: Vec<_> = of_each.collect();
         let mut names = Vec::new();
         for settings in &of_each {
-            names.push(Address::new(settings)?.name().to_owned());
+            names.push(Topology::new(settings)?.name().to_owned());
         }
         let mut known = BTreeSet::new();
         if let Some(twice) = names.iter().find(|&name| !known.insert(name)) {
