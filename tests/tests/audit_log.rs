@@ -97,7 +97,11 @@ async fn the_log_has_what_is_refused_before_it_reaches_a_session() -> Result<()>
     ] {
         told(&guarded, words).await?;
     }
-    assert_eq!(self::lines(&guarded, &["publish: bad_command"]), 2);
+    // One by the lines of the POST, one by the batch.
+    eventually("both refusals are logged", async || {
+        Ok(self::lines(&guarded, &["publish: bad_command"]) == 2)
+    })
+    .await?;
     assert!(!guarded.broker.log().contains("unseen"));
     Ok(())
 }
