@@ -40,23 +40,8 @@ pub struct Identity {
     pub headers: ShownHeaders,
 }
 
-impl Identity {
-    /// The key of the messages that are not delivered to the session.
-    pub fn muted(&self) -> Option<SenderKey> {
-        match self.echo {
-            Echo::Off => self.sender.clone(),
-            Echo::On => None,
-        }
-    }
-
-    /// The public name of the client: the same across its reconnects and on all nodes.
-    pub fn member_id(&self) -> String {
-        member_id(self.sender.as_ref())
-    }
-}
-
-/// Nobody can find the sender key from it, and to be given another client's takes 2^64 attempts.
-fn member_id(sender: Option<&SenderKey>) -> String {
+/// The public name of a client. Nobody can find the sender key from it, and to be given another client's takes 2^64 attempts.
+pub(super) fn member_id(sender: Option<&SenderKey>) -> String {
     let mut hash = Context::new(&SHA256);
     hash.update(b"widecast member id\0");
     hash.update(sender.map_or("", SenderKey::as_str).as_bytes());

@@ -221,7 +221,7 @@ impl Session {
         let watch = with_presence.then(|| self.watch()).flatten();
         Destination {
             outbox: Rc::clone(self.outbox()),
-            sender: self.identity().muted(),
+            sender: self.muted(),
             lane: self.outbox().lane(),
             policy: self
                 .services()

@@ -71,14 +71,14 @@ impl Session {
     /// The watch that tells the session who comes and goes, if it has frames to be told in.
     pub(super) fn watch(&self) -> Option<PresenceWatch> {
         let wire = self.dialect().frames()?;
-        Some(PresenceWatch::new(wire, self.identity().member_id()))
+        Some(PresenceWatch::new(wire, self.member_id()))
     }
 
     /// Lists the session.
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
         self.listed.borrow_mut().add(channel);
         let member = Member {
-            id: self.identity().member_id(),
+            id: self.member_id(),
             data,
         };
         let entry = PresenceEntry {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use tracing::{Span, field};
-use widecast_protocol::{ChannelName, Reply, SessionId};
+use widecast_protocol::{ChannelName, Reply, SenderKey, SessionId};
 
 use crate::engine::ConnectionId;
 use crate::limits::{Held, Quota, Share};
@@ -19,7 +19,7 @@ use super::actor::SessionActor;
 use super::channels::Channels;
 use super::credentials::Credentials;
 use super::dialect::Dialect;
-use super::identity::{Identity, random_session};
+use super::identity::{Echo, Identity, member_id, random_session};
 use super::index::{SessionIndex, SessionKey, SessionKeys};
 use super::listing::ListedChannels;
 use super::liveness::Liveness;
@@ -37,7 +37,12 @@ pub struct Session {
     id: OnceCell<SessionId>,
     connection: ConnectionId,
     worker: Worker,
-    identity: Identity,
+    /// The sender key of its messages, if it has one.
+    sender: Option<SenderKey>,
+    /// Whether it hears what it has sent itself.
+    echo: Echo,
+    /// The share of its client's address.
+    share: Share,
     pub(super) credentials: RefCell<Credentials>,
     /// What it has shown for single channels; most sessions have shown nothing.
     pub(super) subscription_tokens: RefCell<Option<Box<SubscriptionTokens>>>,
@@ -63,8 +68,15 @@ pub struct Session {
 
 impl Session {
     /// A session that has joined nothing yet.
-    pub fn new(worker: &Worker, identity: Identity, share: Held, carrier: Carrier) -> Rc<Self> {
+    pub fn new(worker: &Worker, identity: Identity, held: Held, carrier: Carrier) -> Rc<Self> {
         static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        let Identity {
+            sender,
+            echo,
+            principal,
+            share,
+            headers: _,
+        } = identity;
         let services = &worker.services;
         services.metrics.sessions.opened(carrier.transport.as_str());
         let limit = services.config.outbox.bytes.as_usize();
@@ -81,12 +93,14 @@ impl Session {
             connection,
             outbox: Outbox::new(flush_list, limit, carrier.dialect.form(), connection),
             worker: worker.clone(),
-            credentials: RefCell::new(Credentials::new(identity.principal.clone())),
+            credentials: RefCell::new(Credentials::new(principal)),
             subscription_tokens: RefCell::new(None),
             keys: RefCell::default(),
-            identity,
             quota: services.quotas.of_session(),
-            _share: share,
+            _share: held,
+            sender,
+            echo,
+            share,
             carrier,
             channels: RefCell::default(),
             listed: RefCell::default(),
@@ -125,9 +139,17 @@ impl Session {
         self.carrier.dialect
     }
 
-    /// The client behind it.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// The key of the messages that are not delivered to it.
+    pub(super) fn muted(&self) -> Option<SenderKey> {
+        match self.echo {
+            Echo::Off => self.sender.clone(),
+            Echo::On => None,
+        }
+    }
+
+    /// The public name of its client: the same across its reconnects and on all nodes.
+    pub(super) fn member_id(&self) -> String {
+        member_id(self.sender.as_ref())
     }
 
     /// Where its bytes go.
@@ -165,7 +187,7 @@ impl Session {
 
     /// The share of its client's address.
     pub(super) fn share(&self) -> &Share {
-        &self.identity.share
+        &self.share
     }
 
     /// The publisher of its messages on a channel.
@@ -174,8 +196,8 @@ impl Session {
             principal: self.principal_on(channel),
             session: self.id_for_hook().cloned(),
             quota: self.quota.clone(),
-            sender: self.identity.sender.clone(),
-            share: self.identity.share.clone(),
+            sender: self.sender.clone(),
+            share: self.share.clone(),
         }
     }
 
