@@ -44,15 +44,23 @@ fn compare_body(codec: &mut Codec, framing: RequestFraming) {
             if length < 1 << 16 {
                 let mut body = BytesMut::zeroed(length as usize + 1);
                 let whole = chunk(&mut body, codec);
-                assert!(matches!(whole, Ok(Some(Message::Chunk(Some(bytes)))) if bytes.len() as u64 == length));
-                assert!(matches!(chunk(&mut body, codec), Ok(Some(Message::Chunk(None)))));
+                assert!(
+                    matches!(whole, Ok(Some(Message::Chunk(Some(bytes)))) if bytes.len() as u64 == length)
+                );
+                assert!(matches!(
+                    chunk(&mut body, codec),
+                    Ok(Some(Message::Chunk(None)))
+                ));
                 assert_eq!(body.len(), 1);
             }
         }
         RequestFraming::Chunked => {
             assert!(what == MessageType::Payload);
             let mut body = BytesMut::from(b"0\r\n\r\nG".as_slice());
-            assert!(matches!(chunk(&mut body, codec), Ok(Some(Message::Chunk(None)))));
+            assert!(matches!(
+                chunk(&mut body, codec),
+                Ok(Some(Message::Chunk(None)))
+            ));
             assert_eq!(body, b"G".as_slice());
         }
     }
@@ -81,7 +89,13 @@ fuzz_target!(|input: &[u8]| {
     };
     // What follows the head changes nothing, and a part of it says nothing else.
     let alone = inspect(&input[..head.length], takes_upgrade);
-    assert_eq!(alone.as_ref().ok(), Some(&Some(RequestHead { rewritten: head.rewritten.clone(), ..head })));
+    assert_eq!(
+        alone.as_ref().ok(),
+        Some(&Some(RequestHead {
+            rewritten: head.rewritten.clone(),
+            ..head
+        }))
+    );
     let shown = head.rewritten.as_deref().unwrap_or(&input[..head.length]);
     compare(&head, shown);
 });
