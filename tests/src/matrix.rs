@@ -33,3 +33,25 @@ macro_rules! over_every_transport {
         }
     )+ };
 }
+
+/// Makes one test for each scenario and transport of the client library: `scenario::transport`. A scenario is an
+/// `async fn(Transport) -> anyhow::Result<()>` of the module above, with the library's `Transport`.
+#[macro_export]
+macro_rules! over_every_client_transport {
+    ($($scenario:ident;)+) => { $(
+        mod $scenario {
+            $crate::over_every_client_transport!(@each $scenario:
+                ws = WebSocket,
+                sse = Sse,
+                stream = HttpStream,
+                poll = LongPoll,
+            );
+        }
+    )+ };
+    (@each $scenario:ident: $( $test:ident = $transport:ident, )+) => { $(
+        #[tokio::test]
+        async fn $test() -> anyhow::Result<()> {
+            super::$scenario(super::Transport::$transport).await
+        }
+    )+ };
+}

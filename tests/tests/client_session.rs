@@ -7,38 +7,11 @@ use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use widecast_client::{Client, Error, Event, Events, Message, PresenceChange, Session, Transport};
-use widecast_tests::{Broker, Guarded, Relay, Settings, cli, eventually, within};
+use widecast_tests::{
+    Broker, Guarded, Relay, Settings, cli, eventually, over_every_client_transport, within,
+};
 
-/// Expands a scenario into one test for each transport of the client.
-macro_rules! over_every_transport {
-    ($($scenario:ident;)+) => { $(
-        mod $scenario {
-            use super::*;
-
-            #[tokio::test]
-            async fn ws() -> Result<()> {
-                super::$scenario(Transport::WebSocket).await
-            }
-
-            #[tokio::test]
-            async fn sse() -> Result<()> {
-                super::$scenario(Transport::Sse).await
-            }
-
-            #[tokio::test]
-            async fn stream() -> Result<()> {
-                super::$scenario(Transport::HttpStream).await
-            }
-
-            #[tokio::test]
-            async fn poll() -> Result<()> {
-                super::$scenario(Transport::LongPoll).await
-            }
-        }
-    )+ };
-}
-
-over_every_transport! {
+over_every_client_transport! {
     channels_are_joined_and_left;
     everything_can_be_asked_for;
     each_message_of_a_batch_has_its_result;

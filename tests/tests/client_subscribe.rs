@@ -5,38 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use widecast_client::{Client, Data, Error, Event, Events, Message, Transport};
-use widecast_tests::{Broker, Relay, Settings, eventually, within};
+use widecast_tests::{Broker, Relay, Settings, eventually, over_every_client_transport, within};
 
-/// Expands a scenario into one test for each transport of the client.
-macro_rules! over_every_transport {
-    ($($scenario:ident;)+) => { $(
-        mod $scenario {
-            use super::*;
-
-            #[tokio::test]
-            async fn ws() -> Result<()> {
-                super::$scenario(Transport::WebSocket).await
-            }
-
-            #[tokio::test]
-            async fn sse() -> Result<()> {
-                super::$scenario(Transport::Sse).await
-            }
-
-            #[tokio::test]
-            async fn stream() -> Result<()> {
-                super::$scenario(Transport::HttpStream).await
-            }
-
-            #[tokio::test]
-            async fn poll() -> Result<()> {
-                super::$scenario(Transport::LongPoll).await
-            }
-        }
-    )+ };
-}
-
-over_every_transport! {
+over_every_client_transport! {
     messages_come_in_order_with_all_that_is_known;
     a_client_hears_itself_only_if_asked;
     a_cut_is_told_and_loses_nothing;

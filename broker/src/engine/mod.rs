@@ -31,6 +31,7 @@ pub mod memory;
 mod publication;
 mod reading;
 pub mod redis;
+mod retry;
 mod router;
 mod startup;
 
@@ -59,6 +60,7 @@ pub use publication::{Publication, Published};
 pub use reading::{
     ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
 };
+pub use retry::retry_intervals;
 pub use router::{EngineRouter, Placement};
 pub use startup::{EngineStartError, start};
 

@@ -4,10 +4,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use widecast_protocol::{ChannelName, Position};
 
-use crate::engine::Portion;
+use crate::engine::{Portion, retry_intervals};
 
 use super::fanout::Next;
 use super::shard::Shard;
@@ -25,20 +24,11 @@ const PORTION: Portion = Portion {
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(15);
 
-/// After how long an engine that has failed is asked again, each time. There is no last time: the subscribers wait for it.
-fn intervals() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_INTERVAL)
-        .with_max_delay(LONGEST_INTERVAL)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
 impl Shard {
     /// Reads the messages that a channel has missed from the history, until none is missing.
     pub(super) async fn refill(self: Rc<Self>, channel: ChannelName, mut since: Position) {
-        let mut intervals = intervals();
+        // There is no last attempt: the subscribers wait for it.
+        let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         loop {
             let replay = {
                 // It is only closed when the shard is gone.
@@ -73,21 +63,5 @@ impl Shard {
                 Next::Fill(position) => since = position,
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_intervals_grow_to_a_longest_one_and_never_end() {
-        let intervals: Vec<_> = intervals().take(100).collect();
-        let within =
-            |interval: &Duration, longest| (SHORTEST_INTERVAL..=2 * longest).contains(interval);
-        assert!(within(&intervals[0], SHORTEST_INTERVAL));
-        assert!(intervals.iter().all(|one| within(one, LONGEST_INTERVAL)));
-        assert!(intervals[99] >= LONGEST_INTERVAL);
-        assert_ne!(intervals[98], intervals[99], "left to chance");
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
 use redis::{RedisError, RedisResult};
 use tokio::time::MissedTickBehavior;
 use widecast_protocol::{ChannelName, Epoch, Offset, Position};
@@ -19,6 +18,7 @@ use super::error::RedisStartError;
 use super::listening::Need;
 use super::topology::Topology;
 use super::wire::Number;
+use crate::engine::retry_intervals;
 
 /// How many topics are subscribed to, or compared, with one command.
 const TOPICS_AT_ONCE: usize = 512;
@@ -26,15 +26,6 @@ const TOPICS_AT_ONCE: usize = 512;
 /// The shortest and the longest interval between two attempts to connect; half of it is left to chance.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(2);
-
-fn intervals() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_INTERVAL)
-        .with_max_delay(LONGEST_INTERVAL)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
 
 /// Connects once.
 pub(super) async fn connect(
@@ -98,7 +89,7 @@ pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<A
 }
 
 async fn connect_at_last(shared: &Arc<Shared>, topology: &Topology) -> Arc<Server> {
-    let mut intervals = intervals();
+    let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
     loop {
         match connect(shared, topology).await {
             Ok(server) => return server,
@@ -240,18 +231,5 @@ impl Topics<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_intervals_grow_to_a_longest_one_and_never_end() {
-        let intervals: Vec<_> = intervals().take(100).collect();
-        assert!(intervals[0] <= 2 * SHORTEST_INTERVAL);
-        assert!(intervals.iter().all(|&one| one <= 2 * LONGEST_INTERVAL));
-        assert!(intervals[99] >= LONGEST_INTERVAL);
     }
 }
