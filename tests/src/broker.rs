@@ -17,6 +17,7 @@ use crate::deadline::within;
 use crate::join::Join;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
+use crate::redis::RedisServer;
 use crate::settings::Settings;
 use crate::subscriber::{Subscriber, Transport};
 use crate::{cli, message_pack};
@@ -67,6 +68,8 @@ pub struct Broker {
     config: PathBuf,
     http: reqwest::Client,
     _directory: TempDir,
+    /// The server of its own that it has its channels on, if the environment says so.
+    _redis: Option<RedisServer>,
 }
 
 impl Broker {
@@ -86,21 +89,24 @@ impl Broker {
         Self::with_toml(&settings.to_toml()).await
     }
 
-    /// Starts a broker with a settings file of this text, in which `{directory}` stands for a directory of the broker's own. With
-    /// `TEST_ENGINE=disk` in the environment its engine is on the disk, unless the text says which it is.
+    /// Starts a broker with a settings file of this text, in which `{directory}` stands for a directory of the broker's own.
+    /// `TEST_ENGINE` in the environment (`disk`, or `redis` for a server of the broker's own) says what its engine is, unless the
+    /// text does.
     ///
     /// # Errors
     /// When it does not come up in time.
     pub async fn with_toml(text: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("widecast.toml");
-        let mut text = text.to_owned();
-        if std::env::var("TEST_ENGINE").is_ok_and(|kind| kind == "disk")
-            && !text.contains("engine.")
-        {
-            text = format!("{}\n{text}", Settings::new().disk().to_toml());
-        }
-        write_settings(&config, &text)?;
+        let mut redis = None;
+        let engine = match std::env::var("TEST_ENGINE").as_deref() {
+            _ if text.contains("engine.") => Settings::new(),
+            Err(_) | Ok("" | "memory") => Settings::new(),
+            Ok("disk") => Settings::new().disk(),
+            Ok("redis") => redis.insert(RedisServer::start(&[]).await?).settings(),
+            Ok(other) => bail!("TEST_ENGINE is {other:?}: expected memory, disk or redis"),
+        };
+        write_settings(&config, &format!("{}\n{text}", engine.to_toml()))?;
         let log = Log::default();
         let (child, address) = launch(&config, "127.0.0.1:0", &log).await?;
         Ok(Self {
@@ -111,6 +117,7 @@ impl Broker {
             config,
             http: reqwest::Client::builder().no_proxy().build()?,
             _directory: directory,
+            _redis: redis,
         })
     }
 
