@@ -141,6 +141,14 @@ impl Broker {
         Ok(())
     }
 
+    /// Kills it without a word; [`Broker::restart`] brings it back.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Gives it other settings, which hold from the next [`Broker::restart`] on.
     ///
     /// # Errors

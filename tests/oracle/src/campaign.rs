@@ -53,14 +53,17 @@ async fn run(seed: u64, scope: &Scope, logs: &Logs) -> Result<bool> {
         return Ok(true);
     }
     std::fs::create_dir_all(&logs.directory)?;
-    let path = logs.directory.join(format!("seed-{seed}.log"));
+    let path = logs
+        .directory
+        .join(format!("{}-seed-{seed}.log", plan.broker.engine));
     let all = report::everything(&plan, &outcome.case, &violations, &outcome.broker_log);
     std::fs::write(&path, all).with_context(|| path.display().to_string())?;
     if !fine {
         writeln!(
             out,
-            "{}\nrepeat it with --seed {seed} --runs 1 --seconds {}; everything is in {}",
+            "{}\nrepeat it with --engine {} --seed {seed} --runs 1 --seconds {}; everything is in {}",
             report::violations(&outcome.case, &violations),
+            plan.broker.engine,
             plan.time.as_secs_f64(),
             path.display()
         )?;

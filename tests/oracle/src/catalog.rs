@@ -36,6 +36,8 @@ pub struct Outcome {
     pub acks: Vec<Ack>,
     /// How many attempts the broker has refused, so that they published nothing.
     pub refusals: usize,
+    /// How many attempts the broker's engine has not answered, so that nobody knows whether they published it.
+    pub open: usize,
 }
 
 /// An answer that accepted a publication.
@@ -186,9 +188,13 @@ impl Publication {
         });
     }
 
-    /// An attempt was refused: it has published nothing.
-    pub fn refused(&self) {
-        self.outcome().refusals += 1;
+    /// An attempt was refused with this error: it has published nothing, unless the engine did not answer.
+    pub fn refused(&self, error: &Value) {
+        if error["code"] == "engine_unavailable" {
+            self.outcome().open += 1;
+        } else {
+            self.outcome().refusals += 1;
+        }
     }
 
     fn outcome(&self) -> std::sync::MutexGuard<'_, Outcome> {

@@ -4,6 +4,7 @@
 //! One run is a [`plan`] drawn from a seed, carried out on a [`stage`] and [judged](judge). The README says how to use it.
 
 pub mod args;
+pub mod brokers;
 pub mod campaign;
 pub mod catalog;
 pub mod judge;
@@ -18,3 +19,4 @@ pub mod scope;
 pub mod seed;
 pub mod stage;
 pub mod subscriber;
+pub mod trouble;

@@ -15,6 +15,7 @@ use crate::publisher::{Kind, Rhythm, Subject};
 use crate::scope::{EngineKind, Feature, Scope};
 use crate::seed::generator;
 use crate::subscriber::{Habit, Publishing, Spec};
+use crate::trouble::{Event, events};
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -31,8 +32,10 @@ pub struct Plan {
     pub subscribers: Vec<(Spec, Weather)>,
     /// The publishers that are no sessions, and the network of each.
     pub publishers: Vec<(Kind, Subject, Weather)>,
-    /// What happens to the broker, and when.
-    pub troubles: Vec<(Duration, Trouble)>,
+    /// The network between each broker and the Redis server, if they share one.
+    pub links: Vec<Weather>,
+    /// What happens to the brokers and the server.
+    pub events: Vec<Event>,
 }
 
 /// The broker's settings that differ from run to run.
@@ -48,17 +51,6 @@ pub struct BrokerPlan {
     pub message_bytes: usize,
     /// Where the broker keeps its messages.
     pub engine: EngineKind,
-}
-
-/// What happens to the broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
-    /// SIGSTOP, and SIGCONT after a while.
-    Halt(Duration),
-    /// SIGKILL, and a new start.
-    Kill,
-    /// SIGTERM, and a new start.
-    Terminate,
 }
 
 /// A namespace of the runs: its name, how much history it keeps, and its rule for slow consumers.
@@ -94,14 +86,16 @@ impl Plan {
         };
         let subscribers = draft.subscribers(random);
         let publishers = draft.publishers(&subscribers, random);
-        let troubles = troubles(scope, random);
+        let events = events(scope, random);
+        let links = links(scope, random);
         Self {
             seed,
             time: scope.time,
             broker,
             subscribers,
             publishers,
-            troubles,
+            links,
+            events,
             channels,
         }
     }
@@ -125,6 +119,11 @@ impl Plan {
         match self.broker.engine {
             EngineKind::Memory => settings,
             EngineKind::Disk => settings.disk(),
+            // Where the server is, only the stage knows.
+            EngineKind::Redis => settings
+                .key("engine.default.kind", "\"redis\"")
+                .key("engine.default.timeout_ms", "1000")
+                .key("engine.default.lease_ms", "2000"),
         }
     }
 
@@ -274,6 +273,21 @@ fn channels(scope: &Scope, random: &mut StdRng) -> Vec<String> {
     channels
 }
 
+fn links(scope: &Scope, random: &mut StdRng) -> Vec<Weather> {
+    if scope.engine != EngineKind::Redis {
+        return Vec::new();
+    }
+    let fair = !scope.has(Feature::Server) || !scope.has(Feature::Faults);
+    let links = (0..scope.engine.brokers()).map(|_| {
+        if fair || random.random_bool(0.3) {
+            Weather::FAIR
+        } else {
+            Weather::draw_of_server(random)
+        }
+    });
+    links.collect()
+}
+
 fn rhythm(broker: BrokerPlan, scope: &Scope, random: &mut StdRng) -> Rhythm {
     let large = if scope.has(Feature::Large) {
         random.random_range(0..6)
@@ -290,37 +304,6 @@ fn rhythm(broker: BrokerPlan, scope: &Scope, random: &mut StdRng) -> Rhythm {
         large,
         large_bytes: broker.message_bytes - 4096,
     }
-}
-
-fn troubles(scope: &Scope, random: &mut StdRng) -> Vec<(Duration, Trouble)> {
-    let mut troubles = Vec::new();
-    let at = |random: &mut StdRng| scope.time.mul_f64(random.random_range(0.05..0.95));
-    let often = scope.time.as_secs_f64() / 10.0;
-    if scope.has(Feature::Halts) {
-        for _ in 0..count(often * 1.5, random) {
-            let pause = Duration::from_millis(random.random_range(20..1200));
-            troubles.push((at(random), Trouble::Halt(pause)));
-        }
-    }
-    if scope.has(Feature::Restarts) {
-        for _ in 0..count(often * 0.6, random) {
-            let trouble = one_of(&[Trouble::Kill, Trouble::Terminate], random);
-            troubles.push((at(random), trouble));
-        }
-    }
-    troubles.sort_by_key(|&(at, _)| at);
-    troubles
-}
-
-/// A count with this mean: its whole part, and perhaps one more.
-fn count(mean: f64, random: &mut StdRng) -> usize {
-    let mut count = 0;
-    let mut rest = mean * 2.0 * random.random::<f64>();
-    while rest >= 1.0 || random.random_bool(rest.max(0.0)) {
-        count += 1;
-        rest = (rest - 1.0).max(0.0);
-    }
-    count
 }
 
 fn one_of<T: Copy>(all: &[T], random: &mut StdRng) -> T {
@@ -347,6 +330,7 @@ fn some_of(channels: &[String], several: bool, random: &mut StdRng) -> Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trouble::Trouble;
 
     #[test]
     fn a_seed_gives_the_same_plan_again() {
@@ -370,8 +354,8 @@ mod tests {
         for seed in 0..20 {
             let plan = Plan::draw(seed, &scope);
             assert!(plan.rules().values().all(|rules| !rules.drops));
-            let halts = |(_, trouble): &(_, Trouble)| matches!(trouble, Trouble::Halt(_));
-            assert!(plan.troubles.iter().all(halts));
+            let halts = |event: &Event| matches!(event.trouble, Trouble::Halt(_));
+            assert!(plan.events.iter().all(halts));
             let fair = |(_, weather): &(_, Weather)| *weather == Weather::FAIR;
             assert!(plan.subscribers.iter().all(fair));
         }

@@ -31,11 +31,11 @@ pub fn summary(plan: &Plan, case: &Case, violations: &[Violation]) -> String {
     let acked = case.records.iter();
     let acked = acked.filter(|record| !record.outcome.acks.is_empty());
     format!(
-        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps on resuming and {drops} in streams, {ended} cuts, {} restarts: {}",
+        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps on resuming and {drops} in streams, {ended} cuts, messages lost {} times: {}",
         plan.seed,
         case.records.len(),
         acked.count(),
-        case.restarts,
+        case.losses,
         verdict(violations),
     )
 }
@@ -106,6 +106,6 @@ pub fn everything(plan: &Plan, case: &Case, violations: &[Violation], broker_log
             record.id, record.channel, record.sender, record.bytes, record.outcome
         );
     }
-    let _ = write!(text, "\n--- the broker's log\n{broker_log}");
+    let _ = write!(text, "\n--- the brokers' logs\n{broker_log}");
     text
 }

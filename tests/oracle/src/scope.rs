@@ -1,5 +1,6 @@
 //! What the runs may contain, and what can be left out.
 
+use std::fmt;
 use std::time::Duration;
 
 /// What a run may contain.
@@ -21,6 +22,18 @@ pub enum EngineKind {
     Memory,
     /// On the disk: a restart is no reason for a gap.
     Disk,
+    /// On a Redis server that two brokers share: a restart of the server loses them, one of a broker does not.
+    Redis,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Redis => "redis",
+        })
+    }
 }
 
 /// Something that can be left out, to look at the rest alone.
@@ -48,6 +61,8 @@ pub enum Feature {
     ShortHistories,
     /// Faults of the network.
     Faults,
+    /// What goes wrong with the Redis server, and on the way from the brokers to it.
+    Server,
 }
 
 impl Scope {

@@ -1,4 +1,4 @@
-//! Carries out a plan: a broker, a network for each client, faults until the time is up, then calm until everybody has
+//! Carries out a plan: the brokers, a network for each client, faults until the time is up, then calm until everybody has
 //! caught up.
 
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use widecast_tests::broker::{Broker, Signal};
 use widecast_tests::{Endpoint, Published};
 
+use crate::brokers::Brokers;
 use crate::catalog::Catalog;
 use crate::judge::{Case, Testimony};
 use crate::log::Log;
 use crate::payload::Form;
 use crate::place::Place;
-use crate::plan::{Plan, Trouble};
+use crate::plan::Plan;
 use crate::proxy::Proxy;
 use crate::proxy::fault::Weather;
 use crate::publisher::{Author, Publisher, Rhythm, Subject};
@@ -28,20 +28,17 @@ use crate::subscriber::{Spec, Subscriber};
 /// How long everybody may take to catch up when all is calm.
 const CATCHING_UP: Duration = Duration::from_secs(30);
 
-/// How often the broker is started again if its port is taken for a moment.
-const STARTS: usize = 20;
-
 /// What a run came to.
 pub struct Outcome {
     /// What is to be judged.
     pub case: Case,
-    /// What the broker has logged.
+    /// What the brokers have logged.
     pub broker_log: String,
 }
 
 struct Stage<'a> {
     plan: &'a Plan,
-    broker: Broker,
+    brokers: Brokers,
     began: Instant,
     calm: watch::Sender<bool>,
     catalog: Arc<Catalog>,
@@ -50,7 +47,6 @@ struct Stage<'a> {
     network: Vec<Proxy>,
     subscribing: JoinSet<()>,
     publishing: JoinSet<()>,
-    restarts: usize,
 }
 
 /// Carries out a plan.
@@ -58,22 +54,21 @@ struct Stage<'a> {
 /// # Errors
 /// When the broker cannot be started, or does not go on: then nothing can be judged.
 pub async fn perform(plan: &Plan) -> Result<Outcome> {
-    let broker = Broker::with(plan.settings()).await?.quiet();
+    let calm = watch::Sender::new(false);
     let mut stage = Stage {
         plan,
-        broker,
+        brokers: Brokers::start(plan, &calm).await?,
         began: Instant::now(),
-        calm: watch::Sender::new(false),
+        calm,
         catalog: Arc::default(),
         subscribers: Vec::new(),
         network: Vec::new(),
         subscribing: JoinSet::new(),
         publishing: JoinSet::new(),
-        restarts: 0,
     };
     let performed = stage.perform().await;
-    let broker_log = stage.broker.log();
-    let ends = performed.with_context(|| format!("the broker's log:\n{broker_log}"))?;
+    let broker_log = stage.brokers.log();
+    let ends = performed.with_context(|| broker_log.clone())?;
     Ok(Outcome {
         case: stage.case(ends),
         broker_log,
@@ -97,17 +92,18 @@ impl Stage<'_> {
             };
             self.publishing.spawn(publisher.run());
         }
-        for &(at, trouble) in &self.plan.troubles {
-            sleep_until(self.began + at).await;
-            self.trouble(trouble).await?;
+        for &event in &self.plan.events {
+            sleep_until(self.began + event.at).await;
+            self.brokers.suffer(event).await?;
         }
         sleep_until(self.began + self.plan.time).await;
         self.calm.send_replace(true);
         while self.publishing.join_next().await.is_some() {}
+        self.brokers.are_ready().await?;
         let ends = self.publish_ends().await?;
         self.wait_for(&ends).await;
         self.subscribing.shutdown().await;
-        self.broker.check_alive().await?;
+        self.brokers.check_alive().await?;
         Ok(ends)
     }
 
@@ -126,38 +122,15 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// A client's own way to the broker.
+    /// A client's own way to the brokers.
     async fn endpoint(&mut self, name: &str, weather: Weather) -> Result<Endpoint> {
         let random = generator(self.plan.seed, &format!("the network of {name}"));
-        let address = self.broker.socket_address();
-        let proxy = Proxy::to(address, weather, random, self.calm.subscribe()).await?;
+        let brokers = self.brokers.addresses();
+        let proxy = Proxy::to(brokers, weather, random, self.calm.subscribe()).await?;
         let base = proxy.base();
         self.network.push(proxy);
         let http = reqwest::Client::builder().no_proxy().build()?;
         Ok(Endpoint { http, base })
-    }
-
-    async fn trouble(&mut self, trouble: Trouble) -> Result<()> {
-        match trouble {
-            Trouble::Halt(duration) => {
-                self.broker.signal(Signal::Stop).await?;
-                sleep(duration).await;
-                return self.broker.signal(Signal::Continue).await;
-            }
-            Trouble::Kill => {}
-            Trouble::Terminate => {
-                self.broker.signal(Signal::Terminate).await?;
-                self.broker.ended().await?;
-            }
-        }
-        self.restarts += 1;
-        for _ in 1..STARTS {
-            if self.broker.restart().await.is_ok() {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-        self.broker.restart().await
     }
 
     /// Publishes one more message on each channel, for everybody to wait for.
@@ -176,7 +149,7 @@ impl Stage<'_> {
             let publication = author.write(Form::Text, false);
             let attempt = publication.attempt("end");
             let body = Form::Text.body(&publication.data)?;
-            let sent = self.broker.publisher();
+            let sent = self.brokers.publisher(number);
             let sent = sent.publish_as(channel, Form::Text.content_type(), body);
             let published: Published = timeout(CATCHING_UP, sent).await??;
             if published.duplicate {
@@ -216,10 +189,8 @@ impl Stage<'_> {
             rules: self.plan.rules(),
             ends,
             strange: self.catalog.all_strange(),
-            restarts: match self.plan.broker.engine {
-                EngineKind::Memory => self.restarts,
-                EngineKind::Disk => 0,
-            },
+            losses: self.brokers.losses(),
+            repeats: self.plan.broker.engine == EngineKind::Redis,
         }
     }
 }

@@ -20,6 +20,11 @@ async fn nothing_is_lost_in_restarts_with_messages_on_the_disk() -> Result<()> {
     judge(EngineKind::Disk, &[1, 2, rand::random::<u32>().into()]).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_by_two_brokers_whatever_their_redis_server_does() -> Result<()> {
+    judge(EngineKind::Redis, &[1, 2, 3, rand::random::<u32>().into()]).await
+}
+
 async fn judge(engine: EngineKind, seeds: &[u64]) -> Result<()> {
     let scope = Scope {
         time: Duration::from_secs(5),

@@ -31,8 +31,10 @@ pub struct Case {
     pub ends: BTreeMap<String, Place>,
     /// Answers to publishers that the protocol does not have.
     pub strange: Vec<String>,
-    /// How often the broker lost its messages in a restart.
-    pub restarts: usize,
+    /// How often all messages were lost, so that every channel begins a new epoch.
+    pub losses: usize,
+    /// Whether a broker itself repeats what has an idempotency key when it was not answered by its server.
+    pub repeats: bool,
 }
 
 /// What one subscriber says.

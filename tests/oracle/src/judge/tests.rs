@@ -20,6 +20,7 @@ fn record(id: &str, offset: u64, sender: Option<&str>) -> Record {
             attempts: vec!["lane".to_owned()],
             acks: vec![ack(offset, 1, false)],
             refusals: 0,
+            open: 0,
         },
     }
 }
@@ -309,7 +310,7 @@ fn a_cursor_covers_only_what_was_told() {
     assert_eq!(kinds(&late), [Kind::CursorAhead]);
     // A cursor of another epoch is a gap, too.
     let mut other = case(vec![given("e0", 3), given(EPOCH, 3)]);
-    other.restarts = 1;
+    other.losses = 1;
     assert_eq!(kinds(&other), [Kind::CursorAhead]);
 }
 
@@ -414,7 +415,7 @@ fn what_was_repeated_behind_a_restart_may_have_a_place_before_it() {
         panic!("a message")
     };
     first.place = Some(Place::new("e0", 2));
-    case.restarts = 1;
+    case.losses = 1;
     let found = kinds(&case);
     assert_eq!(found, [Kind::Hole, Kind::Lost], "where is 1 of e0?");
     case.records[1].outcome.attempts.push("lane".to_owned());
@@ -465,6 +466,32 @@ fn what_was_refused_is_not_heard() {
 }
 
 #[test]
+fn what_an_engine_did_not_answer_may_have_been_published_and_late() {
+    let mut case = case(vec![
+        given(EPOCH, 0),
+        heard("p-1", 1),
+        heard("p-3", 2),
+        heard("p-2", 3),
+    ]);
+    for record in &mut case.records {
+        record.outcome.attempts = vec!["lane#1".to_owned()];
+        record.outcome.acks.clear();
+    }
+    assert_eq!(kinds(&case), [Kind::OutOfOrder]);
+    case.records[1].outcome.open = 1;
+    assert_eq!(kinds(&case), []);
+}
+
+#[test]
+fn a_broker_that_repeats_may_call_the_first_attempt_a_duplicate() {
+    let mut case = case(all());
+    case.records[0].outcome.acks = vec![ack(1, 1, true)];
+    assert_eq!(kinds(&case), [Kind::WrongDuplicate]);
+    case.repeats = true;
+    assert_eq!(kinds(&case), []);
+}
+
+#[test]
 fn offsets_begin_anew_only_behind_a_restart() {
     let told = vec![given("e0", 0), gap(EPOCH, 0), heard("p-2", 1)];
     let mut case = case(told);
@@ -473,9 +500,9 @@ fn offsets_begin_anew_only_behind_a_restart() {
     case.records[1].outcome.acks[0].place = Place::new(EPOCH, 1);
     case.ends.insert("c".to_owned(), Place::new(EPOCH, 1));
     assert_eq!(kinds(&case), [Kind::EpochChanged]);
-    case.restarts = 1;
+    case.losses = 1;
     assert_eq!(kinds(&case), []);
-    case.restarts = 0;
+    case.losses = 0;
     case.rules.insert("c".to_owned(), rules(0));
     assert_eq!(kinds(&case), []);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// How bad the network of one client is.
+/// How bad the network of one client is, or that between a broker and its Redis server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weather {
     /// The time that a byte takes, each way.
@@ -30,6 +30,18 @@ impl Weather {
         slow: 0,
         split: 0,
     };
+
+    /// The weather between a broker and its Redis server: nobody could work with one that is cut all the time.
+    pub fn draw_of_server(random: &mut StdRng) -> Self {
+        const DELAYS: [u64; 6] = [0, 0, 0, 1, 5, 30];
+        Self {
+            delay: Duration::from_millis(DELAYS[random.random_range(0..DELAYS.len())]),
+            cuts: random.random_range(0..=40),
+            stalls: random.random_range(0..=40),
+            slow: 0,
+            split: random.random_range(0..=10),
+        }
+    }
 
     /// The weather of one client.
     pub fn draw(random: &mut StdRng) -> Self {

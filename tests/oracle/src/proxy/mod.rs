@@ -1,4 +1,5 @@
-//! A network that fails: a TCP proxy between one client and the broker, with a plan for each connection.
+//! A network that fails: a TCP proxy between one client and the brokers, or between a broker and its Redis server, with a plan for each
+//! connection. Where there are several brokers it is a load balancer, too, which now and then leads to another one.
 
 pub mod fault;
 mod pump;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -18,6 +20,9 @@ use self::pump::{End, Pump};
 
 /// How long the other direction may go on when one has ended.
 const REST: Duration = Duration::from_secs(3);
+
+/// How many of a hundred connections lead to another broker than the one before.
+const MOVES: u32 = 15;
 
 /// How each side learns that the other has reset the connection.
 const BROKEN: Cut = Cut {
@@ -38,20 +43,25 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A way to the broker in this weather, until it is calm.
+    /// A way to the brokers in this weather, until it is calm.
     ///
     /// # Errors
     /// When no port can be listened on.
     pub async fn to(
-        broker: SocketAddr,
+        brokers: Vec<SocketAddr>,
         weather: Weather,
         random: StdRng,
         calm: watch::Receiver<bool>,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, broker, (weather, random), calm));
+        let accepting = tokio::spawn(accept(listener, brokers, (weather, random), calm));
         Ok(Self { address, accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The base of the HTTP addresses that lead to the broker.
@@ -68,25 +78,36 @@ impl Drop for Proxy {
 
 async fn accept(
     listener: TcpListener,
-    broker: SocketAddr,
+    brokers: Vec<SocketAddr>,
     (weather, mut random): (Weather, StdRng),
     calm: watch::Receiver<bool>,
 ) {
+    let mut at = if brokers.len() > 1 {
+        random.random_range(0..brokers.len())
+    } else {
+        0
+    };
     while let Ok((client, _)) = listener.accept().await {
         let fair = *calm.borrow();
         let weather = if fair { Weather::FAIR } else { weather };
         let journey = Journey::draw(weather, &mut random);
-        tokio::spawn(carry(client, broker, journey, calm.clone()));
+        if brokers.len() > 1 && random.random_range(0..100) < MOVES {
+            at += 1;
+        }
+        let order: Vec<_> = (0..brokers.len())
+            .map(|behind| brokers[(at + behind) % brokers.len()])
+            .collect();
+        tokio::spawn(carry(client, order, journey, calm.clone()));
     }
 }
 
 async fn carry(
     mut client: TcpStream,
-    broker: SocketAddr,
+    brokers: Vec<SocketAddr>,
     journey: Journey,
     mut calm: watch::Receiver<bool>,
 ) {
-    let Ok(mut broker) = connect(broker, journey.narrow).await else {
+    let Some(mut broker) = connect(brokers, journey.narrow).await else {
         return;
     };
     if client.set_nodelay(true).is_err() || broker.set_nodelay(true).is_err() {
@@ -117,12 +138,18 @@ async fn carry(
     );
 }
 
-async fn connect(broker: SocketAddr, narrow: bool) -> Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    if narrow {
-        socket.set_recv_buffer_size(4096)?;
+/// Connects to the first broker that is there.
+async fn connect(brokers: Vec<SocketAddr>, narrow: bool) -> Option<TcpStream> {
+    for broker in brokers {
+        let socket = TcpSocket::new_v4().ok()?;
+        if narrow {
+            socket.set_recv_buffer_size(4096).ok()?;
+        }
+        if let Ok(stream) = socket.connect(broker).await {
+            return Some(stream);
+        }
     }
-    Ok(socket.connect(broker).await?)
+    None
 }
 
 /// Carries both directions; gives how the connection ends.

@@ -52,7 +52,7 @@ impl Publisher {
         let answer = soon(async { Answer::read(request.send().await?).await }).await?;
         if answer.status != 200 {
             for publication in publications {
-                publication.refused();
+                publication.refused(&answer.body);
             }
             bail!("{}: {}", answer.status, answer.body);
         }

@@ -94,7 +94,7 @@ fn acknowledged(under_way: &mut UnderWay, line: &str) -> Result<()> {
     if answer["error"]["code"] == "shutting_down" {
         // Nothing that is not acknowledged has been published.
         for (publication, _) in under_way.drain(..) {
-            publication.refused();
+            publication.refused(&answer["error"]);
         }
         return Ok(());
     }

@@ -120,7 +120,7 @@ fn take(publication: &Arc<Publication>, attempt: usize, answer: &Value) -> Resul
         problem.then_some(answer)
     });
     if let Some(error) = error {
-        publication.refused();
+        publication.refused(error);
         ensure!(error["retryable"] == true, "{STRANGE} {error}");
         return Ok(Came::RefusedCommand);
     }

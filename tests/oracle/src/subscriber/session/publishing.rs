@@ -120,7 +120,7 @@ impl Desk {
         anyhow::ensure!(results.len() == sent.len(), "{} results", results.len());
         for (sent, result) in sent.iter().zip(results) {
             if result["type"] == "error" {
-                sent.publication.refused();
+                sent.publication.refused(result);
                 anyhow::ensure!(result["retryable"] == true, "{result}");
                 continue;
             }
@@ -137,7 +137,7 @@ impl Desk {
     pub(super) fn refused(&mut self, frame: &Value) {
         let sent = frame["id"].as_u64().and_then(|id| self.sent.remove(&id));
         for sent in sent.into_iter().flatten() {
-            sent.publication.refused();
+            sent.publication.refused(frame);
         }
     }
 }

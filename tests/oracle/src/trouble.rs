@@ -1,0 +1,132 @@
+//! What happens to the brokers, and to the Redis server that they share.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::scope::{EngineKind, Feature, Scope};
+
+/// Something that happens to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// How long after the beginning.
+    pub at: Duration,
+    /// The process.
+    pub whom: Process,
+    /// What happens.
+    pub trouble: Trouble,
+}
+
+/// A process of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// The broker of this number.
+    Broker(usize),
+    /// The Redis server.
+    Server,
+}
+
+/// What happens to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// SIGSTOP, and SIGCONT after a while.
+    Halt(Duration),
+    /// SIGKILL, and a new start after a while.
+    Kill(Duration),
+    /// SIGTERM, and a new start.
+    Terminate,
+}
+
+impl EngineKind {
+    /// How many brokers share the channels.
+    pub fn brokers(self) -> usize {
+        match self {
+            Self::Memory | Self::Disk => 1,
+            Self::Redis => 2,
+        }
+    }
+}
+
+/// What happens in a run.
+pub fn events(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+    let mut events = of_brokers(scope, random);
+    if scope.engine == EngineKind::Redis && scope.has(Feature::Server) {
+        events.extend(of_server(scope, random));
+    }
+    events.sort_by_key(|event| event.at);
+    events
+}
+
+fn of_brokers(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+    let brokers = scope.engine.brokers();
+    let event = |trouble, random: &mut StdRng| Event {
+        at: scope.time.mul_f64(random.random_range(0.05..0.95)),
+        // Drawn only where there are several, so that the seeds of the others go on meaning the same.
+        whom: Process::Broker(if brokers > 1 {
+            random.random_range(0..brokers)
+        } else {
+            0
+        }),
+        trouble,
+    };
+    let mut events = Vec::new();
+    let often = scope.time.as_secs_f64() / 10.0;
+    if scope.has(Feature::Halts) {
+        for _ in 0..count(often * 1.5, random) {
+            let pause = Duration::from_millis(random.random_range(20..1200));
+            events.push(event(Trouble::Halt(pause), random));
+        }
+    }
+    if scope.has(Feature::Restarts) {
+        for _ in 0..count(often * 0.6, random) {
+            let kills = random.random_range(0..2) == 0;
+            let pause = if brokers > 1 {
+                Duration::from_millis(random.random_range(0..1500))
+            } else {
+                Duration::ZERO
+            };
+            let trouble = if kills {
+                Trouble::Kill(pause)
+            } else {
+                Trouble::Terminate
+            };
+            events.push(event(trouble, random));
+        }
+    }
+    events
+}
+
+fn of_server(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+    let event = |trouble, random: &mut StdRng| Event {
+        at: scope.time.mul_f64(random.random_range(0.05..0.95)),
+        whom: Process::Server,
+        trouble,
+    };
+    let mut events = Vec::new();
+    let often = scope.time.as_secs_f64() / 10.0;
+    if scope.has(Feature::Halts) {
+        for _ in 0..count(often, random) {
+            let pause = Duration::from_millis(random.random_range(20..3000));
+            events.push(event(Trouble::Halt(pause), random));
+        }
+    }
+    if scope.has(Feature::Restarts) {
+        for _ in 0..count(often * 0.8, random) {
+            let pause = Duration::from_millis(random.random_range(0..1500));
+            events.push(event(Trouble::Kill(pause), random));
+        }
+    }
+    events
+}
+
+/// A count with this mean: its whole part, and perhaps one more.
+fn count(mean: f64, random: &mut StdRng) -> usize {
+    let mut count = 0;
+    let mut rest = mean * 2.0 * random.random::<f64>();
+    while rest >= 1.0 || random.random_bool(rest.max(0.0)) {
+        count += 1;
+        rest = (rest - 1.0).max(0.0);
+    }
+    count
+}
