@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::floor::Batching;
-use crate::scenario::{ALL, Bench, CALIBRATE, Contender, Effort, GUARDED, PEERS, Scenario};
+use crate::scenario::{ALL, Bench, CALIBRATE, Contender, Effort, GUARDED, NODES, PEERS, Scenario};
 use crate::server::BrokerCommand;
 
 /// Measures the widecast binary beside the kernel's floor, on this machine's loopback address.
@@ -49,6 +49,8 @@ pub enum Command {
     Guarded,
     /// Debian's nginx with nchan under the same load, where it is installed, and the broker again.
     Peers,
+    /// Two nodes on one Redis server, and two of Centrifugo where it is installed: `floor` is the latter here.
+    Nodes,
     /// The floor against the floor: the error of this tool.
     Calibrate,
     /// Serves as the floor until it is killed (started by the others).
@@ -68,6 +70,9 @@ struct Settings {
     /// The broker's binary [default: the `widecast` beside this one].
     #[arg(long, global = true, value_name = "PATH")]
     broker: Option<PathBuf>,
+    /// Centrifugo's binary [default: the one in `target/tools/go`, where docs/benchmarks.md has it built].
+    #[arg(long, global = true, value_name = "PATH")]
+    centrifugo: Option<PathBuf>,
     /// The broker's worker threads; 0 leaves it to the broker. The floor has one thread, so 1 compares like with like.
     #[arg(long, global = true, value_name = "COUNT", default_value_t = 1)]
     workers: usize,
@@ -107,6 +112,7 @@ impl Arguments {
             Command::Calibrate => return vec![&CALIBRATE],
             Command::Guarded => return vec![&GUARDED],
             Command::Peers => return vec![&PEERS],
+            Command::Nodes => return vec![&NODES],
             Command::FloorServer { .. } => return Vec::new(),
             Command::FanOut => "fan-out",
             Command::Channels => "channels",
@@ -139,6 +145,7 @@ impl Arguments {
         }
         Ok(Bench {
             contender: Contender::Broker(settings.broker()?),
+            centrifugo: settings.centrifugo(),
             effort,
         })
     }
@@ -160,6 +167,15 @@ impl Settings {
             connections: self.connections.unwrap_or(connections),
             payload_bytes: self.payload.max(1),
         }
+    }
+
+    fn centrifugo(&self) -> Option<PathBuf> {
+        let path = match &self.centrifugo {
+            Some(path) => path.clone(),
+            // Beside `target/release`, where this is.
+            None => (std::env::current_exe().ok()?.ancestors().nth(2)?).join("tools/go/centrifugo"),
+        };
+        path.exists().then_some(path)
     }
 
     fn broker(&self) -> Result<BrokerCommand> {

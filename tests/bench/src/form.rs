@@ -11,6 +11,8 @@ pub enum Form {
     Sse,
     /// `/channels/{channel}/stream`.
     Ndjson,
+    /// `/connection/websocket` of Centrifugo, with JSON commands.
+    Centrifugo,
 }
 
 /// The byte that ends every payload and stands nowhere else on a wire of text: subscribers of the line forms count it.
@@ -20,7 +22,7 @@ pub const MARK: u8 = b'^';
 const CURSOR: &str = "3w5e11264sgsf-1000";
 
 impl Form {
-    /// Every form.
+    /// Every form of the broker.
     pub const ALL: [Self; 4] = [
         Self::RawWebSocket,
         Self::JsonWebSocket,
@@ -35,6 +37,7 @@ impl Form {
             Self::JsonWebSocket => "WebSocket JSON",
             Self::Sse => "SSE",
             Self::Ndjson => "NDJSON stream",
+            Self::Centrifugo => "Centrifugo JSON",
         }
     }
 
@@ -55,6 +58,7 @@ impl Form {
                 "Accept: text/event-stream\r\n",
             ),
             Self::Ndjson => get(&format!("/channels/{channel}/stream"), ""),
+            Self::Centrifugo => upgrade("/connection/websocket", ""),
         }
     }
 
@@ -65,7 +69,31 @@ impl Form {
                 let command = format!(r#"{{"type":"subscribe","channel":"{channel}","id":1}}"#);
                 Some(masked_frame(0x81, command.as_bytes()))
             }
+            Self::Centrifugo => {
+                let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#);
+                let commands = format!("{{\"id\":1,\"connect\":{{}}}}\n{subscribe}");
+                Some(masked_frame(0x81, commands.as_bytes()))
+            }
             Self::RawWebSocket | Self::Sse | Self::Ndjson => None,
+        }
+    }
+
+    /// What the answer to [`Self::join`] has in it, and no error has.
+    pub fn joined(self) -> &'static [u8] {
+        match self {
+            Self::Centrifugo => br#""subscribe":{"#,
+            _ => br#""subscribed""#,
+        }
+    }
+
+    /// The request that publishes a text, which needs no escaping, for all who read this form.
+    pub fn publication(self, channel: &str, text: &str) -> String {
+        match self {
+            Self::Centrifugo => {
+                let body = format!(r#"{{"channel":"{channel}","data":"{text}"}}"#);
+                post("/api/publish", "application/json", &body)
+            }
+            _ => post(&format!("/channels/{channel}/messages"), "text/plain", text),
         }
     }
 
@@ -108,6 +136,10 @@ impl Form {
                 );
                 [head.as_bytes(), data, b"\"}\n"].concat()
             }
+            Self::Centrifugo => {
+                let head = format!(r#"{{"push":{{"channel":"{channel}","pub":{{"data":""#);
+                frame(0x81, &[head.as_bytes(), data, br#"","offset":1000}}}"#])
+            }
         }
     }
 }
@@ -115,6 +147,13 @@ impl Form {
 /// A request without a body.
 pub fn get(target: &str, headers: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
+}
+
+fn post(target: &str, content_type: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn upgrade(target: &str, headers: &str) -> String {

@@ -28,8 +28,10 @@ fn floor(batching: Batching) -> Result<SocketAddr> {
 }
 
 fn run(batching: Batching, form: Form, channels: usize, plan: &Plan) -> Result<Outcome> {
+    let target = floor(batching)?;
     let mut swarm = Swarm::open(SwarmPlan {
-        target: floor(batching)?,
+        target,
+        publish_to: target,
         form,
         subscribers: 10,
         channels,

@@ -7,6 +7,8 @@ use crate::form::{Form, MARK};
 pub enum Counter {
     /// WebSocket: whole data frames.
     Frames(FrameCounter),
+    /// WebSocket with several messages in a frame: the marks in data frames.
+    MarksInFrames(FrameCounter),
     /// Streams of text: the marks that end the payloads.
     Marks,
 }
@@ -14,26 +16,28 @@ pub enum Counter {
 impl Counter {
     /// The counter for a form.
     pub fn new(form: Form) -> Self {
-        if form.is_web_socket() {
-            Self::Frames(FrameCounter::default())
-        } else {
-            Self::Marks
+        match form {
+            Form::Centrifugo => Self::MarksInFrames(FrameCounter::default()),
+            form if form.is_web_socket() => Self::Frames(FrameCounter::default()),
+            _ => Self::Marks,
         }
     }
 
     /// How many messages end in these bytes, the next of the stream.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Frames(frames) => frames.feed(bytes),
-            // The compiler turns this into vector instructions.
-            Self::Marks => bytes.iter().map(|&byte| usize::from(byte == MARK)).sum(),
+            Self::Frames(frames) => frames.feed(bytes).frames,
+            Self::MarksInFrames(frames) => frames.feed(bytes).marks,
+            Self::Marks => marks(bytes),
         }
     }
 
     /// Whether the stream stands between two messages, as far as that can be told.
     pub fn is_between_messages(&self) -> bool {
         match self {
-            Self::Frames(frames) => frames.body_left == 0 && frames.header.is_empty(),
+            Self::Frames(frames) | Self::MarksInFrames(frames) => {
+                frames.body_left == 0 && frames.header.is_empty()
+            }
             Self::Marks => true,
         }
     }
@@ -41,10 +45,24 @@ impl Counter {
     /// The pong that is owed since a ping came, as a complete frame.
     pub fn take_pong(&mut self) -> Option<Vec<u8>> {
         match self {
-            Self::Frames(frames) => frames.pong.take(),
+            Self::Frames(frames) | Self::MarksInFrames(frames) => frames.pong.take(),
             Self::Marks => None,
         }
     }
+}
+
+fn marks(bytes: &[u8]) -> usize {
+    // The compiler turns this into vector instructions.
+    bytes.iter().map(|&byte| usize::from(byte == MARK)).sum()
+}
+
+/// What was in some bytes of a WebSocket.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Data frames that ended.
+    frames: usize,
+    /// Marks in data frames.
+    marks: usize,
 }
 
 /// Walks over the frames of a server (RFC 6455, section 5.2).
@@ -64,12 +82,12 @@ const PING: u8 = 0x9;
 const PONG_FRAME: u8 = 0x8a;
 
 impl FrameCounter {
-    fn feed(&mut self, mut bytes: &[u8]) -> usize {
-        let mut messages = 0;
+    fn feed(&mut self, mut bytes: &[u8]) -> Seen {
+        let mut seen = Seen::default();
         loop {
             if self.body_left == 0 {
                 let Some(rest) = self.read_header(bytes) else {
-                    return messages;
+                    return seen;
                 };
                 bytes = rest;
             }
@@ -77,13 +95,15 @@ impl FrameCounter {
                 usize::try_from(self.body_left).map_or(bytes.len(), |left| left.min(bytes.len()));
             if self.opcode == PING {
                 self.ping.extend_from_slice(&bytes[..here]);
+            } else {
+                seen.marks += marks(&bytes[..here]);
             }
             self.body_left -= here as u64;
             bytes = &bytes[here..];
             if self.body_left > 0 {
-                return messages;
+                return seen;
             }
-            messages += self.end_frame();
+            seen.frames += self.end_frame();
         }
     }
 
@@ -153,6 +173,18 @@ mod tests {
             let count: usize = stream().chunks(size).map(|chunk| counter.feed(chunk)).sum();
             assert_eq!(count, 4, "cut at {size}");
             assert!(counter.is_between_messages());
+        }
+    }
+
+    #[test]
+    fn messages_that_share_a_frame_are_counted_by_their_marks() {
+        // 94 bytes: a mark in the header is none.
+        let frame = Form::text_frame(format!("a^\nb^{}", "x".repeat(89)).as_bytes());
+        assert_eq!(frame[1], MARK);
+        for size in [1, 2, 3, 50, 1000] {
+            let mut counter = Counter::new(Form::Centrifugo);
+            let count: usize = frame.chunks(size).map(|chunk| counter.feed(chunk)).sum();
+            assert_eq!(count, 2, "cut at {size}");
         }
     }
 

@@ -53,20 +53,15 @@ impl Publishers {
     /// # Errors
     /// When the server is not there.
     pub fn connect(swarm: &Swarm, plan: &Plan) -> Result<Self> {
-        let mut payload = vec![b'x'; plan.payload_bytes.saturating_sub(1)];
-        payload.push(MARK);
+        let mut text = "x".repeat(plan.payload_bytes.saturating_sub(1));
+        text.push(char::from(MARK));
         let request = |channel: &String| {
-            let head = format!(
-                "POST /channels/{channel}/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n\
-                 Content-Length: {}\r\n\r\n",
-                payload.len()
-            );
-            let head = with_headers(&head, &swarm.plan.headers);
-            [head.as_bytes(), &payload].concat()
+            let request = swarm.plan.form.publication(channel, &text);
+            with_headers(&request, &swarm.plan.headers).into_bytes()
         };
         let mut exchanges = Vec::with_capacity(plan.window);
         for index in 0..plan.window {
-            let exchange = Exchange::connect(swarm.plan.target)?;
+            let exchange = Exchange::connect(swarm.plan.publish_to)?;
             swarm.poller.add(&exchange, swarm.len() + index)?;
             exchanges.push(exchange);
         }

@@ -124,13 +124,13 @@ impl Subscriber {
     }
 
     fn await_joined(&mut self, bytes: &[u8]) -> Result<Progress> {
-        const JOINED: &[u8] = br#""subscribed""#;
         self.count(bytes)?;
         let Stage::Joining(heard) = &mut self.stage else {
             return Ok(Progress::None);
         };
         heard.extend_from_slice(bytes);
-        let joined = heard.windows(JOINED.len()).any(|window| window == JOINED);
+        let answer = self.form.joined();
+        let joined = heard.windows(answer.len()).any(|window| window == answer);
         if !joined || !self.counter.is_between_messages() {
             return Ok(Progress::None);
         }

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct SwarmPlan {
     /// The server, on the loopback address.
     pub target: SocketAddr,
+    /// Where publishers publish: the same server, or another node.
+    pub publish_to: SocketAddr,
     /// What the subscribers read.
     pub form: Form,
     /// How many there are.
@@ -62,11 +64,10 @@ impl Swarm {
     /// # Errors
     /// When the server refuses one, or takes more than ten seconds for a step; or the target is not the loopback address.
     pub fn open(plan: SwarmPlan) -> Result<Self> {
-        if !plan.target.ip().is_loopback() {
-            bail!(
-                "{} is not a loopback address: this tool loads no other machine",
-                plan.target
-            );
+        for address in [plan.target, plan.publish_to] {
+            if !address.ip().is_loopback() {
+                bail!("{address} is not a loopback address: this tool loads no other machine");
+            }
         }
         let mut swarm = Self {
             poller: Poller::new()?,

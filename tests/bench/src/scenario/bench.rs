@@ -1,5 +1,6 @@
 //! What all scenarios share: the two sides, how much effort to spend, and comparing in rounds.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -54,6 +55,8 @@ pub struct Effort {
 pub struct Bench {
     /// Measured against the floor.
     pub contender: Contender,
+    /// Where Centrifugo is, to be measured beside the nodes of the broker.
+    pub centrifugo: Option<PathBuf>,
     /// How much to do.
     pub effort: Effort,
 }
@@ -167,6 +170,7 @@ impl Spread {
 pub(super) fn swarm(server: &Server, form: Form, spread: Spread) -> Result<Swarm> {
     Swarm::open(SwarmPlan {
         target: server.address(),
+        publish_to: server.address(),
         form,
         subscribers: spread.subscribers,
         channels: spread.channels,

@@ -49,7 +49,7 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
 }
 
 /// The smallest latency that so many percent are not above.
-fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
+pub(super) fn percentile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted
         .get(rank - 1)

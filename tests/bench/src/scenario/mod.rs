@@ -8,6 +8,7 @@ mod fan_out;
 mod guarded;
 mod latency;
 mod memory;
+mod nodes;
 mod peers;
 mod polling;
 mod publish;
@@ -73,6 +74,12 @@ pub const GUARDED: Scenario = Scenario {
 pub const PEERS: Scenario = Scenario {
     name: "peers",
     run: peers::run,
+};
+
+/// Two nodes on a Redis server, beside Centrifugo's.
+pub const NODES: Scenario = Scenario {
+    name: "nodes",
+    run: nodes::run,
 };
 
 /// Floor against floor: what the tool itself gets wrong.

@@ -37,18 +37,13 @@ impl Server {
         let secret = directory.path().join("jwt.key");
         fs::write(&secret, SECRET)?;
         let (key, hash) = api_key(command)?;
-        let settings = directory.path().join("widecast.toml");
-        fs::write(&settings, guarded_settings(&secret, &hash))?;
+        let settings = guarded_settings(&secret, &hash);
         let credential = match credential {
             Credential::Token => token(command, &secret)?,
             Credential::ApiKey => key,
         };
-        let mut command = command.clone();
-        let settings = settings.to_str().context("a path of text")?.to_owned();
-        command.arguments.extend(["--config".to_owned(), settings]);
-        let mut server = Self::broker(&command)?;
+        let mut server = Self::broker_with(command, &settings, directory)?;
         server.headers = format!("Authorization: Bearer {credential}\r\n");
-        server.files = Some(directory);
         Ok(server)
     }
 }

@@ -1,5 +1,6 @@
 //! Starting the broker and the floor.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
+use tempfile::TempDir;
 
 use super::process::Server;
 use crate::floor::Batching;
@@ -47,6 +49,22 @@ impl Server {
         }
         process.args(&command.arguments);
         Self::start(process)
+    }
+
+    /// Starts the broker with these settings; they, and everything in the directory, go with it.
+    pub(super) fn broker_with(
+        command: &BrokerCommand,
+        settings: &str,
+        directory: TempDir,
+    ) -> Result<Self> {
+        let file = directory.path().join("widecast.toml");
+        fs::write(&file, settings)?;
+        let mut command = command.clone();
+        let file = file.to_str().context("a path of text")?.to_owned();
+        command.arguments.extend(["--config".to_owned(), file]);
+        let mut server = Self::broker(&command)?;
+        server.files = Some(directory);
+        Ok(server)
     }
 
     /// Starts the floor: this very binary in another process, so that the kernel accounts for it alone.
