@@ -20,6 +20,7 @@ use super::hole::{Continuity, Filling, continuity};
 use super::news::{News, Pending};
 use super::outbox::Outbox;
 use super::outbox::Pushed;
+use super::progress::Loss;
 use super::recent;
 use super::subscription::{Destination, Sent, Subscription};
 use super::watch::PresenceWatch;
@@ -208,9 +209,8 @@ impl Fanout {
             return Next::Nothing;
         };
         if !replay.recovered {
-            self.last = Some(replay.position);
             metrics.gaps.hole(HoleOutcome::Lost);
-            self.tell_gap(channel, replay.position, metrics);
+            self.lose(channel, replay.position, metrics);
         } else if filling.is_found_missing(&replay.messages) {
             metrics.gaps.hole(HoleOutcome::Filled);
         }
@@ -249,11 +249,17 @@ impl Fanout {
         }
     }
 
-    fn tell_gap(&self, channel: &ChannelName, cursor: Position, metrics: &Metrics) {
-        for (_, subscription) in &self.subscriptions {
-            if subscription.is_live_before(cursor) {
-                metrics.gaps.told(GapReason::Hole);
-                subscription.destination.push_gap(channel, cursor);
+    /// What follows the newest message that came is lost, up to `cursor`.
+    fn lose(&mut self, channel: &ChannelName, cursor: Position, metrics: &Metrics) {
+        let last = self.last.replace(cursor);
+        for (key, subscription) in &mut self.subscriptions {
+            match subscription.lose(last, cursor) {
+                Loss::Nothing => {}
+                Loss::Told => {
+                    metrics.gaps.told(GapReason::Hole);
+                    subscription.destination.push_gap(channel, cursor);
+                }
+                Loss::InHistory => subscription.fall_behind(key, channel),
             }
         }
     }

@@ -144,6 +144,35 @@ fn a_hole_that_the_history_cannot_fill_is_told() {
 }
 
 #[test]
+fn whoever_began_while_a_hole_was_found_to_be_lost_reads_what_it_needs_itself() {
+    let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
+    let (before, destination_1) = destination(None);
+    let key = fanout.join(destination_1);
+    begin(&mut fanout, key, at(1));
+    assert_eq!(
+        fanout.arrived(&message("a", 5), &metrics),
+        Next::Fill(at(1))
+    );
+    let (later, destination_2) = destination(None);
+    let key = fanout.join(destination_2);
+    begin(&mut fanout, key, at(6));
+    for offset in [7, 8] {
+        fanout.arrived(&message("a", offset), &metrics);
+    }
+    let lost = replay(8, false, 0..0);
+    fanout.fill(&channel(), (at(1), &lost), &metrics);
+    assert_eq!(heard(&before), [format!("id: {}", at(8))]);
+    assert!(
+        heard(&later).is_empty(),
+        "it needs only what is still there"
+    );
+    assert_eq!(read(&mut fanout, key, &later, 8), Turn::Over);
+    fanout.arrived(&message("a", 9), &metrics);
+    assert_eq!(heard(&later), ["7", "8", "9"]);
+    assert_eq!(heard(&before), ["9"]);
+}
+
+#[test]
 fn a_subscription_that_still_catches_up_when_a_message_is_missing_reads_the_history_again() {
     let (metrics, mut fanout) = (Metrics::new(), Fanout::default());
     let (outbox, destination) = destination(None);

@@ -73,6 +73,17 @@ pub(super) enum Progress {
     Live { seen: Position },
 }
 
+/// What the loss of messages means for a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It does not need them, or finds out when it reads the history.
+    Nothing,
+    /// It has to be told.
+    Told,
+    /// What it needs may still be in the history, and it is behind now.
+    InHistory,
+}
+
 impl Progress {
     /// The progress of a subscription that has just been made.
     pub(super) fn new() -> Self {
@@ -187,9 +198,21 @@ impl Progress {
         }
     }
 
-    /// Whether the subscription is live, and began before `position`.
-    pub(super) fn is_live_before(&self, position: Position) -> bool {
-        matches!(self, Self::Live { seen } if !covers(*seen, position))
+    /// The history does not reach back to `last`, the newest that came, but it ends at `upto`. Whoever began later, while nothing was
+    /// delivered, may need less of it than the others: it reads that.
+    pub(super) fn lose(&mut self, last: Option<Position>, upto: Position) -> Loss {
+        let Self::Live { seen } = *self else {
+            return Loss::Nothing;
+        };
+        if covers(seen, upto) {
+            return Loss::Nothing;
+        }
+        let began_later = !last.is_some_and(|last| covers(last, seen));
+        if seen.epoch == upto.epoch && began_later {
+            *self = Self::behind(seen, Passed::UpTo(upto), Cause::Resumed);
+            return Loss::InHistory;
+        }
+        Loss::Told
     }
 }
 

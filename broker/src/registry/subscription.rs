@@ -14,7 +14,7 @@ use super::catch_up_reader::Behind;
 use super::outbox::Lane;
 use super::outbox::Outbox;
 use super::outbox::Pushed;
-use super::progress::Progress;
+use super::progress::{Loss, Progress};
 use super::recent;
 use super::watch::PresenceWatch;
 
@@ -197,8 +197,8 @@ impl Subscription {
         self.progress.place(last)
     }
 
-    /// Whether the subscription hears messages as they come, and has not got as far as `position` yet.
-    pub(super) fn is_live_before(&self, position: Position) -> bool {
-        self.progress.is_live_before(position)
+    /// What follows `last`, the newest that came, is lost to whoever needs it, up to `upto`.
+    pub(super) fn lose(&mut self, last: Option<Position>, upto: Position) -> Loss {
+        self.progress.lose(last, upto)
     }
 }
