@@ -68,7 +68,7 @@ impl RedisServer {
         self.kill().await?;
         let log = self.directory.path().join("log");
         let _ = std::fs::remove_file(&log);
-        let child = Command::new("redis-server")
+        let child = program()
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--logfile", "log", "--dir"])
             .arg(self.directory.path())
@@ -132,6 +132,11 @@ impl RedisServer {
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
     }
+}
+
+/// The program that is run: another release, or Valkey, if `REDIS_SERVER` in the environment names it.
+pub(crate) fn program() -> Command {
+    Command::new(std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()))
 }
 
 /// What a server on this port answers.

@@ -5,10 +5,10 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::deadline::eventually;
-use crate::redis::{RedisServer, ask};
+use crate::redis::{RedisServer, ask, program};
 use crate::settings::Settings;
 
 /// Three Sentinels of which two have to agree. They are killed when this is dropped.
@@ -39,7 +39,7 @@ impl RedisSentinels {
                 "sentinel failover-timeout main 4000".to_owned(),
             ];
             std::fs::write(&file, lines.join("\n"))?;
-            let child = Command::new("redis-server")
+            let child = program()
                 .arg(&file)
                 .arg("--sentinel")
                 .stdout(Stdio::null())

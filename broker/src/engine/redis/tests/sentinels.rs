@@ -1,12 +1,12 @@
 //! A primary with replicas and the Sentinels that watch over them.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::node::{Node, Told, until};
-use super::server::{RedisServer, free_port};
+use super::server::{RedisServer, free_port, program};
 use super::stage::settings;
 use crate::engine::conformance::publication;
 use crate::engine::{Lifecycle, MessageLog, Publication, RedisEngine, RedisSettings};
@@ -38,7 +38,7 @@ impl Sentinel {
         ];
         let file = directory.path().join("sentinel.conf");
         std::fs::write(&file, lines.join("\n")).unwrap();
-        let child = Command::new("redis-server")
+        let child = program()
             .arg(&file)
             .arg("--sentinel")
             .stdout(Stdio::null())

@@ -17,6 +17,11 @@ pub(super) struct RedisServer {
     options: Vec<String>,
 }
 
+/// The program that is run: another release, or Valkey, if `REDIS_SERVER` in the environment names it.
+pub(super) fn program() -> Command {
+    Command::new(std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()))
+}
+
 /// A port that was free a moment ago.
 pub(super) fn free_port() -> u16 {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -55,7 +60,7 @@ impl RedisServer {
         self.kill();
         let log = self.directory.path().join("log");
         let _ = std::fs::remove_file(&log);
-        let child = Command::new("redis-server")
+        let child = program()
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--logfile", "log", "--dir"])
             .arg(self.directory.path())
