@@ -63,7 +63,7 @@ impl Kind {
     fn of(&self, name: &str, now: u64) -> Arc<Quota> {
         // The table is whole at every moment: nothing is left half done by a panic.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = table.entry(name, now, Quota::default);
+        let found = table.entry(name, || now, Quota::default);
         found.unwrap_or_else(|| Arc::clone(&self.common))
     }
 

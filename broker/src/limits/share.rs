@@ -222,6 +222,19 @@ impl Share {
         self.hold(Kind::Session)
     }
 
+    /// Charges work that is to be done, as the bytes that it is done on.
+    ///
+    /// # Errors
+    /// When the address has made too much lately; then nothing is charged.
+    pub fn take_work(&self, bytes: usize) -> Result<(), Exceeded> {
+        let Some(counts) = &self.0 else { return Ok(()) };
+        let (rate, now) = (counts.rules.work_rate, counts.rules.now());
+        let checked = counts.work.check(rate, now);
+        checked.map_err(|wait| counts.exceeded(ShareLimit::Work, wait))?;
+        counts.work.charge(bytes as u64, rate, now);
+        Ok(())
+    }
+
     /// Whether the address may make work.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Shares {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let address = Address::from(address);
         let make = || Counts::new(Some(address), &self.rules);
-        let found = table.entry(&address, self.rules.now(), make);
+        let found = table.entry(&address, || self.rules.now(), make);
         self.show(&table);
         Share(Some(found.unwrap_or_else(|| Arc::clone(&self.common))))
     }
@@ -172,7 +172,11 @@ mod tests {
         share.charge_work(1_000_000);
         let refused = of(&shares, "192.0.2.1").check_work().unwrap_err();
         assert!(refused.wait.as_secs() > 900, "{refused:?}");
-        assert_eq!(of(&shares, "192.0.2.2").check_work(), Ok(()));
+        let other = of(&shares, "192.0.2.2");
+        assert_eq!(other.take_work(3000), Ok(()));
+        assert!(other.check_work().is_err());
+        let refused = other.take_work(1_000_000).unwrap_err();
+        assert!(refused.wait.as_secs() < 10, "{refused:?}");
     }
 
     #[test]

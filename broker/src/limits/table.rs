@@ -57,13 +57,18 @@ where
         self.entries.len()
     }
 
-    /// The entry for somebody, or a new one; none if there is no room for it.
-    pub(super) fn entry(&mut self, key: &K, now: u64, make: impl FnOnce() -> V) -> Option<Arc<V>> {
+    /// The entry for somebody, or a new one; none if there is no room for it. The time is asked for only where the table is looked through.
+    pub(super) fn entry(
+        &mut self,
+        key: &K,
+        now: impl FnOnce() -> u64,
+        make: impl FnOnce() -> V,
+    ) -> Option<Arc<V>> {
         if let Some(found) = self.entries.get(key) {
             return Some(Arc::clone(found));
         }
         if self.entries.len() >= self.look_at {
-            self.forget_idle(now);
+            self.forget_idle(now());
         }
         if self.entries.len() >= self.most {
             return None;

@@ -135,8 +135,7 @@ pub(super) async fn admit_payload(
     share: &Share,
     payload: Payload,
 ) -> Result<Payload, Refusal> {
-    share.check_work()?;
-    share.charge_work(payload.size_bytes());
+    share.take_work(payload.size_bytes())?;
     check_size(services, &payload)?;
     let payload = checked_gzip(services, share, payload).await?;
     check_forms(services, share, payload).await
@@ -213,13 +212,13 @@ pub async fn checked_gzip(
     share: &Share,
     payload: Payload,
 ) -> Result<Payload, Refusal> {
-    if payload.kind() == PayloadKind::Gzip {
+    let most = payload.most_inflated_bytes();
+    if most == 0 {
         return Ok(payload);
     }
     share.check_work()?;
     let limit = services.config.limits.message_bytes.as_usize();
-    let most = payload.most_inflated_bytes().min(limit);
-    let checked = offload(most, move || payload.checked_gzip(limit)).await;
+    let checked = offload(most.min(limit), move || payload.checked_gzip(limit)).await;
     let checked = checked.map_err(|error| {
         // As much may have been inflated as is allowed.
         share.charge_work(limit);
