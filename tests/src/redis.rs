@@ -70,8 +70,10 @@ impl RedisServer {
         let _ = std::fs::remove_file(&log);
         let child = program()
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--logfile", "log", "--dir"])
+            .args(["--save", "", "--dir"])
             .arg(self.directory.path())
+            .arg("--logfile")
+            .arg(&log)
             .args(&self.options)
             .stdout(Stdio::null())
             .kill_on_drop(true)
