@@ -7,6 +7,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::RandomState;
 use lru::LruCache;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
@@ -43,14 +44,14 @@ pub(super) struct ProvenTokens(Mutex<Known>);
 
 struct Known {
     keys: Keys,
-    proofs: LruCache<TokenDigest, Arc<Proof>>,
+    proofs: LruCache<TokenDigest, Arc<Proof>, RandomState>,
 }
 
 impl Default for ProvenTokens {
     fn default() -> Self {
         Self(Mutex::new(Known {
             keys: Keys::new(),
-            proofs: LruCache::new(MOST),
+            proofs: LruCache::with_hasher(MOST, RandomState::default()),
         }))
     }
 }

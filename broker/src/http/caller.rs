@@ -80,12 +80,12 @@ impl Caller {
         session::audit(&self.services, self.principal(), action, object, outcome);
     }
 
-    /// Makes sure that the sender may do something on a channel.
+    /// Makes sure that the sender may do something on a channel, right after it has proved who it is.
     ///
     /// # Errors
-    /// As [`session::require`].
+    /// As [`session::require_of_proven`].
     pub fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Problem> {
-        session::require(&self.services, &self.publisher.principal, channel, right)?;
+        session::require_of_proven(&self.services, &self.publisher.principal, channel, right)?;
         Ok(())
     }
 }

@@ -7,6 +7,8 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
+
 /// How many have an entry of their own, at most: more than there can be connections and sessions with default settings. All others share
 /// one, so that nobody makes the table grow by being many.
 pub(super) const MOST: usize = 262_144;
@@ -29,7 +31,8 @@ pub(super) struct Table<K: ToOwned + ?Sized, V>
 where
     K::Owned: Debug,
 {
-    entries: HashMap<K::Owned, Arc<V>>,
+    // Clients choose the names, but none learns their hashes, which are salted, and there are `most` of them.
+    entries: HashMap<K::Owned, Arc<V>, RandomState>,
     most: usize,
     /// The number of entries at which the table is next cleaned up.
     look_at: usize,
@@ -45,7 +48,7 @@ where
     /// A table with room for `most` entries.
     pub(super) fn new(most: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: HashMap::default(),
             most,
             look_at: FEW.min(most),
             looked: 0,

@@ -14,7 +14,24 @@ use crate::config::Right;
 ///
 /// # Errors
 /// `unauthorized`, `forbidden` or `bad_channel_name`.
-pub fn require(
+pub(super) fn require(
+    services: &Services,
+    principal: &Principal,
+    channel: &ChannelName,
+    right: Right,
+) -> Result<(), Refusal> {
+    if let Subject::User(proof) = principal.subject() {
+        let counts = services.auth.recheck(proof);
+        counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+    }
+    require_of_proven(services, principal, channel, right)
+}
+
+/// The same of somebody who has proved a moment ago who they are.
+///
+/// # Errors
+/// `unauthorized`, `forbidden` or `bad_channel_name`.
+pub fn require_of_proven(
     services: &Services,
     principal: &Principal,
     channel: &ChannelName,
@@ -27,10 +44,6 @@ pub fn require(
             "the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}"
         );
         return Err(Refusal::new(Code::BadChannelName, detail));
-    }
-    if let Subject::User(proof) = principal.subject() {
-        let counts = services.auth.recheck(proof);
-        counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
     }
     let rules = services.config.namespace(channel);
     match principal.require(right, channel, rules) {
