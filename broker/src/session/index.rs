@@ -43,7 +43,8 @@ impl SessionKey {
     }
 }
 
-/// What one session can be found by, and for how many reasons. Most sessions have two or three keys: a map would take ten times as much.
+/// What one session can be found by besides its own name, and for how many reasons. Most sessions have nothing or two keys: a map would
+/// take ten times as much.
 #[derive(Debug, Default)]
 pub(super) struct SessionKeys(Vec<(SessionKey, usize)>);
 
@@ -60,6 +61,7 @@ impl SessionKeys {
                 false
             }
             Err(index) => {
+                self.0.reserve_exact(1);
                 self.0.insert(index, (key, 1));
                 true
             }
@@ -156,10 +158,22 @@ impl SessionIndex {
             .insert(session.connection(), listed);
     }
 
-    /// A session is gone that was found by these keys.
-    pub(super) fn remove(&self, connection: ConnectionId, keys: SessionKeys) {
+    /// From now on a session is found by its own name, too.
+    pub(super) fn list_name(&self, session: &Session) {
+        let name = session.id().clone();
+        self.list(session.connection(), SessionKey::Session(name));
+    }
+
+    /// A session is gone that was found by these keys, and by its own name if it has one.
+    pub(super) fn remove(
+        &self,
+        connection: ConnectionId,
+        name: Option<SessionId>,
+        keys: SessionKeys,
+    ) {
         self.sessions.borrow_mut().remove(&connection);
-        for (key, _) in keys.0 {
+        let keys = keys.0.into_iter().map(|(key, _)| key);
+        for key in keys.chain(name.map(SessionKey::Session)) {
             self.unlist(connection, key);
         }
     }

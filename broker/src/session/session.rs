@@ -20,7 +20,7 @@ use super::channels::Channels;
 use super::credentials::Credentials;
 use super::dialect::Dialect;
 use super::identity::{Echo, Identity, member_id, random_session};
-use super::index::{SessionIndex, SessionKey, SessionKeys};
+use super::index::{SessionIndex, SessionKeys};
 use super::listing::ListedChannels;
 use super::liveness::Liveness;
 use super::polled::PolledFrames;
@@ -221,7 +221,7 @@ impl Session {
         let config = &self.worker.services.config;
         let session = self.id().clone();
         // From now on somebody may know its name.
-        self.list_keys([SessionKey::Session(session.clone())]);
+        self.worker.sessions.list_name(self);
         self.reply(&Reply::Welcome {
             session,
             heartbeat_ms: millis(config.heartbeat.interval),
@@ -294,7 +294,8 @@ impl Drop for Session {
             services.sessions.remove(id);
         }
         let keys = std::mem::take(self.keys.get_mut());
-        self.worker.sessions.remove(self.connection, keys);
+        let name = self.id.take();
+        self.worker.sessions.remove(self.connection, name, keys);
         for channel in self.listed.get_mut().drain() {
             // Nobody enters by this connection any more, so nobody has to wait for it to be gone.
             drop(self.worker.shard.exit(&channel, self.connection));
