@@ -288,7 +288,8 @@ pub(super) async fn an_unused_channel_is_remembered_for_the_grace_time(stage: &d
     assert_replay(stage, start, Some(&[])).await;
     stage.pass(IDLE_GRACE / 2).await;
     assert_replay(stage, start, Some(&[])).await;
-    stage.pass(IDLE_GRACE).await;
+    // An engine may take a quarter longer, so that it need not note every use.
+    stage.pass(IDLE_GRACE * 5 / 4).await;
     assert_replay(stage, start, None).await;
     assert_eq!(position(stage, "news").await.offset, Offset(0));
 }

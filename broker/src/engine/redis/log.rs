@@ -7,7 +7,7 @@ use redis::Cmd;
 use super::link::Repeat;
 use super::scripts::call;
 use super::settings::milliseconds;
-use super::wire::{Number, Reading};
+use super::wire::{Number, Placed, Reading};
 use super::{RedisEngine, Shared};
 use crate::engine::{
     EngineError, EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, MessageLog,
@@ -34,16 +34,12 @@ impl Shared {
         };
         let (make, limits) = (self.publish_command(publication), self.settings.clone());
         let make = |process: &str| make(process, milliseconds(limits.idempotency_window));
-        let answer = self.link.ask_for_good(repeat, make).await?;
-        let (epoch, offset, is_new, begins): (Number, Number, u8, u8) = answer;
-        let position = Position {
-            epoch: Epoch(epoch.0),
-            offset: Offset(offset.0),
-        };
-        if begins == 1 {
+        let placed: Placed = self.link.ask_for_good(repeat, make).await?;
+        let position = placed.position;
+        if placed.begins {
             self.list_later(&channel).await;
         }
-        if is_new == 0 {
+        if !placed.is_new {
             return Ok(Published {
                 position,
                 duplicate: true,

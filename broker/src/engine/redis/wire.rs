@@ -110,6 +110,34 @@ impl FromRedisValue for Number {
     }
 }
 
+/// What `publish.lua` answers: numbers in one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Placed {
+    pub(super) position: Position,
+    /// It is no repetition.
+    pub(super) is_new: bool,
+    /// The channel begins with it.
+    pub(super) begins: bool,
+}
+
+impl FromRedisValue for Placed {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let text = String::from_redis_value(value)?;
+        let numbers: Vec<u64> = text.split(' ').flat_map(str::parse).collect();
+        let [epoch, offset, is_new, begins] = numbers[..] else {
+            return Err("not the place of a message".into());
+        };
+        Ok(Self {
+            position: Position {
+                epoch: Epoch(epoch),
+                offset: Offset(offset),
+            },
+            is_new: is_new == 1,
+            begins: begins == 1,
+        })
+    }
+}
+
 /// A message of the history: its id, and its record.
 type Entry = (String, Vec<u8>);
 

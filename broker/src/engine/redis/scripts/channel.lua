@@ -2,13 +2,16 @@
 --
 -- KEYS[1] is the channel's state, a hash:
 --   e epoch, o newest offset, s the server process it was made on, t timestamp of the newest message,
---   f offset of the oldest message held, h its timestamp, b bytes held, a age in ms at which messages expire,
+--   f offset of the oldest message held, h its timestamp, b bytes held, a age in ms at which messages expire: 0 when none is held,
 --   c number of the newest change of members
--- KEYS[2] is its history, a stream: the id of an entry is <offset>-<timestamp>, its one field is the record.
+-- KEYS[2] is its history, a stream: the id of an entry is <offset>-<timestamp>, its one field is the record. Entries before f may
+-- still be there: the server throws away whole blocks of them, which is cheaper.
 
--- Lua writes large numbers as 1e+15.
+-- Lua writes large numbers as 1e+15. '%d' is the quickest format without that, but has 32 bits only on some machines.
+local whole = string.format('%d', 2 ^ 40) == '1099511627776' and '%d' or '%.0f'
+
 local function integer(number)
-  return string.format('%.0f', number)
+  return string.format(whole, number)
 end
 
 -- The channel as it is, or a new one. An epoch belongs to one server process: one that was started from an older file, or
@@ -20,14 +23,15 @@ local function open(server, new_epoch)
     redis.call('HSET', KEYS[1], 'e', new_epoch, 'o', '0', 's', server)
     return {epoch = new_epoch, offset = 0, time = 0, first = 1, oldest = 0, bytes = 0, age = 0, began = 1}
   end
+  local offset, age = tonumber(state[2]), tonumber(state[8] or 0)
   return {
     epoch = state[1],
-    offset = tonumber(state[2]),
+    offset = offset,
     time = tonumber(state[4] or 0),
-    first = tonumber(state[5] or 1),
+    first = age > 0 and tonumber(state[5] or 1) or offset + 1,
     oldest = tonumber(state[6] or 0),
-    bytes = tonumber(state[7] or 0),
-    age = tonumber(state[8] or 0),
+    bytes = age > 0 and tonumber(state[7] or 0) or 0,
+    age = age,
     began = 0,
   }
 end
@@ -74,7 +78,17 @@ local function expire(channel)
   end
 end
 
+-- What is used lives for this many ms, and for at most a quarter more, so that not every use has to say so.
+local function live(key, lifetime)
+  redis.call('PEXPIRE', key, integer(lifetime * 5 / 4))
+end
+
+-- Whether a use at this time has to say so, when the last one was then: a quarter of the lifetime ends between them.
+local function has_to_renew(lifetime, last, time)
+  return math.floor(last * 4 / lifetime) < math.floor(time * 4 / lifetime)
+end
+
 -- The channel is remembered for so long when nobody uses it.
 local function remember(keep, age)
-  redis.call('PEXPIRE', KEYS[1], integer(math.max(keep, age)))
+  live(KEYS[1], math.max(keep, age))
 end

@@ -5,9 +5,9 @@
 -- Answers: epoch, offset, 1 for a channel that begins.
 local channel = open(ARGV[1], ARGV[2])
 local age = tonumber(ARGV[4])
--- A server that is full refuses this write, but not the others.
+-- A server that is full refuses this write, but not the others. Where nothing was held, nothing is: 'f' and 'b' are older than that.
 if channel.age ~= age then
-  redis.call('HSET', KEYS[1], 'a', ARGV[4])
+  redis.call('HSET', KEYS[1], 'a', ARGV[4], 'f', integer(channel.first), 'b', integer(channel.bytes))
 end
 remember(tonumber(ARGV[3]), age)
 return {channel.epoch, integer(channel.offset), channel.began}

@@ -1,5 +1,6 @@
 mod announcements;
 mod faults;
+mod history;
 mod node;
 mod nodes;
 mod sentinels;
