@@ -7,7 +7,9 @@ use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
 use crate::floor::Batching;
-use crate::scenario::{ALL, Bench, CALIBRATE, Contender, Effort, GUARDED, NODES, PEERS, Scenario};
+use crate::scenario::{
+    ALL, Bench, CALIBRATE, Contender, DISK, Effort, GUARDED, HEAL, NODES, PEERS, Scenario,
+};
 use crate::server::BrokerCommand;
 
 /// Measures the widecast binary beside the kernel's floor, on this machine's loopback address.
@@ -51,6 +53,10 @@ pub enum Command {
     Peers,
     /// Two nodes on one Redis server, and two of Centrifugo where it is installed: `floor` is the latter here.
     Nodes,
+    /// The disk engine with both durabilities, beside the memory engine: `floor` is the latter here.
+    Disk,
+    /// Three nodes with 10,000 channels together, whose Redis server is restarted.
+    Heal,
     /// The floor against the floor: the error of this tool.
     Calibrate,
     /// Serves as the floor until it is killed (started by the others).
@@ -113,6 +119,8 @@ impl Arguments {
             Command::Guarded => return vec![&GUARDED],
             Command::Peers => return vec![&PEERS],
             Command::Nodes => return vec![&NODES],
+            Command::Disk => return vec![&DISK],
+            Command::Heal => return vec![&HEAL],
             Command::FloorServer { .. } => return Vec::new(),
             Command::FanOut => "fan-out",
             Command::Channels => "channels",

@@ -4,8 +4,10 @@ mod bench;
 mod calibrate;
 mod channels;
 mod connect;
+mod disk;
 mod fan_out;
 mod guarded;
+mod heal;
 mod latency;
 mod memory;
 mod nodes;
@@ -80,6 +82,18 @@ pub const PEERS: Scenario = Scenario {
 pub const NODES: Scenario = Scenario {
     name: "nodes",
     run: nodes::run,
+};
+
+/// The disk engine beside the memory engine.
+pub const DISK: Scenario = Scenario {
+    name: "disk",
+    run: disk::run,
+};
+
+/// Nodes whose Redis server is restarted.
+pub const HEAL: Scenario = Scenario {
+    name: "heal",
+    run: heal::run,
 };
 
 /// Floor against floor: what the tool itself gets wrong.

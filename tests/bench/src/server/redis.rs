@@ -1,5 +1,6 @@
 //! A Redis server, which several nodes share.
 
+use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -13,8 +14,15 @@ impl Server {
     /// # Errors
     /// When it is not installed, or does not start.
     pub fn redis() -> Result<Self> {
+        Self::redis_at(free_address()?)
+    }
+
+    /// The same at this address, where another one was before.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn redis_at(address: SocketAddr) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let address = free_address()?;
         let mut command = Command::new("redis-server");
         command.current_dir(directory.path());
         command.args(["--bind", "127.0.0.1", "--port", &address.port().to_string()]);

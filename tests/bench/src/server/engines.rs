@@ -1,4 +1,4 @@
-//! Nodes that share a Redis server: the broker's, and Centrifugo's with the same history.
+//! The broker with engines other than memory, and Centrifugo with Redis and the same history.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -39,6 +39,20 @@ impl Server {
         let settings = format!(
             "engine.default = {{ kind = \"redis\", url = \"redis://{redis}\" }}\n\
              namespace.default.ephemeral = {is_ephemeral}\n"
+        );
+        Self::broker_with(command, &settings, directory)
+    }
+
+    /// Starts the broker with the disk engine: `process` or `power` is what a message survives.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn on_disk(command: &BrokerCommand, durability: &str) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("data");
+        let settings = format!(
+            "engine.default = {{ kind = \"disk\", path = '{}', durability = \"{durability}\" }}\n",
+            path.display()
         );
         Self::broker_with(command, &settings, directory)
     }
