@@ -128,8 +128,13 @@ pub trait Directory: Send + Sync + 'static {
 
 /// What nodes tell one another besides messages.
 pub trait Announcements: Send + Sync + 'static {
+    /// For how long another node counts as running that is not heard of; nothing when no other node hears what is announced here.
+    fn lease(&self) -> Option<Duration>;
+
     /// Whether other nodes may hear what is announced here.
-    fn is_shared(&self) -> bool;
+    fn is_shared(&self) -> bool {
+        self.lease().is_some()
+    }
 
     /// Tells all other nodes that share the engine ([`super::Deliver::announced`]), and keeps the announcement for so long. One that
     /// is kept for no time takes away what is kept of its key. Nothing happens when a newer one of the same key is kept.

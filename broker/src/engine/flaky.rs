@@ -179,8 +179,8 @@ impl Directory for FlakyEngine {
 }
 
 impl Announcements for FlakyEngine {
-    fn is_shared(&self) -> bool {
-        self.memory.is_shared()
+    fn lease(&self) -> Option<Duration> {
+        self.memory.lease()
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {

@@ -159,8 +159,9 @@ impl Directory for EngineRouter {
 
 /// Announcements go to every engine: nodes may share one of several, and one may keep what another forgets.
 impl Announcements for EngineRouter {
-    fn is_shared(&self) -> bool {
-        self.engines.iter().any(|engine| engine.is_shared())
+    fn lease(&self) -> Option<Duration> {
+        let leases = self.engines.iter().filter_map(|engine| engine.lease());
+        leases.min()
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {

@@ -114,8 +114,8 @@ pub(super) fn remove_ended(
 }
 
 impl Announcements for DiskEngine {
-    fn is_shared(&self) -> bool {
-        false
+    fn lease(&self) -> Option<Duration> {
+        None
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {

@@ -279,8 +279,8 @@ impl Directory for MemoryEngine {
 }
 
 impl Announcements for MemoryEngine {
-    fn is_shared(&self) -> bool {
-        false
+    fn lease(&self) -> Option<Duration> {
+        None
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {

@@ -126,8 +126,8 @@ impl Shared {
 }
 
 impl Announcements for RedisEngine {
-    fn is_shared(&self) -> bool {
-        true
+    fn lease(&self) -> Option<Duration> {
+        Some(self.shared.settings.lease)
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {

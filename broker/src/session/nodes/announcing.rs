@@ -82,7 +82,7 @@ pub(in crate::session) async fn announce_order(
 
 /// Tells the other nodes of this one, for as long as it runs, and at once when it begins to take leave of its clients.
 pub async fn announce_node(services: Arc<Services>) {
-    let interval = (services.nodes.lease / 4).max(SHORTEST_INTERVAL);
+    let interval = (services.lease() / 4).max(SHORTEST_INTERVAL);
     loop {
         services.tell_of_itself().await;
         tokio::select! {
@@ -95,8 +95,9 @@ pub async fn announce_node(services: Arc<Services>) {
 impl Services {
     /// Tells the other nodes of this one.
     pub(super) async fn tell_of_itself(&self) {
-        let lease_end = Instant::now() + self.nodes.lease;
-        let told = self.tell_node(self.node_record(), self.nodes.lease).await;
+        let lease = self.lease();
+        let lease_end = Instant::now() + lease;
+        let told = self.tell_node(self.node_record(), lease).await;
         match told {
             Ok(()) => self.nodes.known().lease_end = Some(lease_end),
             Err(error) => tracing::debug!(

@@ -20,7 +20,7 @@ pub use content::NodeRecord;
 pub use hearing::hear_nodes;
 
 use super::services::Services;
-use crate::config::{Config, EngineKind};
+use crate::config::Config;
 
 /// How many orders of other nodes are remembered, so that none is carried out twice.
 const REMEMBERED_ORDERS: NonZeroUsize = NonZeroUsize::new(16_384).expect("not zero");
@@ -30,7 +30,6 @@ pub struct Nodes {
     id: String,
     name: String,
     started: SystemTime,
-    lease: Duration,
     engines: BTreeMap<String, String>,
     known: Mutex<Known>,
 }
@@ -66,15 +65,10 @@ impl Nodes {
         let is_chosen = |name: &str| config.namespaces.any(|rules| rules.engine.as_str() == name);
         let engines = config.engines.all().filter(|(name, _)| is_chosen(name));
         let engines: Vec<_> = engines.collect();
-        let shared = engines
-            .iter()
-            .filter(|(_, engine)| engine.kind == EngineKind::Redis);
-        let lease = shared.map(|(_, engine)| engine.lease).min();
         Self {
             id: format!("{:016x}", rand::random::<u64>()),
             name,
             started: SystemTime::now(),
-            lease: lease.unwrap_or(Duration::from_secs(12)),
             engines: engines
                 .iter()
                 .map(|(name, engine)| ((*name).to_owned(), engine.kind.name().to_owned()))
@@ -141,8 +135,13 @@ impl Services {
             sessions: sessions.open(),
             subscriptions: sessions.subscriptions.get().cast_unsigned(),
             engines: self.nodes.engines.clone(),
-            lease_ms: u64::try_from(self.nodes.lease.as_millis()).unwrap_or(u64::MAX),
+            lease_ms: u64::try_from(self.lease().as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// For how long this node counts as running at the others when they hear nothing of it.
+    fn lease(&self) -> Duration {
+        self.engine.lease().unwrap_or_default()
     }
 
     /// All nodes that count as running, by their names: this one, and those that share an engine with it.
