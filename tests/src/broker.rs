@@ -66,6 +66,7 @@ pub struct Broker {
     log: Log,
     prints_log: bool,
     config: PathBuf,
+    authorities: Option<String>,
     http: reqwest::Client,
     _directory: TempDir,
     /// The server of its own that it has its channels on, if the environment says so.
@@ -96,6 +97,18 @@ impl Broker {
     /// # Errors
     /// When it does not come up in time.
     pub async fn with_toml(text: &str) -> Result<Self> {
+        Self::launched(text, None).await
+    }
+
+    /// Starts a broker that trusts the authorities in this PEM file, and not those of the system.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn trusting(authorities: &str, settings: Settings) -> Result<Self> {
+        Self::launched(&settings.to_toml(), Some(authorities.to_owned())).await
+    }
+
+    async fn launched(text: &str, authorities: Option<String>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("widecast.toml");
         let mut redis = None;
@@ -108,13 +121,15 @@ impl Broker {
         };
         write_settings(&config, &format!("{}\n{text}", engine.to_toml()))?;
         let log = Log::default();
-        let (child, address) = launch(&config, "127.0.0.1:0", &log).await?;
+        let place = "127.0.0.1:0";
+        let (child, address) = launch(&config, place, authorities.as_ref(), &log).await?;
         Ok(Self {
             child,
             address,
             log,
             prints_log: true,
             config,
+            authorities,
             http: reqwest::Client::builder().no_proxy().build()?,
             _directory: directory,
             _redis: redis,
@@ -137,7 +152,9 @@ impl Broker {
             self.child.kill().await?;
         }
         let listen = self.address.to_string();
-        (self.child, self.address) = launch(&self.config, &listen, &self.log).await?;
+        let authorities = self.authorities.as_ref();
+        let launched = launch(&self.config, &listen, authorities, &self.log).await?;
+        (self.child, self.address) = launched;
         Ok(())
     }
 
@@ -414,8 +431,16 @@ fn write_settings(config: &Path, text: &str) -> Result<()> {
     Ok(std::fs::write(config, text)?)
 }
 
-async fn launch(config: &PathBuf, listen: &str, log: &Log) -> Result<(Child, SocketAddr)> {
+async fn launch(
+    config: &PathBuf,
+    listen: &str,
+    authorities: Option<&String>,
+    log: &Log,
+) -> Result<(Child, SocketAddr)> {
     let mut command = cli::command(&["serve", "--listen", listen, "--config"]).await?;
+    if let Some(file) = authorities {
+        command.env("SSL_CERT_FILE", file);
+    }
     let mut child = command.arg(config).stdout(Stdio::null()).spawn()?;
     let (told, mut address) = watch::channel(None);
     let stderr = child.stderr.take().context("standard error is piped")?;

@@ -15,7 +15,7 @@ use widecast_tests::{
 over_every_transport!(hears_what_is_published_at_the_other, resumes_at_the_other);
 
 struct Two {
-    _redis: RedisServer,
+    redis: RedisServer,
     one: Broker,
     other: Broker,
 }
@@ -29,11 +29,7 @@ impl Two {
         let redis = RedisServer::start(&[]).await?;
         let one = Broker::with(settings(&redis)).await?;
         let other = Broker::with(settings(&redis)).await?;
-        Ok(Self {
-            _redis: redis,
-            one,
-            other,
-        })
+        Ok(Self { redis, one, other })
     }
 }
 
@@ -210,6 +206,47 @@ async fn a_server_that_cannot_be_used_ends_the_start_with_a_clear_error() -> Res
         assert_ne!(run.status, 0);
         assert!(run.errors.contains(expected), "{}", run.errors);
         assert!(!run.errors.contains("wrong-secret"), "{}", run.errors);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_that_is_added_to_a_busy_pair_hears_everything_from_then_on() -> Result<()> {
+    let two = Two::start().await?;
+    let over = AtomicBool::new(false);
+    let adding = async {
+        let more = async || {
+            let before = published(&two.one).await?;
+            eventually("some are published", async || {
+                Ok(published(&two.one).await? >= before + 50.0)
+            })
+            .await
+        };
+        more().await?;
+        let added = Broker::with(settings(&two.redis)).await?;
+        let witness = Witness::join(&added, "news").await?;
+        more().await?;
+        added
+            .publisher()
+            .publish("news", "from the new one")
+            .await?;
+        more().await?;
+        over.store(true, Ordering::Relaxed);
+        Ok((added, witness))
+    };
+    let (_, _, (_added, witness)) = tokio::try_join!(
+        publish_until(&two.one, "news", "one", &over),
+        publish_until(&two.other, "news", "other", &over),
+        adding,
+    )?;
+    two.one.publisher().publish("news", "the end").await?;
+    // It fails if anything is missing between what it hears.
+    let witness = witness.listen_until("the end").await?;
+    assert_eq!(witness.gaps, 0);
+    assert!(witness.heard.len() > 100);
+    for name in ["one", "other", "from the new one"] {
+        let from = |text: &Value| text.as_str().is_some_and(|text| text.starts_with(name));
+        assert!(witness.heard.iter().any(from), "nothing of {name}");
     }
     Ok(())
 }
