@@ -33,6 +33,11 @@ struct Listener {
 }
 
 impl Listener {
+    /// How far it has been heard.
+    fn reached(&self) -> Option<Position> {
+        self.last.or(self.start)
+    }
+
     fn heard(&mut self, position: Position, subscribers: u64) {
         let began_anew = self.last.is_some_and(|last| last.epoch != position.epoch);
         self.last = Some(position);
@@ -148,9 +153,7 @@ impl Listening {
     pub(super) fn need(&self, channel: &ChannelName) -> Need {
         match self.channels.get(channel) {
             None => Need::Forget,
-            Some(listener) if listener.is_stale => {
-                Need::HearAndCompare(listener.last.or(listener.start))
-            }
+            Some(listener) if listener.is_stale => Need::HearAndCompare(listener.reached()),
             Some(_) => Need::Hear,
         }
     }
@@ -163,6 +166,17 @@ impl Listening {
             for wanting in std::mem::take(&mut listener.wanting) {
                 let _ = wanting.send(());
             }
+        }
+    }
+
+    /// After a loss the channel was compared: it had been heard until `before`, and its end is `now`. What lies between them is read
+    /// from the history, and nobody waits to hear it.
+    pub(super) fn compared(&self, channel: &ChannelName, before: Option<Position>, now: Position) {
+        if let Some(mut listener) = self.channels.get_mut(channel)
+            && listener.reached() == before
+        {
+            let subscribers = listener.subscribers;
+            listener.heard(now, subscribers);
         }
     }
 
@@ -268,5 +282,39 @@ impl Listening {
     pub(super) fn channels(&self) -> Vec<ChannelName> {
         let channels = self.channels.iter();
         channels.map(|entry| entry.key().clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use widecast_protocol::{Epoch, Offset};
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_was_published_before_the_topic_was_subscribed_to_again() {
+        let listening = Listening::default();
+        let channel = ChannelName::parse("news").unwrap();
+        let at = |offset| Position {
+            epoch: Epoch(1),
+            offset: Offset(offset),
+        };
+        let is_answered = |offset| {
+            let waiting = listening.until_message(&channel, at(offset));
+            waiting.now_or_never().is_some()
+        };
+        drop(listening.want(&channel));
+        listening.live(&channel);
+        listening.begins_at(&channel, at(1));
+        listening.cut();
+        assert_eq!(listening.need(&channel), Need::HearAndCompare(Some(at(1))));
+        listening.compared(&channel, Some(at(1)), at(2));
+        listening.live(&channel);
+        assert!(is_answered(2));
+        assert!(!is_answered(3));
+        // What was heard meanwhile counts more than what was compared.
+        listening.compared(&channel, Some(at(1)), at(3));
+        assert!(!is_answered(3));
     }
 }

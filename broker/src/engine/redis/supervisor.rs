@@ -225,6 +225,9 @@ impl Topics<'_> {
                 epoch: Epoch(epoch.0),
                 offset: Offset(offset.0),
             });
+            if let Some(position) = position {
+                self.shared.listening.compared(channel, *last, position);
+            }
             if last.is_none() || position != *last {
                 self.shared.link.figures.found_moved();
                 self.shared.deliver.lost(channel);
