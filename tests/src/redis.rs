@@ -12,6 +12,9 @@ use crate::broker::Signal;
 use crate::deadline::within;
 use crate::settings::Settings;
 
+/// Nodes of a cluster speak to each other on a port that is higher by 10,000.
+const HIGHEST_PORT: u16 = u16::MAX - 10_000;
+
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -37,6 +40,9 @@ impl RedisServer {
             let free = TcpListener::bind("127.0.0.1:0")?;
             server.port = free.local_addr()?.port();
             drop(free);
+            if server.port > HIGHEST_PORT {
+                continue;
+            }
             // Somebody else may have taken the port meanwhile.
             if server.try_start().await? {
                 return Ok(server);
@@ -116,6 +122,14 @@ impl RedisServer {
     /// When it cannot be asked.
     pub async fn has(&self, key: &str) -> Result<bool> {
         Ok(ask(self.port, &["EXISTS", key]).await? == "1")
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn ask(&self, words: &[&str]) -> Result<String> {
+        ask(self.port, words).await
     }
 
     /// The port on which it listens.

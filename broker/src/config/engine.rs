@@ -28,10 +28,11 @@ settings! {
         /// Kind `disk`: publications are refused while fewer bytes than this are free on the disk.
         free_bytes: ByteCount, "free_bytes" = ByteCount::mebibytes(128), within 0..=1_125_899_906_842_624;
         /// Kind `redis`: the server, as `redis://[user[:password]@]host[:port][/database]`; or the Sentinels that know it, as
-        /// `redis+sentinel://[user[:password]@]host[:port],…/primary[/database]` with the user and password of the server; `rediss…` for TLS.
+        /// `redis+sentinel://[user[:password]@]host[:port],…/primary[/database]` with the user and password of the server; or some nodes of
+        /// a cluster, as `redis+cluster://[user[:password]@]host[:port],…`; `rediss…` for TLS.
         url: RedisUrl, "url" = RedisUrl::here();
-        /// Kind `redis`: several servers instead of `url`, which share the channels. All brokers need the same ones, in any order; `?name=…` after a
-        /// URL names a server whose address may change.
+        /// Kind `redis`: several servers instead of `url`, which share the channels; none is a cluster, which does that by itself. All
+        /// brokers need the same ones, in any order; `?name=…` after a URL names a server whose address may change.
         urls: Vec<RedisUrl>, "urls" = Vec::new();
         /// Kind `redis`: a file with the password, instead of one in `url`. White space around it is left out.
         password_file: FilePath, "password_file" = FilePath::none();
@@ -45,7 +46,8 @@ settings! {
         key_prefix: KeyPrefix, "key_prefix" = KeyPrefix::widecast();
         /// Kind `redis`: how long a command waits for its answer, or for a connection, before a client is told `engine_unavailable`.
         timeout: Duration, "timeout_ms" = Duration::from_secs(5), within 100..=60_000;
-        /// Kind `redis`: how many commands may wait for their answers; clients are told `engine_unavailable` at once beyond that.
+        /// Kind `redis`: how many commands may wait for their answers, of each server or part of a cluster; clients are told
+        /// `engine_unavailable` at once beyond that.
         queue: usize, "queue" = 16_384, within 1..=1_000_000;
         /// Kind `redis`: how long a broker that is not heard of any more still counts as running, and its members as present.
         lease: Duration, "lease_ms" = Duration::from_secs(12), within 2_000..=300_000;
@@ -98,7 +100,7 @@ impl EngineSections {
         let mut errors = Vec::new();
         let mut paths = BTreeMap::new();
         for (name, settings) in self.all() {
-            if let Some(lacks) = settings.contradicts_sentinels() {
+            if let Some(lacks) = settings.contradicts_fail_over() {
                 errors.push(ConfigError::UnusableEngine {
                     name: name.to_owned(),
                     lacks,
@@ -125,12 +127,12 @@ impl EngineSections {
 
 impl EngineSettings {
     /// What is wrong when another server may take the place of one that is trusted to lose nothing.
-    fn contradicts_sentinels(&self) -> Option<String> {
+    fn contradicts_fail_over(&self) -> Option<String> {
         let mut urls = self.urls.iter().chain([&self.url]);
-        let is_watched = self.kind == EngineKind::Redis && urls.any(RedisUrl::names_sentinels);
-        let contradicts = is_watched && self.trust_persistence;
+        let has_fail_over = self.kind == EngineKind::Redis && urls.any(RedisUrl::has_fail_over);
+        let contradicts = has_fail_over && self.trust_persistence;
         contradicts.then(|| {
-            "has trust_persistence = true and Sentinels: a replica that takes over may lack messages that were heard, which would then be lost \
+            "has trust_persistence = true and Sentinels or a cluster: a replica that takes over may lack messages that were heard, which would then be lost \
              silently; take trust_persistence away"
                 .to_owned()
         })

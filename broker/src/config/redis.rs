@@ -19,10 +19,10 @@ impl RedisUrl {
         &self.0
     }
 
-    /// Whether it names Sentinels, which know the server.
-    pub(super) fn names_sentinels(&self) -> bool {
-        let scheme = self.0.split("://").next();
-        scheme.is_some_and(|scheme| scheme.ends_with("+sentinel"))
+    /// Whether it names Sentinels or a cluster, so that another server may take the place of one that fails.
+    pub(super) fn has_fail_over(&self) -> bool {
+        let scheme = self.0.split("://").next().unwrap_or_default();
+        scheme.ends_with("+sentinel") || scheme.ends_with("+cluster")
     }
 }
 

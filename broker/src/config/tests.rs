@@ -291,7 +291,8 @@ fn an_engine_is_configured_by_its_name_and_chosen_by_a_namespace() {
 fn engines_that_cannot_be_used_are_refused() {
     insta::assert_snapshot!(refusal("[engine.a]\nkind = \"disk\"\n"), @"engine.a is of kind disk and has no path: set engine.NAME.path to a directory");
     insta::assert_snapshot!(refusal("[engine.a]\nkind = \"disk\"\npath = \"x\"\n[engine.b]\nkind = \"disk\"\npath = \"x\"\n"), @"engine.b has the path of engine.a: each engine needs a directory of its own");
-    insta::assert_snapshot!(refusal("[engine.a]\nkind = \"redis\"\ntrust_persistence = true\nurls = [\"redis+sentinel://a/b\"]\n"), @"engine.a has trust_persistence = true and Sentinels: a replica that takes over may lack messages that were heard, which would then be lost silently; take trust_persistence away");
+    insta::assert_snapshot!(refusal("[engine.a]\nkind = \"redis\"\ntrust_persistence = true\nurls = [\"redis+sentinel://a/b\"]\n"), @"engine.a has trust_persistence = true and Sentinels or a cluster: a replica that takes over may lack messages that were heard, which would then be lost silently; take trust_persistence away");
+    insta::assert_snapshot!(refusal("[engine.a]\nkind = \"redis\"\ntrust_persistence = true\nurl = \"redis+cluster://a\"\n"), @"engine.a has trust_persistence = true and Sentinels or a cluster: a replica that takes over may lack messages that were heard, which would then be lost silently; take trust_persistence away");
     insta::assert_snapshot!(refusal("[namespace.chat]\nengine = \"kept\"\n"), @r#"namespace.chat.engine = "kept": there is no such engine; configure it in a section [engine.kept], or choose "default""#);
     insta::assert_snapshot!(refusal("[engine.default]\nkin = \"disk\"\n"), @"widecast.toml:2: unknown setting engine.default.kin (did you mean engine.default.kind?); `widecast config show` lists all");
 }

@@ -572,9 +572,10 @@ pub(super) async fn many_announcements_are_all_read(stage: &dyn Stage) {
     assert_eq!(announced(engine).await, "");
 }
 
-/// Runs the whole of this module on the stages that `$stage` makes.
+/// Runs the whole of this module on the stages that `$stage` makes: each check as a test of its own, or with `together` one after the
+/// other, where a test has something that stages share.
 macro_rules! conformance_tests {
-    ($stage:expr; $($name:ident),+ $(,)?) => {
+    (apart; $stage:expr; $($name:ident),+ $(,)?) => {
         $(
             #[tokio::test]
             async fn $name() {
@@ -582,9 +583,19 @@ macro_rules! conformance_tests {
             }
         )+
     };
+    (together; $stage:expr; $($name:ident),+ $(,)?) => {
+        $(
+            // Shown when it fails.
+            println!("{}", stringify!($name));
+            crate::engine::conformance::$name(&$stage).await;
+        )+
+    };
     ($stage:expr) => {
+        crate::engine::conformance::conformance_tests!(apart; $stage);
+    };
+    ($how:ident; $stage:expr) => {
         crate::engine::conformance::conformance_tests! {
-            $stage;
+            $how; $stage;
             offsets_count_from_one_without_holes,
             what_was_published_is_what_is_delivered_and_replayed,
             each_channel_has_its_own_offsets_and_epoch,

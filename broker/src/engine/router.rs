@@ -18,6 +18,8 @@ use super::{
 pub struct EngineRouter {
     /// Each once.
     engines: Vec<Arc<dyn Engine>>,
+    /// Those that pass on what is announced.
+    announcing: Vec<Arc<dyn Engine>>,
     choice: Choice,
 }
 
@@ -49,18 +51,30 @@ impl EngineRouter {
             });
             chosen.insert(namespace, index);
         }
-        Self {
-            engines,
-            choice: Choice::ByNamespace(chosen),
-        }
+        Self::of_all(engines, Choice::ByNamespace(chosen))
     }
 
     /// Engines that are all alike, and share the channels as `placement` says.
     pub fn alike(engines: Vec<Arc<dyn Engine>>, placement: Placement) -> Self {
+        Self::of_all(engines, Choice::ByName(placement))
+    }
+
+    fn of_all(engines: Vec<Arc<dyn Engine>>, choice: Choice) -> Self {
         Self {
+            announcing: engines.clone(),
             engines,
-            choice: Choice::ByName(placement),
+            choice,
         }
+    }
+
+    /// Only these engines, by their indexes, pass on what is announced.
+    #[must_use]
+    pub fn announcing_by(mut self, indexes: &[usize]) -> Self {
+        let engines = indexes
+            .iter()
+            .map(|&index| Arc::clone(&self.engines[index]));
+        self.announcing = engines.collect();
+        self
     }
 
     fn of(&self, channel: &ChannelName) -> &dyn Engine {
@@ -157,16 +171,16 @@ impl Directory for EngineRouter {
     }
 }
 
-/// Announcements go to every engine: nodes may share one of several, and one may keep what another forgets.
+/// Announcements go to every engine, if not otherwise said: nodes may share one of several, and one may keep what another forgets.
 impl Announcements for EngineRouter {
     fn lease(&self) -> Option<Duration> {
-        let leases = self.engines.iter().filter_map(|engine| engine.lease());
+        let leases = self.announcing.iter().filter_map(|engine| engine.lease());
         leases.min()
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
         Box::pin(async move {
-            let engines = self.engines.iter();
+            let engines = self.announcing.iter();
             let told = engines.map(|engine| engine.announce(announcement.clone(), keep_for));
             // Each is told, whether or not others fail.
             join_all(told).await.into_iter().collect()
@@ -174,12 +188,12 @@ impl Announcements for EngineRouter {
     }
 
     fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
-        let all = self.engines.iter().map(|engine| engine.announced());
+        let all = self.announcing.iter().map(|engine| engine.announced());
         Box::pin(newest_of(all.collect()))
     }
 
     fn announced_to_others(&self) -> EngineFuture<'_, Vec<Announcement>> {
-        let shared = self.engines.iter().filter(|engine| engine.is_shared());
+        let shared = self.announcing.iter().filter(|engine| engine.is_shared());
         let all = shared.map(|engine| engine.announced());
         Box::pin(newest_of(all.collect()))
     }
@@ -308,6 +322,18 @@ mod tests {
         let one = announcement("b", 1, "z");
         assert!(router.announce(one, hour).await.is_err());
         assert_eq!(announced(&*kept).await, "a=y b=z");
+    }
+
+    #[actix_web::test]
+    async fn announcements_can_go_to_some_engines_alone() {
+        let engines = [None; 3].map(engine);
+        let router = EngineRouter::alike(engines.to_vec(), Box::new(|_| 1)).announcing_by(&[0, 2]);
+        let one = announcement("a", 1, "x");
+        router.announce(one, Duration::from_hours(1)).await.unwrap();
+        assert_eq!(announced(&*engines[0]).await, "a=x");
+        assert_eq!(announced(&*engines[1]).await, "");
+        assert_eq!(announced(&*engines[2]).await, "a=x");
+        assert_eq!(announced(&router).await, "a=x");
     }
 
     #[actix_web::test]

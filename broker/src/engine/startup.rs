@@ -154,6 +154,10 @@ async fn start_redis(
         presence_grace: memory.presence_grace,
         idempotency_window: memory.idempotency_window,
     };
+    if urls.is_empty() && settings.names_cluster() {
+        let engine = RedisEngine::start_cluster(&settings, deliver).await?;
+        return Ok(Arc::new(engine));
+    }
     if urls.is_empty() {
         let engine = RedisEngine::start(settings, Arc::clone(deliver)).await?;
         return Ok(Arc::new(engine));

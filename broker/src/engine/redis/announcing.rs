@@ -55,8 +55,9 @@ fn word(bytes: &[u8]) -> Option<(&str, &[u8])> {
 impl Shared {
     /// Subscribes to the topic on a new connection.
     pub(super) async fn hear_announcements(&self, server: &Server) -> RedisResult<()> {
-        let topic = self.keys.announcements_topic();
-        server.topics.clone().subscribe(topic).await?;
+        let topic = self.keys.announcements_topic().to_owned();
+        let mut topics = server.topics.clone();
+        self.pubsub.subscribe(&mut topics, &[topic]).await?;
         self.deliver.announcements_lost();
         Ok(())
     }
@@ -86,7 +87,7 @@ impl Shared {
             let mut command = call(&self.link.scripts.announce, &keys);
             command
                 .arg(self.keys.announcements_topic())
-                .arg("PUBLISH")
+                .arg(self.pubsub.publish())
                 .arg(&self.node)
                 .arg(&announcement.key)
                 .arg(announcement.version)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, InfoDict,
-    PushInfo, RedisError, RedisResult, ServerErrorKind,
+    Pipeline, PushInfo, PushKind, RedisError, RedisResult, ServerErrorKind, Value,
 };
 use tokio::sync::Notify;
 
@@ -16,6 +16,7 @@ use super::replicas::Replicas;
 use super::scripts::Scripts;
 use super::settings::RedisSettings;
 use super::suitability::{check, is_primary, taken_over_from, try_everything};
+use super::tenure::JoinedTenure;
 use super::topology::Topology;
 
 /// How many commands wait inside of the client for their turn to be written.
@@ -31,6 +32,8 @@ pub(super) struct Server {
     /// Which process it is; nothing when its data are trusted to outlive it.
     pub(super) process: String,
     taken_over_from: Option<String>,
+    /// Where it has a part of a cluster.
+    pub(super) tenure: Option<JoinedTenure>,
     pub(super) place: ConnectionAddr,
     /// Told when one of the connections is of no use any more.
     pub(super) broken: Arc<Notify>,
@@ -51,6 +54,7 @@ impl Topology {
             client,
             place: place.to_string(),
             broken: Arc::new(Notify::new()),
+            kept_topic: keys.announcements_topic().to_owned(),
         };
         let connecting = async {
             let mut server = opening.connect(hear).await?;
@@ -63,9 +67,12 @@ impl Topology {
                 let replicas = Replicas::new(connection, keys.replicas(), count, timeout);
                 server.replicas = Some(replicas);
             }
-            try_everything(&mut server, keys, scripts)
-                .await
-                .map_err(refused)?;
+            if let Some(part) = self.part() {
+                let joined = part.tenure.join(&mut server, keys, scripts).await;
+                joined.map_err(refused)?;
+            }
+            let tried = try_everything(&mut server, self.pubsub(), keys, scripts);
+            tried.await.map_err(refused)?;
             server.process.push_str(&mark(&settings.servers));
             Ok(server)
         };
@@ -83,6 +90,8 @@ struct Opening {
     client: Client,
     place: String,
     broken: Arc<Notify>,
+    /// The topic that is subscribed to for as long as there is a connection.
+    kept_topic: String,
 }
 
 impl Opening {
@@ -90,9 +99,9 @@ impl Opening {
         &self,
         hear: Box<dyn Fn(PushInfo) + Send + Sync>,
     ) -> RedisResult<MultiplexedConnection> {
-        let broken = Arc::clone(&self.broken);
+        let (broken, kept_topic) = (Arc::clone(&self.broken), self.kept_topic.clone());
         let pushed = move |push: PushInfo| {
-            if push.kind == redis::PushKind::Disconnection {
+            if push.kind == PushKind::Disconnection || has_lost_topic(&push, &kept_topic) {
                 broken.notify_one();
             } else {
                 hear(push);
@@ -121,6 +130,7 @@ impl Opening {
             replicas: None,
             process: String::new(),
             taken_over_from: None,
+            tenure: None,
             place: self.client.get_connection_info().addr().clone(),
             broken: Arc::clone(&self.broken),
         })
@@ -173,7 +183,15 @@ pub(super) async fn load(
 impl Server {
     /// Sends a command and waits for its answer.
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let answer = command.query_async(&mut self.commands.clone()).await;
+        self.looked_at(command.query_async(&mut self.commands.clone()).await)
+    }
+
+    /// Sends several commands and waits for their answers.
+    pub(super) async fn ask_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
+        self.looked_at(commands.query_async(&mut self.commands.clone()).await)
+    }
+
+    fn looked_at<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
         if answer.as_ref().is_err_and(has_lost_its_server) {
             self.broken.notify_one();
         }
@@ -190,9 +208,23 @@ impl Server {
                 "it is not the primary any more, or has not been meanwhile",
             )));
         }
+        if let Some(tenure) = &self.tenure
+            && !tenure.lasts(self).await?
+        {
+            return Err(RedisError::from(std::io::Error::other(
+                "it has lost this part of the cluster, or had lost it meanwhile",
+            )));
+        }
         let ping = redis::cmd("PING");
         ping.query_async::<()>(&mut self.topics.clone()).await
     }
+}
+
+/// Whether a node of a cluster says that it has no longer the slot of a topic.
+fn has_lost_topic(push: &PushInfo, topic: &str) -> bool {
+    let first = push.data.first();
+    push.kind == PushKind::SUnsubscribe
+        && matches!(first, Some(Value::BulkString(found)) if found == topic.as_bytes())
 }
 
 /// Whether another connection may help: the connection is cut, or the server has no say any more.
@@ -200,8 +232,28 @@ pub(super) fn has_lost_its_server(error: &RedisError) -> bool {
     let of_server = matches!(
         error.kind(),
         ErrorKind::Server(
-            ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown
+            ServerErrorKind::ReadOnly
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::Moved
+                | ServerErrorKind::ClusterDown
         )
     );
     of_server || error.is_unrecoverable_error() || error.is_io_error()
+}
+
+/// Whether the node of a cluster has not even begun, because it has the keys no longer.
+pub(super) fn has_not_begun(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::ClusterDown)
+    )
+}
+
+/// Whether the node of a cluster has not even begun, because the keys are on their way to another.
+pub(super) fn keys_are_moving(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::Ask | ServerErrorKind::TryAgain)
+    )
 }

@@ -70,10 +70,7 @@ impl Shared {
             let (history, ids) = (self.keys.history(name), self.keys.ids(name));
             pipeline.cmd("EXISTS").arg(history).arg(ids);
             pipeline.cmd("EXISTS").arg(self.keys.state(name));
-            pipeline
-                .cmd("PUBSUB")
-                .arg("NUMSUB")
-                .arg(self.keys.topic(name));
+            pipeline.add_command(self.pubsub.count(&self.keys.topic(name)));
         }
         let answers: Vec<redis::Value> = self.link.ask_all(&pipeline).await?;
         let uses = answers.chunks_exact(3).map(|answers| {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use thiserror::Error;
@@ -12,7 +13,8 @@ pub enum RedisStartError {
     /// The URL cannot be read.
     #[error(
         "expected `url` to be redis://[user:password@]host[:port][/database], \
-         redis+sentinel://[user:password@]host[:port],…/primary[/database], or rediss… for TLS: {source}"
+         redis+sentinel://[user:password@]host[:port],…/primary[/database], redis+cluster://[user:password@]host[:port],…, \
+         or rediss… for TLS: {source}"
     )]
     Url {
         /// What is wrong.
@@ -83,10 +85,8 @@ pub enum RedisStartError {
         /// What it follows.
         primary: String,
     },
-    /// What was the primary for the Sentinels is a replica now.
-    #[error(
-        "the Redis server at {address}, which the Sentinels call the primary, is a replica now"
-    )]
+    /// What was the primary for the Sentinels, or for a node of the cluster, is a replica now.
+    #[error("the Redis server at {address}, which was the primary a moment ago, is a replica now")]
     Demoted {
         /// Where.
         address: String,
@@ -101,11 +101,51 @@ pub enum RedisStartError {
     },
     /// The server is a node of a cluster.
     #[error(
-        "the Redis server at {address} is a node of a cluster (`cluster-enabled yes`), which is not supported: name several servers by `urls` instead"
+        "the Redis server at {address} is a node of a cluster (`cluster-enabled yes`): name the cluster, as `url = \"redis+cluster://{address}\"` \
+         with some more of its nodes"
     )]
     Cluster {
         /// Where.
         address: String,
+    },
+    /// A cluster was expected, and the server is none.
+    #[error(
+        "expected a node of a cluster at {address}: the Redis server there is by itself; name it as redis://{address}"
+    )]
+    NotACluster {
+        /// Where.
+        address: String,
+    },
+    /// A node of a cluster lacks sharded pub/sub.
+    #[error(
+        "expected Redis 7.0 or newer, or Valkey, for a cluster, at {address}: it is {version:?}"
+    )]
+    TooOldForCluster {
+        /// Where.
+        address: String,
+        /// What it says it is.
+        version: String,
+    },
+    /// A cluster shares the channels by itself.
+    #[error(
+        "a cluster (redis+cluster://…) is named by `url` alone, not in `urls`: it shares the channels among its nodes by itself"
+    )]
+    ClusterAmongSeveral,
+    /// No node of a cluster can be asked.
+    #[error("no node of the cluster can be asked where the channels are: {source}")]
+    NoClusterNode {
+        /// What is wrong with one of them.
+        source: Arc<RedisStartError>,
+    },
+    /// A cluster is not complete.
+    #[error(
+        "no node of the cluster at {address} has slot {slot}; `redis-cli --cluster check` says more"
+    )]
+    SlotWithoutPrimary {
+        /// Which nodes the settings name.
+        address: String,
+        /// The slot.
+        slot: u16,
     },
     /// The Sentinels know another primary, or none.
     #[error("expected the Sentinels to know a primary of that name: {address}")]
@@ -170,8 +210,12 @@ impl RedisStartError {
     pub fn may_pass(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::Silent { .. } | Self::Demoted { .. }
+            Self::Unreachable { .. }
+                | Self::Silent { .. }
+                | Self::Demoted { .. }
+                | Self::SlotWithoutPrimary { .. }
         ) || matches!(self, Self::Sentinel { source } if source.may_pass())
+            || matches!(self, Self::NoClusterNode { source } if source.may_pass())
     }
 
     /// The same, of a Sentinel.

@@ -1,7 +1,8 @@
 //! The names of everything that the engine has on the server.
 //!
-//! All keys of a channel have its name in braces, so that a cluster keeps them in one place. A name may have braces itself: so
-//! it stands at the end, or its length before it, and no two keys are the same.
+//! All keys of a channel have its name in braces. A name may have braces itself: so it stands at the end, or its length before it, and
+//! no two keys are the same. On a cluster the first braces count, and those are in the prefix: all keys and topics of a part are in one
+//! slot.
 
 use widecast_protocol::{ChannelName, IdempotencyKey};
 
@@ -80,7 +81,7 @@ impl Keys {
         format!("{}:channels", self.prefix)
     }
 
-    /// The announcements that are kept, and their ends, in one place of a cluster.
+    /// The announcements that are kept, and their ends.
     pub(super) fn announcements(&self) -> [String; 2] {
         ["kept", "ends"].map(|kind| format!("{}:{{announcements}}:{kind}", self.prefix))
     }
@@ -88,6 +89,11 @@ impl Keys {
     /// Where announcements are heard. No channel's topic begins so.
     pub(super) fn announcements_topic(&self) -> &str {
         &self.announcements_topic
+    }
+
+    /// Which server process has this part of a cluster, and how often it has changed hands.
+    pub(super) fn tenure(&self) -> String {
+        format!("{}:tenure", self.prefix)
     }
 
     /// Which servers share the channels.

@@ -7,11 +7,16 @@ use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKin
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 
-use super::connection::{Server, has_lost_its_server, load};
+use super::connection::{Server, has_lost_its_server, has_not_begun, keys_are_moving, load};
 use super::figures::RedisFigures;
 use super::scripts::Scripts;
 use super::settings::RedisSettings;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, retry_intervals};
+
+/// The shortest and the longest interval between two attempts while the keys move to another node of the cluster; half of it is left
+/// to chance.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const LONGEST_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why a command was not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -133,7 +138,7 @@ impl Link {
         let _place = place.map_err(|_| EngineError::unavailable(Refusal::QueueFull))?;
         let asked = async {
             let server = self.server_other_than(None).await;
-            commands.query_async(&mut server.commands.clone()).await
+            server.ask_all(commands).await
         };
         self.within_deadline(asked).await?.map_err(meaning)
     }
@@ -160,6 +165,7 @@ impl Link {
         make: impl Fn(&str) -> Cmd,
     ) -> Result<(T, Arc<Server>), RedisError> {
         let mut failed: Option<Arc<Server>> = None;
+        let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         loop {
             let server = self.server_other_than(failed.as_ref()).await;
             match server.ask(&make(&server.process)).await {
@@ -169,6 +175,10 @@ impl Link {
                 }
                 Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
                     failed = Some(server);
+                }
+                Err(error) if has_not_begun(&error) => failed = Some(server),
+                Err(error) if keys_are_moving(&error) => {
+                    tokio::time::sleep(intervals.next().unwrap_or(LONGEST_INTERVAL)).await;
                 }
                 answer => return answer.map(|answer| (answer, server)),
             }

@@ -82,12 +82,12 @@ impl Shared {
             sender: publication.sender,
         };
         let record = record::encode(&message, key.as_ref());
-        let script = self.link.scripts.publish.clone();
+        let (script, publish) = (self.link.scripts.publish.clone(), self.pubsub.publish());
         let new_epoch: u64 = rand::random();
         move |process, window| {
             let mut command = call(&script, &keys);
             command.arg(process).arg(new_epoch).arg(keep);
-            command.arg(&record).arg(&topic).arg("PUBLISH");
+            command.arg(&record).arg(&topic).arg(publish);
             command.arg((limits.messages as u64).min(MOST));
             command.arg(limits.bytes.min(MOST));
             command.arg(milliseconds(limits.age));

@@ -30,7 +30,9 @@ impl Shared {
         channel: &ChannelName,
     ) -> Cmd {
         let mut command = call(script, keys);
-        command.arg(self.keys.topic(channel)).arg("PUBLISH");
+        command
+            .arg(self.keys.topic(channel))
+            .arg(self.pubsub.publish());
         command.arg(milliseconds(self.settings.presence_grace));
         command.arg(milliseconds(self.settings.idle_grace));
         command

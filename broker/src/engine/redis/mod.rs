@@ -12,16 +12,21 @@
 //! - A node that is no longer heard of loses its members (`upkeep.rs`).
 
 mod announcing;
+mod cluster;
+mod cluster_parts;
 mod connection;
 mod directory;
 mod error;
 mod figures;
+mod hosts;
 mod keys;
 mod link;
 mod listening;
 mod log;
 mod members;
+mod parts;
 mod placement;
+mod pubsub;
 mod replicas;
 mod roster_book;
 mod scripts;
@@ -30,6 +35,7 @@ mod settings;
 mod several_servers;
 mod suitability;
 mod supervisor;
+mod tenure;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -48,6 +54,7 @@ use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecyc
 use keys::Keys;
 use link::Link;
 use listening::Listening;
+use pubsub::PubSub;
 use roster_book::RosterBook;
 use scripts::{CLOCK, Scripts};
 use topology::Topology;
@@ -59,6 +66,7 @@ pub use settings::RedisSettings;
 struct Shared {
     settings: RedisSettings,
     keys: Keys,
+    pubsub: PubSub,
     /// The name of this node, another one each time it starts.
     node: String,
     link: Link,
@@ -102,16 +110,18 @@ impl RedisEngine {
         settings: RedisSettings,
         deliver: Arc<dyn Deliver>,
     ) -> Result<Self, RedisStartError> {
-        Self::start_with(settings, deliver, Scripts::new(CLOCK)).await
+        let topology = Topology::new(&settings)?;
+        Self::start_at(topology, settings, deliver, Scripts::new(CLOCK)).await
     }
 
-    async fn start_with(
+    async fn start_at(
+        topology: Topology,
         settings: RedisSettings,
         deliver: Arc<dyn Deliver>,
         scripts: Scripts,
     ) -> Result<Self, RedisStartError> {
-        let topology = Topology::new(&settings)?;
         let shared = Arc::new(Shared {
+            pubsub: topology.pubsub(),
             keys: Keys::new(&settings.key_prefix, topology.database()),
             node: format!("{:016x}", rand::random::<u64>()),
             link: Link::new(&settings, scripts),
@@ -143,7 +153,7 @@ impl RedisEngine {
 impl Shared {
     /// What a connection brings without having been asked.
     fn pushed(&self, push: &PushInfo) {
-        if push.kind != PushKind::Message {
+        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
             return;
         }
         let [Value::BulkString(topic), Value::BulkString(bytes)] = &*push.data else {

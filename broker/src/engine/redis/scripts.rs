@@ -24,6 +24,7 @@ pub(super) struct Scripts {
     pub(super) announce: Script,
     pub(super) forget: Script,
     pub(super) agree: Script,
+    pub(super) tenure: Script,
     pub(super) probe: Script,
 }
 
@@ -48,11 +49,12 @@ impl Scripts {
             forget: of(&[clock, include_str!("scripts/forget.lua")]),
             probe: of(&[include_str!("scripts/probe.lua")]),
             agree: of(&[include_str!("scripts/agree.lua")]),
+            tenure: of(&[include_str!("scripts/tenure.lua")]),
         }
     }
 
     /// All of them, to be loaded into a server.
-    pub(super) fn all(&self) -> [&Script; 14] {
+    pub(super) fn all(&self) -> [&Script; 15] {
         [
             &self.publish,
             &self.position,
@@ -67,6 +69,7 @@ impl Scripts {
             &self.announce,
             &self.forget,
             &self.agree,
+            &self.tenure,
             &self.probe,
         ]
     }

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    ProtocolVersion, RedisConnectionInfo, RedisResult,
+    Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo, RedisResult,
 };
 
 use super::error::RedisStartError;
-use super::topology::{server_info, wrong_url};
+use super::hosts::Schemes;
+use super::topology::{connect_to_ask, elsewhere, wrong_url};
 
-/// How the URLs begin by which Sentinels are named.
-pub(super) const WITHOUT_TLS: &str = "redis+sentinel://";
-pub(super) const WITH_TLS: &str = "rediss+sentinel://";
-
-/// Where a Sentinel listens, if nothing else is said.
-const PORT: &str = "26379";
+/// The URLs by which Sentinels are named.
+pub(super) const SCHEMES: Schemes = Schemes {
+    without_tls: "redis+sentinel://",
+    with_tls: "rediss+sentinel://",
+    port: ":26379",
+};
 
 /// A Sentinel that takes longer to answer is left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,33 +48,13 @@ impl Sentinels {
         password: Option<&str>,
         sentinel_password: Option<&str>,
     ) -> RedisResult<Self> {
-        let (scheme, rest) = match url.strip_prefix(WITHOUT_TLS) {
-            Some(rest) => ("redis", rest),
-            None => ("rediss", url.strip_prefix(WITH_TLS).unwrap_or_default()),
-        };
-        let (credentials, rest) = match rest.rsplit_once('@') {
-            Some((credentials, rest)) => (format!("{credentials}@"), rest),
-            None => (String::new(), rest),
-        };
-        let missing = "the name of the primary is missing after the Sentinels";
-        let (hosts, path) = rest.split_once('/').ok_or_else(|| wrong_url(missing))?;
-        let (primary, database) = path.split_once('/').unwrap_or((path, ""));
+        let url = SCHEMES.parse(url);
+        let (primary, database) = url.path.split_once('/').unwrap_or((url.path, ""));
         if primary.is_empty() {
+            let missing = "the name of the primary is missing after the Sentinels";
             return Err(wrong_url(missing));
         }
-        let mut servers = Vec::new();
-        for host in hosts.split(',').map(str::trim) {
-            let has_port = host
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| !port.contains(']'));
-            let port = if has_port {
-                String::new()
-            } else {
-                format!(":{PORT}")
-            };
-            let url = format!("{scheme}://{credentials}{host}{port}/{database}");
-            servers.push(server_info(&*url, password)?);
-        }
+        let mut servers = url.servers(database, password)?;
         let terms = RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3);
         let terms = match sentinel_password {
             Some(password) => terms.set_password(password),
@@ -138,18 +118,7 @@ impl Sentinels {
             }
         }
         match (newest, failed) {
-            (Some(Opinion { host, port, .. }), _) => {
-                let place = match self.server.addr() {
-                    ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
-                        host,
-                        port,
-                        insecure: false,
-                        tls_params: None,
-                    },
-                    _ => ConnectionAddr::Tcp(host, port),
-                };
-                Ok(self.server.clone().set_addr(place))
-            }
+            (Some(Opinion { host, port, .. }), _) => Ok(elsewhere(&self.server, host, port)),
             (None, Some(error)) if !knows_another => Err(error.of_sentinel()),
             (None, _) => Err(RedisStartError::NoSuchPrimary {
                 address: self.shown(),
@@ -160,11 +129,7 @@ impl Sentinels {
     /// Where a Sentinel thinks that the primary is, if it knows one of that name.
     async fn ask(&self, client: &Client) -> Result<Option<Opinion>, RedisStartError> {
         let refused = |error| RedisStartError::of(error, Self::place(client));
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting.await.map_err(refused)?;
+        let mut connection = connect_to_ask(client).await.map_err(refused)?;
         let mut where_is = redis::cmd("SENTINEL");
         where_is.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
         let place: Option<(String, u16)> = where_is

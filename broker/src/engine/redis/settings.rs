@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
 /// Where the server is, and the bounds and times of the engine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisSettings {
@@ -63,6 +65,15 @@ impl RedisSettings {
     /// How often the connections are tried and the lease is renewed.
     pub(super) fn heartbeat(&self) -> Duration {
         (self.lease / 4).max(Duration::from_millis(100))
+    }
+
+    /// The times of it. The first is left to chance, so that those of several engines, and of brokers that were started together, do not
+    /// fall together.
+    pub(super) fn heartbeats(&self) -> Interval {
+        let first = self.heartbeat().mul_f64(rand::random());
+        let mut heartbeats = tokio::time::interval_at(Instant::now() + first, self.heartbeat());
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeats
     }
 }
 

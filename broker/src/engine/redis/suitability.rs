@@ -5,11 +5,15 @@ use redis::{ErrorKind, InfoDict, RedisError, RedisResult, ServerErrorKind};
 use super::connection::Server;
 use super::error::RedisStartError;
 use super::keys::Keys;
+use super::pubsub::PubSub;
 use super::scripts::{Scripts, call};
 use super::topology::Topology;
 
 /// The oldest server whose commands are enough: `XTRIM … MINID`.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
+
+/// The oldest node of a cluster: sharded pub/sub.
+const OLDEST_FOR_CLUSTER: (u32, u32) = (7, 0);
 
 /// Whether a server can do what is needed, by what it says of itself.
 pub(super) fn check(
@@ -22,14 +26,24 @@ pub(super) fn check(
     if info.get::<String>("redis_mode").as_deref() == Some("sentinel") {
         return Err(RedisStartError::IsSentinel { address: place });
     }
-    if !is_new_enough(&version) {
+    if numbers(&version) < OLDEST_VERSION {
         return Err(RedisStartError::TooOld {
             address: place,
             version,
         });
     }
-    if info.get::<u8>("cluster_enabled") == Some(1) {
+    let is_of_cluster = info.get::<u8>("cluster_enabled") == Some(1);
+    if topology.part().is_none() && is_of_cluster {
         return Err(RedisStartError::Cluster { address: place });
+    }
+    if topology.part().is_some() && !is_of_cluster {
+        return Err(RedisStartError::NotACluster { address: place });
+    }
+    if is_of_cluster && numbers(&version) < OLDEST_FOR_CLUSTER {
+        return Err(RedisStartError::TooOldForCluster {
+            address: place,
+            version,
+        });
     }
     if is_primary(info) {
         return Ok(());
@@ -57,20 +71,23 @@ pub(super) fn taken_over_from(info: &InfoDict) -> Option<String> {
     before.filter(|id| id.bytes().any(|byte| byte != b'0'))
 }
 
-fn is_new_enough(version: &str) -> bool {
+/// The first two numbers of a version.
+fn numbers(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= OLDEST_VERSION
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Does once what the user has to be allowed to do, on a key and a topic of its own.
 pub(super) async fn try_everything(
     server: &mut Server,
+    pubsub: PubSub,
     keys: &Keys,
     scripts: &Scripts,
 ) -> RedisResult<()> {
     let topic = keys.tried_topic();
     let mut probe = call(&scripts.probe, &keys.tried());
-    let denied: Option<String> = probe.arg(&topic).query_async(&mut server.commands).await?;
+    probe.arg(&topic).arg(pubsub.publish());
+    let denied: Option<String> = probe.query_async(&mut server.commands).await?;
     if let Some(denied) = denied {
         let kind = ErrorKind::Server(ServerErrorKind::NoPerm);
         return Err(RedisError::from((
@@ -79,16 +96,16 @@ pub(super) async fn try_everything(
             denied,
         )));
     }
-    let mut numbers = redis::cmd("PUBSUB");
-    numbers.arg("NUMSUB").arg(&topic);
-    numbers
+    let counted = pubsub.count(&topic);
+    counted
         .query_async::<redis::Value>(&mut server.commands)
         .await?;
     if let Some(replicas) = &server.replicas {
         replicas.try_once().await?;
     }
-    server.topics.subscribe(&topic).await?;
-    server.topics.unsubscribe(&topic).await
+    let topics = [topic];
+    pubsub.subscribe(&mut server.topics, &topics).await?;
+    pubsub.unsubscribe(&mut server.topics, &topics).await
 }
 
 #[cfg(test)]
@@ -106,7 +123,7 @@ mod tests {
             ("5.0.7", false),
             ("", false),
         ] {
-            assert_eq!(is_new_enough(version), enough, "{version}");
+            assert_eq!(numbers(version) >= OLDEST_VERSION, enough, "{version}");
         }
     }
 
@@ -116,7 +133,11 @@ mod tests {
             url: url.to_owned(),
             ..RedisSettings::default()
         };
-        let topology = Topology::new(&settings).unwrap();
+        let topology = if settings.names_cluster() {
+            Topology::of_part(&settings, &settings.cluster().unwrap(), 0)
+        } else {
+            Topology::new(&settings).unwrap()
+        };
         let verdict = check(&InfoDict::new(says), &topology, "here:1");
         verdict.map_or_else(|error| error.to_string(), |()| "fine".to_owned())
     }
@@ -134,6 +155,15 @@ mod tests {
         let replica = "redis_version:7.0.0\r\nrole:slave\r\nmaster_host:there\r\nmaster_port:2\r\n";
         assert!(verdict(known, replica).contains("its primary is at there:2"));
         assert!(verdict(watched, replica).contains("is a replica now"));
+        let cluster = "redis+cluster://here:1";
+        let node =
+            |version| format!("redis_version:{version}\r\nrole:master\r\ncluster_enabled:1\r\n");
+        assert_eq!(verdict(cluster, &node("7.0.0")), "fine");
+        let old = verdict(cluster, &node("6.2.14"));
+        assert!(old.contains("Redis 7.0 or newer, or Valkey, for a cluster"));
+        assert!(verdict(known, &node("7.0.0")).contains(cluster));
+        let single = "redis_version:7.0.0\r\nrole:master\r\ncluster_enabled:0\r\n";
+        assert!(verdict(cluster, single).contains("name it as redis://here:1"));
     }
 
     #[test]

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
-use tokio::time::MissedTickBehavior;
 use widecast_protocol::{ChannelName, Epoch, Offset, Position};
 
 use super::Shared;
@@ -90,12 +89,17 @@ pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<A
 
 async fn connect_at_last(shared: &Arc<Shared>, topology: &Topology) -> Arc<Server> {
     let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+    let mut said = String::new();
     loop {
         match connect(shared, topology).await {
             Ok(server) => return server,
             Err(error) => {
                 let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
-                tracing::warn!("{error}; trying again in {} ms", interval.as_millis());
+                let before = std::mem::replace(&mut said, error.to_string());
+                // Nobody learns anything from the same words again and again.
+                if before != said {
+                    tracing::warn!("{error}; it is tried again and again");
+                }
                 tokio::time::sleep(interval).await;
             }
         }
@@ -112,8 +116,7 @@ async fn serve(shared: &Shared, topology: &Topology, server: &Server) -> Option<
         heard: HashSet::new(),
         hears_announcements: false,
     };
-    let mut heartbeat = tokio::time::interval(shared.settings.heartbeat());
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heartbeat = shared.settings.heartbeats();
     let timeout = shared.settings.timeout;
     loop {
         let work = async {
@@ -186,14 +189,14 @@ impl Topics<'_> {
         }
         new.retain(|channel| !old.contains(channel));
         let topic = |channel: &&ChannelName| self.shared.keys.topic(channel);
-        let mut topics = self.server.topics.clone();
+        let (mut topics, pubsub) = (self.server.topics.clone(), self.shared.pubsub);
         if !old.is_empty() {
             let names: Vec<_> = old.iter().map(topic).collect();
-            topics.unsubscribe(names).await?;
+            pubsub.unsubscribe(&mut topics, &names).await?;
         }
         if !new.is_empty() {
             let names: Vec<_> = new.iter().map(topic).collect();
-            topics.subscribe(names).await?;
+            pubsub.subscribe(&mut topics, &names).await?;
             self.heard.extend(new.into_iter().cloned());
         }
         self.compare(&compared).await?;

@@ -1,16 +1,23 @@
-//! Where a server is: at an address that is known, or where its Sentinels say.
+//! Where a server is: at an address that is known, where its Sentinels say, or where the nodes of a cluster say.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
-    RedisError, RedisResult,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    ProtocolVersion, RedisError, RedisResult,
 };
 
+use super::cluster::Cluster;
 use super::error::RedisStartError;
-use super::sentinels::{Sentinels, WITH_TLS, WITHOUT_TLS};
+use super::parts::{slot_of, tag_of};
+use super::pubsub::PubSub;
+use super::sentinels::Sentinels;
 use super::settings::RedisSettings;
+use super::tenure::Tenure;
+use super::{cluster, sentinels};
 
 /// Where the server is.
 #[derive(Debug)]
@@ -29,39 +36,64 @@ enum Kind {
     Known(Client),
     /// The server is the primary that these know.
     Watched(Sentinels),
+    /// The server is the node of a cluster that has this part.
+    OfCluster(Part),
+}
+
+/// A part of a cluster.
+#[derive(Debug)]
+pub(super) struct Part {
+    cluster: Arc<Cluster>,
+    number: usize,
+    slot: u16,
+    pub(super) tenure: Tenure,
 }
 
 impl Topology {
     /// Reads the settings.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, RedisStartError> {
         let (url, name) = without_name(&settings.url);
-        let password = settings
-            .password_file
-            .as_deref()
-            .map(password)
-            .transpose()?;
-        let sentinel_password = settings.sentinel_secret_file.as_deref();
-        let sentinel_password = sentinel_password.map(self::password).transpose()?;
+        let password = password(settings.password_file.as_deref())?;
         let of_url = |source| RedisStartError::Url { source };
-        let place = if url.starts_with(WITHOUT_TLS) || url.starts_with(WITH_TLS) {
-            let sentinels =
-                Sentinels::parse(&url, password.as_deref(), sentinel_password.as_deref());
+        let place = if cluster::SCHEMES.fit(&url) {
+            return Err(RedisStartError::ClusterAmongSeveral);
+        } else if sentinels::SCHEMES.fit(&url) {
+            let of_sentinels = self::password(settings.sentinel_secret_file.as_deref())?;
+            let sentinels = Sentinels::parse(&url, password.as_deref(), of_sentinels.as_deref());
             Kind::Watched(sentinels.map_err(of_url)?)
         } else {
             let info = server_info(&*url, password.as_deref()).map_err(of_url)?;
             Kind::Known(Client::open(info).map_err(of_url)?)
         };
-        let mut topology = Self {
-            place,
-            name: name.unwrap_or_default(),
-            timeout: settings.timeout,
-            trust_persistence: settings.trust_persistence,
-            replicas: settings.replicas,
-        };
+        let mut topology = Self::at(place, settings);
+        topology.name = name.unwrap_or_default();
         if topology.name.is_empty() {
             topology.name = topology.place_name();
         }
         Ok(topology)
+    }
+
+    /// The node that has this part of a cluster.
+    pub(super) fn of_part(settings: &RedisSettings, cluster: &Arc<Cluster>, number: usize) -> Self {
+        let part = Part {
+            cluster: Arc::clone(cluster),
+            number,
+            slot: slot_of(&tag_of(number)),
+            tenure: Tenure::default(),
+        };
+        let mut topology = Self::at(Kind::OfCluster(part), settings);
+        topology.name = topology.place_name();
+        topology
+    }
+
+    fn at(place: Kind, settings: &RedisSettings) -> Self {
+        Self {
+            place,
+            name: String::new(),
+            timeout: settings.timeout,
+            trust_persistence: settings.trust_persistence,
+            replicas: settings.replicas,
+        }
     }
 
     /// What brokers that share the server call it.
@@ -70,6 +102,7 @@ impl Topology {
             Kind::Known(client) => client.get_connection_info().addr().to_string(),
             // The Sentinels come and go, and stand in any order.
             Kind::Watched(sentinels) => sentinels.primary().to_owned(),
+            Kind::OfCluster(part) => format!("{}#{:02}", part.cluster.name(), part.number),
         };
         match self.database() {
             0 => place,
@@ -87,6 +120,7 @@ impl Topology {
         match &self.place {
             Kind::Known(client) => client.get_connection_info().redis_settings().db(),
             Kind::Watched(sentinels) => sentinels.database(),
+            Kind::OfCluster(_) => 0,
         }
     }
 
@@ -95,26 +129,49 @@ impl Topology {
         match &self.place {
             Kind::Known(client) => client.get_connection_info().addr().to_string(),
             Kind::Watched(sentinels) => sentinels.shown(),
+            Kind::OfCluster(part) => {
+                format!(
+                    "{} (part {} of the cluster)",
+                    part.cluster.shown(),
+                    part.number
+                )
+            }
         }
     }
 
     /// Whether another server may take this one's place.
     pub(super) fn is_watched(&self) -> bool {
-        matches!(self.place, Kind::Watched(_))
+        !matches!(self.place, Kind::Known(_))
+    }
+
+    /// The part of a cluster that is there, if it is one.
+    pub(super) fn part(&self) -> Option<&Part> {
+        match &self.place {
+            Kind::OfCluster(part) => Some(part),
+            _ => None,
+        }
+    }
+
+    /// How is published and heard there.
+    pub(super) fn pubsub(&self) -> PubSub {
+        match &self.place {
+            Kind::OfCluster(_) => PubSub::Sharded,
+            _ => PubSub::Plain,
+        }
     }
 
     /// The server, as it is now.
     pub(super) async fn find(&self) -> Result<Client, RedisStartError> {
-        match &self.place {
-            Kind::Known(client) => Ok(client.clone()),
-            Kind::Watched(sentinels) => {
-                let info = sentinels.find(self.timeout).await?;
-                Client::open(info).map_err(|source| RedisStartError::Url { source })
-            }
-        }
+        let info = match &self.place {
+            Kind::Known(client) => return Ok(client.clone()),
+            Kind::Watched(sentinels) => sentinels.find(self.timeout).await?,
+            Kind::OfCluster(part) => part.cluster.primary_of(part.slot, self.timeout).await?,
+        };
+        Client::open(info).map_err(|source| RedisStartError::Url { source })
     }
 
-    /// Ready when the Sentinels name another server than this one; never without Sentinels.
+    /// Ready when the Sentinels name another server than this one; never without Sentinels. A node of a cluster says by itself that
+    /// it has lost a slot, and that it is cut off from the others.
     pub(super) async fn until_moved(&self, from: &ConnectionAddr, interval: Duration) {
         let Kind::Watched(sentinels) = &self.place else {
             return std::future::pending().await;
@@ -146,17 +203,44 @@ pub(super) fn server_info(
     Ok(info.set_redis_settings(terms))
 }
 
-fn password(path: &Path) -> Result<String, RedisStartError> {
+/// The same server, at another place.
+pub(super) fn elsewhere(server: &ConnectionInfo, host: String, port: u16) -> ConnectionInfo {
+    let place = match server.addr() {
+        ConnectionAddr::TcpTls { .. } => ConnectionAddr::TcpTls {
+            host,
+            port,
+            insecure: false,
+            tls_params: None,
+        },
+        _ => ConnectionAddr::Tcp(host, port),
+    };
+    server.clone().set_addr(place)
+}
+
+/// A connection for a few questions: whoever asks has a deadline of its own.
+pub(super) async fn connect_to_ask(client: &Client) -> RedisResult<MultiplexedConnection> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let connecting = client.get_multiplexed_async_connection_with_config(&config);
+    connecting.await
+}
+
+/// The password in a file.
+pub(super) fn password(path: Option<&Path>) -> Result<Option<String>, RedisStartError> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
     let password = std::fs::read_to_string(path);
     let password = password.map_err(|source| RedisStartError::PasswordFile {
         path: path.to_owned(),
         source,
     })?;
-    Ok(password.trim().to_owned())
+    Ok(Some(password.trim().to_owned()))
 }
 
 /// Takes the name of the server (`?name=…`) out of its URL: the client crate does not know it.
-fn without_name(url: &str) -> (String, Option<String>) {
+pub(super) fn without_name(url: &str) -> (String, Option<String>) {
     let Some((before, query)) = url.split_once('?') else {
         return (url.to_owned(), None);
     };

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use tokio::time::MissedTickBehavior;
 use widecast_protocol::ChannelName;
 
 use super::Shared;
@@ -23,21 +22,25 @@ const AT_ONCE: usize = 64;
 
 /// Does so for as long as the engine is there.
 pub(super) async fn run(shared: Arc<Shared>) {
-    let mut heartbeat = tokio::time::interval(shared.settings.heartbeat());
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heartbeat = shared.settings.heartbeats();
     let mut touched = Instant::now();
+    let mut is_due = true;
     loop {
-        tokio::select! {
-            _ = heartbeat.tick() => {
-                let mut done = shared.beat().await;
-                if touched.elapsed() >= shared.settings.idle_grace / 4 && done.is_ok() {
-                    done = shared.touch().await;
-                    touched = Instant::now();
-                }
-                if let Err(error) = done {
-                    tracing::debug!(error = &error as &dyn std::error::Error, "a heartbeat has failed");
-                }
+        if std::mem::take(&mut is_due) {
+            let mut done = shared.beat().await;
+            if touched.elapsed() >= shared.settings.idle_grace / 4 && done.is_ok() {
+                done = shared.touch().await;
+                touched = Instant::now();
             }
+            if let Err(error) = done {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "a heartbeat has failed"
+                );
+            }
+        }
+        tokio::select! {
+            _ = heartbeat.tick() => is_due = true,
             () = shared.book.until_due() => shared.look_at_due(Some(Instant::now())).await,
         }
     }

@@ -1,7 +1,7 @@
 -- Tries each command that the broker needs, so that a user who may not do all of it is found at the start.
 --
 -- KEYS: a hash, a sorted set, a stream, a set: nothing else uses them.
--- ARGV: a topic that nobody hears.
+-- ARGV: a topic that nobody hears, command that publishes.
 -- Answers: nothing, or what is not allowed.
 local hash, sorted, stream, set = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local tries = {
@@ -10,7 +10,7 @@ local tries = {
   {'ZRANGEBYSCORE', sorted, '-inf', '0'}, {'ZRANGEBYLEX', sorted, '-', '+'}, {'ZREM', sorted, 'b'},
   {'XADD', stream, '1-1', 'a', '1'}, {'XRANGE', stream, '-', '+'}, {'XREVRANGE', stream, '+', '-'}, {'XTRIM', stream, 'MINID', '1'},
   {'SADD', set, 'a'}, {'SMEMBERS', set}, {'SREM', set, 'b'},
-  {'EXISTS', set}, {'PTTL', set}, {'PEXPIRE', set, '1000'}, {'TIME'}, {'PUBLISH', ARGV[1], ''}, {'DEL', hash, sorted, stream, set},
+  {'EXISTS', set}, {'PTTL', set}, {'PEXPIRE', set, '1000'}, {'TIME'}, {ARGV[2], ARGV[1], ''}, {'DEL', hash, sorted, stream, set},
   {'SET', set, '1', 'PX', '1000'}, {'GET', set}, {'DEL', set},
 }
 for _, try in ipairs(tries) do

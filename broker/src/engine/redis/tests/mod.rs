@@ -1,6 +1,9 @@
 mod announcements;
+mod cluster;
+mod cluster_nodes;
 mod faults;
 mod history;
+mod moving_parts;
 mod node;
 mod nodes;
 mod sentinels;

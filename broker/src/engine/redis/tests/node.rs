@@ -9,6 +9,7 @@ use widecast_protocol::{ChannelName, EncodedMessage, Member, Payload, Position};
 use super::server::RedisServer;
 use super::stage::settings;
 use crate::engine::conformance::{ALL, name, publication, texts};
+use crate::engine::redis::scripts::{CLOCK, Scripts};
 use crate::engine::{
     Announcement, ConnectionId, Deliver, EngineError, HistoryLimits, Interest, Lifecycle,
     MemberStore, MessageLog, NumberedChange, PresenceChange, PresenceEntry, Published, RedisEngine,
@@ -98,6 +99,18 @@ impl Node {
         let told = Arc::new(Told::default());
         let engine = RedisEngine::start(settings, told.clone()).await.unwrap();
         Self { engine, told }
+    }
+
+    /// One that has this part of a cluster alone.
+    pub(super) async fn start_part(settings: &RedisSettings, part: usize) -> Self {
+        let told = Arc::new(Told::default());
+        let cluster = settings.cluster().unwrap();
+        let scripts = Scripts::new(CLOCK);
+        let engine = RedisEngine::start_part(settings, &cluster, part, told.clone(), scripts).await;
+        Self {
+            engine: engine.unwrap(),
+            told,
+        }
     }
 
     pub(super) async fn hear(&self, channel: &str) {

@@ -22,10 +22,15 @@ pub(super) fn program() -> Command {
     Command::new(std::env::var_os("REDIS_SERVER").unwrap_or_else(|| "redis-server".into()))
 }
 
-/// A port that was free a moment ago.
+/// A port that was free a moment ago. Nodes of a cluster speak to each other on one that is higher by 10,000.
 pub(super) fn free_port() -> u16 {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    port.local_addr().unwrap().port()
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port <= u16::MAX - 10_000 {
+            return port;
+        }
+    }
 }
 
 impl Drop for RedisServer {
@@ -111,10 +116,19 @@ impl RedisServer {
 
     /// The same of a server that may cut the connection.
     pub(super) async fn try_ask<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
-        let client = redis::Client::open(self.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        command.query_async(&mut connection).await
+        try_ask(&self.url(), words).await
     }
+}
+
+/// Asks the server at this place something.
+pub(super) async fn try_ask<T: FromRedisValue>(
+    url: &str,
+    words: &[impl redis::ToRedisArgs],
+) -> RedisResult<T> {
+    let mut connection = redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    let mut command = redis::Cmd::new();
+    command.arg(words);
+    command.query_async(&mut connection).await
 }

@@ -5,24 +5,29 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::server::RedisServer;
+use super::server::{RedisServer, try_ask};
 use crate::engine::conformance::{Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage};
 use crate::engine::redis::scripts::Scripts;
+use crate::engine::redis::topology::Topology;
 use crate::engine::{Engine, RedisEngine, RedisSettings};
 
 /// The time of the server, and what has passed besides.
-const CLOCK: &str = "
+fn clock(prefix: &str) -> String {
+    format!(
+        "
 local function now_ms()
   local time = redis.call('TIME')
-  local passed = tonumber(redis.call('GET', 'passed') or 0)
+  local passed = tonumber(redis.call('GET', '{prefix}:passed') or 0)
   return time[1] * 1000 + math.floor(time[2] / 1000) + passed
 end
-";
+"
+    )
+}
 
 /// What is alive for less time than passes is gone.
 const PASS: &str = "
-redis.call('INCRBY', 'passed', ARGV[1])
-for _, key in ipairs(redis.call('KEYS', '*')) do
+redis.call('INCRBY', ARGV[2] .. ':passed', ARGV[1])
+for _, key in ipairs(redis.call('KEYS', ARGV[2] .. ':*')) do
   local left = redis.call('PTTL', key)
   if left >= 0 then
     redis.call('PEXPIRE', key, left - tonumber(ARGV[1]))
@@ -31,9 +36,17 @@ end
 ";
 
 pub(super) struct RedisStage {
-    server: RedisServer,
+    _server: RedisServer,
+    stage: PassingTime,
+}
+
+/// An engine whose time passes when it is told to.
+pub(super) struct PassingTime {
     engine: RedisEngine,
     heard: Arc<Heard>,
+    /// The only server of all its keys, and what they begin with.
+    url: String,
+    prefix: String,
 }
 
 pub(super) fn settings(server: &RedisServer) -> RedisSettings {
@@ -51,19 +64,45 @@ pub(super) fn settings(server: &RedisServer) -> RedisSettings {
 impl RedisStage {
     pub(super) async fn new() -> Self {
         let server = RedisServer::start(&[]).await;
-        let heard = Arc::new(Heard::default());
-        let scripts = Scripts::new(CLOCK);
-        let engine = RedisEngine::start_with(settings(&server), heard.clone(), scripts).await;
-        let engine = engine.unwrap();
+        let settings = settings(&server);
+        let topology = Topology::new(&settings).unwrap();
+        let stage = PassingTime::start(topology, settings, server.url()).await;
         Self {
-            server,
-            engine,
+            _server: server,
+            stage,
+        }
+    }
+}
+
+impl PassingTime {
+    pub(super) async fn start(topology: Topology, settings: RedisSettings, url: String) -> Self {
+        let (heard, prefix) = (Arc::new(Heard::default()), settings.key_prefix.clone());
+        let scripts = Scripts::new(&clock(&prefix));
+        let engine = RedisEngine::start_at(topology, settings, heard.clone(), scripts).await;
+        Self {
+            engine: engine.unwrap(),
             heard,
+            url,
+            prefix,
         }
     }
 }
 
 impl Stage for RedisStage {
+    fn engine(&self) -> &dyn Engine {
+        self.stage.engine()
+    }
+
+    fn heard(&self) -> &Heard {
+        self.stage.heard()
+    }
+
+    fn pass(&self, time: Duration) -> BoxFuture<'_, ()> {
+        self.stage.pass(time)
+    }
+}
+
+impl Stage for PassingTime {
     fn engine(&self) -> &dyn Engine {
         &self.engine
     }
@@ -80,7 +119,8 @@ impl Stage for RedisStage {
                 let slice = left.min(IDLE_GRACE / 4);
                 left -= slice;
                 let slice = slice.as_millis().to_string();
-                self.server.ask::<()>(&["EVAL", PASS, "0", &slice]).await;
+                let words = ["EVAL", PASS, "0", &slice, &self.prefix];
+                try_ask::<()>(&self.url, &words).await.unwrap();
                 let shared = &self.engine.shared;
                 shared.look_at_due(None).await;
                 shared.beat().await.unwrap();
