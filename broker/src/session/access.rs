@@ -14,7 +14,7 @@ use crate::config::Right;
 ///
 /// # Errors
 /// `unauthorized`, `forbidden` or `bad_channel_name`.
-pub(super) fn require(
+pub fn require(
     services: &Services,
     principal: &Principal,
     channel: &ChannelName,
@@ -67,7 +67,7 @@ pub fn require_jsonp(services: &Services, channel: &ChannelName) -> Result<(), R
 impl Session {
     /// Makes sure that the session may do something with the channel: as [`require`] for its namespace, and as
     /// [`Session::require_jsonp_if_script`].
-    pub(super) fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
+    pub fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
         self.require_jsonp_if_script(channel)?;
         require(self.services(), &self.principal_on(channel), channel, right)
     }

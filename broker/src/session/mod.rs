@@ -43,7 +43,7 @@ mod transport;
 mod unfinished;
 mod worker;
 
-pub use access::{require_jsonp, require_of_proven};
+pub use access::{require, require_jsonp, require_of_proven};
 pub use actor::{Commands, SessionActor};
 pub use audit::audit;
 pub use dialect::{CursorScope, Dialect, Goodbye};
