@@ -67,7 +67,7 @@ pub fn require_jsonp(services: &Services, channel: &ChannelName) -> Result<(), R
 impl Session {
     /// Makes sure that the session may do something with the channel: as [`require`] for its namespace, and as
     /// [`Session::require_jsonp_if_script`].
-    pub fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
+    pub(super) fn require(&self, channel: &ChannelName, right: Right) -> Result<(), Refusal> {
         self.require_jsonp_if_script(channel)?;
         require(self.services(), &self.principal_on(channel), channel, right)
     }
