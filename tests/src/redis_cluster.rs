@@ -15,7 +15,7 @@ const OPTIONS: [&str; 12] = [
     "yes",
     // After so long without an answer a node counts as failing.
     "--cluster-node-timeout",
-    "2000",
+    "3000",
     // A primary that fails concerns its own slots alone.
     "--cluster-require-full-coverage",
     "no",
