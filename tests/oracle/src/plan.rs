@@ -122,8 +122,8 @@ impl Plan {
             // Where the server is, only the stage knows.
             EngineKind::Redis => settings
                 .key("engine.default.kind", "\"redis\"")
-                .key("engine.default.timeout_ms", "1000")
-                .key("engine.default.lease_ms", "2000"),
+                .key("engine.default.timeout_ms", "2000")
+                .key("engine.default.lease_ms", "4000"),
         }
     }
 
