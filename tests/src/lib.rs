@@ -42,5 +42,5 @@ pub use redis_sentinel::RedisSentinels;
 pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};
-pub use tls::TlsProxy;
+pub use tls::{TlsIdentity, TlsProxy};
 pub use witness::{Witness, publish_until};

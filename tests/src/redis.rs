@@ -11,6 +11,10 @@ use tokio::process::{Child, Command};
 use crate::broker::Signal;
 use crate::deadline::within;
 use crate::settings::Settings;
+use crate::tls::TlsIdentity;
+
+/// Stands for the server's port in its options.
+const PORT: &str = "{port}";
 
 /// Nodes of a cluster speak to each other on a port that is higher by 10,000.
 const HIGHEST_PORT: u16 = u16::MAX - 10_000;
@@ -50,6 +54,17 @@ impl RedisServer {
         }
     }
 
+    /// Starts a server that speaks TLS alone.
+    ///
+    /// # Errors
+    /// When it does not come up in time.
+    pub async fn start_with_tls(identity: &TlsIdentity) -> Result<Self> {
+        let of_identity = tls_options(identity).map(|(name, value)| [format!("--{name}"), value]);
+        let mut options = vec!["--port", "0", "--tls-port", PORT];
+        options.extend(of_identity.iter().flatten().map(String::as_str));
+        Self::start(&options).await
+    }
+
     /// Ends the process at once; all that was only in its memory is lost.
     ///
     /// # Errors
@@ -72,15 +87,16 @@ impl RedisServer {
 
     async fn try_start(&mut self) -> Result<bool> {
         self.kill().await?;
+        let port = self.port.to_string();
         let log = self.directory.path().join("log");
         let _ = std::fs::remove_file(&log);
         let child = program()
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--port", &port, "--bind", "127.0.0.1"])
             .args(["--save", "", "--dir"])
             .arg(self.directory.path())
             .arg("--logfile")
             .arg(&log)
-            .args(&self.options)
+            .args(self.options.iter().map(|word| word.replace(PORT, &port)))
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -148,6 +164,17 @@ impl RedisServer {
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
     }
+}
+
+/// The settings of servers and Sentinels that speak TLS with everybody.
+pub(crate) fn tls_options(identity: &TlsIdentity) -> [(&'static str, String); 5] {
+    [
+        ("tls-cert-file", identity.certificate()),
+        ("tls-key-file", identity.key()),
+        ("tls-ca-cert-file", identity.authority()),
+        ("tls-auth-clients", "no".to_owned()),
+        ("tls-replication", "yes".to_owned()),
+    ]
 }
 
 /// The program that is run: another release, or Valkey, if `REDIS_SERVER` in the environment names it.

@@ -8,36 +8,60 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::deadline::eventually;
-use crate::redis::{RedisServer, ask, program};
+use crate::redis::{RedisServer, ask, program, tls_options};
 use crate::settings::Settings;
+use crate::tls::TlsIdentity;
 
-/// Three Sentinels of which two have to agree. They are killed when this is dropped.
+/// Sentinels of which two have to agree. They are killed when this is dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
     _children: Vec<(Child, TempDir)>,
     ports: Vec<u16>,
+    /// Where they speak TLS, if they do.
+    tls_ports: Vec<u16>,
 }
 
 impl RedisSentinels {
-    /// Starts Sentinels that call this server `main`, and waits until they know each other and its replicas.
+    /// Starts three Sentinels that call this server `main`, and waits until they know each other and its replicas.
     ///
     /// # Errors
     /// When they do not come up in time.
     pub async fn start(primary: &RedisServer, replicas: usize) -> Result<Self> {
-        let (mut children, mut ports) = (Vec::new(), Vec::new());
-        for _ in 0..3 {
-            let free = TcpListener::bind("127.0.0.1:0")?;
-            let port = free.local_addr()?.port();
-            drop(free);
+        Self::launch(primary, (3, replicas), None).await
+    }
+
+    /// Starts one Sentinel that speaks TLS, as its primary does: enough to be asked, not for a fail-over.
+    ///
+    /// # Errors
+    /// When they do not come up in time.
+    pub async fn start_with_tls(primary: &RedisServer, identity: &TlsIdentity) -> Result<Self> {
+        Self::launch(primary, (1, 0), Some(identity)).await
+    }
+
+    async fn launch(
+        primary: &RedisServer,
+        (count, replicas): (usize, usize),
+        identity: Option<&TlsIdentity>,
+    ) -> Result<Self> {
+        let (mut children, mut ports, mut tls_ports) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            let port = free_port()?;
             let directory = tempfile::tempdir()?;
             let file = directory.path().join("sentinel.conf");
-            let lines = [
+            let mut lines = vec![
                 format!("port {port}"),
                 "bind 127.0.0.1".to_owned(),
                 format!("sentinel monitor main 127.0.0.1 {} 2", primary.port()),
                 "sentinel down-after-milliseconds main 1000".to_owned(),
                 "sentinel failover-timeout main 4000".to_owned(),
             ];
+            if let Some(identity) = identity {
+                let port = free_port()?;
+                lines.push(format!("tls-port {port}"));
+                let options = tls_options(identity);
+                lines.extend(options.map(|(name, value)| format!("{name} {value}")));
+                tls_ports.push(port);
+            }
             std::fs::write(&file, lines.join("\n"))?;
             let child = program()
                 .arg(&file)
@@ -52,6 +76,7 @@ impl RedisSentinels {
         let sentinels = Self {
             _children: children,
             ports,
+            tls_ports,
         };
         for &port in &sentinels.ports {
             // Before that there is no fail-over.
@@ -63,7 +88,7 @@ impl RedisSentinels {
                     lines.into_iter().any(|pair| pair == (key, &*value))
                 };
                 Ok(is("num-slaves", replicas.to_string())
-                    && is("num-other-sentinels", "2".to_owned()))
+                    && is("num-other-sentinels", (count - 1).to_string()))
             })
             .await?;
         }
@@ -72,11 +97,21 @@ impl RedisSentinels {
 
     /// Settings of a broker that asks them where its server is.
     pub fn settings(&self) -> Settings {
-        let places = self.ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let (scheme, ports) = if self.tls_ports.is_empty() {
+            ("redis+sentinel", &self.ports)
+        } else {
+            ("rediss+sentinel", &self.tls_ports)
+        };
+        let places = ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let places = places.collect::<Vec<_>>().join(",");
         Settings::new().key("engine.default.kind", "\"redis\"").key(
             "engine.default.url",
-            format!("\"redis+sentinel://{places}/main\""),
+            format!("\"{scheme}://{places}/main\""),
         )
     }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -1,11 +1,12 @@
-//! A proxy that adds TLS in front of a broker, as nginx or Caddy would, with an authority of its own.
+//! A proxy that adds TLS in front of a broker, as nginx or Caddy would, with an authority of its own; and what a server needs that speaks TLS itself.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
+};
 use tempfile::TempDir;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,13 +16,66 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
+/// A certificate for `localhost`, its key, and the authority that signed it: PEM files, which are gone with this.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    certificate: Certificate,
+    key: KeyPair,
+    directory: TempDir,
+}
+
+impl TlsIdentity {
+    /// A new one.
+    ///
+    /// # Errors
+    /// When no certificate can be made, or no file be written.
+    pub fn new() -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        // A certificate with the name of its issuer would look as if it had signed itself.
+        let name = "the authority of a test";
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+        let key = KeyPair::generate()?;
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+        let identity = Self {
+            certificate,
+            key,
+            directory: tempfile::tempdir()?,
+        };
+        std::fs::write(identity.authority(), issuer.pem())?;
+        std::fs::write(identity.certificate(), identity.certificate.pem())?;
+        std::fs::write(identity.key(), identity.key.serialize_pem())?;
+        Ok(identity)
+    }
+
+    /// The file of the authority.
+    pub fn authority(&self) -> String {
+        self.file("ca.pem")
+    }
+
+    /// The file of the certificate.
+    pub fn certificate(&self) -> String {
+        self.file("certificate.pem")
+    }
+
+    /// The file of its key.
+    pub fn key(&self) -> String {
+        self.file("key.pem")
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+}
+
 /// A proxy for `https://localhost`; it ends with this.
 #[derive(Debug)]
 pub struct TlsProxy {
     address: SocketAddr,
-    authority: PathBuf,
+    identity: TlsIdentity,
     accepting: JoinHandle<()>,
-    _directory: TempDir,
 }
 
 impl TlsProxy {
@@ -30,22 +84,13 @@ impl TlsProxy {
     /// # Errors
     /// When no certificate can be made, or no port can be listened on.
     pub async fn to(broker: SocketAddr) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let key = KeyPair::generate()?;
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names)?.signed_by(&key, &issuer)?;
-        let directory = tempfile::tempdir()?;
-        let authority = directory.path().join("ca.pem");
-        std::fs::write(&authority, issuer.pem())?;
-
+        let identity = TlsIdentity::new()?;
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+                vec![identity.certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(identity.key.serialize_der().into()),
             )?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -57,9 +102,8 @@ impl TlsProxy {
         });
         Ok(Self {
             address,
-            authority,
+            identity,
             accepting,
-            _directory: directory,
         })
     }
 
@@ -70,7 +114,7 @@ impl TlsProxy {
 
     /// The PEM file of the authority that signed the certificate.
     pub fn authority(&self) -> String {
-        self.authority.display().to_string()
+        self.identity.authority()
     }
 }
 

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use widecast_tests::broker::Answer;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, Join, RedisLink, RedisServer, Relay, Settings, Silence, Subscriber, TlsProxy,
-    Transport, eventually,
+    Broker, Join, RedisLink, RedisSentinels, RedisServer, Relay, Settings, Silence, Subscriber,
+    TlsIdentity, TlsProxy, Transport, eventually,
 };
 
 struct Two {
@@ -204,6 +204,25 @@ async fn a_server_behind_tls_is_used_when_it_proves_who_it_is() -> Result<()> {
     assert_eq!(subscriber.data(1).await?, ["secret"]);
 
     let broker = Broker::trusting(&stranger.authority(), settings).await?;
+    assert_eq!(broker.readiness().await?, 503);
+    let log = broker.log();
+    assert!(log.contains("invalid peer certificate"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sentinels_and_their_primary_may_speak_tls() -> Result<()> {
+    let (identity, stranger) = (TlsIdentity::new()?, TlsIdentity::new()?);
+    let primary = RedisServer::start_with_tls(&identity).await?;
+    let sentinels = RedisSentinels::start_with_tls(&primary, &identity).await?;
+    let broker = Broker::trusting(&identity.authority(), sentinels.settings()).await?;
+    let mut subscriber = broker
+        .join(Transport::JsonWebSocket, &Join::channel("news"))
+        .await?;
+    broker.publisher().publish("news", "secret").await?;
+    assert_eq!(subscriber.data(1).await?, ["secret"]);
+
+    let broker = Broker::trusting(&stranger.authority(), sentinels.settings()).await?;
     assert_eq!(broker.readiness().await?, 503);
     let log = broker.log();
     assert!(log.contains("invalid peer certificate"), "{log}");
