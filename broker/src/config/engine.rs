@@ -27,6 +27,9 @@ settings! {
         disk_bytes: ByteCount, "disk_bytes" = ByteCount::mebibytes(10 * 1024), within 1_048_576..=1_125_899_906_842_624;
         /// Kind `disk`: publications are refused while fewer bytes than this are free on the disk.
         free_bytes: ByteCount, "free_bytes" = ByteCount::mebibytes(128), within 0..=1_125_899_906_842_624;
+        /// Kind `disk`: how much memory the engine may take for what it has read from its files. More makes reading the past from the disk
+        /// cheaper; it is beside `limits.memory_bytes`.
+        cache_bytes: ByteCount, "cache_bytes" = ByteCount::mebibytes(16), within 1_048_576..=1_099_511_627_776;
         /// Kind `redis`: the server, as `redis://[user[:password]@]host[:port][/database]`; or the Sentinels that know it, as
         /// `redis+sentinel://[user[:password]@]host[:port],…/primary[/database]` with the user and password of the server; or some nodes of
         /// a cluster, as `redis+cluster://[user[:password]@]host[:port],…`; `rediss…` for TLS.

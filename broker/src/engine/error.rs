@@ -15,6 +15,12 @@ pub enum EngineError {
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// The broker holds as much as it may of what the engine has yet to do.
+    #[error("{reason}")]
+    Overloaded {
+        /// What is too much.
+        reason: &'static str,
+    },
     /// The store answered with something that this broker did not write.
     #[error("expected {expected} in the engine's store")]
     Corrupt {
@@ -36,6 +42,7 @@ impl From<EngineError> for Code {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Unavailable { .. } => Self::EngineUnavailable,
+            EngineError::Overloaded { .. } => Self::Overloaded,
             EngineError::Corrupt { .. } => Self::Internal,
         }
     }

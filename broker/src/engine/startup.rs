@@ -10,6 +10,7 @@ use super::{
     MemorySettings, RedisEngine, RedisSettings, RedisStartError,
 };
 use crate::config::{Config, EngineKind, EngineSettings, NamespaceRules};
+use crate::memory_budget::Bounds;
 
 /// Why an engine cannot be used.
 #[derive(Debug, Error)]
@@ -59,13 +60,18 @@ pub async fn start(
         presence_grace: config.presence.grace,
         ..MemorySettings::default()
     };
+    let shares = Shares {
+        memory,
+        // And so have the messages that wait for a disk.
+        waiting_bytes: Bounds::of(config).unwritten / disks(config, &chosen).max(1),
+    };
     let in_memory = EngineSettings::default();
     let mut engines: HashMap<EngineKey<'_>, Arc<dyn Engine>> = HashMap::new();
     for key in chosen {
         let (name, is_ephemeral) = key;
         let settings = config.engines.get(name).filter(|_| !is_ephemeral);
         let settings = settings.unwrap_or(&in_memory);
-        let engine = start_one(name, settings, memory, clock, deliver).await?;
+        let engine = start_one(name, settings, shares, clock, deliver).await?;
         engines.insert(key, engine);
     }
     let of = |rules: &NamespaceRules| engines.get(&key_of(config, rules)).cloned();
@@ -82,6 +88,22 @@ pub async fn start(
     Ok(Arc::new(EngineRouter::new(default, namespaces)))
 }
 
+/// How much memory one engine may take.
+#[derive(Debug, Clone, Copy)]
+struct Shares {
+    memory: MemorySettings,
+    waiting_bytes: u64,
+}
+
+/// How many of the engines have a disk.
+fn disks(config: &Config, chosen: &BTreeSet<EngineKey<'_>>) -> u64 {
+    let is_disk = |(name, is_ephemeral): &&EngineKey<'_>| {
+        let settings = config.engines.get(name).filter(|_| !is_ephemeral);
+        settings.is_some_and(|settings| settings.kind == EngineKind::Disk)
+    };
+    chosen.iter().filter(is_disk).count() as u64
+}
+
 /// The engine of a namespace.
 fn key_of<'a>(config: &Config, rules: &'a NamespaceRules) -> EngineKey<'a> {
     let name = rules.engine.as_str();
@@ -94,10 +116,14 @@ fn key_of<'a>(config: &Config, rules: &'a NamespaceRules) -> EngineKey<'a> {
 async fn start_one(
     name: &str,
     settings: &EngineSettings,
-    memory: MemorySettings,
+    shares: Shares,
     clock: &Arc<dyn Clock>,
     deliver: &Arc<dyn Deliver>,
 ) -> Result<Arc<dyn Engine>, EngineStartError> {
+    let Shares {
+        memory,
+        waiting_bytes,
+    } = shares;
     match settings.kind {
         EngineKind::Memory => {
             let engine = Arc::new(memory_engine(memory, clock, deliver));
@@ -110,6 +136,8 @@ async fn start_one(
                 durability: settings.durability,
                 disk_bytes: settings.disk_bytes.get(),
                 free_bytes: settings.free_bytes.get(),
+                cache_bytes: settings.cache_bytes.get(),
+                waiting_bytes,
                 memory,
             };
             let engine = DiskEngine::open(settings, Arc::clone(clock), Arc::clone(deliver));

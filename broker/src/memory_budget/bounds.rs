@@ -30,6 +30,8 @@ pub struct Bounds {
     pub answers: u64,
     /// Heads, bodies and messages that have come in part.
     pub unfinished: u64,
+    /// Publications that wait until a disk has them.
+    pub unwritten: u64,
     /// Members and their data.
     pub presence: u64,
 }
@@ -71,7 +73,8 @@ impl Bounds {
             answers,
             // The largest request has to fit in any case.
             unfinished: unfinished.min((ceiling / 8).max(limits.request_bytes.get())),
-            presence: (64 * MEBIBYTE).min(ceiling / 8),
+            unwritten: (64 * MEBIBYTE).min(ceiling / 16),
+            presence: (64 * MEBIBYTE).min(ceiling / 16),
         }
     }
 }
@@ -92,10 +95,11 @@ mod tests {
             replies,
             answers,
             unfinished,
+            unwritten,
             presence,
         } = bounds;
         assert_eq!(history, 64 * MEBIBYTE);
-        let sum = history + forms + replies + answers + unfinished + presence;
+        let sum = history + forms + replies + answers + unfinished + unwritten + presence;
         assert!(sum <= ceiling, "{bounds:?}");
     }
 

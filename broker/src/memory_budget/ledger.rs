@@ -35,6 +35,8 @@ parts! {
     Answers = "answers";
     /// Heads, bodies and WebSocket messages that have come in part.
     Unfinished = "unfinished";
+    /// Publications that wait until a disk has them.
+    Unwritten = "unwritten";
     /// Members and their data.
     Presence = "presence";
     /// Connections, sessions and subscriptions, as what each takes about.

@@ -1,5 +1,6 @@
 //! Announcements in files, so that a broker that is started again knows what was announced before.
 
+use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ fn all(shared: &Shared) -> Result<Vec<Announcement>, EngineError> {
 /// Removes some of the announcements behind a key that have ended. Returns where to go on; nothing when it was the last slice.
 pub(super) fn remove_ended(
     shared: &Shared,
-    store: &Store,
+    store: &Arc<Store>,
     after: Option<&str>,
 ) -> Result<Option<String>, EngineError> {
     let now_ms = shared.clock.wall_ms();

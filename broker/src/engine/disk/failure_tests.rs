@@ -100,7 +100,7 @@ async fn while_the_files_are_closed_publications_are_refused_and_the_memory_is_r
     // As long as somebody has the old files open they are locked, and cannot be opened anew.
     let is_locked = async || match stage.engine.health().await.unwrap_err() {
         EngineError::Unavailable { source } => source.to_string().contains("another process uses"),
-        error @ EngineError::Corrupt { .. } => panic!("{error}"),
+        error => panic!("{error}"),
     };
     let tried = async {
         while !is_locked().await {

@@ -73,14 +73,15 @@ async fn the_history_is_whole_also_while_newer_messages_are_handed_over() {
     }
 
     // While the thread stands at the gate, the next messages gather, and are written together: the first of them is for the gate.
-    let mut answers = vec![engine.writer.publish(publication("gate", "stop")).unwrap()];
+    let mut answers = vec![engine.queue.add(publication("gate", "stop")).unwrap()];
+    engine.queue.call_thread();
     at_gate.recv_timeout(PATIENCE).unwrap();
     let gathered = [
         publication("gate", "stop again"),
         short_lived("c"),
         short_lived("d"),
     ];
-    answers.extend(gathered.map(|publication| engine.writer.publish(publication).unwrap()));
+    answers.extend(gathered.map(|publication| engine.queue.add(publication).unwrap()));
     opener.send(()).unwrap();
     at_gate.recv_timeout(PATIENCE).unwrap();
 

@@ -3,8 +3,8 @@
 //! The store takes whatever it cannot read at the end of a journal for such a record, and cuts it off: also when a byte far before
 //! the end is damaged, and whole records follow. Messages that were acknowledged would be gone without a word.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 /// The store ends each complete record with these bytes (fjall 3).
@@ -14,7 +14,14 @@ const RECORD_END: &[u8] = b"FJL\x03";
 const PIECE: usize = 4096;
 
 /// The journals as they are before the store is opened.
-pub(super) struct JournalGuard(Vec<(PathBuf, Vec<u8>)>);
+pub(super) struct JournalGuard(Vec<Journal>);
+
+struct Journal {
+    path: PathBuf,
+    /// Shows what the store has cut off also once it has removed the journal, because what is left of it is written elsewhere.
+    file: File,
+    before: Vec<u8>,
+}
 
 impl JournalGuard {
     /// Reads the journals of the store at `path`.
@@ -31,8 +38,9 @@ impl JournalGuard {
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|ending| ending == "jnl") {
-                let bytes = read(&path)?;
-                journals.push((path, bytes));
+                let mut file = File::open(&path)?;
+                let before = read(&mut file)?;
+                journals.push(Journal { path, file, before });
             }
         }
         Ok(Self(journals))
@@ -43,13 +51,9 @@ impl JournalGuard {
     /// # Errors
     /// When a journal cannot be read, or written as it was.
     pub(super) fn damaged(self) -> io::Result<Option<PathBuf>> {
-        for (path, before) in self.0 {
-            let after = match read(&path) {
-                Ok(after) => after,
-                // All of its messages have been written elsewhere.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
+        for mut journal in self.0 {
+            let after = read(&mut journal.file)?;
+            let Journal { path, before, .. } = journal;
             let kept = before
                 .iter()
                 .zip(&after)
@@ -66,10 +70,50 @@ impl JournalGuard {
 }
 
 /// What is in a journal.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = fs::read(path)?;
+fn read(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
     while bytes.ends_with(&[0; PIECE]) {
         bytes.truncate(bytes.len() - PIECE);
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the guard says when the store cuts a journal off behind so many bytes, and perhaps removes it.
+    fn cut(whole: &[u8], kept: u64, is_removed: bool) -> (Option<PathBuf>, Option<Vec<u8>>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.jnl");
+        fs::write(&path, whole).unwrap();
+        let guard = JournalGuard::before_opening(directory.path()).unwrap();
+        let journal = File::options().write(true).open(&path).unwrap();
+        journal.set_len(kept).unwrap();
+        if is_removed {
+            fs::remove_file(&path).unwrap();
+        }
+        (guard.damaged().unwrap(), fs::read(&path).ok())
+    }
+
+    #[test]
+    fn complete_records_that_are_cut_off_are_noticed_and_put_back() {
+        let whole = [b"one", RECORD_END, b"two", RECORD_END].concat();
+        for is_removed in [false, true] {
+            let (damaged, found) = cut(&whole, 7, is_removed);
+            assert!(damaged.is_some(), "{is_removed}");
+            assert_eq!(found.as_ref(), Some(&whole), "{is_removed}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_being_written_is_cut_off_and_a_journal_that_is_written_elsewhere_removed()
+    {
+        let torn = [b"one", RECORD_END, b"tw"].concat();
+        assert_eq!(cut(&torn, 7, false), (None, Some(torn[..7].to_vec())));
+        let whole = [b"one", RECORD_END].concat();
+        assert_eq!(cut(&whole, 7, true), (None, None));
+    }
 }

@@ -1,8 +1,8 @@
 //! The engine of one node whose messages outlive it: offsets, history and idempotency keys are in files.
 //!
-//! The newest messages are in memory, too, in a [`MemoryEngine`]: subscribers are served from there. One thread writes:
-//! it takes all publications that wait, writes them together, and only then do they go into memory and to the subscribers. So
-//! nobody hears what could be lost, and a busy broker waits for the disk once for many messages.
+//! The newest messages are in memory, too, in a [`MemoryEngine`]: subscribers are served from there. One at a time writes, for all whose
+//! publications wait: whoever publishes, or a thread where the disk may be waited for (`queue.rs`). They are written together, and only
+//! then do they go into memory and to the subscribers. So nobody hears what could be lost, and a busy broker writes once for many messages.
 //!
 //! Presence is in memory alone: connections end with the process.
 
@@ -17,16 +17,22 @@ mod failure_tests;
 mod handing_over_tests;
 mod journal_guard;
 mod open_channels;
+mod publisher_turn;
 mod queue;
+#[cfg(test)]
+mod queue_tests;
 mod reader;
 mod settings;
 mod shared;
 mod space;
 mod store;
+mod store_batch;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod used_key;
 mod view;
+mod waiting;
 mod writer;
 
 use std::fmt;
@@ -36,6 +42,8 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use widecast_protocol::{ChannelName, Position};
 
+use crate::config::Durability;
+
 use super::{
     ChannelInfo, ChannelQuery, Clock, ConnectionId, Deliver, Directory, EngineError, EngineFigures,
     EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, Interest, Lifecycle,
@@ -43,7 +51,8 @@ use super::{
     Publication, Published, Replay,
 };
 pub use error::DiskError;
-use queue::{Job, WriterHandle};
+use publisher_turn::{HEAVY_BYTES, PublisherTurn};
+use queue::{Request, WriteQueue};
 pub use settings::DiskSettings;
 use shared::Shared;
 use store::Store;
@@ -51,7 +60,7 @@ use store::Store;
 /// Keeps messages in files.
 pub struct DiskEngine {
     shared: Arc<Shared>,
-    writer: WriterHandle,
+    queue: Arc<WriteQueue>,
 }
 
 impl fmt::Debug for DiskEngine {
@@ -75,11 +84,11 @@ impl DiskEngine {
     ) -> Result<Self, DiskError> {
         let store = Store::open(&settings)?;
         let shared = Shared::new(settings, store, clock, deliver)?;
-        let writer = writer::start(&shared).map_err(|source| DiskError::Directory {
+        let queue = writer::start(&shared).map_err(|source| DiskError::Directory {
             path: shared.settings.path.clone(),
             source,
         })?;
-        Ok(Self { shared, writer })
+        Ok(Self { shared, queue })
     }
 
     /// The part of the engine that is in memory.
@@ -109,10 +118,25 @@ impl DiskEngine {
     }
 }
 
+impl Drop for DiskEngine {
+    fn drop(&mut self) {
+        // It may have been closed before.
+        let _ = self.queue.ask(Request::End);
+    }
+}
+
 impl MessageLog for DiskEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
         Box::pin(async move {
-            match self.writer.publish(publication)?.await {
+            let is_heavy = publication.payload.size_bytes() > HEAVY_BYTES;
+            let waits_for_disk = self.shared.settings.durability == Durability::Power;
+            let answer = self.queue.add(publication)?;
+            if is_heavy || waits_for_disk {
+                self.queue.call_thread();
+            } else {
+                PublisherTurn(&self.queue).write().await;
+            }
+            match answer.await {
                 Ok(answer) => answer,
                 Err(_) => Err(EngineError::unavailable("the engine has been closed")),
             }
@@ -257,7 +281,9 @@ impl Lifecycle for DiskEngine {
     fn close(&self) -> EngineFuture<'_, ()> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.writer.send(Job::Close { reply })?;
+            if self.queue.ask(Request::Close(reply)).is_err() {
+                return Ok(());
+            }
             match answer.await {
                 Ok(answer) => answer,
                 // It has been closed before.

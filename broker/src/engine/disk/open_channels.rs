@@ -2,18 +2,22 @@
 //! yet.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use widecast_protocol::{ChannelName, IdempotencyKey, Message, Offset, Position, record};
 
 use super::channel_record::ChannelRecord;
 use super::shared::Shared;
-use super::store::{Store, StoreBatch, UsedKey};
+use super::store::Store;
+use super::store_batch::StoreBatch;
 use super::upkeep::is_over;
+use super::used_key::UsedKey;
 use super::view::Direction;
 use crate::engine::{EngineError, HistoryLimits, Publication};
 
-/// How many sizes of one channel are remembered or read at once.
+/// How many sizes of one channel are remembered or read at once, and how many bytes are read for them.
 const SIZES: usize = 1024;
+const READ_BYTES: usize = 1 << 20;
 /// Of how many channels sizes are remembered.
 const SIZED_CHANNELS: usize = 4096;
 
@@ -66,7 +70,7 @@ impl OpenChannels {
     pub(super) fn plan(
         &mut self,
         shared: &Shared,
-        store: &Store,
+        store: &Arc<Store>,
         batch: &mut StoreBatch<'_>,
         mut publication: Publication,
     ) -> Result<Planned, EngineError> {
@@ -109,7 +113,7 @@ impl OpenChannels {
     fn open(
         &mut self,
         shared: &Shared,
-        store: &Store,
+        store: &Arc<Store>,
         name: &ChannelName,
     ) -> Result<(), EngineError> {
         if !shared.memory.knows(name) {
@@ -147,7 +151,7 @@ impl OpenChannels {
     /// When the disk cannot be read.
     pub(super) fn finish(
         &mut self,
-        store: &Store,
+        store: &Arc<Store>,
         sizes: &mut SizeCache,
         batch: &mut StoreBatch<'_>,
     ) -> Result<(), EngineError> {
@@ -176,7 +180,7 @@ impl OpenChannels {
 /// The message that was published with an idempotency key within the window, if there is one.
 fn used_before(
     shared: &Shared,
-    store: &Store,
+    store: &Arc<Store>,
     name: &ChannelName,
     key: &IdempotencyKey,
 ) -> Result<Option<Offset>, EngineError> {
@@ -206,7 +210,7 @@ impl OpenChannel {
     fn trim(
         &mut self,
         name: &ChannelName,
-        store: &Store,
+        store: &Arc<Store>,
         sizes: &mut Sizes,
         batch: &mut StoreBatch<'_>,
     ) -> Result<(), EngineError> {
@@ -252,7 +256,7 @@ impl Sizes {
         &mut self,
         oldest: Offset,
         name: &ChannelName,
-        store: &Store,
+        store: &Arc<Store>,
     ) -> Result<u64, EngineError> {
         if self.sizes.is_empty() || self.first != oldest {
             self.read(oldest, name, store)?;
@@ -265,20 +269,21 @@ impl Sizes {
         &mut self,
         oldest: Offset,
         name: &ChannelName,
-        store: &Store,
+        store: &Arc<Store>,
     ) -> Result<(), EngineError> {
         self.first = oldest;
         self.sizes.clear();
         let sizes = &mut self.sizes;
         let last = Offset(oldest.0 + SIZES as u64 - 1);
-        let view = store.view();
+        let (view, mut read) = (store.view(), 0);
         view.messages(name, oldest..=last, Direction::Forward, |offset, bytes| {
             // One that is missing takes nothing.
             while oldest.0 + (sizes.len() as u64) < offset.0 {
                 sizes.push_back(0);
             }
             sizes.push_back(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-            Ok(true)
+            read += bytes.len();
+            Ok(read < READ_BYTES)
         })
     }
 }

@@ -1,187 +1,298 @@
-//! What waits for the thread that writes: bounded in number and in bytes, so that a disk that has become slow does not fill the memory.
+//! What waits to be written, and whose turn it is to write it.
+//!
+//! One at a time writes, in the order in which publications came. Whoever publishes does it, for all that wait: so a publication costs
+//! no way to another thread and back. The thread does it where a worker might have to wait for the disk.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::waiting::{Caller, WaitingPublication, WaitingRoom, too_much};
+use super::writer::Writer;
 use crate::engine::{EngineError, Publication, Published};
 
-/// How many publications may wait to be written, and how many bytes of data they may have together; further ones are refused. What
-/// is being written counts, too.
-const WAITING_JOBS: usize = 16_384;
-const WAITING_BYTES: usize = 64 << 20;
+/// How many publications may wait to be written.
+const WAITING: usize = 16_384;
+/// How much is written together.
+const BATCH_PUBLICATIONS: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+/// The same when a worker writes, and for how long it goes on when more has come meanwhile.
+const WORKER_PUBLICATIONS: usize = 128;
+const WORKER_BYTES: usize = 256 << 10;
+const WORKER_TIME: Duration = Duration::from_millis(1);
+/// When a worker has taken this long, the disk is slow, and the thread writes for so many times as long. So workers wait for the disk for
+/// a twentieth of their time at the most.
+const SLOW: Duration = Duration::from_millis(10);
+const REST: u32 = 20;
 
-/// What the thread is asked for.
-pub(super) enum Job {
-    /// To publish a message.
-    Publish(WaitingPublication),
+/// What the thread is asked for besides writing.
+pub(super) enum Request {
     /// To end, once the disk has everything.
-    Close {
-        reply: oneshot::Sender<Result<(), EngineError>>,
-    },
+    Close(oneshot::Sender<Result<(), EngineError>>),
+    /// The same, and nobody waits for it.
+    End,
     /// To do all upkeep at once.
     #[cfg(test)]
-    Upkeep {
-        reply: oneshot::Sender<Result<(), EngineError>>,
-    },
+    Upkeep(oneshot::Sender<Result<(), EngineError>>),
 }
 
-/// A publication that waits to be written.
-pub(super) struct WaitingPublication {
-    pub(super) publication: Publication,
-    pub(super) caller: Caller,
+/// The publications that wait.
+pub(super) struct WriteQueue {
+    state: Mutex<State>,
+    /// Locked by whose turn it is.
+    writer: Mutex<Writer>,
+    /// Wakes the thread.
+    thread: Condvar,
+    room: WaitingRoom,
 }
 
-/// Who waits for the answer. Their publication takes room until they have it.
-pub(super) struct Caller {
-    reply: oneshot::Sender<Result<Published, EngineError>>,
-    _room: Room,
+struct State {
+    waiting: VecDeque<WaitingPublication>,
+    requests: VecDeque<Request>,
+    is_writing: bool,
+    /// The thread will write all that waits, and nobody else does.
+    is_thread_called: bool,
+    /// Until then the thread writes.
+    slow_until: Option<Instant>,
+    stage: Stage,
 }
 
-impl Caller {
-    pub(super) fn answer(self, answer: Result<Published, EngineError>) {
-        // Whoever asked may have gone.
-        let _ = self.reply.send(answer);
+/// Whether publications are taken.
+#[derive(PartialEq, Eq)]
+enum Stage {
+    Open,
+    Closed,
+}
+
+/// The turn to write, until it is dropped.
+pub(super) struct Turn<'a> {
+    queue: &'a WriteQueue,
+    writer: MutexGuard<'a, Writer>,
+    /// A worker looks for more by itself afterwards.
+    is_of_thread: bool,
+}
+
+/// What is next to be done by the thread.
+pub(super) enum Next {
+    /// To write these.
+    Write(Vec<WaitingPublication>),
+    /// To do what somebody asks for. After a request to end nothing else comes.
+    Do(Request),
+    /// To wait.
+    Nothing,
+}
+
+impl WriteQueue {
+    /// For a writer whose publications may take so many bytes while they wait.
+    pub(super) fn new(writer: Writer, waiting_bytes: u64) -> Self {
+        Self {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                requests: VecDeque::new(),
+                is_writing: false,
+                is_thread_called: false,
+                slow_until: None,
+                stage: Stage::Open,
+            }),
+            writer: Mutex::new(writer),
+            thread: Condvar::new(),
+            room: WaitingRoom::new(waiting_bytes),
+        }
     }
-}
 
-/// What a publication takes of the bytes that may wait, until this is dropped.
-struct Room {
-    waiting_bytes: Arc<AtomicUsize>,
-    bytes: usize,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.waiting_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// The way to the thread, which ends when this is dropped.
-pub(super) struct WriterHandle {
-    jobs: SyncSender<Job>,
-    waiting_bytes: Arc<AtomicUsize>,
-}
-
-impl WriterHandle {
-    /// The way, and where it leads.
-    pub(super) fn new() -> (Self, Receiver<Job>) {
-        let (sender, jobs) = mpsc::sync_channel(WAITING_JOBS);
-        let handle = Self {
-            jobs: sender,
-            waiting_bytes: Arc::default(),
-        };
-        (handle, jobs)
-    }
-
-    /// Asks the thread to publish a message. Returns where the answer will come.
+    /// Puts a publication behind those that wait. Returns where the answer will come, once somebody writes.
     ///
     /// # Errors
-    /// When too much waits, or the thread has ended.
-    pub(super) fn publish(
+    /// When too much waits, or the engine has been closed.
+    pub(super) fn add(
         &self,
         publication: Publication,
     ) -> Result<oneshot::Receiver<Result<Published, EngineError>>, EngineError> {
-        let room = self.room(publication.payload.size_bytes())?;
+        let room = self.room.take(&publication)?;
         let (reply, answer) = oneshot::channel();
-        let caller = Caller { reply, _room: room };
-        self.send(Job::Publish(WaitingPublication {
+        let caller = Caller { reply, room };
+        let mut state = self.lock();
+        if state.stage == Stage::Closed {
+            return Err(closed());
+        }
+        if state.waiting.len() >= WAITING {
+            return Err(too_much());
+        }
+        state.waiting.push_back(WaitingPublication {
             publication,
             caller,
-        }))?;
+        });
         Ok(answer)
     }
 
     /// Asks the thread for something.
     ///
     /// # Errors
-    /// When too much waits, or the thread has ended.
-    pub(super) fn send(&self, job: Job) -> Result<(), EngineError> {
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => too_much(),
-            TrySendError::Disconnected(_) => EngineError::unavailable("the engine has been closed"),
+    /// When the engine has been closed.
+    pub(super) fn ask(&self, request: Request) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        if state.stage == Stage::Closed {
+            return Err(closed());
+        }
+        state.requests.push_back(request);
+        self.call(&mut state);
+        Ok(())
+    }
+
+    /// Has the thread write what waits.
+    pub(super) fn call_thread(&self) {
+        self.call(&mut self.lock());
+    }
+
+    fn call(&self, state: &mut State) {
+        if !state.is_thread_called {
+            state.is_thread_called = true;
+            self.thread.notify_one();
+        }
+    }
+
+    /// Writes what waits, unless somebody is about it, or the disk would be waited for: then the thread does.
+    pub(super) fn write_here(&self) {
+        let began = Instant::now();
+        while let Some((mut turn, batch)) = self.turn_of_worker(began) {
+            turn.publish(batch);
+        }
+    }
+
+    /// The next batch of a worker that began to write then.
+    fn turn_of_worker(&self, began: Instant) -> Option<(Turn<'_>, Vec<WaitingPublication>)> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let time = now.saturating_duration_since(began);
+        if time > SLOW {
+            state.slow_until = Some(now + time * REST);
+        }
+        if state.waiting.is_empty() || state.is_thread_called || state.is_writing {
+            // Whoever writes looks again when they are done.
+            return None;
+        }
+        let is_slow = state.slow_until.is_some_and(|until| now < until);
+        if is_slow || time > WORKER_TIME {
+            self.call(&mut state);
+            return None;
+        }
+        let writer = self.writer();
+        if writer.would_wait() {
+            self.call(&mut state);
+            return None;
+        }
+        state.is_writing = true;
+        let batch = state.batch(WORKER_PUBLICATIONS, WORKER_BYTES);
+        let turn = Turn {
+            queue: self,
+            writer,
+            is_of_thread: false,
+        };
+        Some((turn, batch))
+    }
+
+    /// Waits until the thread has to write, or this time is over, and until nobody else writes. Nothing when nobody can any more.
+    pub(super) fn turn_of_thread(&self, interval: Duration) -> Option<Turn<'_>> {
+        let state = self.lock();
+        let waited = self
+            .thread
+            .wait_timeout_while(state, interval, |state| !state.is_thread_called);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.is_thread_called = true;
+        let waited = self.thread.wait_while(state, |state| state.is_writing);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.stage == Stage::Closed {
+            return None;
+        }
+        state.is_writing = true;
+        Some(Turn {
+            queue: self,
+            writer: self.writer(),
+            is_of_thread: true,
         })
     }
 
-    /// Takes room for a publication. One that is larger than all the room there is gets it when nothing else waits.
-    fn room(&self, bytes: usize) -> Result<Room, EngineError> {
-        let before = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let room = Room {
-            waiting_bytes: Arc::clone(&self.waiting_bytes),
-            bytes,
-        };
-        if before > 0 && before.saturating_add(bytes) > WAITING_BYTES {
-            return Err(too_much());
-        }
-        Ok(room)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn too_much() -> EngineError {
-    EngineError::unavailable("messages come faster than the disk can write them")
+impl State {
+    /// Takes what came first: one publication at least, if any waits.
+    fn batch(&mut self, publications: usize, bytes: usize) -> Vec<WaitingPublication> {
+        let (mut count, mut taken) = (0, 0);
+        for waiting in self.waiting.iter().take(publications) {
+            if count > 0 && taken >= bytes {
+                break;
+            }
+            taken += waiting.publication.payload.size_bytes();
+            count += 1;
+        }
+        self.waiting.drain(..count).collect()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::conformance::publication;
-
-    fn large(bytes: usize) -> Publication {
-        publication("news", &"x".repeat(bytes))
-    }
-
-    fn is_too_much<T>(asked: Result<T, EngineError>) -> bool {
-        let source = |error| match error {
-            EngineError::Unavailable { source } => source.to_string(),
-            EngineError::Corrupt { expected } => expected.to_owned(),
-        };
-        asked
-            .err()
-            .map(source)
-            .is_some_and(|text| text.contains("faster than the disk"))
-    }
-
-    #[test]
-    fn what_waits_is_bounded_in_bytes() {
-        let (handle, jobs) = WriterHandle::new();
-        let part = WAITING_BYTES / 2;
-        handle.publish(large(part)).unwrap();
-        handle.publish(large(part)).unwrap();
-        assert!(is_too_much(handle.publish(large(1))));
-        // Room is there again once a publication has been answered, whatever the answer is.
-        let Ok(Job::Publish(first)) = jobs.recv() else {
-            panic!("a publication")
-        };
-        assert!(is_too_much(handle.publish(large(1))), "it is being written");
-        first
-            .caller
-            .answer(Err(EngineError::unavailable("the disk is full")));
-        handle.publish(large(part)).unwrap();
-        assert!(is_too_much(handle.publish(large(1))));
-        // What is thrown away takes no room, either.
-        drop(jobs);
-        assert!(!is_too_much(handle.publish(large(1))));
-        assert_eq!(handle.waiting_bytes.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn a_message_that_is_larger_than_all_the_room_waits_alone() {
-        let (handle, jobs) = WriterHandle::new();
-        handle.publish(large(WAITING_BYTES + 1)).unwrap();
-        assert!(is_too_much(handle.publish(large(1))));
-        drop(jobs.recv().unwrap());
-        handle.publish(large(1)).unwrap();
-        assert!(is_too_much(handle.publish(large(WAITING_BYTES + 1))));
-    }
-
-    #[test]
-    fn what_waits_is_bounded_in_number() {
-        let (handle, _jobs) = WriterHandle::new();
-        for _ in 0..WAITING_JOBS {
-            handle.publish(large(0)).unwrap();
+impl Turn<'_> {
+    /// What the thread does next in this turn.
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.queue.lock();
+        if !state.waiting.is_empty() {
+            return Next::Write(state.batch(BATCH_PUBLICATIONS, BATCH_BYTES));
         }
-        assert!(is_too_much(handle.publish(large(0))));
+        let Some(request) = state.requests.pop_front() else {
+            return Next::Nothing;
+        };
+        if matches!(request, Request::Close(_) | Request::End) {
+            state.stage = Stage::Closed;
+        }
+        Next::Do(request)
     }
+}
+
+impl Deref for Turn<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.queue.lock();
+        state.is_writing = false;
+        if self.is_of_thread {
+            // Something may have come since the last look.
+            state.is_thread_called = !state.waiting.is_empty() || !state.requests.is_empty();
+        }
+        if thread::panicking() {
+            // Nobody knows what has been written.
+            state.stage = Stage::Closed;
+        }
+        if state.stage == Stage::Closed {
+            state.waiting.clear();
+            state.requests.clear();
+        }
+        if state.is_thread_called || state.stage == Stage::Closed {
+            self.queue.thread.notify_one();
+        }
+    }
+}
+
+fn closed() -> EngineError {
+    EngineError::unavailable("the engine has been closed")
 }

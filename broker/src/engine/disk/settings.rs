@@ -16,6 +16,10 @@ pub struct DiskSettings {
     pub disk_bytes: u64,
     /// How many bytes have to be free on the disk for messages to be accepted.
     pub free_bytes: u64,
+    /// How many bytes of what has been read from the files are kept in memory.
+    pub cache_bytes: u64,
+    /// How many bytes the publications may have that wait to be written.
+    pub waiting_bytes: u64,
     /// What is kept in memory, too: the newest messages, presence, and idempotency keys.
     pub memory: MemorySettings,
 }

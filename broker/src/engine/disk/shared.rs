@@ -46,7 +46,7 @@ pub(super) struct Settled {
 
 /// The open files; closed while they are to be opened anew.
 struct Files {
-    store: RwLock<Option<Store>>,
+    store: RwLock<Option<Arc<Store>>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,7 +64,7 @@ impl Shared {
         begin_in_this_boot(&store, &settings).map_err(unreadable)?;
         let (bytes, messages) = store.checked_totals().map_err(unreadable)?;
         let files = Arc::new(Files {
-            store: RwLock::new(Some(store)),
+            store: RwLock::new(Some(Arc::new(store))),
             clock: Arc::clone(&clock),
         });
         let beginnings = Arc::clone(&files);
@@ -97,12 +97,12 @@ impl Shared {
     ///
     /// # Errors
     /// When they are to be opened anew.
-    pub(super) fn store(&self) -> Result<Store, EngineError> {
+    pub(super) fn store(&self) -> Result<Arc<Store>, EngineError> {
         self.files.store()
     }
 
     /// Closes the files, or puts them back.
-    pub(super) fn set_store(&self, store: Option<Store>) {
+    pub(super) fn set_store(&self, store: Option<Arc<Store>>) {
         *self.files.write() = store;
     }
 
@@ -188,11 +188,11 @@ impl Shared {
 }
 
 impl Files {
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Option<Store>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Option<Arc<Store>>> {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn store(&self) -> Result<Store, EngineError> {
+    fn store(&self) -> Result<Arc<Store>, EngineError> {
         let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
         let closed = || EngineError::unavailable("the engine's files are closed after an error");
         store.clone().ok_or_else(closed)

@@ -5,41 +5,41 @@
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
-use widecast_protocol::{ChannelName, Offset};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use widecast_protocol::ChannelName;
 
 use super::announced::StoredAnnouncement;
 use super::boot::BootMark;
-use super::channel_record::{ChannelRecord, END, key, offset_in, prefix};
+use super::channel_record::{ChannelRecord, END, offset_in, prefix};
 use super::directory::{self, DirectoryLock};
 use super::error::DiskError;
 use super::journal_guard::JournalGuard;
 use super::settings::DiskSettings;
+use super::store_batch::StoreBatch;
+use super::used_key::{UsedKey, place_of};
 use super::view::StoreView;
 use crate::config::Durability;
 use crate::engine::EngineError;
 
-/// How much memory the store takes for what it has read, and for what it has not yet sorted.
-const CACHE_BYTES: u64 = 16 << 20;
+/// How much memory the store takes for what it has not yet sorted; up to five times as much when the disk is slow.
 const MESSAGES_UNSORTED_BYTES: u64 = 8 << 20;
 const OTHERS_UNSORTED_BYTES: u64 = 2 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 
-/// The open files; cheap to clone.
-#[derive(Clone)]
+/// The open files.
 pub(super) struct Store {
     database: Database,
     pub(super) channels: Keyspace,
     pub(super) messages: Keyspace,
-    keys: Keyspace,
+    pub(super) keys: Keyspace,
     state: Keyspace,
-    announcements: Keyspace,
+    pub(super) announcements: Keyspace,
     persist: PersistMode,
     /// How the next batch that is acknowledged fails, in tests.
     #[cfg(test)]
-    pub(super) failure: Arc<std::sync::Mutex<Option<super::failure_tests::Failure>>>,
+    pub(super) failure: std::sync::Mutex<Option<super::failure_tests::Failure>>,
     /// The last field, so that it goes when all files are closed.
-    _lock: Arc<DirectoryLock>,
+    _lock: DirectoryLock,
 }
 
 impl Store {
@@ -53,7 +53,7 @@ impl Store {
             path: path.clone(),
             source,
         };
-        let lock = Arc::new(directory::take(path)?);
+        let lock = directory::take(path)?;
         let guard = JournalGuard::before_opening(path).map_err(in_directory)?;
         // The store panics at some damages of its files. It is given up then, and nothing of it is used any more.
         let opened = catch_unwind(|| Self::try_open(settings, lock));
@@ -70,9 +70,9 @@ impl Store {
         })
     }
 
-    fn try_open(settings: &DiskSettings, lock: Arc<DirectoryLock>) -> fjall::Result<Self> {
+    fn try_open(settings: &DiskSettings, lock: DirectoryLock) -> fjall::Result<Self> {
         let database = Database::builder(&settings.path)
-            .cache_size(CACHE_BYTES)
+            .cache_size(settings.cache_bytes)
             .max_journaling_size(JOURNAL_BYTES)
             .worker_threads(1)
             .open()?;
@@ -93,7 +93,7 @@ impl Store {
             },
             database,
             #[cfg(test)]
-            failure: Arc::default(),
+            failure: std::sync::Mutex::default(),
             _lock: lock,
         };
         Ok(store)
@@ -156,11 +156,18 @@ impl Store {
         found.collect()
     }
 
+    /// Whether the store writes messages of its journal in their order. While it begins to, whoever commits waits until the disk has the journal.
+    pub(super) fn is_being_sorted(&self) -> bool {
+        [&self.channels, &self.messages, &self.keys]
+            .iter()
+            .any(|keyspace| keyspace.sealed_memtable_count() > 0)
+    }
+
     /// The files as they are at this moment.
-    pub(super) fn view(&self) -> StoreView {
+    pub(super) fn view(self: &Arc<Self>) -> StoreView {
         StoreView {
             snapshot: self.database.snapshot(),
-            store: self.clone(),
+            store: Arc::clone(self),
         }
     }
 
@@ -265,102 +272,6 @@ impl Store {
         self.database
             .persist(PersistMode::SyncAll)
             .map_err(unavailable)
-    }
-}
-
-/// What an idempotency key was used for, and when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UsedKey {
-    pub(super) offset: Offset,
-    pub(super) used_ms: u64,
-}
-
-impl UsedKey {
-    fn encode(self) -> Vec<u8> {
-        [self.offset.0, self.used_ms].map(u64::to_be_bytes).concat()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, EngineError> {
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-        let (offset, used_ms) = bytes.split_at_checked(8).unwrap_or_default();
-        match (number(offset), number(used_ms)) {
-            (Some(offset), Some(used_ms)) => Ok(Self {
-                offset: Offset(offset),
-                used_ms,
-            }),
-            _ => Err(EngineError::Corrupt {
-                expected: "the use of an idempotency key",
-            }),
-        }
-    }
-}
-
-/// Where an idempotency key is.
-fn place_of(channel: &ChannelName, text: &str) -> Vec<u8> {
-    let mut place = prefix(channel);
-    place.extend_from_slice(text.as_bytes());
-    place
-}
-
-/// What is written together.
-pub(super) struct StoreBatch<'a> {
-    store: &'a Store,
-    batch: OwnedWriteBatch,
-    #[cfg(test)]
-    failure: Option<super::failure_tests::Failure>,
-}
-
-impl StoreBatch<'_> {
-    pub(super) fn set_channel(&mut self, name: &ChannelName, record: &ChannelRecord) {
-        let record = record.encode();
-        self.batch
-            .insert(&self.store.channels, name.as_str(), record);
-    }
-
-    pub(super) fn remove_channel(&mut self, name: &ChannelName) {
-        self.batch.remove(&self.store.channels, name.as_str());
-    }
-
-    pub(super) fn add_message(&mut self, channel: &ChannelName, offset: Offset, record: Vec<u8>) {
-        let messages = &self.store.messages;
-        self.batch.insert(messages, key(channel, offset), record);
-    }
-
-    pub(super) fn remove_message(&mut self, channel: &ChannelName, offset: Offset) {
-        self.batch
-            .remove(&self.store.messages, key(channel, offset));
-    }
-
-    pub(super) fn add_key(&mut self, channel: &ChannelName, text: &str, used: UsedKey) {
-        let keys = &self.store.keys;
-        self.batch
-            .insert(keys, place_of(channel, text), used.encode());
-    }
-
-    pub(super) fn remove_key(&mut self, place: Vec<u8>) {
-        self.batch.remove(&self.store.keys, place);
-    }
-
-    pub(super) fn set_announcement(&mut self, stored: &StoredAnnouncement) {
-        let (place, key) = (&self.store.announcements, &stored.announcement.key);
-        self.batch.insert(place, key.as_bytes(), stored.encode());
-    }
-
-    pub(super) fn remove_announcement(&mut self, key: String) {
-        self.batch
-            .remove(&self.store.announcements, key.into_bytes());
-    }
-
-    /// Writes all of it. With the durability `power` the disk has it then.
-    ///
-    /// # Errors
-    /// When it cannot be written: nobody knows then whether it is there, and the store has to be opened anew.
-    pub(super) fn commit(self) -> Result<(), EngineError> {
-        #[cfg(test)]
-        if let Some(failure) = self.failure {
-            return failure.befall(self.batch);
-        }
-        self.batch.commit().map_err(unavailable)
     }
 }
 

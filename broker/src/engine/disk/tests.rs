@@ -40,6 +40,8 @@ pub(super) fn settings(path: &Path) -> DiskSettings {
         durability: Durability::Process,
         disk_bytes: u64::MAX,
         free_bytes: 0,
+        cache_bytes: 1 << 20,
+        waiting_bytes: 64 << 20,
         memory: MemorySettings {
             idle_grace: IDLE_GRACE,
             presence_grace: PRESENCE_GRACE,
@@ -54,7 +56,7 @@ impl DiskStage {
         Self::with(|_| ())
     }
 
-    fn with(change: impl FnOnce(&mut DiskSettings)) -> Self {
+    pub(super) fn with(change: impl FnOnce(&mut DiskSettings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         Self::open(directory, Arc::new(ManualClock::new()), change)
     }
@@ -114,7 +116,7 @@ impl DiskStage {
 
     async fn upkeep(&self) {
         let (reply, answer) = oneshot::channel();
-        self.engine.writer.send(Job::Upkeep { reply }).unwrap();
+        self.engine.queue.ask(Request::Upkeep(reply)).unwrap();
         answer.await.unwrap().unwrap();
     }
 }

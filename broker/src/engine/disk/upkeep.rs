@@ -1,6 +1,7 @@
 //! What happens because time passes, or because the disk holds too much: messages and idempotency keys are removed, channels are
 //! forgotten. A slice at a time, from the first channel to the last and then from the beginning.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use widecast_protocol::{ChannelName, Offset, record};
@@ -8,7 +9,8 @@ use widecast_protocol::{ChannelName, Offset, record};
 use super::announced;
 use super::channel_record::ChannelRecord;
 use super::shared::Shared;
-use super::store::{Store, StoreBatch};
+use super::store::Store;
+use super::store_batch::StoreBatch;
 use super::view::{Direction, StoreView};
 use crate::engine::EngineError;
 
@@ -56,7 +58,7 @@ impl Upkeep {
     ///
     /// # Errors
     /// When the disk cannot be read or written.
-    pub(super) fn run(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
+    pub(super) fn run(&mut self, shared: &Shared, store: &Arc<Store>) -> Result<(), EngineError> {
         self.remove_keys(shared, store)?;
         let after = self.announcements.0.take();
         self.announcements.0 = announced::remove_ended(shared, store, after.as_deref())?;
@@ -66,7 +68,11 @@ impl Upkeep {
 
     /// Does everything that is due.
     #[cfg(test)]
-    pub(super) fn run_all(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
+    pub(super) fn run_all(
+        &mut self,
+        shared: &Shared,
+        store: &Arc<Store>,
+    ) -> Result<(), EngineError> {
         *self = Self::default();
         loop {
             self.run(shared, store)?;
@@ -76,7 +82,7 @@ impl Upkeep {
         }
     }
 
-    fn remove_keys(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
+    fn remove_keys(&mut self, shared: &Shared, store: &Arc<Store>) -> Result<(), EngineError> {
         let (now_ms, window) = (
             shared.clock.wall_ms(),
             shared.settings.memory.idempotency_window,
@@ -94,7 +100,7 @@ impl Upkeep {
         batch.commit()
     }
 
-    fn look_at_channels(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
+    fn look_at_channels(&mut self, shared: &Shared, store: &Arc<Store>) -> Result<(), EngineError> {
         let channels = store.channels_after(self.channels.0.as_ref(), SLICE)?;
         let (is_last_slice, began) = (channels.len() < SLICE, Instant::now());
         for (name, record) in channels {
@@ -116,7 +122,7 @@ impl Upkeep {
     }
 
     /// Lets every channel lose a part of its oldest messages in turn, until all of them together are within their bound.
-    fn make_room(&mut self, shared: &Shared, store: &Store) -> Result<(), EngineError> {
+    fn make_room(&mut self, shared: &Shared, store: &Arc<Store>) -> Result<(), EngineError> {
         let is_crowded = || shared.figures().disk_bytes > shared.settings.disk_bytes;
         if !is_crowded() {
             return Ok(());
@@ -146,7 +152,7 @@ pub(super) fn is_over(then_ms: u64, age: Duration, now_ms: u64) -> bool {
 /// How many of a channel's oldest messages have expired.
 fn expired(
     shared: &Shared,
-    store: &Store,
+    store: &Arc<Store>,
     name: &ChannelName,
     record: &ChannelRecord,
 ) -> Result<u64, EngineError> {
@@ -199,7 +205,7 @@ pub(super) fn first_readable(
 /// Removes so many of a channel's oldest messages.
 fn remove(
     shared: &Shared,
-    store: &Store,
+    store: &Arc<Store>,
     name: &ChannelName,
     record: ChannelRecord,
     messages: u64,
@@ -233,7 +239,7 @@ fn remove(
 /// Forgets a channel without messages, unless it is in memory or was used not long ago.
 fn forget(
     shared: &Shared,
-    store: &Store,
+    store: &Arc<Store>,
     name: &ChannelName,
     record: &ChannelRecord,
 ) -> Result<(), EngineError> {

@@ -2,6 +2,7 @@
 //! meanwhile.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use fjall::{Readable, Snapshot};
 use widecast_protocol::{ChannelName, Offset};
@@ -13,7 +14,7 @@ use crate::engine::EngineError;
 /// The files at one moment. What is removed meanwhile takes its room for as long as this lives.
 pub(super) struct StoreView {
     pub(super) snapshot: Snapshot,
-    pub(super) store: Store,
+    pub(super) store: Arc<Store>,
 }
 
 /// The order in which messages are read.

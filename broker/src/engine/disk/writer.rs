@@ -1,9 +1,10 @@
-//! The thread that writes: it gives messages their places, and hands them over once they are written.
+//! Writing: messages get their places, and are handed over once they are written. The thread does it that also looks after the files, or
+//! whoever publishes (`queue.rs`).
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,17 +12,15 @@ use widecast_protocol::{ChannelName, Message, Position, record};
 
 use super::boot::BootMark;
 use super::open_channels::{OpenChannels, Planned, SizeCache};
-use super::queue::{Job, WaitingPublication, WriterHandle};
+use super::queue::{Next, Request, WriteQueue};
 use super::shared::Shared;
 use super::space::Space;
 use super::store::Store;
 use super::upkeep::Upkeep;
 use super::view::Direction;
+use super::waiting::WaitingPublication;
 use crate::engine::{EngineError, Published};
 
-/// How much is written together.
-const BATCH_JOBS: usize = 512;
-const BATCH_BYTES: usize = 8 << 20;
 /// How often the thread looks what has expired, and tries to open files anew that could not be written.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -29,25 +28,47 @@ const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When the system gives none.
-pub(super) fn start(shared: &Arc<Shared>) -> io::Result<WriterHandle> {
-    let (handle, jobs) = WriterHandle::new();
+pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Arc<WriteQueue>> {
     let writer = Writer {
         space: Space::new(shared.settings.free_bytes),
         shared: Arc::clone(shared),
-        jobs,
         sizes: SizeCache::default(),
         upkeep: Upkeep::default(),
         suspects: HashSet::new(),
     };
+    let queue = Arc::new(WriteQueue::new(writer, shared.settings.waiting_bytes));
+    let written = Arc::clone(&queue);
     thread::Builder::new()
         .name("disk".to_owned())
-        .spawn(move || writer.run())?;
-    Ok(handle)
+        .spawn(move || run(&written))?;
+    Ok(queue)
 }
 
-struct Writer {
+/// What the thread does until the engine ends.
+fn run(queue: &WriteQueue) {
+    // It looks at once whether there is room on the disk.
+    let mut interval = Duration::ZERO;
+    while let Some(mut turn) = queue.turn_of_thread(interval) {
+        interval = UPKEEP_INTERVAL;
+        loop {
+            match turn.next() {
+                Next::Write(publications) => turn.publish(publications),
+                Next::Do(request) => {
+                    if turn.answer(request).is_break() {
+                        return;
+                    }
+                }
+                Next::Nothing => break,
+            }
+            turn.look_after();
+        }
+        turn.look_after();
+    }
+}
+
+/// Writes messages, and hands them over. It belongs to whose turn it is.
+pub(super) struct Writer {
     shared: Arc<Shared>,
-    jobs: Receiver<Job>,
     sizes: SizeCache,
     space: Space,
     upkeep: Upkeep,
@@ -55,62 +76,37 @@ struct Writer {
     suspects: HashSet<ChannelName>,
 }
 
-/// Whether the thread goes on.
-enum Turn {
-    GoesOn,
-    Ends,
-}
-
 impl Writer {
-    fn run(mut self) {
-        loop {
-            match self.jobs.recv_timeout(UPKEEP_INTERVAL) {
-                Ok(job) => {
-                    if let Turn::Ends = self.take(job) {
-                        return;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.close_at_once(),
+    /// Whether a write would probably wait: the store writes what it has sorted, and has the disk take it.
+    pub(super) fn would_wait(&self) -> bool {
+        self.shared
+            .store()
+            .is_ok_and(|store| store.is_being_sorted())
+    }
+
+    /// Does what somebody asks for, and says whether to go on.
+    fn answer(&mut self, request: Request) -> ControlFlow<()> {
+        match request {
+            Request::Close(reply) => {
+                let _ = reply.send(self.close());
+                ControlFlow::Break(())
             }
-            if self.upkeep.is_due(UPKEEP_INTERVAL) {
-                self.look_after();
+            Request::End => {
+                self.close_at_once();
+                ControlFlow::Break(())
+            }
+            #[cfg(test)]
+            Request::Upkeep(reply) => {
+                let store = self.shared.store();
+                let done = store.and_then(|store| self.upkeep.run_all(&self.shared, &store));
+                let _ = reply.send(done);
+                ControlFlow::Continue(())
             }
         }
     }
 
-    /// Does this job, and together with it those that wait.
-    fn take(&mut self, first: Job) -> Turn {
-        let mut publications = Vec::new();
-        let (mut bytes, mut next) = (0, Some(first));
-        while let Some(job) = next {
-            match job {
-                Job::Publish(waiting) => {
-                    bytes += waiting.publication.payload.size_bytes();
-                    publications.push(waiting);
-                }
-                Job::Close { reply } => {
-                    self.publish(publications);
-                    let _ = reply.send(self.close());
-                    return Turn::Ends;
-                }
-                #[cfg(test)]
-                Job::Upkeep { reply } => {
-                    self.publish(publications);
-                    let store = self.shared.store();
-                    let done = store.and_then(|store| self.upkeep.run_all(&self.shared, &store));
-                    let _ = reply.send(done);
-                    return Turn::GoesOn;
-                }
-            }
-            let is_full = publications.len() >= BATCH_JOBS || bytes >= BATCH_BYTES;
-            next = (!is_full).then(|| self.jobs.try_recv().ok()).flatten();
-        }
-        self.publish(publications);
-        Turn::GoesOn
-    }
-
-    fn publish(&mut self, publications: Vec<WaitingPublication>) {
+    /// Writes publications, and hands them over.
+    pub(super) fn publish(&mut self, publications: Vec<WaitingPublication>) {
         if publications.is_empty() {
             return;
         }
@@ -164,7 +160,7 @@ impl Writer {
     }
 
     /// The files, if there is room for something more.
-    fn writable(&mut self) -> Result<Store, EngineError> {
+    fn writable(&mut self) -> Result<Arc<Store>, EngineError> {
         let store = self.shared.store()?;
         self.space.check(&self.shared.settings.path)?;
         Ok(store)
@@ -188,8 +184,11 @@ impl Writer {
         }
     }
 
-    /// Does what is to be done because time passes.
+    /// Does what is due because time passes.
     fn look_after(&mut self) {
+        if !self.upkeep.is_due(UPKEEP_INTERVAL) {
+            return;
+        }
         let Ok(store) = self.shared.store() else {
             self.open_anew();
             return;
@@ -209,7 +208,7 @@ impl Writer {
     fn open_anew(&mut self) {
         let opened = Store::open(&self.shared.settings);
         let opened = opened.map_err(EngineError::unavailable);
-        let opened = opened.and_then(|store| {
+        let opened = opened.map(Arc::new).and_then(|store| {
             for channel in &self.suspects {
                 self.hand_over_unheard(&store, channel)?;
             }
@@ -228,7 +227,11 @@ impl Writer {
         }
     }
 
-    fn hand_over_unheard(&self, store: &Store, channel: &ChannelName) -> Result<(), EngineError> {
+    fn hand_over_unheard(
+        &self,
+        store: &Arc<Store>,
+        channel: &ChannelName,
+    ) -> Result<(), EngineError> {
         let Some(found) = store.channel(channel)? else {
             return Ok(());
         };
