@@ -40,10 +40,10 @@ impl Allowance {
 
     /// Whether a whole one is left; else how long it takes until it is.
     pub(super) fn check_one(&self, rate: Rate, now: u64) -> Result<(), Duration> {
-        if rate.0 == 0 {
+        let paid_at = self.paid_at.load(Ordering::Relaxed);
+        if rate.0 == 0 || paid_at <= now {
             return Ok(());
         }
-        let paid_at = self.paid_at.load(Ordering::Relaxed).max(now);
         let due = paid_at.saturating_add(rate.time(1));
         match due.saturating_sub(now.saturating_add(SECOND)) {
             0 => Ok(()),

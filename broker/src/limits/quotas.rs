@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::allowance::Rate;
 use super::quota::{Permit, Quota, Rates};
-use super::share::Exceeded;
+use super::share::{Exceeded, nanoseconds};
 use super::table::{MOST, Table};
 use crate::config::{ByteCount, LimitSettings};
 use crate::metrics::{ShareLimit, Shares as Figures};
@@ -26,6 +26,8 @@ pub struct Publishing<'a> {
     pub channel: &'a str,
     /// The size of its data, in bytes.
     pub bytes: usize,
+    /// When.
+    pub at: Instant,
 }
 
 /// How much everybody may publish in a second, and how many sessions a user may have. What is not limited is not counted.
@@ -129,7 +131,7 @@ impl Quotas {
         if !self.limits_publications {
             return Ok(());
         }
-        let now = self.now();
+        let now = nanoseconds(self.began, publishing.at);
         let Publishing {
             user,
             api_key,
@@ -175,7 +177,7 @@ impl Quotas {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(self.began, Instant::now())
     }
 }
 
@@ -197,6 +199,7 @@ mod tests {
             api_key: None,
             channel,
             bytes: 100,
+            at: Instant::now(),
         }
     }
 

@@ -46,7 +46,11 @@ impl Rules {
     }
 
     pub(super) fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        self.time(Instant::now())
+    }
+
+    fn time(&self, at: Instant) -> u64 {
+        nanoseconds(self.began, at)
     }
 
     /// Tells the log of a refusal, unless it was told of another a moment ago.
@@ -65,6 +69,12 @@ impl Rules {
             );
         }
     }
+}
+
+/// A time on a clock that began at another, in nanoseconds.
+pub(super) fn nanoseconds(began: Instant, at: Instant) -> u64 {
+    let time = at.saturating_duration_since(began);
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The share of an address, or the quota of a session, user, API key or channel, is used up.
@@ -222,13 +232,13 @@ impl Share {
         self.hold(Kind::Session)
     }
 
-    /// Charges work that is to be done, as the bytes that it is done on.
+    /// Charges work that is asked for now, as the bytes that it is done on.
     ///
     /// # Errors
     /// When the address has made too much lately; then nothing is charged.
-    pub fn take_work(&self, bytes: usize) -> Result<(), Exceeded> {
+    pub fn take_work(&self, bytes: usize, now: Instant) -> Result<(), Exceeded> {
         let Some(counts) = &self.0 else { return Ok(()) };
-        let (rate, now) = (counts.rules.work_rate, counts.rules.now());
+        let (rate, now) = (counts.rules.work_rate, counts.rules.time(now));
         let checked = counts.work.check(rate, now);
         checked.map_err(|wait| counts.exceeded(ShareLimit::Work, wait))?;
         counts.work.charge(bytes as u64, rate, now);

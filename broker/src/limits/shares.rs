@@ -83,6 +83,7 @@ impl Shares {
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;
+    use std::time::Instant;
 
     fn shares(change: impl FnOnce(&mut Config)) -> Shares {
         let mut config = Config::default();
@@ -173,9 +174,9 @@ mod tests {
         let refused = of(&shares, "192.0.2.1").check_work().unwrap_err();
         assert!(refused.wait.as_secs() > 900, "{refused:?}");
         let other = of(&shares, "192.0.2.2");
-        assert_eq!(other.take_work(3000), Ok(()));
+        assert_eq!(other.take_work(3000, Instant::now()), Ok(()));
         assert!(other.check_work().is_err());
-        let refused = other.take_work(1_000_000).unwrap_err();
+        let refused = other.take_work(1_000_000, Instant::now()).unwrap_err();
         assert!(refused.wait.as_secs() < 10, "{refused:?}");
     }
 

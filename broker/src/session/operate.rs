@@ -1,7 +1,7 @@
 //! What operators do to clients. Whoever calls these has to make sure that it is asked by one.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join;
 use widecast_protocol::{Code, DirectMessage, EventName, MessageId, Payload, Reply};
@@ -147,7 +147,8 @@ pub async fn send_to_user(
     who: &Publisher,
     message: MessageToUser,
 ) -> Result<Outcome, Refusal> {
-    let payload = admit_payload(services, &who.share, message.payload).await?;
+    let now = Instant::now();
+    let payload = admit_payload(services, &who.share, message.payload, now).await?;
     let event = message.event.map(admit_event).transpose()?.flatten();
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let direct = DirectMessage {

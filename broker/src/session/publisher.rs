@@ -63,7 +63,7 @@ pub async fn publish(
     consume_budget().await;
     let admitted = Instant::now();
     let channel = message.channel.clone();
-    let outcome = match admit(services, who, message).await {
+    let outcome = match admit(services, who, message, admitted).await {
         Ok(message) => hand_over(services, who, message).await,
         Err(refusal) => Err(refusal),
     };
@@ -101,19 +101,21 @@ async fn admit(
     services: &Services,
     who: &Publisher,
     mut message: Publish,
+    now: Instant,
 ) -> Result<Publish, Refusal> {
     require(services, &who.principal, &message.channel, Right::Publish)?;
     message.event = match message.event {
         Some(event) => admit_event(event)?,
         None => None,
     };
-    message.payload = admit_payload(services, &who.share, message.payload).await?;
+    message.payload = admit_payload(services, &who.share, message.payload, now).await?;
     services.quotas.publish(Publishing {
         session: who.quota.as_deref(),
         user: who.principal.user(),
         api_key: who.principal.api_key(),
         channel: message.channel.as_str(),
         bytes: message.payload.size_bytes(),
+        at: now,
     })?;
     let session = who.session.as_ref();
     match ask_to_publish(services, &who.principal, &message, session).await? {
@@ -134,8 +136,9 @@ pub(super) async fn admit_payload(
     services: &Services,
     share: &Share,
     payload: Payload,
+    now: Instant,
 ) -> Result<Payload, Refusal> {
-    share.take_work(payload.size_bytes())?;
+    share.take_work(payload.size_bytes(), now)?;
     check_size(services, &payload)?;
     let payload = checked_gzip(services, share, payload).await?;
     check_forms(services, share, payload).await
