@@ -175,7 +175,9 @@ async fn after_a_fault_of_the_broker_nobody_waits_for_an_answer() {
     engine.publish(publication("news", "a")).await.unwrap();
     let publishing = Arc::clone(&engine);
     let failing = tokio::spawn(async move { publishing.publish(publication("news", "b")).await });
-    assert!(failing.await.is_err());
+    // Who wrote it fails: the publisher, or the thread where the disk has just been slow.
+    let failed = failing.await.map_or(true, |answer| answer.is_err());
+    assert!(failed);
     let refused = timeout(PATIENCE, engine.publish(publication("news", "c"))).await;
     refused.expect("an answer").unwrap_err();
 }
