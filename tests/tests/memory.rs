@@ -167,8 +167,8 @@ async fn list(broker: &Broker, channels: &[String], data: &str) -> Result<usize>
 
 #[tokio::test]
 async fn members_are_bounded_over_all_channels() -> Result<()> {
-    // An eighth is 16 MiB: not all of 4800 members with 4000 bytes fit.
-    let settings = Settings::new().key("limits.memory_bytes", (128 << 20).to_string());
+    // A sixteenth is 16 MiB: not all of 4800 members with 4000 bytes fit.
+    let settings = Settings::new().key("limits.memory_bytes", (256 << 20).to_string());
     let broker = Broker::with(settings).await?;
     let data = "x".repeat(4000);
     let mut refused = 0;
