@@ -1,6 +1,7 @@
 //! One broker reaches the Redis server by a way that fails, the other directly.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -8,9 +9,23 @@ use tokio::task::JoinHandle;
 use widecast_tests::broker::Answer;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, Join, RedisLink, RedisSentinels, RedisServer, Relay, Settings, Silence, Subscriber,
-    TlsIdentity, TlsProxy, Transport, eventually,
+    Broker, Heard, Join, RedisLink, RedisSentinels, RedisServer, Relay, Settings, Silence,
+    Subscriber, TlsIdentity, TlsProxy, Transport, eventually,
 };
+
+/// The next frames, which tell of members: `join ann`.
+async fn told(subscriber: &mut Subscriber, count: usize) -> Result<Vec<String>> {
+    let mut told = Vec::new();
+    while told.len() < count {
+        let Heard::Frame(frame) = subscriber.next().await? else {
+            continue;
+        };
+        let kind = frame["type"].as_str().context("a type")?;
+        let name = frame["member"]["data"].as_str().context("a name")?;
+        told.push(format!("{kind} {name}"));
+    }
+    Ok(told)
+}
 
 struct Two {
     _redis: RedisServer,
@@ -27,6 +42,7 @@ impl Two {
         let with = |settings: Settings| {
             let settings = settings.script_access(DEFAULT).message_bytes(1 << 20);
             settings
+                .presence_grace(Duration::from_millis(100))
                 .key("engine.default.timeout_ms", timeout_ms)
                 .key("engine.default.lease_ms", "2000")
         };
@@ -118,6 +134,34 @@ async fn what_the_server_did_and_could_not_answer_is_done_once() -> Result<()> {
     two.near.publisher().publish("news", "the end").await?;
     assert_eq!(near.data(1).await?, ["the end"]);
     assert_eq!(far.data(3).await?, ["with a key", "without", "the end"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_came_and_went_while_a_broker_was_cut_off_is_told_afterwards() -> Result<()> {
+    let two = Two::start("500").await?;
+    let join = |name: &str| {
+        let join = Join::channel("room").presence(json!(name));
+        join.sender(&format!("sender-key-of-{name}"))
+    };
+    let transport = Transport::JsonWebSocket;
+    let mut ann = two.far.join(transport, &join("ann")).await?;
+    let bob = two.near.join(transport, &join("bob")).await?;
+    let mut eve = two.near.join(transport, &join("eve")).await?;
+    assert_eq!(told(&mut ann, 2).await?, ["join bob", "join eve"]);
+    two.link.silence(Silence::Everything);
+    bob.close().await?;
+    let dan = two.near.join(transport, &join("dan")).await?;
+    let mut seen = told(&mut eve, 2).await?;
+    seen.sort_unstable();
+    assert_eq!(seen, ["join dan", "leave bob"]);
+    two.far_is_ready(503).await?;
+    two.link.silence(Silence::Nothing);
+    let mut seen = told(&mut ann, 2).await?;
+    seen.sort_unstable();
+    assert_eq!(seen, ["join dan", "leave bob"]);
+    dan.close().await?;
+    assert_eq!(told(&mut ann, 1).await?, ["leave dan"]);
     Ok(())
 }
 

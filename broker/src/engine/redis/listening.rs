@@ -7,8 +7,9 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot, watch};
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
+use super::picture::Picture;
 use super::wire::Heard;
-use crate::engine::Deliver;
+use crate::engine::{Deliver, NumberedChange};
 
 /// A channel that is heard.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ struct Listener {
     subscribers: u64,
     /// The newest change of members that was heard.
     change: u64,
+    /// What its watchers on this node know of its members, if it has any.
+    picture: Option<Picture>,
     /// Those who wait until it is live.
     wanting: Vec<oneshot::Sender<()>>,
     /// Those who wait for a message, by its offset, or for a change of members, by its number.
@@ -221,7 +224,13 @@ impl Listening {
             }
             Ok(Heard::Change(change)) => {
                 let number = change.number;
-                deliver.presence(channel, change);
+                let told = match &mut listener.picture {
+                    Some(picture) => picture.hear(change),
+                    None => Some(change),
+                };
+                if let Some(change) = told {
+                    deliver.presence(channel, change);
+                }
                 listener.change = listener.change.max(number);
                 answer(&mut listener.changes, number, 0);
             }
@@ -271,6 +280,27 @@ impl Listening {
             receiver
         };
         let _ = receiver.await;
+    }
+
+    /// Does something with what the watchers of a channel know of its members, and hands over what they are to be told. Under the channel's
+    /// entry, so that what is heard meanwhile comes afterwards.
+    pub(super) fn with_picture(
+        &self,
+        channel: &ChannelName,
+        deliver: &dyn Deliver,
+        change: impl FnOnce(&mut Option<Picture>) -> Vec<NumberedChange>,
+    ) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            for told in change(&mut listener.picture) {
+                deliver.presence(channel, told);
+            }
+        }
+    }
+
+    /// The number of the newest change that the watchers of a channel know of, if it is watched.
+    pub(super) fn newest_change(&self, channel: &ChannelName) -> Option<u64> {
+        let listener = self.channels.get(channel)?;
+        listener.picture.as_ref().map(Picture::newest)
     }
 
     /// How many channels are heard.

@@ -97,6 +97,7 @@ impl Shared {
         let entered = async {
             self.have_lease().await?;
             if is_first {
+                self.begin_watching(channel);
                 self.answer_for(channel).await?;
                 self.list(channel).await?;
             }
@@ -105,7 +106,7 @@ impl Shared {
         let entered = entered.await;
         if entered.is_err() {
             // Nobody knows whether the server has it.
-            self.book.exit(channel, entry.connection);
+            self.not_here(channel, entry.connection);
             self.book.owe_exit(channel, entry.connection);
         }
         entered
@@ -116,7 +117,7 @@ impl Shared {
         channel: &ChannelName,
         connection: ConnectionId,
     ) -> Result<(), EngineError> {
-        self.book.exit(channel, connection);
+        self.not_here(channel, connection);
         let exited = self.tell_exit(channel, connection).await;
         if exited.is_err() {
             self.book.owe_exit(channel, connection);
@@ -124,7 +125,14 @@ impl Shared {
         exited
     }
 
-    async fn members(
+    fn not_here(&self, channel: &ChannelName, connection: ConnectionId) {
+        self.book.exit(channel, connection);
+        if !self.book.has_any(channel) {
+            self.stop_watching(channel);
+        }
+    }
+
+    pub(super) async fn members(
         &self,
         channel: &ChannelName,
         query: &MemberQuery,

@@ -25,6 +25,7 @@ mod listening;
 mod log;
 mod members;
 mod parts;
+mod picture;
 mod placement;
 mod pubsub;
 mod replicas;
@@ -40,6 +41,7 @@ mod tenure;
 mod tests;
 mod topology;
 mod upkeep;
+mod watching;
 mod wire;
 
 use std::fmt;

@@ -82,6 +82,13 @@ impl RosterBook {
         here.is_some_and(|here| here.contains_key(&connection))
     }
 
+    /// Whether a member is here.
+    pub(super) fn has_member(&self, channel: &ChannelName, id: &str) -> bool {
+        let pages = self.pages();
+        let here = pages.here.get(channel);
+        here.is_some_and(|here| here.values().any(|member| member.id == id))
+    }
+
     /// Whether anybody is in the channel through this node.
     pub(super) fn has_any(&self, channel: &ChannelName) -> bool {
         self.pages().here.contains_key(channel)

@@ -62,6 +62,7 @@ pub(super) async fn connect(
 pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<Arc<Server>>) {
     let mut next = first;
     let mut was_connected = false;
+    let mut process = String::new();
     loop {
         let server = match next.take() {
             Some(server) => server,
@@ -75,7 +76,8 @@ pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<A
             );
         }
         shared.link.set(Some(Arc::clone(&server)));
-        let lost = serve(&shared, &topology, &server).await;
+        let is_other = std::mem::replace(&mut process, server.process.clone()) != server.process;
+        let lost = serve(&shared, &topology, &server, is_other).await;
         shared.is_ready.store(false, Ordering::Release);
         shared.link.set(None);
         shared.listening.cut();
@@ -107,7 +109,12 @@ async fn connect_at_last(shared: &Arc<Shared>, topology: &Topology) -> Arc<Serve
 }
 
 /// Uses a connection until it is lost.
-async fn serve(shared: &Shared, topology: &Topology, server: &Server) -> Option<RedisError> {
+async fn serve(
+    shared: &Shared,
+    topology: &Topology,
+    server: &Server,
+    is_other_process: bool,
+) -> Option<RedisError> {
     let moved = topology.until_moved(&server.place, shared.settings.heartbeat());
     tokio::pin!(moved);
     let mut topics = Topics {
@@ -115,6 +122,11 @@ async fn serve(shared: &Shared, topology: &Topology, server: &Server) -> Option<
         server,
         heard: HashSet::new(),
         hears_announcements: false,
+        until_all_are_here: if is_other_process {
+            shared.settings.lease
+        } else {
+            Duration::ZERO
+        },
     };
     let mut heartbeat = shared.settings.heartbeats();
     let timeout = shared.settings.timeout;
@@ -146,12 +158,22 @@ fn silent() -> RedisError {
     RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
 }
 
+/// What the state of a channel has: its epoch, its offset, the process it is of, and the number of its newest change of members.
+type State = (
+    Option<Number>,
+    Option<Number>,
+    Option<String>,
+    Option<Number>,
+);
+
 /// The topics that are subscribed to on a connection.
 struct Topics<'a> {
     shared: &'a Shared,
     server: &'a Server,
     heard: HashSet<ChannelName>,
     hears_announcements: bool,
+    /// How long others may take to tell the server who is here: it may have forgotten that.
+    until_all_are_here: Duration,
 }
 
 impl Topics<'_> {
@@ -216,12 +238,15 @@ impl Topics<'_> {
         let mut asked = redis::pipe();
         for (channel, _) in channels {
             let state = self.shared.keys.state(channel);
-            asked.cmd("HMGET").arg(state).arg(&["e", "o", "s"]);
+            asked.cmd("HMGET").arg(state).arg(&["e", "o", "s", "c"]);
         }
         let mut commands = self.server.commands.clone();
-        let found: Vec<(Option<Number>, Option<Number>, Option<String>)> =
-            asked.query_async(&mut commands).await?;
-        for ((channel, last), (epoch, offset, process)) in channels.iter().zip(found) {
+        let found: Vec<State> = asked.query_async(&mut commands).await?;
+        for ((channel, last), (epoch, offset, process, change)) in channels.iter().zip(found) {
+            let known = self.shared.listening.newest_change(channel);
+            if known.is_some_and(|known| change.is_none_or(|change| change.0 != known)) {
+                self.shared.doubt_members(channel, self.until_all_are_here);
+            }
             let is_of_this_process = process.as_ref() == Some(&self.server.process);
             let position = epoch.zip(offset).filter(|_| is_of_this_process);
             let position = position.map(|(epoch, offset)| Position {

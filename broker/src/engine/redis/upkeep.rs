@@ -60,6 +60,8 @@ impl Shared {
         let (had_lease, gone) = self.renew_lease().await?;
         if !had_lease {
             self.deliver.announcements_lost();
+            // Others may have to enter anew, too.
+            self.doubt_all_members(self.settings.lease);
             self.enter_anew().await?;
         }
         for (channel, connection) in self.book.take_owed() {
@@ -205,7 +207,11 @@ impl Shared {
     pub(super) async fn look_at_due(&self, till: Option<Instant>) {
         let due = self.book.take_due(till).into_iter();
         let looking = due.map(|channel| async move {
-            if self.look_at(&channel, None).await.is_err() {
+            let looked = async {
+                self.look_at(&channel, None).await?;
+                self.look_again(&channel).await
+            };
+            if looked.await.is_err() {
                 self.book.look_after(&channel, Duration::from_secs(1));
             }
             Ok(())

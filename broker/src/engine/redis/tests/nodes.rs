@@ -168,8 +168,48 @@ async fn a_node_that_was_only_slow_has_its_members_again() {
     for key in swept {
         server.ask::<()>(&["DEL", key]).await;
     }
+    let room = name("room");
     until("ann to be here again", async || {
-        node.told.changes() == ["+ann", "+ann"]
+        let list = node.engine.members(&room, &EVERYBODY).await;
+        list.unwrap().list.members.len() == 1
     })
     .await;
+    // She was here all the time.
+    assert_eq!(node.told.changes(), ["+ann"]);
+}
+
+#[tokio::test]
+async fn when_the_server_has_forgotten_all_members_only_who_is_gone_leaves() {
+    let server = RedisServer::start(&[]).await;
+    let gone = Node::start_with(short_lease(&server)).await;
+    let nodes = [
+        Node::start_with(short_lease(&server)).await,
+        Node::start_with(short_lease(&server)).await,
+    ];
+    for (node, (connection, id)) in nodes.iter().zip([(1, "ann"), (2, "bob")]) {
+        node.hear("room").await;
+        node.enter(connection, id).await;
+    }
+    gone.enter(3, "zoe").await;
+    let zoe_is_here = async |node: &Node| node.told.changes().contains(&"+zoe".to_owned());
+    for node in &nodes {
+        until("zoe to be here", async || zoe_is_here(node).await).await;
+        let shared = &node.engine.shared;
+        until("the list to be read", async || {
+            shared.listening.newest_change(&name("room")) > Some(0)
+        })
+        .await;
+    }
+    drop(gone);
+    server.ask::<()>(&["FLUSHALL"]).await;
+    for (node, told) in nodes.iter().zip([
+        vec!["+ann", "+bob", "+zoe", "-zoe"],
+        vec!["+bob", "+zoe", "-zoe"],
+    ]) {
+        until("zoe to leave", async || {
+            node.told.changes().contains(&"-zoe".to_owned())
+        })
+        .await;
+        assert_eq!(node.told.changes(), told);
+    }
 }

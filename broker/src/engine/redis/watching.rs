@@ -1,0 +1,116 @@
+//! What those who watch the members of a channel are told when changes were not heard.
+//!
+//! Only who is a member watches, so that a node keeps a [`Picture`] of those channels alone in which it has members.
+
+use std::time::{Duration, Instant};
+
+use widecast_protocol::{ChannelName, Member};
+
+use super::Shared;
+use super::picture::Picture;
+use crate::engine::{EngineError, MemberQuery};
+
+/// How much of a list is read with one command.
+const MEMBERS_AT_ONCE: usize = 1000;
+const BYTES_AT_ONCE: usize = 1 << 20;
+
+impl Shared {
+    /// The channel has a member on this node.
+    pub(super) fn begin_watching(&self, channel: &ChannelName) {
+        self.listening
+            .with_picture(channel, &*self.deliver, |picture| {
+                picture.get_or_insert_with(Picture::new);
+                Vec::new()
+            });
+        self.book.look_after(channel, Duration::ZERO);
+    }
+
+    /// The channel has no member on this node any more, if nobody has come meanwhile.
+    pub(super) fn stop_watching(&self, channel: &ChannelName) {
+        self.listening
+            .with_picture(channel, &*self.deliver, |picture| {
+                if !self.book.has_any(channel) {
+                    *picture = None;
+                }
+                Vec::new()
+            });
+    }
+
+    /// Changes of members may not have been heard: the list has to be read, but not before others have had so long to tell the server
+    /// again who is here.
+    pub(super) fn doubt_members(&self, channel: &ChannelName, wait: Duration) {
+        self.listening
+            .with_picture(channel, &*self.deliver, |picture| {
+                if let Some(picture) = picture {
+                    picture.doubt(Instant::now() + wait);
+                }
+                Vec::new()
+            });
+        self.book.look_after(channel, wait);
+    }
+
+    /// The same for all channels that are watched.
+    pub(super) fn doubt_all_members(&self, wait: Duration) {
+        for channel in self.book.channels() {
+            self.doubt_members(&channel, wait);
+        }
+    }
+
+    /// Reads who is in a channel if that is due, and tells the watchers what they have not heard.
+    pub(super) async fn look_again(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        let mut due = None;
+        let now = Instant::now();
+        self.listening
+            .with_picture(channel, &*self.deliver, |picture| {
+                if let Some(picture) = picture {
+                    due = picture.due();
+                    if due.is_some_and(|due| due <= now) {
+                        picture.begin_reading();
+                    }
+                }
+                Vec::new()
+            });
+        let Some(due) = due else { return Ok(()) };
+        if due > now {
+            self.book.look_after(channel, due - now);
+            return Ok(());
+        }
+        let read = self.all_members(channel).await;
+        let mut failed = None;
+        self.listening
+            .with_picture(channel, &*self.deliver, |picture| {
+                let Some(picture) = picture else {
+                    return Vec::new();
+                };
+                match read {
+                    Ok((list, changes)) => {
+                        let is_here = |id: &str| self.book.has_member(channel, id);
+                        picture.read(list, changes, is_here)
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        picture.give_up_reading()
+                    }
+                }
+            });
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Everybody who is in a channel, and how many changes have led to that at least.
+    async fn all_members(&self, channel: &ChannelName) -> Result<(Vec<Member>, u64), EngineError> {
+        let mut query = MemberQuery {
+            after: None,
+            limit: MEMBERS_AT_ONCE,
+            bytes: BYTES_AT_ONCE,
+        };
+        let first = self.members(channel, &query).await?;
+        let (mut list, changes) = (first.list, first.changes);
+        let mut members = list.members;
+        while list.next.is_some() {
+            query.after = list.next;
+            list = self.members(channel, &query).await?.list;
+            members.extend(std::mem::take(&mut list.members));
+        }
+        Ok((members, changes))
+    }
+}
