@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 use widecast_tests::settings::DEFAULT;
-use widecast_tests::{Broker, Join, RedisServer, Settings, Transport, over_every_transport};
+use widecast_tests::{
+    Broker, Join, RedisCluster, RedisServer, Settings, Transport, over_every_transport,
+};
 
 over_every_transport!(begins_anew_each_time);
 
@@ -83,9 +85,19 @@ async fn a_disk_keeps_nothing_of_it() -> Result<()> {
 #[tokio::test]
 async fn two_brokers_on_one_redis_hear_it_and_keep_nothing() -> Result<()> {
     let redis = RedisServer::start(&[]).await?;
-    let settings = || ephemeral(redis.settings().script_access(DEFAULT));
-    let one = Broker::with(settings()).await?;
-    let other = Broker::with(settings()).await?;
+    two_brokers_hear_it_and_keep_nothing(redis.settings()).await
+}
+
+#[tokio::test]
+async fn two_brokers_on_a_cluster_hear_it_and_keep_nothing() -> Result<()> {
+    let cluster = RedisCluster::start().await?;
+    two_brokers_hear_it_and_keep_nothing(cluster.settings()).await
+}
+
+async fn two_brokers_hear_it_and_keep_nothing(settings: Settings) -> Result<()> {
+    let settings = ephemeral(settings.script_access(DEFAULT));
+    let one = Broker::with(settings.clone()).await?;
+    let other = Broker::with(settings).await?;
     let old = one.end_of(CHANNEL).await?;
     let (here, there) = (Transport::JsonWebSocket, Transport::RawSse);
     let join = Join::channel(CHANNEL);

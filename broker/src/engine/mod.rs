@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use widecast_protocol::{ChannelName, EncodedMessage};
 
-pub use self::redis::{RedisEngine, RedisSettings, RedisStartError};
+pub use self::redis::{EphemeralChannels, RedisEngine, RedisSettings, RedisStartError};
 pub use crate::history::HistoryLimits;
 pub use crate::presence::{
     ConnectionId, MemberList, MemberQuery, NumberedChange, PresenceChange, PresenceEntry,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{
-    Clock, Deliver, DiskEngine, DiskError, DiskSettings, Engine, EngineRouter, MemoryEngine,
-    MemorySettings, RedisEngine, RedisSettings, RedisStartError,
+    Clock, Deliver, DiskEngine, DiskError, DiskSettings, Engine, EngineRouter, EphemeralChannels,
+    MemoryEngine, MemorySettings, RedisEngine, RedisSettings, RedisStartError,
 };
 use crate::config::{Config, EngineKind, EngineSettings, NamespaceRules};
 use crate::memory_budget::Bounds;
@@ -65,13 +65,9 @@ pub async fn start(
         // And so have the messages that wait for a disk.
         waiting_bytes: Bounds::of(config).unwritten / disks(config, &chosen).max(1),
     };
-    let in_memory = EngineSettings::default();
     let mut engines: HashMap<EngineKey<'_>, Arc<dyn Engine>> = HashMap::new();
     for key in chosen {
-        let (name, is_ephemeral) = key;
-        let settings = config.engines.get(name).filter(|_| !is_ephemeral);
-        let settings = settings.unwrap_or(&in_memory);
-        let engine = start_one(name, settings, shares, clock, deliver).await?;
+        let engine = start_one(config, key, shares, clock, deliver).await?;
         engines.insert(key, engine);
     }
     let of = |rules: &NamespaceRules| engines.get(&key_of(config, rules)).cloned();
@@ -114,8 +110,8 @@ fn key_of<'a>(config: &Config, rules: &'a NamespaceRules) -> EngineKey<'a> {
 }
 
 async fn start_one(
-    name: &str,
-    settings: &EngineSettings,
+    config: &Config,
+    (name, is_ephemeral): EngineKey<'_>,
     shares: Shares,
     clock: &Arc<dyn Clock>,
     deliver: &Arc<dyn Deliver>,
@@ -124,6 +120,9 @@ async fn start_one(
         memory,
         waiting_bytes,
     } = shares;
+    let in_memory = EngineSettings::default();
+    let settings = config.engines.get(name).filter(|_| !is_ephemeral);
+    let settings = settings.unwrap_or(&in_memory);
     match settings.kind {
         EngineKind::Memory => {
             let engine = Arc::new(memory_engine(memory, clock, deliver));
@@ -149,7 +148,7 @@ async fn start_one(
             Ok(Arc::new(engine))
         }
         EngineKind::Redis => {
-            let engine = start_redis(settings, memory, deliver).await;
+            let engine = start_redis(settings, memory, ephemeral_in(config), deliver).await;
             let engine = engine.map_err(|source| EngineStartError::Redis {
                 name: name.to_owned(),
                 source,
@@ -159,9 +158,22 @@ async fn start_one(
     }
 }
 
+/// Which channels are ephemeral.
+fn ephemeral_in(config: &Config) -> EphemeralChannels {
+    let is_so = |rules: &NamespaceRules| rules.ephemeral.is_on();
+    let named = config.namespaces.named.iter();
+    EphemeralChannels {
+        named: named
+            .map(|(name, rules)| (name.clone(), is_so(rules)))
+            .collect(),
+        others: is_so(&config.namespaces.default),
+    }
+}
+
 async fn start_redis(
     settings: &EngineSettings,
     memory: MemorySettings,
+    ephemeral: EphemeralChannels,
     deliver: &Arc<dyn Deliver>,
 ) -> Result<Arc<dyn Engine>, RedisStartError> {
     let urls = settings.urls.iter().map(|url| url.as_str().to_owned());
@@ -181,6 +193,7 @@ async fn start_redis(
         idle_grace: memory.idle_grace,
         presence_grace: memory.presence_grace,
         idempotency_window: memory.idempotency_window,
+        ephemeral,
     };
     if urls.is_empty() && settings.names_cluster() {
         let engine = RedisEngine::start_cluster(&settings, deliver).await?;

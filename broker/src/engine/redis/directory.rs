@@ -129,7 +129,30 @@ impl Shared {
         Ok(())
     }
 
+    async fn info_of_ephemeral(
+        &self,
+        channel: &ChannelName,
+    ) -> Result<Option<ChannelInfo>, EngineError> {
+        if self.uses(std::slice::from_ref(channel)).await? != [Use::Live] {
+            return Ok(None);
+        }
+        let make = |_: &str| {
+            let mut command = redis::cmd("ZCARD");
+            command.arg(self.keys.ids(channel));
+            command
+        };
+        Ok(Some(ChannelInfo {
+            position: self.end_of_ephemeral(channel),
+            history_messages: 0,
+            history_bytes: 0,
+            members: self.link.ask(Repeat::Yes, make).await?,
+        }))
+    }
+
     async fn info(&self, channel: &ChannelName) -> Result<Option<ChannelInfo>, EngineError> {
+        if self.is_ephemeral(channel) {
+            return self.info_of_ephemeral(channel).await;
+        }
         let keys = [
             self.keys.state(channel),
             self.keys.history(channel),

@@ -1,12 +1,14 @@
 //! The channels that are heard on this node, and how far each has been heard.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot, watch};
-use widecast_protocol::{ChannelName, EncodedMessage, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Message, Offset, Position};
 
+use super::ephemeral::new_beginning;
 use super::picture::Picture;
 use super::wire::Heard;
 use crate::engine::{Deliver, NumberedChange};
@@ -33,7 +35,14 @@ struct Listener {
     /// Those who wait for a message, by its offset, or for a change of members, by its number.
     messages: BTreeMap<u64, Vec<oneshot::Sender<u64>>>,
     changes: BTreeMap<u64, Vec<oneshot::Sender<u64>>>,
+    /// The time of the newest message that has its place from this node.
+    time_ms: u64,
+    /// Those of this node who wait for such a message, by its tag.
+    tagged: HashMap<u64, oneshot::Sender<HeardAt>>,
 }
+
+/// Where a message was heard, and how many subscribers have it.
+pub(super) type HeardAt = (Position, u64);
 
 impl Listener {
     /// How far it has been heard.
@@ -51,6 +60,23 @@ impl Listener {
             position.offset.0
         };
         answer(&mut self.messages, till, subscribers);
+    }
+
+    /// How far it has been heard, where this node gives messages their places.
+    fn end(&mut self) -> Position {
+        *self.last.get_or_insert_with(new_beginning)
+    }
+
+    /// Gives a message its place.
+    fn place(&mut self, message: Message) -> Message {
+        let Position { epoch, offset } = self.end();
+        self.time_ms = self.time_ms.max(message.timestamp_ms);
+        Message {
+            epoch,
+            offset: Offset(offset.0 + 1),
+            timestamp_ms: self.time_ms,
+            ..message
+        }
     }
 }
 
@@ -74,6 +100,8 @@ pub(super) struct Listening {
     /// Whether there are any, or some are being attended to.
     is_busy: watch::Sender<bool>,
     wake: Notify,
+    /// The tag of the next message that has one: no other node has the same.
+    next_tag: AtomicU64,
 }
 
 impl Default for Listening {
@@ -83,6 +111,7 @@ impl Default for Listening {
             changed: Mutex::default(),
             is_busy: watch::Sender::new(false),
             wake: Notify::new(),
+            next_tag: AtomicU64::new(rand::random()),
         }
     }
 }
@@ -193,6 +222,7 @@ impl Listening {
             listener.is_live = false;
             listener.messages.clear();
             listener.changes.clear();
+            listener.tagged.clear();
             all.insert(channel);
         }
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,6 +251,15 @@ impl Listening {
                 let position = message.position();
                 let subscribers = deliver.deliver(message);
                 listener.heard(position, subscribers);
+            }
+            Ok(Heard::Ephemeral { tag, message }) => {
+                let message = Arc::new(EncodedMessage::new(listener.place(message)));
+                let position = message.position();
+                let subscribers = deliver.deliver(message);
+                listener.heard(position, subscribers);
+                if let Some(waiting) = listener.tagged.remove(&tag) {
+                    let _ = waiting.send((position, subscribers));
+                }
             }
             Ok(Heard::Change(change)) => {
                 let number = change.number;
@@ -264,6 +303,37 @@ impl Listening {
             receiver
         };
         receiver.await.unwrap_or_default()
+    }
+
+    /// A tag for a message that has its place from each node.
+    pub(super) fn next_tag(&self) -> u64 {
+        self.next_tag.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Somebody is about to publish a message of this tag: answered when it is heard here, if the channel is.
+    pub(super) fn expect(
+        &self,
+        channel: &ChannelName,
+        tag: u64,
+    ) -> Option<oneshot::Receiver<HeardAt>> {
+        let mut listener = self.channels.get_mut(channel)?;
+        listener.is_live.then(|| {
+            let (sender, receiver) = oneshot::channel();
+            listener.tagged.insert(tag, sender);
+            receiver
+        })
+    }
+
+    /// The message of this tag was not published.
+    pub(super) fn expect_no_longer(&self, channel: &ChannelName, tag: u64) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            listener.tagged.remove(&tag);
+        }
+    }
+
+    /// How far a channel has been heard whose messages have their places from this node, if it is heard.
+    pub(super) fn end_of_ephemeral(&self, channel: &ChannelName) -> Option<Position> {
+        Some(self.channels.get_mut(channel)?.end())
     }
 
     /// Waits until a change of members has been heard here, if the channel is.

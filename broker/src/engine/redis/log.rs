@@ -1,13 +1,13 @@
 //! The messages of each channel.
 
-use widecast_protocol::{ChannelName, Epoch, Message, Offset, Position, record};
+use widecast_protocol::{ChannelName, Epoch, Offset, Position, record};
 
 use redis::Cmd;
 
 use super::link::Repeat;
 use super::scripts::call;
 use super::settings::milliseconds;
-use super::wire::{Number, Placed, Reading};
+use super::wire::{NOWHERE, Number, Placed, Reading};
 use super::{RedisEngine, Shared};
 use crate::engine::{
     EngineError, EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, MessageLog,
@@ -27,6 +27,9 @@ struct Part {
 
 impl Shared {
     async fn publish(&self, publication: Publication) -> Result<Published, EngineError> {
+        if self.is_ephemeral(&publication.channel) {
+            return self.publish_ephemeral(publication).await;
+        }
         let channel = publication.channel.clone();
         let repeat = match publication.idempotency_key {
             Some(_) => Repeat::Yes,
@@ -68,19 +71,9 @@ impl Shared {
         let key = idempotency_key.as_ref();
         keys.extend(key.map(|key| self.keys.idempotency(channel, key)));
         let topic = self.keys.topic(channel);
-        let key = publication.idempotency_key;
-        let message = Message {
-            channel: publication.channel,
-            payload: publication.payload,
-            event: publication.event,
-            id: publication.id,
-            origin: publication.origin,
-            offset: Offset(0),
-            epoch: Epoch(0),
-            // The server's clock gives it its time.
-            timestamp_ms: 0,
-            sender: publication.sender,
-        };
+        let key = publication.idempotency_key.clone();
+        // The server gives it its place and its time.
+        let message = publication.at(NOWHERE, 0);
         let record = record::encode(&message, key.as_ref());
         let (script, publish) = (self.link.scripts.publish.clone(), self.pubsub.publish());
         let new_epoch: u64 = rand::random();
@@ -103,6 +96,9 @@ impl Shared {
         channel: &ChannelName,
         limits: HistoryLimits,
     ) -> Result<Position, EngineError> {
+        if self.is_ephemeral(channel) {
+            return Ok(self.end_of_ephemeral(channel));
+        }
         let keys = [self.keys.state(channel), self.keys.history(channel)];
         let new_epoch: u64 = rand::random();
         let make = |process: &str| {
@@ -165,6 +161,9 @@ impl MessageLog for RedisEngine {
         portion: Portion,
     ) -> EngineFuture<'a, Replay> {
         Box::pin(async move {
+            if self.shared.is_ephemeral(channel) {
+                return Ok(self.shared.replay_ephemeral(channel, since));
+            }
             let part = Part {
                 kind: "replay",
                 since: Some(since),
@@ -187,6 +186,9 @@ impl MessageLog for RedisEngine {
         query: HistoryQuery,
     ) -> EngineFuture<'a, HistoryPage> {
         Box::pin(async move {
+            if self.shared.is_ephemeral(channel) {
+                return Ok(self.shared.history_of_ephemeral(channel, query.since));
+            }
             let part = Part {
                 kind: match query.order {
                     HistoryOrder::OldestFirst => "forward",

@@ -16,6 +16,7 @@ mod cluster;
 mod cluster_parts;
 mod connection;
 mod directory;
+mod ephemeral;
 mod error;
 mod figures;
 mod hosts;
@@ -61,6 +62,7 @@ use roster_book::RosterBook;
 use scripts::{CLOCK, Scripts};
 use topology::Topology;
 
+pub use ephemeral::EphemeralChannels;
 pub use error::RedisStartError;
 pub use settings::RedisSettings;
 

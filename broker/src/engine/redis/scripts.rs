@@ -12,6 +12,7 @@ const ROSTER: &str = include_str!("scripts/roster.lua");
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) publish: Script,
+    pub(super) once: Script,
     pub(super) position: Script,
     pub(super) read: Script,
     pub(super) info: Script,
@@ -36,6 +37,7 @@ impl Scripts {
         let of_roster = |body: &str| of(&[clock, ROSTER, body]);
         Self {
             publish: of_channel(include_str!("scripts/publish.lua")),
+            once: of(&[include_str!("scripts/once.lua")]),
             position: of_channel(include_str!("scripts/position.lua")),
             read: of_channel(include_str!("scripts/read.lua")),
             info: of_channel(include_str!("scripts/info.lua")),
@@ -54,9 +56,10 @@ impl Scripts {
     }
 
     /// All of them, to be loaded into a server.
-    pub(super) fn all(&self) -> [&Script; 15] {
+    pub(super) fn all(&self) -> [&Script; 16] {
         [
             &self.publish,
+            &self.once,
             &self.position,
             &self.read,
             &self.info,

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use super::ephemeral::EphemeralChannels;
+
 /// Where the server is, and the bounds and times of the engine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisSettings {
@@ -38,6 +40,8 @@ pub struct RedisSettings {
     pub presence_grace: Duration,
     /// How long an idempotency key is remembered.
     pub idempotency_window: Duration,
+    /// The channels of whose messages nothing is kept.
+    pub ephemeral: EphemeralChannels,
 }
 
 impl Default for RedisSettings {
@@ -57,6 +61,7 @@ impl Default for RedisSettings {
             idle_grace: Duration::from_mins(5),
             presence_grace: Duration::from_secs(5),
             idempotency_window: Duration::from_mins(5),
+            ephemeral: EphemeralChannels::default(),
         }
     }
 }

@@ -247,6 +247,9 @@ impl Topics<'_> {
             if known.is_some_and(|known| change.is_none_or(|change| change.0 != known)) {
                 self.shared.doubt_members(channel, self.until_all_are_here);
             }
+            if self.shared.is_ephemeral(channel) {
+                continue;
+            }
             let is_of_this_process = process.as_ref() == Some(&self.server.process);
             let position = epoch.zip(offset).filter(|_| is_of_this_process);
             let position = position.map(|(epoch, offset)| Position {

@@ -9,11 +9,24 @@ use widecast_protocol::{
 
 use crate::engine::{EngineError, NumberedChange, PresenceChange};
 
+/// The place of a message that has none yet.
+pub(super) const NOWHERE: Position = Position {
+    epoch: Epoch(0),
+    offset: Offset(0),
+};
+
 /// Something that is heard on a channel's topic.
 #[derive(Debug)]
 pub(super) enum Heard {
     /// Somebody has published.
     Message(Message),
+    /// Somebody has published what is not kept. It has no place yet.
+    Ephemeral {
+        /// By which its publisher knows it.
+        tag: u64,
+        /// The message, with the time of its publisher.
+        message: Message,
+    },
     /// Somebody has come or gone, or shows new data.
     Change(NumberedChange),
 }
@@ -24,7 +37,7 @@ fn corrupt(expected: &'static str) -> EngineError {
 }
 
 impl Heard {
-    /// Reads what `publish.lua` and `roster.lua` tell.
+    /// Reads what `publish.lua`, `roster.lua` and those who publish what is not kept tell.
     pub(super) fn parse(bytes: &[u8], channel: &ChannelName) -> Result<Self, EngineError> {
         let unknown = corrupt("a message or a change of members on a topic");
         let (kind, rest) = bytes.split_first().ok_or(unknown.clone())?;
@@ -38,6 +51,11 @@ impl Heard {
                     offset: Offset(offset),
                 };
                 message(record, channel, position, timestamp_ms).map(Self::Message)
+            }
+            b'e' => {
+                let (tag, record) = number(rest)?;
+                let message = decode(record, channel, NOWHERE)?;
+                Ok(Self::Ephemeral { tag, message })
             }
             b'j' | b'c' | b'l' => {
                 let (number_of_change, rest) = number(rest)?;
@@ -77,14 +95,23 @@ fn message(
     position: Position,
     timestamp_ms: u64,
 ) -> Result<Message, EngineError> {
-    let (message, _) = record::decode(record, channel.clone(), position).map_err(|error| {
+    Ok(Message {
+        timestamp_ms,
+        ..decode(record, channel, position)?
+    })
+}
+
+fn decode(
+    record: &[u8],
+    channel: &ChannelName,
+    position: Position,
+) -> Result<Message, EngineError> {
+    let decoded = record::decode(record, channel.clone(), position);
+    let (message, _) = decoded.map_err(|error| {
         tracing::error!(channel.name = %channel, "a stored message cannot be read: {error}");
         corrupt("messages as brokers of this release or its neighbours store them")
     })?;
-    Ok(Message {
-        timestamp_ms,
-        ..message
-    })
+    Ok(message)
 }
 
 /// Reads a member.

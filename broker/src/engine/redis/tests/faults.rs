@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::node::{Node, until};
 use super::server::RedisServer;
-use super::stage::settings;
+use super::stage::{pointers, settings};
 use crate::engine::conformance::{ALL, EVERYBODY, name, publication};
 use crate::engine::{
     ChannelQuery, Directory, EngineError, HistoryLimits, Lifecycle, MemberStore, MessageLog,
@@ -342,9 +342,11 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     let node = Node::start_with(RedisSettings {
         url: format!("redis://broker:secret@127.0.0.1:{}", server.port),
         presence_grace: Duration::from_millis(50),
+        ephemeral: pointers(),
         ..quick(&server)
     })
     .await;
+    node.publish("pointers:page", "not kept").await;
     node.hear("room").await;
     let start = node.position("room").await;
     let keyed = Publication {

@@ -1,6 +1,7 @@
 mod announcements;
 mod cluster;
 mod cluster_nodes;
+mod ephemeral;
 mod faults;
 mod history;
 mod moving_parts;

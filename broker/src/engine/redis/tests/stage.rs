@@ -9,7 +9,7 @@ use super::server::{RedisServer, try_ask};
 use crate::engine::conformance::{Heard, IDEMPOTENCY_WINDOW, IDLE_GRACE, PRESENCE_GRACE, Stage};
 use crate::engine::redis::scripts::Scripts;
 use crate::engine::redis::topology::Topology;
-use crate::engine::{Engine, RedisEngine, RedisSettings};
+use crate::engine::{Engine, EphemeralChannels, RedisEngine, RedisSettings};
 
 /// The time of the server, and what has passed besides.
 fn clock(prefix: &str) -> String {
@@ -58,6 +58,14 @@ pub(super) fn settings(server: &RedisServer) -> RedisSettings {
         // A busy machine must not look like one that is down.
         timeout: Duration::from_secs(30),
         ..RedisSettings::default()
+    }
+}
+
+/// The channels of the namespace `pointers`.
+pub(super) fn pointers() -> EphemeralChannels {
+    EphemeralChannels {
+        named: [("pointers".to_owned(), true)].into(),
+        others: false,
     }
 }
 

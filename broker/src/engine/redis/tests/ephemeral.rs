@@ -1,0 +1,115 @@
+//! Channels whose messages are only for those who hear them when they come.
+
+use widecast_protocol::{IdempotencyKey, Offset};
+
+use super::node::{Node, until};
+use super::server::RedisServer;
+use super::stage::{pointers, settings};
+use crate::engine::conformance::{name, publication};
+use crate::engine::{Directory, MessageLog, Publication, RedisSettings};
+
+fn ephemeral(server: &RedisServer) -> RedisSettings {
+    RedisSettings {
+        ephemeral: pointers(),
+        ..settings(server)
+    }
+}
+
+async fn two() -> (RedisServer, [Node; 2]) {
+    let server = RedisServer::start(&[]).await;
+    let nodes = [
+        Node::start_with(ephemeral(&server)).await,
+        Node::start_with(ephemeral(&server)).await,
+    ];
+    (server, nodes)
+}
+
+const CHANNEL: &str = "pointers:page";
+
+#[tokio::test]
+async fn all_nodes_hear_the_same_order_and_nothing_is_kept() {
+    let (server, nodes) = two().await;
+    for node in &nodes {
+        node.hear(CHANNEL).await;
+    }
+    let start = nodes[0].position(CHANNEL).await;
+    let publishing = (0..100).map(|number| {
+        let node = &nodes[number % 2];
+        async move {
+            node.try_publish(CHANNEL, &number.to_string())
+                .await
+                .unwrap()
+        }
+    });
+    let published = futures_util::future::join_all(publishing).await;
+    assert!(published.iter().all(|published| published.subscribers == 1));
+    for node in &nodes {
+        until("all messages", async || node.told.texts().len() == 100).await;
+    }
+    assert_eq!(nodes[0].told.texts(), nodes[1].told.texts());
+    let end = nodes[0].position(CHANNEL).await;
+    assert_eq!((end.epoch, end.offset), (start.epoch, Offset(100)));
+    let mut offsets: Vec<_> = published
+        .iter()
+        .step_by(2)
+        .map(|one| one.position.offset)
+        .collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    assert_eq!(offsets.len(), 50, "each has a place of its own");
+    assert_eq!(nodes[0].texts_after(CHANNEL, end).await, Some(vec![]));
+    assert_eq!(nodes[0].texts_after(CHANNEL, start).await, None);
+    let keys: Vec<String> = server.ask(&["KEYS", "widecast:?:{pointers*"]).await;
+    assert_eq!(keys, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_repetition_is_not_told_again_and_others_are() {
+    let (_server, [one, other]) = two().await;
+    other.hear(CHANNEL).await;
+    let keyed = Publication {
+        idempotency_key: IdempotencyKey::parse("key").ok(),
+        ..publication(CHANNEL, "once")
+    };
+    assert!(!one.engine.publish(keyed.clone()).await.unwrap().duplicate);
+    assert!(one.engine.publish(keyed.clone()).await.unwrap().duplicate);
+    assert!(other.engine.publish(keyed).await.unwrap().duplicate);
+    other.publish(CHANNEL, "the end").await;
+    assert_eq!(other.told.texts(), ["once", "the end"]);
+}
+
+#[tokio::test]
+async fn after_a_loss_of_the_connection_it_goes_on_and_no_gap_is_told() {
+    let (server, [one, other]) = two().await;
+    for channel in [CHANNEL, "news"] {
+        one.hear(channel).await;
+    }
+    one.publish(CHANNEL, "before").await;
+    for kind in ["pubsub", "normal"] {
+        server.ask::<u64>(&["CLIENT", "KILL", "TYPE", kind]).await;
+    }
+    until("the connections", async || {
+        other.is_healthy().await && one.is_healthy().await
+    })
+    .await;
+    let until_heard = async || {
+        other.try_publish(CHANNEL, "after").await.is_ok()
+            && one.told.texts().contains(&"after".to_owned())
+    };
+    until("what is published afterwards", until_heard).await;
+    assert!(!one.told.lost().contains(&CHANNEL.to_owned()));
+    let end = one.position(CHANNEL).await;
+    let texts = one.told.texts().len() as u64;
+    assert_eq!(end.offset, Offset(texts), "the places go on without holes");
+}
+
+#[tokio::test]
+async fn it_is_listed_while_somebody_hears_it_or_is_there() {
+    let (_server, [one, other]) = two().await;
+    let info = async || other.engine.channel_info(&name(CHANNEL)).await.unwrap();
+    one.publish(CHANNEL, "nobody hears this").await;
+    assert_eq!(info().await, None);
+    one.hear(CHANNEL).await;
+    let found = info().await.unwrap();
+    assert_eq!((found.history_messages, found.members), (0, 0));
+}
