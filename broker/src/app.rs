@@ -41,7 +41,7 @@ pub enum RunError {
     #[error(transparent)]
     Engine(#[from] EngineStartError),
     /// The system refused something else.
-    #[error("the system refused: {0}")]
+    #[error("the system refused")]
     System(#[from] io::Error),
 }
 

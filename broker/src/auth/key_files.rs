@@ -20,7 +20,7 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// There is no usable key in it.
-    #[error("the key file {}: {source}", path.display())]
+    #[error("the key file {} cannot be used", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,

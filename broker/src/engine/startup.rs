@@ -16,7 +16,7 @@ use crate::memory_budget::Bounds;
 #[derive(Debug, Error)]
 pub enum EngineStartError {
     /// The files of a disk engine cannot be used.
-    #[error("engine.{name}: {source}")]
+    #[error("engine.{name}")]
     Disk {
         /// The name of the engine.
         name: String,
@@ -24,7 +24,7 @@ pub enum EngineStartError {
         source: DiskError,
     },
     /// The server of a Redis engine cannot be used.
-    #[error("engine.{name}: {source}")]
+    #[error("engine.{name}")]
     Redis {
         /// The name of the engine.
         name: String,

@@ -32,7 +32,7 @@ pub enum CallError {
     #[error("the system's root certificates cannot be used: install its package ca-certificates")]
     NoAuthorities(#[source] io::Error),
     /// The request cannot be written.
-    #[error("the request cannot be made: {0}")]
+    #[error("the request cannot be made")]
     NoRequest(#[from] hyper::http::Error),
     /// It cannot be reached, or broke off.
     #[error("no answer: {0}")]

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
+use widecast_protocol::error::chain;
 
 use super::http::{CallError, Called, HttpClient};
 use crate::auth::{KeyError, KeySet};
@@ -48,7 +49,10 @@ pub async fn fetch_key_sets(sets: &[Arc<KeySet>]) -> Result<(), impl fmt::Displa
     for set in sets {
         if let Err(error) = fetch(set).await {
             let url = set.url().url().unwrap_or_default();
-            return Err(format!("the JWK set {url} cannot be used: {error}"));
+            return Err(format!(
+                "the JWK set {url} cannot be used: {}",
+                chain(&error)
+            ));
         }
     }
     Ok(())

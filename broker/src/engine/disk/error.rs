@@ -24,8 +24,8 @@ pub enum DiskError {
         /// The directory.
         path: PathBuf,
     },
-    /// Another process uses the files.
-    #[error("another process uses {}; each broker needs a directory of its own", path.display())]
+    /// Another process uses the files, or another engine.
+    #[error("another process uses {}, or another engine of this one does; each needs a directory of its own", path.display())]
     InUse {
         /// The directory.
         path: PathBuf,

@@ -14,7 +14,7 @@ pub enum RedisStartError {
     #[error(
         "expected `url` to be redis://[user:password@]host[:port][/database], \
          redis+sentinel://[user:password@]host[:port],…/primary[/database], redis+cluster://[user:password@]host[:port],…, \
-         or rediss… for TLS: {source}"
+         or rediss… for TLS"
     )]
     Url {
         /// What is wrong.
@@ -22,7 +22,7 @@ pub enum RedisStartError {
         source: RedisError,
     },
     /// The file with the password cannot be read.
-    #[error("expected the password in the file {path:?}: {source}")]
+    #[error("expected the password in the file {path:?}")]
     PasswordFile {
         /// The file.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum RedisStartError {
         source: io::Error,
     },
     /// Nothing listens there, or something that is no Redis.
-    #[error("expected a Redis server at {address}: {source}")]
+    #[error("expected a Redis server at {address}")]
     Unreachable {
         /// Where.
         address: String,
@@ -46,7 +46,7 @@ pub enum RedisStartError {
         address: String,
     },
     /// The password or the user is wrong.
-    #[error("the Redis server at {address} refuses the user or the password of `url`: {source}")]
+    #[error("the Redis server at {address} refuses the user or the password of `url`")]
     Password {
         /// Where.
         address: String,
@@ -56,8 +56,7 @@ pub enum RedisStartError {
     },
     /// The user may not do what is needed.
     #[error(
-        "the user of `url` may not do what is needed on the Redis server at {address}: {source}; \
-         docs/scaling.md lists the commands"
+        "the user of `url` may not do what is needed on the Redis server at {address} (docs/scaling.md lists the commands)"
     )]
     Permission {
         /// Where.
@@ -132,7 +131,7 @@ pub enum RedisStartError {
     )]
     ClusterAmongSeveral,
     /// No node of a cluster can be asked.
-    #[error("no node of the cluster can be asked where the channels are: {source}")]
+    #[error("no node of the cluster can be asked where the channels are")]
     NoClusterNode {
         /// What is wrong with one of them.
         source: Arc<RedisStartError>,
@@ -154,10 +153,7 @@ pub enum RedisStartError {
         address: String,
     },
     /// A Sentinel cannot be asked, and no other can.
-    #[error(
-        "no Sentinel can be asked for the primary: {source}{}",
-        sentinel_hint(source)
-    )]
+    #[error("no Sentinel can be asked for the primary{}", sentinel_hint(source))]
     Sentinel {
         /// What is wrong with the last of them.
         source: Box<RedisStartError>,

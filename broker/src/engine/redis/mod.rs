@@ -52,6 +52,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::{PushInfo, PushKind, Value};
 use tokio::task::JoinHandle;
 use widecast_protocol::ChannelName;
+use widecast_protocol::error::chain;
 
 use super::{Deliver, EngineError, EngineFigures, EngineFuture, Interest, Lifecycle, ServerState};
 use keys::Keys;
@@ -139,7 +140,10 @@ impl RedisEngine {
         let first = match supervisor::connect(&shared, &topology).await {
             Ok(server) => Some(server),
             Err(error) if error.may_pass() => {
-                tracing::warn!("{error}; the broker starts without it and tries again");
+                tracing::warn!(
+                    "{}; the broker starts without it and tries again",
+                    chain(&error)
+                );
                 None
             }
             Err(error) => return Err(error),

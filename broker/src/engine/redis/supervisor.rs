@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use redis::{RedisError, RedisResult};
+use widecast_protocol::error::chain;
 use widecast_protocol::{ChannelName, Epoch, Offset, Position};
 
 use super::Shared;
@@ -97,10 +98,10 @@ async fn connect_at_last(shared: &Arc<Shared>, topology: &Topology) -> Arc<Serve
             Ok(server) => return server,
             Err(error) => {
                 let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
-                let before = std::mem::replace(&mut said, error.to_string());
+                let before = std::mem::replace(&mut said, chain(&error));
                 // Nobody learns anything from the same words again and again.
                 if before != said {
-                    tracing::warn!("{error}; it is tried again and again");
+                    tracing::warn!("{said}; it is tried again and again");
                 }
                 tokio::time::sleep(interval).await;
             }

@@ -32,7 +32,7 @@ pub enum HookError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// It cannot be called.
-    #[error("the authorisation hook cannot be called: {0}")]
+    #[error("the authorisation hook cannot be called")]
     Call(#[from] CallError),
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use widecast_protocol::error::chain;
 
 use super::cluster_nodes::ClusterNodes;
 use super::faults::DOCUMENTED;
@@ -65,7 +66,7 @@ impl Broker {
     async fn refusal(settings: &RedisSettings) -> String {
         match Self::try_start(settings).await {
             Ok(_) => panic!("expected an error"),
-            Err(error) => error.to_string(),
+            Err(error) => chain(&error),
         }
     }
 }

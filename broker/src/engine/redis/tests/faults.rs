@@ -10,6 +10,7 @@ use crate::engine::{
     ChannelQuery, Directory, EngineError, HistoryLimits, Lifecycle, MemberStore, MessageLog,
     Publication, RedisEngine, RedisSettings,
 };
+use widecast_protocol::error::chain;
 use widecast_protocol::{Code, IdempotencyKey, Offset, Position};
 
 fn quick(server: &RedisServer) -> RedisSettings {
@@ -253,7 +254,7 @@ async fn a_full_server_refuses_publications_and_subscribers_go_on() {
 async fn refusal(settings: RedisSettings) -> String {
     let told = std::sync::Arc::new(super::node::Told::default());
     let error = RedisEngine::start(settings, told).await.unwrap_err();
-    error.to_string()
+    chain(&error)
 }
 
 #[tokio::test]

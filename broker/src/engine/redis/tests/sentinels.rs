@@ -10,6 +10,7 @@ use super::server::{RedisServer, free_port, program};
 use super::stage::settings;
 use crate::engine::conformance::publication;
 use crate::engine::{Lifecycle, MessageLog, Publication, RedisEngine, RedisSettings};
+use widecast_protocol::error::chain;
 use widecast_protocol::{IdempotencyKey, Offset};
 
 /// A Sentinel on a free port, which ends with this.
@@ -185,7 +186,7 @@ async fn sentinels_that_do_not_know_the_primary_are_a_clear_error() {
     let error = RedisEngine::start(watched.settings("other"), told)
         .await
         .unwrap_err();
-    let error = error.to_string();
+    let error = chain(&error);
     assert!(
         error.contains("expected the Sentinels to know a primary of that name: other"),
         "{error}"

@@ -13,6 +13,7 @@ use crate::engine::{
     RedisEngine, RedisSettings, RedisStartError,
 };
 use widecast_protocol::Position;
+use widecast_protocol::error::chain;
 
 /// A broker whose channels are on several servers.
 struct Broker {
@@ -159,7 +160,7 @@ async fn brokers_that_disagree_about_the_servers_are_refused() {
     let Err(error) = try_start(&[&a]).await else {
         panic!("expected an error");
     };
-    let error = error.to_string();
+    let error = chain(&error);
     assert!(error.contains("all brokers need the same"), "{error}");
     let told = Arc::new(Told::default());
     let single = RedisEngine::start(quick(&b), told).await.unwrap_err();
