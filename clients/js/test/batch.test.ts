@@ -1,5 +1,5 @@
 /** What is sent together. */
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import WebSocket from "ws";
 import { WidecastChannel } from "../src/channel.js";
 import type { ConnectionOptions } from "../src/api.js";
@@ -13,6 +13,7 @@ beforeEach(async () => {
   broker.isStrict = false;
 });
 afterEach(() => {
+  vi.useRealTimers();
   connection.close();
   broker.close();
 });
@@ -52,7 +53,16 @@ test("what is posted in one task is one frame, and otherwise nothing waits", asy
 });
 
 test("with a delay, what is posted meanwhile goes together", async () => {
-  await post(await channel({ batchDelay: 300 }), 20);
+  const news = await channel({ batchDelay: 300 });
+  // By a clock of our own: the machine may take longer to post.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const posting = post(news, 20);
+  while (connection.queued < 20) await turn();
+  vi.advanceTimersByTime(299);
+  await turn();
+  expect(frames()).toEqual([]);
+  vi.advanceTimersByTime(1);
+  await posting;
   expect(frames()).toEqual([20]);
 });
 

@@ -18,7 +18,7 @@ export class Ear {
   }
 
   /** Waits until so many were heard, and returns their data. */
-  async until(count: number, patience = 10_000): Promise<unknown[]> {
+  async until(count: number, patience = 20_000): Promise<unknown[]> {
     const deadline = Date.now() + patience;
     while (this.events.length < count) {
       const left = deadline - Date.now();

@@ -29,7 +29,7 @@ const numbers = (count: number) => Array.from({ length: count }, (_, i) => i);
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until something is so. */
-async function until(what: string, isSo: () => boolean, patience = 10_000): Promise<void> {
+async function until(what: string, isSo: () => boolean, patience = 20_000): Promise<void> {
   for (const deadline = Date.now() + patience; !isSo(); await pause(5))
     if (Date.now() > deadline) throw new Error(`not in time: ${what}`);
 }
@@ -82,13 +82,14 @@ test.each<[string, "refuse" | "hang" | "buffer", string[], TransportName]>([
   ["buffered streams", "buffer", ["ws", "sse", "stream"], "poll"],
 ])("%s is noticed, and the next transport taken", async (_, manner, parts, expected) => {
   for (const part of parts) proxy.manners[part] = part === "ws" && manner === "buffer" ? "hang" : manner;
-  const one = channel(proxy.url, { connectTimeout: 2000 });
+  const one = channel(proxy.url, { connectTimeout: 3000 });
   await one.ready;
   expect(one.connection!.transport).toBe(expected);
 });
 
 test("a stream that stops after its welcome is given up for the next", async () => {
-  const one = channel(proxy.url, { replyTimeout: 300 });
+  // So long that a machine that is only busy does not look like a stream that stops.
+  const one = channel(proxy.url, { replyTimeout: 3000 });
   await one.ready;
   const other = channel(broker.url);
   await other.ready;
@@ -122,7 +123,7 @@ test("the better transport is taken again when it gets through, without a loss",
 test("a connection that went silent is noticed by its heartbeat", async () => {
   await broker.kill();
   broker = await startBroker({ port: broker.port, settings: { WIDECAST_HEARTBEAT_INTERVAL_MS: "200" } });
-  const one = channel(proxy.url, { replyTimeout: 200 });
+  const one = channel(proxy.url, { replyTimeout: 1000 });
   await one.ready;
   const ear = new Ear(one);
   proxy.manners["ws"] = "silent";

@@ -75,7 +75,7 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", 
     let isAway = false;
     const subscriptionToken = (channel: string): string => {
       if (isAway) throw new Error("the backend is away");
-      return tokenFor(channel, 2);
+      return tokenFor(channel, 3);
     };
     const connection = machine({ transports, subscriptionToken });
     const channel = new WidecastChannel("waiting", { broker: connection });

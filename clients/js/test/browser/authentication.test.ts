@@ -119,9 +119,9 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", 
   test("a token for one channel is renewed while two tabs listen, and neither misses anything", async () => {
     const channel = `room:${transport}`;
     const context = await browser.newContext();
-    const tokens = { [channel]: [10, 600].map((seconds) => signToken({ [channel]: ["subscribe"] }, seconds)) };
+    const tokens = () => ({ [channel]: [10, 600].map((seconds) => signToken({ [channel]: ["subscribe"] }, seconds)) });
     const shared = { transports: [transport], scope: "7" };
-    const pages = [await listen(context, [channel], shared, tokens), await listen(context, [channel], shared, tokens)];
+    const pages = [await listen(context, [channel], shared, tokens()), await listen(context, [channel], shared, tokens())];
     const asked = async (): Promise<number> => (await Promise.all(pages.map(listening))).flatMap(({ asked }) => asked).length;
     const said: string[] = [];
     do {

@@ -34,11 +34,11 @@ async function published(channel: string, to: Broker = broker): Promise<unknown[
   return answer.messages.map(({ data }) => data);
 }
 
-/** Waits until somebody subscribes. */
-const isHeard = (channel: string, to: Broker = broker): Promise<void> =>
+/** Waits until so many subscribe. */
+const subscribers = (channel: string, count: number): Promise<void> =>
   expect
-    .poll(async () => ((await (await fetch(`${to.url}/channels/${channel}`)).json()) as { subscribers: number }).subscribers)
-    .toBe(1);
+    .poll(async () => ((await (await fetch(`${broker.url}/channels/${channel}`)).json()) as { subscribers: number }).subscribers)
+    .toBe(count);
 
 test("a chat of JSON over a WebSocket with a subprotocol: all others hear objects", async () => {
   const [ann, bob] = [await open("chat", { hash: "Ann" }), await open("chat", { hash: "Bob" })];
@@ -67,7 +67,7 @@ test("a heartbeat of its own is answered, and heard by nobody else", async () =>
 
 test("a batch is as many messages, in their order", async () => {
   const listener = await open("stream");
-  await isHeard("stream");
+  await subscribers("stream", 1);
   const page = await open("batcher");
   await logged(page, 1);
   await expect.poll(() => published("batcher")).toEqual(Array.from({ length: 25 }, (_, number) => ({ type: "move", number })));
@@ -94,8 +94,9 @@ test("a token is told to nobody, and the page is told why", async () => {
 });
 
 test.each(["stream", "poll", "jsonp"])("a client that reads by %s hears each message once", async (name) => {
+  await subscribers(name, 0); // that of a test before has left
   const page = await open(name);
-  await isHeard(name);
+  await subscribers(name, 1);
   const said = Array.from({ length: 10 }, (_, number) => `message ${number}`);
   for (const text of said) await broker.publish(name, text);
   expect(await logged(page, said.length)).toEqual(said);

@@ -76,7 +76,7 @@ export const posts = (from: string, count: number): string[] => Array.from({ len
 /** Waits until a machine has heard a message. */
 export async function heardUntil(machine: Machine, message: string): Promise<string[]> {
   for (let count = 1; ; count++) {
-    const heard = await machine.heard(count, 5000);
+    const heard = await machine.heard(count);
     if (heard.includes(message)) return heard;
     if (heard.length < count) throw new Error(`not heard: ${message}`);
     count = heard.length;

@@ -12,6 +12,9 @@ import type { EngineBrowser, EngineContext } from "./engine.js";
 import { type Machine, posts, startMachine, TRANSPORTS } from "./machine.js";
 import { type Site, startSite } from "./site.js";
 
+/** For machines that are not to wait once: a busy machine may take longer than what is patience enough otherwise. */
+const UNHURRIED = { connectTimeout: 20_000, replyTimeout: 20_000 };
+
 /** nginx gives up a connection on which nothing came from the broker for so long. */
 const PROXY_READ_TIMEOUT = 60_000;
 
@@ -26,7 +29,7 @@ beforeAll(async () => {
   [site, browser, broker] = await Promise.all([startSite(), startBrowser(), startBroker()]);
   nginx = await Nginx.start(passTo(broker.url, UPGRADE));
   // They have to be idle for more than a minute: in the meantime there are other tests.
-  idle = await Promise.all(TRANSPORTS.map((transport) => joined(nginx.url, "idle", { transports: [transport] })));
+  idle = await Promise.all(TRANSPORTS.map((transport) => joined(nginx.url, "idle", { ...UNHURRIED, transports: [transport] })));
   opened.length = 0;
   idleSince = Date.now();
 });
@@ -45,7 +48,7 @@ async function joined(
   channel: string,
   options: object = {},
   where: EngineBrowser | EngineContext = browser,
-  pages = site,
+  pages: { port: number } = site,
 ): Promise<Machine> {
   const machine = await startMachine(where, pages, url, { minDelay: 50, maxDelay: 200, ...options });
   opened.push(machine);
@@ -98,9 +101,9 @@ test("an nginx as the documentation has it carries every transport over TLS and 
   try {
     const behind = TRANSPORTS.map(async (transport) => {
       const profile = await browser.newContext({ ignoreHTTPSErrors: true });
-      return joined(`https://localhost:${own.port}`, "tls", { transports: [transport] }, profile);
+      return joined(`https://localhost:${own.port}`, "tls", { ...UNHURRIED, transports: [transport] }, profile);
     });
-    const machines = await Promise.all([...behind, joined(broker.url, "tls")]);
+    const machines = await Promise.all([...behind, joined(broker.url, "tls", UNHURRIED)]);
     const page = machines[TRANSPORTS.indexOf("sse")]!.page as Page;
     const session = await page.context().newCDPSession(page);
     const protocols = new Set<string | undefined>();
@@ -134,7 +137,7 @@ test.each(["sse", "poll"])("what is too large for nginx holds up nothing else ov
   try {
     const channel = `large ${transport}`;
     const [one, other] = await Promise.all([
-      joined(`http://localhost:${own.port}`, channel, { transports: [transport], compress: false }, browser, own),
+      joined(`http://localhost:${own.port}`, channel, { ...UNHURRIED, transports: [transport], compress: false }, browser, own),
       joined(broker.url, channel),
     ]);
     await one.post("one", 1, { padding: 100_000 });

@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 
@@ -18,14 +18,18 @@ const TYPES: Record<string, string> = {
 
 export interface Site {
   port: number;
+  /** Answers the requests for `/hang`. */
+  release(): void;
   close(): void;
 }
 
 export async function startSite(): Promise<Site> {
+  const hanging: ServerResponse[] = [];
   const server = createServer(async (request, response) => {
     const { pathname: path, searchParams } = new URL(request.url!, "http://site");
     const file = path.startsWith("/client/") ? CLIENT + path.slice(8) : PAGES + path.slice(1);
     if (path === "/favicon.ico") return void response.writeHead(204).end();
+    if (path === "/hang") return void hanging.push(response);
     if (path === "/slow") return void setTimeout(() => response.writeHead(204).end(), 1000);
     try {
       const body = path === "/" ? "<!doctype html><meta charset=utf-8><title>page</title>" : await readFile(file);
@@ -40,5 +44,9 @@ export async function startSite(): Promise<Site> {
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  return { port: (server.address() as AddressInfo).port, close: () => void server.close() };
+  return {
+    port: (server.address() as AddressInfo).port,
+    release: () => hanging.splice(0).forEach((response) => void response.end()),
+    close: () => void server.close(),
+  };
 }

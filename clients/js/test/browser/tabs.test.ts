@@ -189,7 +189,7 @@ test("each tab is present by itself", async () => {
 test("a tab that closes its last channel keeps the others' subscriptions", async () => {
   const [one, two] = (await tabs(2)) as [EnginePage, EnginePage];
   await Promise.all([join(one, "news"), join(two, "news"), join(two, "other")]);
-  expect(await figure(broker, "widecast_subscriptions")).toBe(2);
+  await until("both are joined", async () => (await figure(broker, "widecast_subscriptions")) === 2);
   await one.evaluate(() => self.leave("news"));
   await two.evaluate(() => self.leave("other"));
   await until("the other channel is left", async () => (await figure(broker, "widecast_subscriptions")) === 1);
@@ -229,6 +229,7 @@ test("a tab that needs the connection no longer leaves it to the others", async 
   await sessions(broker, 1);
   await broker.publish("news", "heard");
   expect(await heard(other, "news", 1)).toEqual(["heard"]);
-  const names = await idle.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name!));
-  expect(names.filter((name) => name.startsWith("widecast "))).toHaveLength(1);
+  const names = (): Promise<string[]> =>
+    idle.evaluate(async () => (await navigator.locks.query()).held!.map(({ name }) => name!));
+  await expect.poll(async () => (await names()).filter((name) => name.startsWith("widecast "))).toHaveLength(1);
 });

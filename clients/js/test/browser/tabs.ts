@@ -72,8 +72,8 @@ export interface Storm {
   /** In milliseconds. */
   duration: number;
   order: "local" | "broker";
-  /** What happens to the first tab in the middle. */
-  event?: () => Promise<unknown>;
+  /** What happens to the first tab in the middle. It may wait until the sessions have begun that begin because of it. */
+  event?: (othersHaveBegun: () => Promise<void>) => Promise<unknown>;
   /** Whether it is gone then. */
   isEnd?: boolean;
   /** How many sessions begin because of it. */
@@ -93,8 +93,10 @@ export async function storm(
     tab.evaluate(([...call]) => self.post(...call), [name, `${who}`, rate, duration] as [string, string, number, number]);
   await Promise.all(tabs.map(begin));
   const opened = await figure(broker, "widecast_sessions_opened_total");
+  const haveOthersBegun = async (): Promise<boolean> =>
+    (await figure(broker, "widecast_sessions_opened_total")) >= opened + others;
   await pause(duration / 2);
-  await event?.();
+  await event?.(() => until("other sessions begin", haveOthersBegun));
   const listeners = [...tabs.keys()].slice(isEnd ? 1 : 0);
   const posted = await Promise.all(listeners.map((who) => tabs[who]!.evaluate(() => self.posted())));
   const truth = await past(broker, name);
@@ -115,7 +117,7 @@ export async function storm(
     expect(await events(tabs[who]!, name), `what ${who} was told`).toEqual([]);
   }
   await sessions(broker, 1);
-  if (event) expect(await figure(broker, "widecast_sessions_opened_total")).toBeGreaterThanOrEqual(opened + others);
+  if (event) expect(await haveOthersBegun(), "whether other sessions have begun").toBe(true);
 }
 
 const of = (messages: string[], who: number): string[] => messages.filter((message) => message.startsWith(`${who} `));
@@ -141,7 +143,7 @@ declare global {
     events(key: string): [string, unknown][];
     publish(key: string, data: unknown): Promise<{ offset: number }>;
     members(key: string): Promise<unknown[]>;
-    hang(milliseconds: number): void;
+    hang(): void;
     post(key: string, who: string, rate: number, duration: number): void;
     posted(): Promise<number>;
   }

@@ -14,7 +14,7 @@ export async function run(Channel, tests = TESTS) {
     };
     try {
       let timer;
-      const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error("too late")), 5000)));
+      const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error("too late")), 10_000)));
       await Promise.race([test(open, Channel, channel), late]);
       clearTimeout(timer);
     } catch (error) {
@@ -46,6 +46,11 @@ export function throws(action, expected) {
 /** The next event on a channel. */
 export const next = (channel, type = "message") =>
   new Promise((resolve) => channel.addEventListener(type, resolve, { once: true }));
+
+/** Waits until it is so: as long as a test may take. */
+export async function until(isSo) {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
 
 /** Long enough for what was posted to arrive. */
 export const settled = () => new Promise((resolve) => setTimeout(resolve, 200));
@@ -292,7 +297,7 @@ const TESTS = {
     const order = [];
     const heard = new Promise((resolve) => (two.onmessage = () => resolve(order.push("message"))));
     one.postMessage(1);
-    setTimeout(() => order.push("timer"), 100);
+    setTimeout(() => order.push("timer"), 1000);
     await heard;
     equal(order, ["message"]);
   },

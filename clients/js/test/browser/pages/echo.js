@@ -23,10 +23,11 @@ self.postAnd = (count, then) => {
 };
 /** The second tab's numbers begin here. */
 let base = 0;
-self.postFor = async (duration, first) => {
-  const end = performance.now() + duration;
+let isEnough = false;
+self.stop = () => void (isEnough = true);
+self.postUntil = async (first) => {
   for (let i = first; ; i++) {
-    if (performance.now() > end) return i;
+    if (isEnough) return i;
     channels[0].channel.postMessage(base + i);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -41,7 +42,7 @@ self.inWorker = () => {
 };
 self.number = (from) => void (base = from);
 if (typeof WorkerGlobalScope !== "undefined") {
-  self.onmessage = () => postMessage(self.heardBy());
+  self.onmessage = () => self.ready().then(() => postMessage(self.heardBy()));
   postMessage("open");
 }
 self.another(options);

@@ -1,4 +1,4 @@
-import { equal, next, run, settled } from "/battery.js";
+import { equal, next, run, settled, until } from "/battery.js";
 import { suites } from "/suites.js";
 
 const { search } = location;
@@ -55,6 +55,7 @@ const BETWEEN = {
     const answer = next(worker);
     worker.postMessage(name);
     equal((await answer).data, ["done"]);
+    await until(() => heard.length >= 3);
     await settled();
     equal(heard, ["from worker", 11, "done"]);
     worker.terminate();

@@ -38,10 +38,12 @@ self.say = (key, data) => channels[key].channel.postMessage(data);
 self.publish = (key, data) => channels[key].channel.publish(data);
 self.members = async (key) => (await channels[key].channel.presence()).map(({ data }) => data);
 
-/** Does nothing but wait, soon. */
-self.hang = (milliseconds) =>
+/** Does nothing but wait, soon, until its site answers. */
+self.hang = () =>
   void setTimeout(() => {
-    for (const end = Date.now() + milliseconds; Date.now() < end; );
+    const request = new XMLHttpRequest();
+    request.open("GET", "/hang", false);
+    request.send();
   });
 
 /** Posts `who 0`, `who 1`, … so many a second for so many milliseconds. */
