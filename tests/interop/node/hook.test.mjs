@@ -31,7 +31,13 @@ test("the example for Express decides what clients of the broker may do", async 
   t.after(() => rmSync(directory, { recursive: true }));
   const secret = join(directory, "hook.key");
   writeFileSync(secret, `${SECRET}\n`);
-  const settings = [`auth.hook.url=${url}`, `auth.hook.secret_file=${secret}`, "namespace.default.anonymous=*"];
+  const settings = [
+    `auth.hook.url=${url}`,
+    `auth.hook.secret_file=${secret}`,
+    // The first answer of the example may be slow.
+    "auth.hook.timeout_ms=20000",
+    "namespace.default.anonymous=*",
+  ];
   const broker = await startBroker(t, ...settings.flatMap((setting) => ["--set", setting]));
   const publish = async (channel, body) => {
     const answer = await fetch(`${broker.url}/channels/${channel}/messages`, { method: "POST", body });

@@ -42,7 +42,7 @@ class OpenApiTest(unittest.TestCase):
             str(pathlib.Path(sys.executable).with_name("schemathesis")), "run", str(DESCRIPTION),
             "--url", f"http://{broker.host}:{broker.port}", "--exclude-path-regex", STREAMS,
             "--checks", ",".join([*CHECKS, *checks]), "--phases", "examples,coverage,fuzzing", "--max-examples", "5",
-            "--generation-deterministic", "--request-timeout", "10", "--continue-on-failure", "--no-color", "--warnings", "off",
+            "--generation-deterministic", "--request-timeout", "60", "--continue-on-failure", "--no-color", "--warnings", "off",
             *more,
         ]
         environment = {**os.environ, "SCHEMATHESIS_HOOKS": "openapi_checks", "PYTHONPATH": str(HERE)}

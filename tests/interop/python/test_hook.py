@@ -55,6 +55,8 @@ class HookTest(unittest.TestCase):
         self.broker = Broker(
             "--set", f"auth.hook.url={self.url}",
             "--set", f"auth.hook.secret_file={secret}",
+            # The first answer of the example may be slow.
+            "--set", "auth.hook.timeout_ms=20000",
             "--set", "namespace.default.anonymous=*",
         )
         self.addCleanup(self.broker.stop)

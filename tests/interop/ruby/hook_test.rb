@@ -75,7 +75,9 @@ class HookTest < Minitest::Test
     @url = "http://127.0.0.1:#{@server.config[:Port]}/push/hook"
     secret = File.join(FILES, "hook.key")
     File.write(secret, "#{SECRET}\n")
-    settings = ["auth.hook.url=#{@url}", "auth.hook.secret_file=#{secret}", "namespace.default.anonymous=*"]
+    # The first answer of the example may be slow.
+    settings = ["auth.hook.url=#{@url}", "auth.hook.secret_file=#{secret}", "auth.hook.timeout_ms=20000",
+                "namespace.default.anonymous=*"]
     @broker = Broker.new(*settings.flat_map { |setting| ["--set", setting] })
   end
 
