@@ -5,7 +5,6 @@
 //! standard right after a message is closed before that message has come back through the channel.
 
 use std::io::{self, Write};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::{App, Error, HttpRequest, HttpResponse, error, web};
@@ -18,8 +17,8 @@ use widecast::metrics::Metrics;
 use widecast::net::{self, Connections, ListenerOptions, Terms};
 use widecast::registry::{Routes, Shard};
 use widecast::session::{
-    Carrier, Dialect, Echo, Heartbeat, Identity, Inbound, InboundDecoder, Services, Session,
-    SessionActor, Transport, Worker, random_sender,
+    Carrier, Dialect, Echo, Identity, Inbound, InboundDecoder, Services, Session, SessionActor,
+    Transport, Worker, random_sender,
 };
 use widecast::transports::{WebSocketMessage, WebSocketMessages};
 use widecast_protocol::Origin;
@@ -89,17 +88,13 @@ fn services() -> Result<Arc<Services>, KeyFileError> {
 }
 
 fn worker(services: Arc<Services>) -> Worker {
-    Worker {
-        shard: Shard::start(
-            &services.routes,
-            &services.engine,
-            &services.metrics,
-            services.config.heartbeat.timeout,
-        ),
-        heartbeat: Heartbeat::start(),
-        sessions: Rc::default(),
-        services,
-    }
+    let shard = Shard::start(
+        &services.routes,
+        &services.engine,
+        &services.metrics,
+        services.config.heartbeat.timeout,
+    );
+    Worker::new(services, shard)
 }
 
 #[actix_web::main]

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::body::MessageBody;
@@ -21,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
 use crate::outbound_http::{Hook, HookError};
 use crate::registry::{Routes, Shard};
-use crate::session::{self, Heartbeat, OrderActor, Services, Worker, relieve};
+use crate::session::{self, OrderActor, Services, Worker, relieve};
 use crate::shutdown;
 use crate::{api, greeting, health, http, outbound_http, pages, transports};
 
@@ -198,12 +197,8 @@ fn worker(services: &Arc<Services>) -> Worker {
                 metrics,
                 ..
             } = &**services;
-            let worker = Worker {
-                services: Arc::clone(services),
-                shard: Shard::start(routes, engine, metrics, config.heartbeat.timeout),
-                heartbeat: Heartbeat::start(),
-                sessions: Rc::default(),
-            };
+            let shard = Shard::start(routes, engine, metrics, config.heartbeat.timeout);
+            let worker = Worker::new(Arc::clone(services), shard);
             OrderActor::start(&worker);
             actix_rt::spawn(metrics.workers.clone().watch());
             actix_rt::spawn(relieve(worker.clone()));

@@ -19,7 +19,6 @@ use crate::limits::Share;
 use crate::metrics::Metrics;
 use crate::registry::{Routes, Shard};
 use crate::session::dialect::Dialect;
-use crate::session::heartbeat::Heartbeat;
 use crate::session::identity::{Echo, Identity};
 use crate::session::services::Services;
 use crate::session::transport::{Carrier, Transport};
@@ -49,12 +48,7 @@ impl Trial {
         Self {
             engine,
             clock,
-            worker: Worker {
-                services: Arc::new(services),
-                shard,
-                heartbeat: Heartbeat::start(),
-                sessions: Rc::default(),
-            },
+            worker: Worker::new(Arc::new(services), shard),
             channel: ChannelName::parse("a").unwrap(),
         }
     }

@@ -48,7 +48,6 @@ pub use actor::{Commands, SessionActor};
 pub use audit::audit;
 pub use dialect::{CursorScope, Dialect, Goodbye};
 pub use directory::{SessionDirectory, SessionHandle};
-pub use heartbeat::Heartbeat;
 pub use hook::{ShownHeaders, admit};
 pub use identity::{Echo, Identity, random_sender};
 pub use inbound::{DiscardInbound, Inbound, InboundDecoder};

@@ -62,8 +62,9 @@ pub struct Session {
     address: RefCell<Option<Addr<SessionActor>>>,
     /// Why a poll ends early, which has no frames to be told in.
     refusal: RefCell<Option<Box<Refusal>>>,
-    /// Every line of the log about the session is written within this span, so that it says whose it is.
-    span: Span,
+    /// Every line of the log about the session is written within this span, so that it says whose it is. Where the log has no such lines
+    /// there is none.
+    span: Option<Box<Span>>,
 }
 
 impl Session {
@@ -108,20 +109,21 @@ impl Session {
             polled: carrier.dialect.is_polled().then(Box::default),
             address: RefCell::new(None),
             refusal: RefCell::new(None),
-            span,
+            span: (!span.is_disabled()).then(|| Box::new(span)),
         });
         worker.sessions.add(&session);
         session.list_credentials();
-        if !session.span.is_disabled() {
+        if let Some(span) = &session.span {
             // The name of a session that nobody asks for is made for the log alone.
-            session.span.record("session.id", session.id().as_str());
+            span.record("session.id", session.id().as_str());
         }
         session
     }
 
     /// The span within which every line of the log about the session is written.
     pub(super) fn span(&self) -> &Span {
-        &self.span
+        static NONE: Span = Span::none();
+        self.span.as_deref().unwrap_or(&NONE)
     }
 
     /// The session's name.
@@ -288,7 +290,7 @@ impl Drop for Session {
         let services = &self.worker.services;
         let transport = self.carrier.transport.as_str();
         services.metrics.sessions.ended(transport, ended.as_str());
-        self.span
+        self.span()
             .in_scope(|| tracing::debug!(session.ended = ended.as_str(), "the session has ended"));
         if let Some(id) = self.id.get() {
             services.sessions.remove(id);

@@ -29,9 +29,7 @@ use crate::engine::{
 use crate::limits::Share;
 use crate::metrics::Metrics;
 use crate::registry::{Routes, Shard};
-use crate::session::{
-    Dialect, Echo, Heartbeat, Identity, Inbound, Services, Session, Transport, Worker,
-};
+use crate::session::{Dialect, Echo, Identity, Inbound, Services, Session, Transport, Worker};
 
 pub(super) const HISTORY_AGE: Duration = Duration::from_mins(5);
 const SENDER: &str = "the-key-of-the-one-client";
@@ -130,12 +128,7 @@ impl Simulation {
         ));
         let names = ["old:a", "plain:b", "new:c"].into_iter().take(channels);
         Self {
-            worker: Worker {
-                services,
-                shard,
-                heartbeat: Heartbeat::start(),
-                sessions: Rc::default(),
-            },
+            worker: Worker::new(services, shard),
             clock,
             delivery,
             own: OwnMessages::default(),
