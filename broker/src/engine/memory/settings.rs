@@ -28,7 +28,7 @@ impl Default for MemorySettings {
             idle_grace: Duration::from_mins(5),
             presence_grace: Duration::from_secs(5),
             idempotency_window: Duration::from_mins(5),
-            idempotency_keys: 4096,
+            idempotency_keys: 65_536,
         }
     }
 }

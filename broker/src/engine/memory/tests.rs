@@ -178,6 +178,25 @@ fn a_message_larger_than_the_total_is_delivered_and_not_held() {
 }
 
 #[test]
+fn a_busy_channel_knows_what_was_published_a_minute_ago() {
+    let stage = MemoryStage::new(settings());
+    let publish = |number: usize| {
+        now(stage.engine.publish(Publication {
+            idempotency_key: IdempotencyKey::parse(&format!("key-{number}")).ok(),
+            ..publication("a", "x")
+        }))
+    };
+    let first = publish(0);
+    // 500 messages a second.
+    for number in 1..=60 * 500 {
+        stage.clock.pass(Duration::from_millis(2));
+        publish(number);
+    }
+    let again = publish(0);
+    assert_eq!((again.duplicate, again.position), (true, first.position));
+}
+
+#[test]
 fn idempotency_keys_count_in_the_total() {
     let stage = MemoryStage::new(MemorySettings {
         history_bytes: 100_000,
