@@ -77,9 +77,7 @@ fn cookies_count(request: &HttpRequest) -> bool {
 fn credential(request: &HttpRequest) -> Result<Option<Cow<'_, str>>, Problem> {
     let headers = request.headers();
     if let Some(header) = headers.get(AUTHORIZATION) {
-        // Not `to_str`, which takes a step for each byte of a long token.
-        let header = std::str::from_utf8(header.as_bytes());
-        let bearer = header.ok().and_then(bearer).ok_or_else(|| {
+        let bearer = bearer(header.as_bytes()).ok_or_else(|| {
             let detail = "the header Authorization is not of the form Bearer TOKEN";
             Problem::new(Code::Unauthorized, detail)
         })?;
@@ -94,10 +92,13 @@ fn credential(request: &HttpRequest) -> Result<Option<Cow<'_, str>>, Problem> {
 }
 
 /// The credential of `Bearer …`; the word is in any case ([RFC 9110, section 11.1](https://www.rfc-editor.org/rfc/rfc9110#section-11.1)).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, credential) = header.trim().split_once(' ')?;
-    let is_bearer = scheme.eq_ignore_ascii_case("bearer");
-    is_bearer.then(|| credential.trim_start())
+fn bearer(header: &[u8]) -> Option<&str> {
+    const SCHEME: &[u8] = b"bearer ";
+    let (scheme, credential) = header.trim_ascii().split_at_checked(SCHEME.len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(SCHEME);
+    // Not `to_str` of the header, which takes a step for each byte of a long token.
+    let credential = str::from_utf8(credential.trim_ascii_start()).ok()?;
+    is_bearer.then_some(credential)
 }
 
 /// The token among the subprotocols that a WebSocket offers.
