@@ -7,13 +7,13 @@ use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
 use widecast_protocol::{ChannelName, Code, SenderKey};
 
+use super::client_share::client_share;
 use super::credential::{proven, shown_headers};
 use super::header;
 use super::problem::Problem;
 use super::query::Query;
 use crate::auth::Principal;
 use crate::config::Right;
-use crate::limits::Share;
 use crate::session::{self, Publisher, Reader, Services};
 
 /// The sender of a request, and the services it asks for.
@@ -36,13 +36,12 @@ impl Caller {
             .ok_or_else(|| Problem::new(Code::Internal, "the services are missing"))?;
         let headers = shown_headers(request, &services.config);
         let principal = proven(request).await?;
-        let address = principal.address();
         let publisher = Publisher {
             principal: session::admit(services, principal, &headers).await?,
             session: None,
             quota: None,
             sender: sender_key(request)?,
-            share: address.map_or_else(Share::default, |at| services.shares.of_client(at)),
+            share: client_share(request),
         };
         let services = services.clone();
         Ok(Self {

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::connection_io::{Dispatch, Terms};
 use super::refusal::RequestRefusal;
-use crate::limits::{Held, Shares};
+use crate::limits::{Held, Share, Shares};
 
 /// The number of open connections, and the limit for it.
 #[derive(Debug, Clone)]
@@ -104,8 +104,10 @@ pub struct Connection {
     /// The task that waits for `head_written`.
     leaving: RefCell<Option<Waker>>,
     _place: ConnectionPlace,
-    /// Its part in the share of its address.
-    _share: Held,
+    /// The share of the client at the other end; none if a proxy is there, which asks for many.
+    share: Option<Share>,
+    /// The connection's part in the share of its address.
+    _part: Held,
 }
 
 impl Connection {
@@ -121,8 +123,9 @@ impl Connection {
         shares: &Shares,
         terms: Terms,
     ) -> Result<Rc<Self>, (TcpStream, RequestRefusal)> {
-        let share = match shares.of_peer(peer.ip()).connect() {
-            Ok(share) => share,
+        let share = shares.of_peer(peer.ip());
+        let part = match share.connect() {
+            Ok(part) => part,
             Err(exceeded) => return Err((stream, RequestRefusal::Share(exceeded))),
         };
         let Some(place) = connections.enter() else {
@@ -136,13 +139,20 @@ impl Connection {
             head_written: Cell::new(false),
             leaving: RefCell::new(None),
             _place: place,
-            _share: share,
+            share: (!shares.trusts(peer.ip())).then_some(share),
+            _part: part,
         }))
     }
 
     /// The address of the other end, or of the client for whom a proxy has passed the connection on.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The share in which all requests of the connection count; none if each may be from another client, because a trusted proxy is at
+    /// the other end.
+    pub fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     /// The local address of the connection.
