@@ -1,5 +1,6 @@
 //! Finds out what a credential proves: an API key or a token, checked with the configured keys.
 
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,8 +16,9 @@ use super::claims::Proof;
 use super::grant::Grant;
 use super::key_files::{KeyFileError, KeyFiles, key_files};
 use super::key_set::KeySet;
+use super::last_credential::LastCredential;
 use super::principal::Subject;
-use super::proven_tokens::{ProvenTokens, TokenDigest};
+use super::proven_tokens::{Keys, ProvenTokens, TokenDigest};
 use super::revocations::Revocations;
 use super::token::{self, Expectations, TokenError};
 use crate::config::{ApiKeySettings, ClaimValue, Config, KeyHash};
@@ -129,6 +131,17 @@ impl CredentialError {
     }
 }
 
+/// A credential that somebody shows.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The API key or token.
+    pub credential: &'a str,
+    /// From where, if that is known.
+    pub address: Option<IpAddr>,
+    /// What was shown on the same connection before, if it came with a request.
+    pub last: Option<&'a LastCredential>,
+}
+
 /// Finds out what credentials prove.
 pub struct Authenticator {
     is_configured: bool,
@@ -195,17 +208,13 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why it proves nothing.
-    pub async fn prove(
-        &self,
-        credential: &str,
-        address: Option<IpAddr>,
-    ) -> Result<Subject, CredentialError> {
-        match self.check(credential, address) {
+    pub async fn prove(&self, shown: Shown<'_>) -> Result<Subject, CredentialError> {
+        match self.check(shown) {
             Err(CredentialError::KeysMissing | CredentialError::Token(TokenError::NoKey(_)))
                 if !self.key_sets.is_empty() =>
             {
                 join_all(self.key_sets.iter().map(|set| set.refreshed())).await;
-                self.check(credential, address)
+                self.check(shown)
             }
             outcome => outcome,
         }
@@ -215,54 +224,91 @@ impl Authenticator {
     ///
     /// # Errors
     /// Why it proves nothing.
-    pub fn check(
-        &self,
-        credential: &str,
-        address: Option<IpAddr>,
-    ) -> Result<Subject, CredentialError> {
+    pub fn check(&self, shown: Shown<'_>) -> Result<Subject, CredentialError> {
         if !self.is_configured {
             return Err(CredentialError::NotConfigured);
         }
-        if credential.starts_with(API_KEY_PREFIX) {
-            let hash = KeyHash::of(credential);
-            let mut known = self.api_keys.iter();
-            let key = known.find(|key| key.hash == hash);
-            let key = key.ok_or(CredentialError::UnknownApiKey)?;
-            if !key.is_for(address) {
+        if shown.credential.starts_with(API_KEY_PREFIX) {
+            let key = self.api_key(shown)?;
+            if !key.is_for(shown.address) {
+                let address = shown.address.map(|address| address.to_string());
                 return Err(CredentialError::ForeignAddress {
                     name: key.name().to_owned(),
-                    address: address.map_or_else(|| "unknown".to_owned(), |it| it.to_string()),
+                    address: address.unwrap_or_else(|| "unknown".to_owned()),
                 });
             }
-            return Ok(Subject::ApiKey(Arc::clone(key)));
+            return Ok(Subject::ApiKey(key));
         }
         if !self.takes_tokens {
             return Err(CredentialError::NoTokens);
         }
-        let fetched: Vec<_> = self.key_sets.iter().map(|set| set.keys()).collect();
-        let is_complete = fetched.iter().all(Option::is_some);
-        let mut keys = vec![self.key_files.get()];
-        keys.extend(fetched.into_iter().flatten());
-        let digest = TokenDigest::of(credential);
-        if let Some(proof) = digest.and_then(|digest| self.proven.find(&digest, &keys)) {
-            self.recheck(&proof)?;
-            return Ok(Subject::User(proof));
+        let proof = self.proof(shown)?;
+        self.recheck(&proof)?;
+        Ok(Subject::User(proof))
+    }
+
+    /// The API key that this is, wherever it may be used from.
+    fn api_key(&self, shown: Shown<'_>) -> Result<Arc<ApiKey>, CredentialError> {
+        let Shown {
+            credential, last, ..
+        } = shown;
+        if let Some(key) = last.and_then(|last| last.api_key(credential)) {
+            return Ok(key);
         }
-        match token::check(credential, &keys, &self.expected) {
-            Ok(proof) if self.revocations.refuses(&proof) => Err(CredentialError::Revoked),
-            Ok(proof) => {
-                let proof = Arc::new(proof);
-                if let Some(digest) = digest {
-                    self.proven.keep(digest, &keys, &proof);
+        let hash = KeyHash::of(credential);
+        let mut known = self.api_keys.iter();
+        let key = known.find(|key| key.hash == hash);
+        let key = key.ok_or(CredentialError::UnknownApiKey)?;
+        if let Some(last) = last {
+            last.keep_api_key(credential, key);
+        }
+        Ok(Arc::clone(key))
+    }
+
+    /// What a token proves, by its signature and by what it says of itself. If it was checked before, it may have ended since, and any
+    /// may be revoked.
+    fn proof(&self, shown: Shown<'_>) -> Result<Arc<Proof>, CredentialError> {
+        let Shown {
+            credential, last, ..
+        } = shown;
+        let (keys, are_all_there) = self.token_keys();
+        if let Some(proof) = last.and_then(|last| last.proof(credential, &keys)) {
+            return Ok(proof);
+        }
+        let proof = self
+            .checked(credential, &keys)
+            .map_err(|error| match error {
+                // The key that it was signed with may be among those that have not come.
+                TokenError::NoKey(_) | TokenError::BadSignature if !are_all_there => {
+                    CredentialError::KeysMissing
                 }
-                Ok(Subject::User(proof))
-            }
-            // The key that it was signed with may be among those that have not come.
-            Err(TokenError::NoKey(_) | TokenError::BadSignature) if !is_complete => {
-                Err(CredentialError::KeysMissing)
-            }
-            Err(error) => Err(error.into()),
+                error => error.into(),
+            })?;
+        if let Some(last) = last {
+            last.keep_proof(credential, &keys, &proof);
         }
+        Ok(proof)
+    }
+
+    fn checked(&self, token: &str, keys: &Keys) -> Result<Arc<Proof>, TokenError> {
+        let digest = TokenDigest::of(token);
+        if let Some(proof) = digest.and_then(|digest| self.proven.find(&digest, keys)) {
+            return Ok(proof);
+        }
+        let proof = Arc::new(token::check(token, keys, &self.expected)?);
+        if let Some(digest) = digest {
+            self.proven.keep(digest, keys, &proof);
+        }
+        Ok(proof)
+    }
+
+    /// The keys that tokens are checked with now, and whether all that are to be fetched have been.
+    fn token_keys(&self) -> (Keys, bool) {
+        let fetched = self.key_sets.iter().map(|set| set.keys());
+        let files = Some(self.key_files.get());
+        let keys: Keys = iter::once(files).chain(fetched).flatten().collect();
+        let are_all_there = keys.len() == self.key_sets.len() + 1;
+        (keys, are_all_there)
     }
 
     /// Makes sure that a token that was checked some time ago is still valid: it may have ended, or been revoked since.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::credential_arguments::{ExplainArguments, InspectArguments, TokenArguments};
 use super::error::CliError;
-use crate::auth::{Authenticator, Claims, Principal, Subject, Words, read_unchecked, sign};
+use crate::auth::{Authenticator, Claims, Principal, Shown, Subject, Words, read_unchecked, sign};
 use crate::config::{Config, Right};
 use crate::outbound_http::fetch_key_sets;
 use widecast_protocol::Origin;
@@ -56,7 +56,7 @@ pub fn inspect_token(
     let token = given(&arguments.token)?;
     let claims = read_unchecked(&token).map_err(|error| CliError::Arguments(error.to_string()))?;
     let config = arguments.serve.load(variables)?.config;
-    let verdict = match authenticator(&config)?.check(&token, None) {
+    let verdict = match authenticator(&config)?.check(shown(&token)) {
         Ok(_) => "the broker with these settings takes it".to_owned(),
         Err(error) => format!("the broker with these settings refuses it: {error}"),
     };
@@ -77,7 +77,7 @@ pub fn explain(
     let subject = match &arguments.token {
         None => authenticator.without_credential(),
         Some(token) => authenticator
-            .check(&given(token)?, None)
+            .check(shown(&given(token)?))
             .map_err(|error| CliError::Arguments(error.to_string()))?,
     };
     let who = described(&subject);
@@ -95,6 +95,15 @@ pub fn explain(
         lines.push(format!("{:9} {verdict}", right.as_str()));
     }
     writeln!(output, "{}", lines.join("\n")).map_err(CliError::Output)
+}
+
+/// A token from an unknown address.
+fn shown(token: &str) -> Shown<'_> {
+    Shown {
+        credential: token,
+        address: None,
+        last: None,
+    }
 }
 
 fn authenticator(config: &Config) -> Result<Authenticator, CliError> {

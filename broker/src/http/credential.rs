@@ -14,7 +14,7 @@ use super::edge::{VerifiedPage, verified_page};
 use super::header::{FETCH_MODE, FETCH_SITE};
 use super::problem::Problem;
 use super::query::Query;
-use crate::auth::{Admission, Principal, Subject};
+use crate::auth::{Admission, Principal, Shown, Subject};
 use crate::config::{Config, ShownHeader};
 use crate::session::{Services, ShownHeaders, audit};
 
@@ -44,15 +44,18 @@ pub async fn proven(request: &HttpRequest) -> Result<Principal, Problem> {
     };
     let subject = match credential {
         None => services.auth.without_credential(),
-        Some(credential) => services
-            .auth
-            .prove(&credential, address)
-            .await
-            .map_err(|error| {
+        Some(credential) => {
+            let proven = services.auth.prove(Shown {
+                credential: &credential,
+                address,
+                last: request.conn_data(),
+            });
+            proven.await.map_err(|error| {
                 let nobody = Principal::new(Subject::Anonymous, page.origin.clone()).at(address);
                 audit(services, &nobody, "authenticate", None, Err(error.code()));
                 Problem::new(error.code(), error.to_string())
-            })?,
+            })?
+        }
     };
     Ok(Principal::new(subject, page.origin).at(address))
 }

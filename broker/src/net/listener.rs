@@ -23,6 +23,7 @@ use super::connection::{Connection, Connections};
 use super::connection_io::{ConnectionIo, Terms};
 use super::exchange::exchange;
 use super::proxy_protocol::read_client;
+use crate::auth::LastCredential;
 use crate::limits::Shares;
 
 /// Why an address could not be listened on.
@@ -187,6 +188,7 @@ where
                 .graceful_shutdown_signal(leaving.clone())
                 .on_connect_ext(|io: &ConnectionIo, data: &mut actix_http::Extensions| {
                     data.insert(Rc::clone(&io.0));
+                    data.insert(LastCredential::default());
                 })
                 .h1(apply_fn_factory(
                     map_config(app().into_factory(), |()| AppConfig::default()),

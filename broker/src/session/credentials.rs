@@ -12,7 +12,7 @@ use super::hook::admit;
 use super::index::SessionKey;
 use super::refusal::Refusal;
 use super::session::Session;
-use crate::auth::{Principal, Subject};
+use crate::auth::{Principal, Shown, Subject};
 use crate::config::Right;
 use crate::limits::Permit;
 
@@ -95,8 +95,11 @@ impl Session {
         token: &Token,
         cursor: Option<&Cursor>,
     ) -> Result<(), Refusal> {
-        let address = self.principal().address();
-        let proven = self.services().auth.prove(token.as_str(), address);
+        let proven = self.services().auth.prove(Shown {
+            credential: token.as_str(),
+            address: self.principal().address(),
+            last: None,
+        });
         let subject = proven.await;
         let subject = subject.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let principal = self.principal().proving(subject);

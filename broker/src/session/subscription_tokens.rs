@@ -14,7 +14,7 @@ use super::credentials::{left, notice, sleep_until};
 use super::index::SessionKey;
 use super::refusal::Refusal;
 use super::session::Session;
-use crate::auth::{Proof, Subject};
+use crate::auth::{Proof, Shown, Subject};
 use crate::config::Right;
 
 /// What has to be done now.
@@ -108,9 +108,13 @@ impl Session {
         channel: &ChannelName,
         token: &Token,
     ) -> Result<Arc<Proof>, Refusal> {
-        let address = self.principal().address();
         let auth = &self.services().auth;
-        let subject = auth.prove(token.as_str(), address).await;
+        let subject = auth.prove(Shown {
+            credential: token.as_str(),
+            address: self.principal().address(),
+            last: None,
+        });
+        let subject = subject.await;
         let subject = subject.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let Subject::User(proof) = subject else {
             let detail =
