@@ -77,6 +77,12 @@ impl Link {
         }
     }
 
+    /// The server process that there is a connection to.
+    pub(super) fn process(&self) -> Option<String> {
+        let server = self.current.borrow();
+        server.as_ref().map(|server| server.process.clone())
+    }
+
     /// How many commands wait for their answers.
     pub(super) fn waiting(&self) -> usize {
         self.queue - self.places.available_permits()

@@ -15,6 +15,8 @@ pub(super) type MembershipKey = (ChannelName, ConnectionId);
 #[derive(Debug, Default)]
 struct Pages {
     here: HashMap<ChannelName, HashMap<ConnectionId, Member>>,
+    /// The server process that was told of everybody who is here.
+    known_to: Option<String>,
     /// Connections that are gone, which the server does not know yet.
     owed: HashSet<MembershipKey>,
     /// When the members of a channel have to be looked at whose grace time may be over.
@@ -75,11 +77,30 @@ impl RosterBook {
         all.collect()
     }
 
-    /// Whether a connection is here.
-    pub(super) fn has(&self, channel: &ChannelName, connection: ConnectionId) -> bool {
+    /// A connection, if it is here.
+    pub(super) fn entry(
+        &self,
+        channel: &ChannelName,
+        connection: ConnectionId,
+    ) -> Option<PresenceEntry> {
         let pages = self.pages();
-        let here = pages.here.get(channel);
-        here.is_some_and(|here| here.contains_key(&connection))
+        let member = pages.here.get(channel)?.get(&connection)?.clone();
+        Some(PresenceEntry { connection, member })
+    }
+
+    /// The server has to be told of everybody again.
+    pub(super) fn note_loss(&self) {
+        self.pages().known_to = None;
+    }
+
+    /// Whether this server process was told of everybody who is here.
+    pub(super) fn is_known_to(&self, process: Option<&String>) -> bool {
+        process.is_some() && self.pages().known_to.as_ref() == process
+    }
+
+    /// This server process was told of everybody who is here.
+    pub(super) fn note_known_to(&self, process: Option<String>) {
+        self.pages().known_to = process;
     }
 
     /// Whether a member is here.

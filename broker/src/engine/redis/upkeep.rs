@@ -15,7 +15,7 @@ use super::Shared;
 use super::link::Repeat;
 use super::scripts::call;
 use super::settings::milliseconds;
-use crate::engine::EngineError;
+use crate::engine::{ConnectionId, EngineError};
 
 /// How many channels or connections are attended to at once.
 const AT_ONCE: usize = 64;
@@ -57,12 +57,18 @@ impl Shared {
             );
             self.link.leave();
         }
+        let process = self.link.process();
         let (had_lease, gone) = self.renew_lease().await?;
         if !had_lease {
             self.deliver.announcements_lost();
             // Others may have to enter anew, too.
             self.doubt_all_members(self.settings.lease);
+            self.book.note_loss();
+        }
+        // A replica that has taken over has the lease, and may lack the newest members.
+        if !self.book.is_known_to(process.as_ref()) {
             self.enter_anew().await?;
+            self.book.note_known_to(process);
         }
         for (channel, connection) in self.book.take_owed() {
             if let Err(error) = self.tell_exit(&channel, connection).await {
@@ -142,20 +148,44 @@ impl Shared {
         Ok(())
     }
 
-    /// The server has lost this node's members, or others thought that the node was gone.
+    /// The server has lost members of this node, or others thought that the node was gone.
     async fn enter_anew(&self) -> Result<(), EngineError> {
         let entries = self.book.all().into_iter();
         let entering = entries.map(|(channel, entry)| async move {
             self.answer_for(&channel).await?;
             self.list(&channel).await?;
             self.tell_enter(&channel, &entry).await?;
-            if !self.book.has(&channel, entry.connection) {
+            if self.book.entry(&channel, entry.connection).is_none() {
                 // It has gone meanwhile.
                 self.tell_exit(&channel, entry.connection).await?;
             }
             Ok(())
         });
-        all(entering).await
+        all(entering).await?;
+        let channels = self.channels_of(&self.node).await?.into_iter();
+        all(channels.map(|channel| async move { self.exit_anew(&channel).await })).await
+    }
+
+    /// Tells the server of the end of those connections in a channel that it has and this node has no more.
+    async fn exit_anew(&self, channel: &ChannelName) -> Result<(), EngineError> {
+        let [.., connections] = self.keys.roster(channel, &self.node);
+        let make = |_: &str| {
+            let mut command = redis::cmd("HKEYS");
+            command.arg(&connections);
+            command
+        };
+        let connections: Vec<u64> = self.link.ask(Repeat::Yes, make).await?;
+        for connection in connections.into_iter().map(ConnectionId) {
+            if self.book.entry(channel, connection).is_some() {
+                continue;
+            }
+            self.tell_exit(channel, connection).await?;
+            if let Some(entry) = self.book.entry(channel, connection) {
+                // It has come back meanwhile.
+                self.tell_enter(channel, &entry).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whoever sweeps this node has to look at the channel.
@@ -169,21 +199,25 @@ impl Shared {
         self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
     }
 
-    /// Takes over what a node that is gone answered for.
-    async fn sweep(&self, node: &str) -> Result<(), EngineError> {
-        let of_node = self.keys.channels_of_node(node);
+    /// The channels that a node answers for.
+    async fn channels_of(&self, node: &str) -> Result<Vec<ChannelName>, EngineError> {
         let make = |_: &str| {
             let mut command = redis::cmd("SMEMBERS");
-            command.arg(&of_node);
+            command.arg(self.keys.channels_of_node(node));
             command
         };
         let channels: Vec<String> = self.link.ask(Repeat::Yes, make).await?;
+        let channels = channels.iter().flat_map(|name| ChannelName::parse(name));
+        Ok(channels.collect())
+    }
+
+    /// Takes over what a node that is gone answered for.
+    async fn sweep(&self, node: &str) -> Result<(), EngineError> {
+        let channels = self.channels_of(node).await?;
         tracing::info!(
             "node {node} has not been heard of: its members leave {} channels",
             channels.len()
         );
-        let channels = channels.iter().flat_map(|name| ChannelName::parse(name));
-        let channels: Vec<_> = channels.collect();
         let sweeping = channels.into_iter().map(|channel| async move {
             self.answer_for(&channel).await?;
             self.look_at(&channel, Some(node)).await
@@ -191,7 +225,7 @@ impl Shared {
         all(sweeping).await?;
         let make = |_: &str| {
             let mut command = redis::cmd("DEL");
-            command.arg(&of_node);
+            command.arg(self.keys.channels_of_node(node));
             command
         };
         self.link.ask::<u64>(Repeat::Yes, make).await?;

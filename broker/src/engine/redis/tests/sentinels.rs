@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use super::node::{Node, Told, until};
 use super::server::{RedisServer, free_port, program};
 use super::stage::settings;
-use crate::engine::conformance::publication;
-use crate::engine::{Lifecycle, MessageLog, Publication, RedisEngine, RedisSettings};
+use crate::engine::conformance::{EVERYBODY, name, publication};
+use crate::engine::{Lifecycle, MemberStore, MessageLog, Publication, RedisEngine, RedisSettings};
 use widecast_protocol::error::chain;
-use widecast_protocol::{IdempotencyKey, Offset};
+use widecast_protocol::{IdempotencyKey, Offset, Position};
 
 /// A Sentinel on a free port, which ends with this.
 struct Sentinel {
@@ -122,8 +122,17 @@ impl Watched {
     }
 }
 
+/// Servers and a node that uses them, and what it has published.
+async fn watched() -> (Watched, Node, Position) {
+    let watched = Watched::start().await;
+    let node = Node::start_with(watched.settings("main")).await;
+    node.hear("news").await;
+    let before = node.publish("news", "before").await;
+    (watched, node, before)
+}
+
 /// Expects that what was there before is told as a gap, and that the node goes on.
-async fn assert_goes_on_elsewhere(node: &Node, before: widecast_protocol::Position) {
+async fn assert_goes_on_elsewhere(node: &Node, before: Position) {
     let end = async || {
         let limits = crate::engine::HistoryLimits::default();
         let channel = crate::engine::conformance::name("news");
@@ -141,20 +150,14 @@ async fn assert_goes_on_elsewhere(node: &Node, before: widecast_protocol::Positi
 
 #[tokio::test]
 async fn a_replica_takes_over_from_a_primary_that_is_killed() {
-    let mut watched = Watched::start().await;
-    let node = Node::start_with(watched.settings("main")).await;
-    node.hear("news").await;
-    let before = node.publish("news", "before").await;
+    let (mut watched, node, before) = watched().await;
     watched.primary.kill();
     assert_goes_on_elsewhere(&node, before).await;
 }
 
 #[tokio::test]
 async fn a_primary_that_hangs_is_left_and_one_sentinel_is_enough() {
-    let mut watched = Watched::start().await;
-    let node = Node::start_with(watched.settings("main")).await;
-    node.hear("news").await;
-    let before = node.publish("news", "before").await;
+    let (mut watched, node, before) = watched().await;
     watched.primary.signal("STOP");
     assert_goes_on_elsewhere(&node, before).await;
     // It is a replica when it wakes up, and nobody goes back to it.
@@ -168,10 +171,7 @@ async fn a_primary_that_hangs_is_left_and_one_sentinel_is_enough() {
 
 #[tokio::test]
 async fn a_fail_over_that_was_ordered_is_followed() {
-    let watched = Watched::start().await;
-    let node = Node::start_with(watched.settings("main")).await;
-    node.hear("news").await;
-    let before = node.publish("news", "before").await;
+    let (watched, node, before) = watched().await;
     watched.sentinels[0]
         .ask::<()>(&["SENTINEL", "FAILOVER", "main"])
         .await
@@ -212,20 +212,57 @@ async fn a_primary_that_was_a_replica_meanwhile_begins_new_epochs() {
     other.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     node.publish("news", "2").await;
     let cursor = node.publish("news", "3").await;
+    go_back(&one, &other, &node).await;
+    for text in ["2 anew", "3 anew", "4 anew"] {
+        node.publish("news", text).await;
+    }
+    // It is the same process: by its name alone nobody would have noticed that "2 anew" and "3 anew" are missing.
+    assert_eq!(node.texts_after("news", cursor).await, None, "a told gap");
+}
+
+/// A server takes what another one has, and is the primary again.
+async fn go_back(one: &RedisServer, other: &RedisServer, node: &Node) {
     one.ask::<()>(&["REPLICAOF", "127.0.0.1", &other.port.to_string()])
         .await;
-    until("the first to follow", async || follows(&one).await).await;
+    until("the first to follow", async || follows(one).await).await;
     one.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     until("the change to be noticed", async || {
         let is_back = node.is_healthy().await;
         is_back && node.engine.figures().server.reconnects > 0
     })
     .await;
-    for text in ["2 anew", "3 anew", "4 anew"] {
-        node.publish("news", text).await;
-    }
-    // It is the same process: by its name alone nobody would have noticed that "2 anew" and "3 anew" are missing.
-    assert_eq!(node.texts_after("news", cursor).await, None, "a told gap");
+}
+
+#[tokio::test]
+async fn a_primary_that_lacks_the_newest_members_is_told_who_is_here() {
+    let one = RedisServer::start(&["--repl-diskless-sync-delay", "0"]).await;
+    let other = replica_of(&one).await;
+    let node = Node::start_with(RedisSettings {
+        lease: Duration::from_secs(2),
+        presence_grace: Duration::from_millis(50),
+        ..settings(&one)
+    })
+    .await;
+    node.enter(1, "bob").await;
+    let shared = &node.engine.shared;
+    let [.., connections] = shared.keys.roster(&name("room"), &shared.node);
+    until("the replica to have it", async || {
+        other.ask::<u64>(&["HLEN", &connections]).await == 1
+    })
+    .await;
+    // It has the lease of the node, and nothing of what follows.
+    other.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    node.exit(1).await;
+    node.enter(2, "ann").await;
+    go_back(&one, &other, &node).await;
+    until("Ann alone to be here", async || {
+        let room = name("room");
+        let list = node.engine.members(&room, &EVERYBODY).await;
+        let members = list.map(|members| members.list.members);
+        let ids = members.unwrap_or_default().into_iter();
+        ids.map(|member| member.id).eq(["ann"])
+    })
+    .await;
 }
 
 #[tokio::test]
