@@ -8,13 +8,13 @@ use widecast_protocol::error::chain;
 use super::cluster_nodes::ClusterNodes;
 use super::faults::DOCUMENTED;
 use super::node::{Told, until};
+use super::router::Broker;
 use super::server::RedisServer;
 use super::stage::{PassingTime, settings};
-use crate::engine::conformance::{announced, announcement, conformance_tests, name, publication};
+use crate::engine::conformance::{announced, announcement, conformance_tests};
 use crate::engine::redis::topology::Topology;
 use crate::engine::{
-    Announcements, ChannelQuery, Deliver, Directory, EngineRouter, HistoryLimits, Interest,
-    Lifecycle, MessageLog, RedisEngine, RedisSettings, RedisStartError,
+    Announcements, Deliver, Lifecycle, RedisEngine, RedisSettings, RedisStartError,
 };
 
 #[tokio::test]
@@ -34,40 +34,19 @@ async fn a_part_does_what_every_engine_has_to_do() {
 }
 
 /// A broker whose channels are on all parts.
-struct Broker {
-    engine: EngineRouter,
-    told: Arc<Told>,
+async fn try_start(settings: &RedisSettings) -> Result<Broker, RedisStartError> {
+    Broker::try_start(async |deliver| RedisEngine::start_cluster(settings, deliver).await).await
 }
 
-impl Broker {
-    async fn try_start(settings: &RedisSettings) -> Result<Self, RedisStartError> {
-        let told = Arc::new(Told::default());
-        let deliver: Arc<dyn Deliver> = told.clone();
-        let engine = RedisEngine::start_cluster(settings, &deliver).await?;
-        Ok(Self { engine, told })
-    }
+async fn start(settings: &RedisSettings) -> Broker {
+    try_start(settings).await.unwrap()
+}
 
-    async fn start(settings: &RedisSettings) -> Self {
-        Self::try_start(settings).await.unwrap()
-    }
-
-    async fn hear(&self, channel: &str) {
-        let (channel, limits) = (name(channel), HistoryLimits::default());
-        self.engine.interested(&channel).await.unwrap();
-        self.engine.position(&channel, limits).await.unwrap();
-    }
-
-    async fn publish(&self, channel: &str, text: &str) {
-        let published = self.engine.publish(publication(channel, text)).await;
-        published.unwrap();
-    }
-
-    /// Why it does not start.
-    async fn refusal(settings: &RedisSettings) -> String {
-        match Self::try_start(settings).await {
-            Ok(_) => panic!("expected an error"),
-            Err(error) => chain(&error),
-        }
+/// Why it does not start.
+async fn refusal(settings: &RedisSettings) -> String {
+    match try_start(settings).await {
+        Ok(_) => panic!("expected an error"),
+        Err(error) => chain(&error),
     }
 }
 
@@ -79,8 +58,8 @@ async fn brokers_with_a_cluster_hear_each_other_in_all_channels() {
         url: format!("redis+cluster://127.0.0.1:{}", cluster.nodes[1].port),
         ..settings.clone()
     };
-    let one = Broker::start(&settings).await;
-    let other = Broker::start(&by_the_other_node).await;
+    let one = start(&settings).await;
+    let other = start(&by_the_other_node).await;
     let channels: Vec<_> = (0..64)
         .map(|number| format!("channel-{number:02}"))
         .collect();
@@ -97,14 +76,7 @@ async fn brokers_with_a_cluster_hear_each_other_in_all_channels() {
         let states: Vec<String> = node.ask(&["KEYS", "widecast:{*}:s:*"]).await;
         assert!((16..48).contains(&states.len()), "{states:?}");
     }
-    let query = ChannelQuery {
-        prefix: String::new(),
-        after: None,
-        limit: 100,
-    };
-    let found = other.engine.channels(query).await.unwrap();
-    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert_eq!(found, channels);
+    assert_eq!(other.channels().await, channels);
     let kept = Duration::from_hours(1);
     let told = one.engine.announce(announcement("a", 1, "x"), kept).await;
     told.unwrap();
@@ -119,14 +91,13 @@ async fn brokers_with_a_cluster_hear_each_other_in_all_channels() {
 async fn a_broker_may_be_started_before_its_cluster() {
     let mut cluster = ClusterNodes::start(1).await;
     cluster.nodes[0].kill();
-    let broker = Broker::start(&cluster.settings()).await;
+    let broker = start(&cluster.settings()).await;
     assert!(broker.engine.health().await.is_err());
     cluster.nodes[0].start_again().await;
-    let all_ready = || {
-        let servers = broker.engine.servers();
-        servers.iter().all(|part| part.is_ready)
-    };
-    until("the connections", async || all_ready()).await;
+    until("the connections", async || {
+        broker.ready().into_iter().all(|is_ready| is_ready)
+    })
+    .await;
     broker.publish("news", "a").await;
 }
 
@@ -134,14 +105,14 @@ async fn a_broker_may_be_started_before_its_cluster() {
 async fn a_cluster_that_is_none_and_one_among_several_servers_are_clear_errors() {
     let server = RedisServer::start(&[]).await;
     let port = server.port;
-    let told = Broker::refusal(&RedisSettings {
+    let told = refusal(&RedisSettings {
         url: format!("redis+cluster://127.0.0.1:{port}"),
         ..settings(&server)
     })
     .await;
     let expected = format!("name it as redis://127.0.0.1:{port}");
     assert!(told.contains(&expected), "{told}");
-    let told = Broker::refusal(&RedisSettings {
+    let told = refusal(&RedisSettings {
         url: "redis+cluster://127.0.0.1/3".to_owned(),
         ..settings(&server)
     })
@@ -168,7 +139,7 @@ async fn what_a_user_needs_for_a_cluster_is_what_the_documentation_says() {
         url: format!("redis+cluster://broker:secret@127.0.0.1:{}", node.port),
         ..cluster.settings()
     };
-    let wrong = Broker::refusal(&with).await;
+    let wrong = refusal(&with).await;
     assert!(
         wrong.contains("refuses the user or the password"),
         "{wrong}"
@@ -188,7 +159,7 @@ async fn what_a_user_needs_for_a_cluster_is_what_the_documentation_says() {
         let mut rights = rights.clone();
         rights.push(lacks);
         node.ask::<()>(&rights).await;
-        let error = Broker::refusal(&with).await;
+        let error = refusal(&with).await;
         assert!(
             error.contains("may not do what is needed"),
             "{lacks}: {error}"
@@ -196,7 +167,7 @@ async fn what_a_user_needs_for_a_cluster_is_what_the_documentation_says() {
         assert!(error.contains(told), "{lacks}: {error}");
     }
     node.ask::<()>(&rights).await;
-    let broker = Broker::start(&with).await;
+    let broker = start(&with).await;
     broker.hear("news").await;
     broker.publish("news", "a").await;
     assert_eq!(broker.told.texts(), ["a"]);

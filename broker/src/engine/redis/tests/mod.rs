@@ -7,6 +7,7 @@ mod history;
 mod moving_parts;
 mod node;
 mod nodes;
+mod router;
 mod sentinels;
 mod server;
 mod several;

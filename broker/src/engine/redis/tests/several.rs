@@ -4,22 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::node::{Node, Told, until};
+use super::router::Broker;
 use super::server::RedisServer;
 use super::stage::settings;
-use crate::engine::conformance::{ALL, name, publication, texts};
+use crate::engine::conformance::{name, publication};
 use crate::engine::redis::placement::Servers;
-use crate::engine::{
-    ChannelQuery, Deliver, Directory, EngineRouter, HistoryLimits, Interest, Lifecycle, MessageLog,
-    RedisEngine, RedisSettings, RedisStartError,
-};
-use widecast_protocol::Position;
+use crate::engine::{Lifecycle, MessageLog, RedisEngine, RedisSettings, RedisStartError};
 use widecast_protocol::error::chain;
-
-/// A broker whose channels are on several servers.
-struct Broker {
-    engine: EngineRouter,
-    told: Arc<Told>,
-}
 
 fn quick(server: &RedisServer) -> RedisSettings {
     RedisSettings {
@@ -30,42 +21,14 @@ fn quick(server: &RedisServer) -> RedisSettings {
 }
 
 async fn try_start(servers: &[&RedisServer]) -> Result<Broker, RedisStartError> {
-    let told = Arc::new(Told::default());
     let urls: Vec<_> = servers.iter().map(|server| server.url()).collect();
-    let deliver: Arc<dyn Deliver> = told.clone();
-    let engine = RedisEngine::start_several(&quick(servers[0]), &urls, &deliver).await?;
-    Ok(Broker { engine, told })
+    let settings = quick(servers[0]);
+    Broker::try_start(async |deliver| RedisEngine::start_several(&settings, &urls, deliver).await)
+        .await
 }
 
-impl Broker {
-    async fn start(servers: &[&RedisServer]) -> Self {
-        try_start(servers).await.unwrap()
-    }
-
-    async fn position(&self, channel: &str) -> Position {
-        let limits = HistoryLimits::default();
-        self.engine.position(&name(channel), limits).await.unwrap()
-    }
-
-    async fn hear(&self, channel: &str) {
-        self.engine.interested(&name(channel)).await.unwrap();
-        self.position(channel).await;
-    }
-
-    async fn publish(&self, channel: &str, text: &str) -> Position {
-        let published = self.engine.publish(publication(channel, text)).await;
-        published.unwrap().position
-    }
-
-    async fn texts_after(&self, channel: &str, since: Position) -> Option<Vec<String>> {
-        let replay = self
-            .engine
-            .replay(&name(channel), since, ALL)
-            .await
-            .unwrap();
-        let found = texts(&replay.messages).into_iter().map(str::to_owned);
-        replay.recovered.then(|| found.collect())
-    }
+async fn start(servers: &[&RedisServer]) -> Broker {
+    try_start(servers).await.unwrap()
 }
 
 /// A channel on each of the servers.
@@ -86,10 +49,7 @@ fn channel_of_each(servers: &[&RedisServer]) -> Vec<String> {
 #[tokio::test]
 async fn brokers_agree_in_whatever_order_they_name_the_servers() {
     let (a, b) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
-    let (one, other) = (
-        Broker::start(&[&a, &b]).await,
-        Broker::start(&[&b, &a]).await,
-    );
+    let (one, other) = (start(&[&a, &b]).await, start(&[&b, &a]).await);
     let channels: Vec<_> = (0..32)
         .map(|number| format!("channel-{number:02}"))
         .collect();
@@ -105,20 +65,13 @@ async fn brokers_agree_in_whatever_order_they_name_the_servers() {
         let states: Vec<String> = server.ask(&["KEYS", "widecast:s:*"]).await;
         assert!((4..28).contains(&states.len()), "{states:?}");
     }
-    let query = ChannelQuery {
-        prefix: String::new(),
-        after: None,
-        limit: 100,
-    };
-    let found = other.engine.channels(query).await.unwrap();
-    let found: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert_eq!(found, channels);
+    assert_eq!(other.channels().await, channels);
 }
 
 #[tokio::test]
 async fn a_server_that_is_killed_concerns_its_own_channels_alone() {
     let (mut a, b) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
-    let broker = Broker::start(&[&a, &b]).await;
+    let broker = start(&[&a, &b]).await;
     let [of_a, of_b] = &*channel_of_each(&[&a, &b]) else {
         unreachable!()
     };
@@ -126,15 +79,11 @@ async fn a_server_that_is_killed_concerns_its_own_channels_alone() {
         broker.hear(channel).await;
         broker.publish(channel, "before").await;
     }
-    let ready = || {
-        let servers = broker.engine.servers();
-        servers
-            .iter()
-            .map(|server| server.is_ready)
-            .collect::<Vec<_>>()
-    };
     a.kill();
-    until("the loss to be noticed", async || ready() == [false, true]).await;
+    until("the loss to be noticed", async || {
+        broker.ready() == [false, true]
+    })
+    .await;
     let refused = broker.engine.publish(publication(of_a, "lost")).await;
     assert!(refused.is_err());
     broker.publish(of_b, "meanwhile").await;
@@ -144,7 +93,7 @@ async fn a_server_that_is_killed_concerns_its_own_channels_alone() {
         "others would have it no better"
     );
     a.start_again().await;
-    until("the connection", async || ready() == [true, true]).await;
+    until("the connection", async || broker.ready() == [true, true]).await;
     broker.publish(of_a, "after").await;
     assert_eq!(
         broker.told.texts(),
@@ -156,7 +105,7 @@ async fn a_server_that_is_killed_concerns_its_own_channels_alone() {
 #[tokio::test]
 async fn brokers_that_disagree_about_the_servers_are_refused() {
     let (a, b) = (RedisServer::start(&[]).await, RedisServer::start(&[]).await);
-    let _running = Broker::start(&[&a, &b]).await;
+    let _running = start(&[&a, &b]).await;
     let Err(error) = try_start(&[&a]).await else {
         panic!("expected an error");
     };
@@ -196,7 +145,7 @@ async fn a_channel_that_may_have_been_elsewhere_meanwhile_begins_anew() {
     // The lease of the broker that has ended has run out.
     let run_out = async || a.ask::<u64>(&["EXISTS", "widecast:servers"]).await == 0;
     until("the lease to run out", run_out).await;
-    let together = Broker::start(&[&a, &b]).await;
+    let together = start(&[&a, &b]).await;
     assert_eq!(
         together.texts_after(&channel, cursor).await,
         None,
