@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::address::address;
-use crate::deadline::within;
+use crate::deadline::{eventually, within};
 use crate::join::Join;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
@@ -261,6 +261,17 @@ impl Broker {
     pub async fn readiness(&self) -> Result<u16> {
         let path = format!("{}/health/ready", self.base());
         Ok(self.http.get(path).send().await?.status().as_u16())
+    }
+
+    /// Waits until it says with this status whether it is ready.
+    ///
+    /// # Errors
+    /// When it does not answer, or not so.
+    pub async fn until_readiness(&self, status: u16) -> Result<()> {
+        eventually(&format!("the readiness is {status}"), async || {
+            Ok(self.readiness().await? == status)
+        })
+        .await
     }
 
     /// All metrics as they are now.

@@ -43,4 +43,4 @@ pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};
 pub use tls::{TlsIdentity, TlsProxy};
-pub use witness::{Witness, publish_until};
+pub use witness::{Witness, publish_until, until_more_are_published, while_publishing};

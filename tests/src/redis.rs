@@ -13,8 +13,9 @@ use crate::deadline::within;
 use crate::settings::Settings;
 use crate::tls::TlsIdentity;
 
-/// Stands for the server's port in its options.
+/// Stands for the server's port in its options, and for another one.
 const PORT: &str = "{port}";
+pub(crate) const TLS_PORT: &str = "{tls-port}";
 
 /// Nodes of a cluster speak to each other on a port that is higher by 10,000.
 const HIGHEST_PORT: u16 = u16::MAX - 10_000;
@@ -24,6 +25,7 @@ const HIGHEST_PORT: u16 = u16::MAX - 10_000;
 pub struct RedisServer {
     child: Option<Child>,
     port: u16,
+    tls_port: u16,
     options: Vec<String>,
     directory: TempDir,
 }
@@ -37,16 +39,12 @@ impl RedisServer {
         let mut server = Self {
             child: None,
             port: 0,
+            tls_port: 0,
             options: options.iter().map(|&option| option.to_owned()).collect(),
             directory: tempfile::tempdir()?,
         };
         loop {
-            let free = TcpListener::bind("127.0.0.1:0")?;
-            server.port = free.local_addr()?.port();
-            drop(free);
-            if server.port > HIGHEST_PORT {
-                continue;
-            }
+            (server.port, server.tls_port) = (free_port()?, free_port()?);
             // Somebody else may have taken the port meanwhile.
             if server.try_start().await? {
                 return Ok(server);
@@ -59,8 +57,15 @@ impl RedisServer {
     /// # Errors
     /// When it does not come up in time.
     pub async fn start_with_tls(identity: &TlsIdentity) -> Result<Self> {
+        Self::start_with_identity(&["--port", "0", "--tls-port", PORT], identity).await
+    }
+
+    pub(crate) async fn start_with_identity(
+        options: &[&str],
+        identity: &TlsIdentity,
+    ) -> Result<Self> {
         let of_identity = tls_options(identity).map(|(name, value)| [format!("--{name}"), value]);
-        let mut options = vec!["--port", "0", "--tls-port", PORT];
+        let mut options = options.to_vec();
         options.extend(of_identity.iter().flatten().map(String::as_str));
         Self::start(&options).await
     }
@@ -96,7 +101,10 @@ impl RedisServer {
             .arg(self.directory.path())
             .arg("--logfile")
             .arg(&log)
-            .args(self.options.iter().map(|word| word.replace(PORT, &port)))
+            .args(self.options.iter().map(|word| {
+                let word = word.replace(PORT, &port);
+                word.replace(TLS_PORT, &self.tls_port.to_string())
+            }))
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -153,6 +161,11 @@ impl RedisServer {
         self.port
     }
 
+    /// The other port, if its options name it.
+    pub(crate) fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
@@ -163,6 +176,17 @@ impl RedisServer {
         Settings::new()
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
+    }
+}
+
+/// A port that was free a moment ago, and from which nodes of a cluster can count on.
+pub(crate) fn free_port() -> Result<u16> {
+    loop {
+        let free = TcpListener::bind("127.0.0.1:0")?;
+        let port = free.local_addr()?.port();
+        if port <= HIGHEST_PORT {
+            return Ok(port);
+        }
     }
 }
 

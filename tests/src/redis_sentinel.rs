@@ -1,6 +1,5 @@
 //! Real Sentinels that watch over a primary, as processes of their own.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
@@ -8,7 +7,7 @@ use tempfile::TempDir;
 use tokio::process::Child;
 
 use crate::deadline::eventually;
-use crate::redis::{RedisServer, ask, program, tls_options};
+use crate::redis::{RedisServer, ask, free_port, program, tls_options};
 use crate::settings::Settings;
 use crate::tls::TlsIdentity;
 
@@ -95,8 +94,28 @@ impl RedisSentinels {
         Ok(sentinels)
     }
 
-    /// Settings of a broker that asks them where its server is.
-    pub fn settings(&self) -> Settings {
+    /// The port of the server that they call the primary.
+    ///
+    /// # Errors
+    /// When the first of them does not answer.
+    pub async fn primary(&self) -> Result<u16> {
+        let words = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"];
+        let answer = ask(self.ports[0], &words).await?;
+        let port = answer.lines().nth(1).with_context(|| answer.clone())?;
+        Ok(port.parse()?)
+    }
+
+    /// Orders a fail-over.
+    ///
+    /// # Errors
+    /// When the first of them does not answer.
+    pub async fn fail_over(&self) -> Result<()> {
+        ask(self.ports[0], &["SENTINEL", "FAILOVER", "main"]).await?;
+        Ok(())
+    }
+
+    /// Where a broker finds its server: all of them.
+    pub fn url(&self) -> String {
         let (scheme, ports) = if self.tls_ports.is_empty() {
             ("redis+sentinel", &self.ports)
         } else {
@@ -104,14 +123,13 @@ impl RedisSentinels {
         };
         let places = ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let places = places.collect::<Vec<_>>().join(",");
-        Settings::new().key("engine.default.kind", "\"redis\"").key(
-            "engine.default.url",
-            format!("\"{scheme}://{places}/main\""),
-        )
+        format!("{scheme}://{places}/main")
     }
-}
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    /// Settings of a broker that asks them where its server is.
+    pub fn settings(&self) -> Settings {
+        Settings::new()
+            .key("engine.default.kind", "\"redis\"")
+            .key("engine.default.url", format!("{:?}", self.url()))
+    }
 }

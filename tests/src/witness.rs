@@ -3,13 +3,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use crate::{Broker, Heard, Join, Subscriber, Transport};
+use crate::{Broker, Heard, Join, Subscriber, Transport, eventually};
+
+/// The message that [`while_publishing`] publishes last.
+const THE_END: &str = "the end";
 
 /// Everything that a subscriber was told, checked as it comes: one after the other, unless a gap is told.
 pub struct Witness {
+    channel: String,
     subscriber: Subscriber,
     last: Option<(String, u64)>,
     may_jump: bool,
@@ -29,6 +34,7 @@ impl Witness {
         let subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
         let start = subscriber.cursor();
         Ok(Self {
+            channel: channel.to_owned(),
             last: start.as_deref().and_then(place),
             subscriber,
             may_jump: false,
@@ -71,6 +77,17 @@ impl Witness {
             }
         }
     }
+
+    /// Makes sure that it heard what was acknowledged once, or was told of a gap.
+    fn check(&self, acknowledged: &[String]) -> Result<()> {
+        for text in acknowledged {
+            let times = self.heard.iter().filter(|heard| *heard == text).count();
+            ensure!(times <= 1, "{text:?} was heard {times} times");
+            // It fails when it lacks something in the middle and was not told.
+            ensure!(times == 1 || self.gaps > 0, "{text:?} was not heard");
+        }
+        Ok(())
+    }
 }
 
 fn place(cursor: &str) -> Option<(String, u64)> {
@@ -105,4 +122,62 @@ pub async fn publish_until(
         }
     }
     Ok(acknowledged)
+}
+
+/// Lets something happen while somebody publishes at each of these brokers, in this channel. Then the end is published in their
+/// channels, and the witnesses listen until they have heard it.
+///
+/// # Errors
+/// When anything fails, or a witness did not hear once what was acknowledged in its channel and was not told of a gap.
+pub async fn while_publishing(
+    publishers: &[(&Broker, &str)],
+    witnesses: Vec<Witness>,
+    happening: impl Future<Output = Result<()>>,
+) -> Result<Vec<Witness>> {
+    let over = AtomicBool::new(false);
+    let happening = async {
+        happening.await?;
+        over.store(true, Ordering::Relaxed);
+        Ok(())
+    };
+    let publishing = async {
+        let each = publishers
+            .iter()
+            .enumerate()
+            .map(async |(number, &(broker, channel))| {
+                publish_until(broker, channel, &format!("publisher {number}:"), &over).await
+            });
+        let acknowledged = try_join_all(each).await?;
+        for &(broker, channel) in publishers {
+            broker.publisher().publish(channel, THE_END).await?;
+        }
+        Ok(acknowledged)
+    };
+    let listening = witnesses.into_iter();
+    let listening = listening.map(|witness| witness.listen_until(THE_END));
+    let (acknowledged, witnesses, ()) =
+        tokio::try_join!(publishing, try_join_all(listening), happening)?;
+    for ((_, channel), acknowledged) in publishers.iter().zip(&acknowledged) {
+        let there = witnesses.iter();
+        for witness in there.filter(|witness| witness.channel == *channel) {
+            witness.check(acknowledged)?;
+        }
+    }
+    Ok(witnesses)
+}
+
+/// Waits until a broker has published some more.
+///
+/// # Errors
+/// When it does not.
+pub async fn until_more_are_published(broker: &Broker) -> Result<()> {
+    let published = async || {
+        let metrics = broker.metrics().await?;
+        anyhow::Ok(metrics.value("widecast_messages_published_total"))
+    };
+    let before = published().await?;
+    eventually("some are published", async || {
+        Ok(published().await? >= before + 50.0)
+    })
+    .await
 }

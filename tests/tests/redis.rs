@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use widecast_tests::broker::Signal;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, Heard, Join, RedisServer, Settings, Subscriber, Transport, Witness, cli, eventually,
-    over_every_transport, publish_until,
+    Broker, Heard, Join, RedisServer, Settings, Subscriber, Transport, Witness, cli,
+    over_every_transport, publish_until, until_more_are_published, while_publishing,
 };
 
 over_every_transport!(hears_what_is_published_at_the_other, resumes_at_the_other);
@@ -84,12 +84,6 @@ async fn a_sender_does_not_hear_itself_at_the_other() -> Result<()> {
     Ok(())
 }
 
-/// How many messages a broker has published.
-async fn published(broker: &Broker) -> Result<f64> {
-    let metrics = broker.metrics().await?;
-    Ok(metrics.value("widecast_messages_published_total"))
-}
-
 async fn members(broker: &Broker) -> Result<Vec<Value>> {
     let answer = broker.get(&["channels", "room", "presence"], &[]).await?;
     let members = answer["members"].as_array();
@@ -152,10 +146,7 @@ async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready()
         .join(Transport::JsonWebSocket, &Join::channel("news"))
         .await?;
     redis.kill().await?;
-    eventually("the broker is not ready", async || {
-        Ok(broker.readiness().await? == 503)
-    })
-    .await?;
+    broker.until_readiness(503).await?;
     let request = broker
         .http()
         .post(format!("{}/channels/news/messages", broker.base()));
@@ -165,10 +156,7 @@ async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready()
     let body: Value = serde_json::from_slice(&refused.bytes().await?)?;
     assert_eq!(body["code"], "engine_unavailable", "{body}");
     redis.start_again().await?;
-    eventually("the broker is ready", async || {
-        Ok(broker.readiness().await? == 200)
-    })
-    .await?;
+    broker.until_readiness(200).await?;
     broker.publisher().publish("news", "after").await?;
     // The server has lost everything: that is told.
     match subscriber.next().await? {
@@ -215,13 +203,7 @@ async fn a_broker_that_is_added_to_a_busy_pair_hears_everything_from_then_on() -
     let two = Two::start().await?;
     let over = AtomicBool::new(false);
     let adding = async {
-        let more = async || {
-            let before = published(&two.one).await?;
-            eventually("some are published", async || {
-                Ok(published(&two.one).await? >= before + 50.0)
-            })
-            .await
-        };
+        let more = || until_more_are_published(&two.one);
         more().await?;
         let added = Broker::with(settings(&two.redis)).await?;
         let witness = Witness::join(&added, "news").await?;
@@ -270,18 +252,13 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
         Broker::with(settings).await?,
     ];
     let [one, other] = &brokers;
-    let (here, there) = (
+    let witnesses = vec![
         Witness::join(one, "news").await?,
         Witness::join(other, "news").await?,
-    );
-    let over = AtomicBool::new(false);
-    let faults = async {
+    ];
+    let happening = async {
         for fault in [Fault::Dies, Fault::Hangs, Fault::Dies] {
-            let before = published(one).await?;
-            eventually("some are published", async || {
-                Ok(published(one).await? >= before + 50.0)
-            })
-            .await?;
+            until_more_are_published(one).await?;
             match fault {
                 Fault::Dies => {
                     redis.kill().await?;
@@ -290,44 +267,20 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
                 Fault::Hangs => {
                     redis.signal(Signal::Stop).await?;
                     for broker in &brokers {
-                        eventually("the silence is noticed", async || {
-                            Ok(broker.readiness().await? == 503)
-                        })
-                        .await?;
+                        broker.until_readiness(503).await?;
                     }
                     redis.signal(Signal::Continue).await?;
                 }
             }
             for broker in &brokers {
-                eventually("the broker is ready", async || {
-                    Ok(broker.readiness().await? == 200)
-                })
-                .await?;
+                broker.until_readiness(200).await?;
             }
         }
-        over.store(true, Ordering::Relaxed);
         Ok(())
     };
-    let publishing = async {
-        let both = tokio::try_join!(
-            publish_until(one, "news", "one", &over),
-            publish_until(other, "news", "other", &over),
-        )?;
-        one.publisher().publish("news", "the end").await?;
-        Ok(both)
-    };
-    let (both, here, there, ()) = tokio::try_join!(
-        publishing,
-        here.listen_until("the end"),
-        there.listen_until("the end"),
-        faults,
-    )?;
-    for witness in [here, there] {
+    let publishers = [(one, "news"), (other, "news")];
+    for witness in while_publishing(&publishers, witnesses, happening).await? {
         assert!(witness.gaps >= 1, "the server has lost everything twice");
-        for text in both.0.iter().chain(&both.1) {
-            let times = witness.heard.iter().filter(|heard| *heard == text).count();
-            assert!(times <= 1, "{text:?} was heard {times} times");
-        }
     }
     Ok(())
 }

@@ -1,14 +1,13 @@
 //! Brokers with a Redis Cluster are one broker, also while a primary fails and while slots move.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, Heard, Join, RedisCluster, Settings, Subscriber, Transport, Witness, eventually,
-    publish_until,
+    Broker, Guarded, Heard, Join, RedisCluster, Settings, Subscriber, TlsIdentity, Transport,
+    Witness, eventually, until_more_are_published, while_publishing,
 };
 
 /// How many parts a broker has on a cluster.
@@ -41,39 +40,12 @@ async fn until_all_parts_are_heard(broker: &Broker) -> Result<()> {
     .await
 }
 
-/// How often a broker could publish; it is asked until that many more were acknowledged.
-async fn until_more_are_published(broker: &Broker) -> Result<()> {
-    let published = async || {
-        let metrics = broker.metrics().await?;
-        anyhow::Ok(metrics.value("widecast_messages_published_total"))
-    };
-    let before = published().await?;
-    eventually("some are published", async || {
-        Ok(published().await? >= before + 50.0)
-    })
-    .await
-}
-
-fn assert_heard_once(witness: &Witness, acknowledged: &[String]) {
-    for text in acknowledged {
-        let times = witness.heard.iter().filter(|heard| *heard == text).count();
-        assert!(times <= 1, "{text:?} was heard {times} times");
-        // A witness fails when it lacks something and was not told of a gap.
-        assert!(times == 1 || witness.gaps > 0, "{text:?} was not heard");
-    }
-}
-
-/// A channel whose place on the cluster is such a one: the number of its primary, and its slot.
-async fn channel_at(
-    broker: &Broker,
-    cluster: &RedisCluster,
-    fits: impl Fn(usize, usize) -> bool,
-) -> Result<String> {
+/// A channel that another pair has.
+async fn channel_elsewhere(broker: &Broker, cluster: &RedisCluster, pair: usize) -> Result<String> {
     for number in 0.. {
         let channel = format!("channel-{number}");
         broker.publisher().publish(&channel, "here").await?;
-        let (primary, slot) = cluster.place_of(&channel).await?;
-        if fits(primary, slot) {
+        if cluster.place_of(&channel).await?.0 != pair {
             return Ok(channel);
         }
     }
@@ -144,70 +116,84 @@ async fn two_brokers_with_a_cluster_are_one() -> Result<()> {
     Ok(())
 }
 
+/// How a primary fails.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Dies,
+    Hangs,
+}
+
 #[tokio::test]
 async fn while_a_primary_is_down_the_channels_of_the_others_go_on() -> Result<()> {
+    a_primary_fails(Fault::Dies).await
+}
+
+#[tokio::test]
+async fn a_primary_that_hangs_is_left_and_the_channels_of_the_others_go_on() -> Result<()> {
+    a_primary_fails(Fault::Hangs).await
+}
+
+async fn a_primary_fails(fault: Fault) -> Result<()> {
     let mut cluster = RedisCluster::start().await?;
     let (one, other) = two(&cluster).await?;
     one.publisher().publish("news", "here").await?;
-    let (killed, _) = cluster.place_of("news").await?;
-    let of_another = channel_at(&one, &cluster, |primary, _| primary != killed).await?;
-    let (down, up) = (
+    let (failing, _) = cluster.place_of("news").await?;
+    let of_another = channel_elsewhere(&one, &cluster, failing).await?;
+    let witnesses = vec![
         Witness::join(&other, "news").await?,
         Witness::join(&other, &of_another).await?,
-    );
-    let over = AtomicBool::new(false);
-    let failing = async {
+    ];
+    let happening = async {
         until_more_are_published(&one).await?;
-        cluster.kill(killed).await?;
-        let refused = async || {
-            let answer = one.post("/channels/news/messages", "text/plain", "x".into());
-            anyhow::Ok(answer.await?.status == 503)
+        let node = match fault {
+            Fault::Dies => cluster.kill(failing).await?,
+            Fault::Hangs => cluster.halt(failing).await?,
         };
-        eventually("its channels are down", refused).await?;
+        until_refused(&one, "news").await?;
         until_more_are_published(&one).await?;
         assert_eq!(one.readiness().await?, 200, "it serves the other channels");
-        for broker in [&one, &other] {
-            until_all_parts_are_heard(broker).await?;
+        let all_are_heard = async || {
+            for broker in [&one, &other] {
+                until_all_parts_are_heard(broker).await?;
+            }
+            until_more_are_published(&one).await
+        };
+        all_are_heard().await?;
+        if let Fault::Hangs = fault {
+            // It is a replica when it wakes up, and nobody goes back to it.
+            cluster.go_on(node).await?;
+            cluster.until_whole().await?;
+            all_are_heard().await?;
         }
-        until_more_are_published(&one).await?;
-        over.store(true, Ordering::Relaxed);
         Ok(())
     };
-    let publishing = async {
-        let both = tokio::try_join!(
-            publish_until(&one, "news", "down", &over),
-            publish_until(&one, &of_another, "up", &over),
-        )?;
-        for channel in ["news", &of_another] {
-            one.publisher().publish(channel, "the end").await?;
-        }
-        Ok(both)
-    };
-    let (both, down, up, ()) = tokio::try_join!(
-        publishing,
-        down.listen_until("the end"),
-        up.listen_until("the end"),
-        failing,
-    )?;
-    assert_eq!(up.gaps, 0);
-    assert_heard_once(&up, &both.1);
-    assert!(down.gaps > 0, "the replica may lack what was heard");
-    assert_heard_once(&down, &both.0);
+    let publishers = [(&one, "news"), (&one, &*of_another)];
+    let witnesses = while_publishing(&publishers, witnesses, happening).await?;
+    assert!(witnesses[0].gaps > 0, "the replica may lack what was heard");
+    assert_eq!(witnesses[1].gaps, 0);
     Ok(())
+}
+
+/// Waits until nothing can be published in a channel.
+async fn until_refused(broker: &Broker, channel: &str) -> Result<()> {
+    let path = format!("/channels/{channel}/messages");
+    eventually("publications are refused", async || {
+        let answer = broker.post(&path, "text/plain", "x".into()).await?;
+        Ok(answer.status == 503 && answer.body["code"] == "engine_unavailable")
+    })
+    .await
 }
 
 #[tokio::test]
 async fn an_ordered_fail_over_and_slots_that_move_under_load_are_told_gaps() -> Result<()> {
     let cluster = RedisCluster::start().await?;
     let (one, other) = two(&cluster).await?;
-    // Few slots stand before it.
-    let channel = channel_at(&one, &cluster, |_, slot| slot < 512).await?;
-    let (first, slot) = cluster.place_of(&channel).await?;
-    let (here, there) = (
-        Witness::join(&one, &channel).await?,
-        Witness::join(&other, &channel).await?,
-    );
-    let over = AtomicBool::new(false);
+    one.publisher().publish("news", "here").await?;
+    let (first, slot) = cluster.place_of("news").await?;
+    let witnesses = vec![
+        Witness::join(&one, "news").await?,
+        Witness::join(&other, "news").await?,
+    ];
     let until_all_is_well = async || {
         for broker in [&one, &other] {
             until_all_parts_are_heard(broker).await?;
@@ -215,36 +201,110 @@ async fn an_ordered_fail_over_and_slots_that_move_under_load_are_told_gaps() -> 
         }
         anyhow::Ok(())
     };
-    let changing = async {
+    let happening = async {
         until_all_is_well().await?;
-        let next = (first + 1) % 3;
-        let moved = cluster.move_slots(slot + 1, first, next).await;
-        moved.context("slots move")?;
+        let next = (first + 1) % RedisCluster::PAIRS;
+        cluster.move_slot(slot, first, next).await?;
         until_all_is_well().await?;
-        assert_eq!(cluster.place_of(&channel).await?.0, next);
+        assert_eq!(cluster.place_of("news").await?.0, next);
         cluster.fail_over(next).await?;
-        until_all_is_well().await?;
-        over.store(true, Ordering::Relaxed);
-        Ok(())
+        until_all_is_well().await
     };
-    let publishing = async {
-        let both = tokio::try_join!(
-            publish_until(&one, &channel, "one", &over),
-            publish_until(&other, &channel, "other", &over),
-        )?;
-        one.publisher().publish(&channel, "the end").await?;
-        Ok(both)
-    };
-    let (both, here, there, ()) = tokio::try_join!(
-        publishing,
-        here.listen_until("the end"),
-        there.listen_until("the end"),
-        changing,
-    )?;
-    for witness in [here, there] {
+    let publishers = [(&one, "news"), (&other, "news")];
+    for witness in while_publishing(&publishers, witnesses, happening).await? {
         assert!(witness.gaps >= 2, "{} gaps", witness.gaps);
-        assert_heard_once(&witness, &both.0);
-        assert_heard_once(&witness, &both.1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_publication_counts_when_the_replicas_of_its_primary_have_it() -> Result<()> {
+    let cluster = RedisCluster::start().await?;
+    let settings = settings(&cluster).key("engine.default.replicas_acknowledge", "1");
+    let broker = Broker::with(settings).await?;
+    until_all_parts_are_heard(&broker).await?;
+    broker.publisher().publish("news", "here").await?;
+    let (pair, _) = cluster.place_of("news").await?;
+    let elsewhere = channel_elsewhere(&broker, &cluster, pair).await?;
+    let witness = Witness::join(&broker, "news").await?;
+    let replica = cluster.halt_replica(pair).await?;
+    until_refused(&broker, "news").await?;
+    // The replica of another primary has what is published there.
+    broker.publisher().publish(&elsewhere, "meanwhile").await?;
+    cluster.go_on(replica).await?;
+    let published = async || Ok(broker.publisher().publish("news", "again").await.is_ok());
+    eventually("the replica has it", published).await?;
+    // The primary had what was refused, and it was heard.
+    let witness = witness.listen_until("again").await?;
+    assert!(witness.heard.iter().any(|heard| heard == "x"));
+    assert_eq!(witness.gaps, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_may_speak_tls() -> Result<()> {
+    let (identity, stranger) = (TlsIdentity::new()?, TlsIdentity::new()?);
+    let cluster = RedisCluster::start_with_tls(&identity).await?;
+    // So many handshakes at once take a busy machine long.
+    let settings = settings(&cluster).key("engine.default.timeout_ms", "15000");
+    let broker = Broker::trusting(&identity.authority(), settings.clone()).await?;
+    until_all_parts_are_heard(&broker).await?;
+    // Channels of several parts.
+    for number in 0..8 {
+        let channel = format!("news-{number}");
+        let join = Join::channel(&channel);
+        let mut subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
+        broker.publisher().publish(&channel, "secret").await?;
+        assert_eq!(subscriber.data(1).await?, ["secret"]);
+    }
+    let broker = Broker::trusting(&stranger.authority(), settings).await?;
+    assert_eq!(broker.readiness().await?, 503);
+    let log = broker.log();
+    assert!(log.contains("invalid peer certificate"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_revoked_at_one_is_refused_at_the_other_also_after_both_were_restarted()
+-> Result<()> {
+    let cluster = RedisCluster::start().await?;
+    let mut common = Settings::new();
+    let with_cluster = |settings: Settings| {
+        common = settings
+            .key("engine.default.kind", "\"redis\"")
+            .key("engine.default.url", format!("{:?}", cluster.url()));
+        common.clone()
+    };
+    let mut one = Guarded::with(with_cluster).await?;
+    let mut other = Broker::with(common).await?;
+    for broker in [&one.broker, &other] {
+        broker.until_readiness(200).await?;
+    }
+    let token = async |name| {
+        let claims = ["--sub", "7", "--jti", name];
+        one.token_with(&claims, &["news=subscribe"], 600).await
+    };
+    let (revoked, good) = (token("a").await?, token("b").await?);
+    let status = async |broker: &Broker, token: &str| {
+        let poll = format!("{}/channels/news/poll", broker.base());
+        let answer = broker.http().get(poll).bearer_auth(token).send().await?;
+        anyhow::Ok(answer.status().as_u16())
+    };
+    assert_eq!(status(&other, &revoked).await?, 200);
+    let in_an_hour = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 3600;
+    let revocation = json!({ "jti": "a", "expires_at": in_an_hour });
+    one.operate("/v1/revocations", &revocation).await?;
+    eventually("the other knows it", async || {
+        Ok(status(&other, &revoked).await? == 401)
+    })
+    .await?;
+    one.broker.kill().await?;
+    other.restart().await?;
+    one.broker.restart().await?;
+    for broker in [&one.broker, &other] {
+        broker.until_readiness(200).await?;
+        assert_eq!(status(broker, &revoked).await?, 401);
+        assert_eq!(status(broker, &good).await?, 200);
     }
     Ok(())
 }

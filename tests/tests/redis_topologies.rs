@@ -1,36 +1,11 @@
 //! Several Redis servers that share the channels, and replicas that take over, while messages are published.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use anyhow::Result;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, RedisSentinels, RedisServer, Settings, Witness, eventually, publish_until,
+    Broker, RedisSentinels, RedisServer, Settings, Witness, eventually, until_more_are_published,
+    while_publishing,
 };
-
-/// How often a broker could publish; it is asked until that many more were acknowledged.
-async fn until_more_are_published(broker: &Broker) -> Result<()> {
-    let published = async || {
-        let metrics = broker.metrics().await?;
-        anyhow::Ok(metrics.value("widecast_messages_published_total"))
-    };
-    let before = published().await?;
-    eventually("some are published", async || {
-        Ok(published().await? >= before + 50.0)
-    })
-    .await
-}
-
-fn assert_heard_once(witnesses: &[Witness], acknowledged: &[Vec<String>]) {
-    for witness in witnesses {
-        for text in acknowledged.iter().flatten() {
-            let times = witness.heard.iter().filter(|heard| *heard == text).count();
-            assert!(times <= 1, "{text:?} was heard {times} times");
-            // A witness fails when it lacks something and was not told of a gap.
-            assert!(times == 1 || witness.gaps > 0, "{text:?} was not heard");
-        }
-    }
-}
 
 #[tokio::test]
 async fn a_replica_that_takes_over_under_load_is_a_told_gap() -> Result<()> {
@@ -52,47 +27,25 @@ async fn a_replica_that_takes_over_under_load_is_a_told_gap() -> Result<()> {
         Broker::with(settings.clone()).await?,
         Broker::with(settings).await?,
     );
-    let (here, there) = (
+    let witnesses = vec![
         Witness::join(&one, "news").await?,
         Witness::join(&other, "news").await?,
-    );
-    let over = AtomicBool::new(false);
-    let failing = async {
+    ];
+    let happening = async {
         until_more_are_published(&one).await?;
         primary.kill().await?;
         for broker in [&one, &other] {
-            eventually("the loss is noticed", async || {
-                Ok(broker.readiness().await? == 503)
-            })
-            .await?;
+            broker.until_readiness(503).await?;
         }
         for broker in [&one, &other] {
-            eventually("a replica has taken over", async || {
-                Ok(broker.readiness().await? == 200)
-            })
-            .await?;
+            broker.until_readiness(200).await?;
             until_more_are_published(broker).await?;
         }
-        over.store(true, Ordering::Relaxed);
         Ok(())
     };
-    let publishing = async {
-        let both = tokio::try_join!(
-            publish_until(&one, "news", "one", &over),
-            publish_until(&other, "news", "other", &over),
-        )?;
-        one.publisher().publish("news", "the end").await?;
-        Ok(both)
-    };
-    let (both, here, there, ()) = tokio::try_join!(
-        publishing,
-        here.listen_until("the end"),
-        there.listen_until("the end"),
-        failing,
-    )?;
-    let witnesses = [here, there];
+    let publishers = [(&one, "news"), (&other, "news")];
+    let witnesses = while_publishing(&publishers, witnesses, happening).await?;
     assert!(witnesses.iter().all(|witness| witness.gaps > 0));
-    assert_heard_once(&witnesses, &[both.0, both.1]);
     Ok(())
 }
 
@@ -153,12 +106,11 @@ async fn while_one_of_two_servers_is_down_the_channels_of_the_other_go_on() -> R
     } else {
         (&*found, "news")
     };
-    let (down, up) = (
+    let witnesses = vec![
         Witness::join(&other, of_a).await?,
         Witness::join(&other, of_b).await?,
-    );
-    let over = AtomicBool::new(false);
-    let failing = async {
+    ];
+    let happening = async {
         until_more_are_published(&one).await?;
         a.kill().await?;
         let refused = async || {
@@ -182,23 +134,11 @@ async fn while_one_of_two_servers_is_down_the_channels_of_the_other_go_on() -> R
             is_ready(&other, &a).await
         })
         .await?;
-        over.store(true, Ordering::Relaxed);
         one.publisher().publish(of_a, "the end").await?;
         Ok(())
     };
-    let publishing = async {
-        let acknowledged = publish_until(&one, of_b, "b", &over).await?;
-        one.publisher().publish(of_b, "the end").await?;
-        Ok(acknowledged)
-    };
-    let (acknowledged, down, up, ()) = tokio::try_join!(
-        publishing,
-        down.listen_until("the end"),
-        up.listen_until("the end"),
-        failing,
-    )?;
-    assert_eq!(up.gaps, 0);
-    assert_heard_once(&[up], &[acknowledged]);
-    assert!(down.gaps > 0, "its server has lost everything");
+    let witnesses = while_publishing(&[(&one, of_b)], witnesses, happening).await?;
+    assert!(witnesses[0].gaps > 0, "its server has lost everything");
+    assert_eq!(witnesses[1].gaps, 0);
     Ok(())
 }
