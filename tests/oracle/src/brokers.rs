@@ -1,19 +1,21 @@
-//! The brokers of a run, and the Redis server that they share, if they do.
+//! The brokers of a run, and the Redis servers that they share, if they do.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use widecast_tests::broker::{Broker, Signal};
-use widecast_tests::{Publisher, RedisServer, eventually};
+use widecast_tests::{Publisher, eventually};
 
 use crate::plan::Plan;
 use crate::proxy::Proxy;
 use crate::scope::EngineKind;
 use crate::seed::generator;
+use crate::servers::Servers;
 use crate::trouble::{Event, Process, Trouble};
 
 /// How often a broker is started again if its port is taken for a moment.
@@ -23,8 +25,8 @@ const STARTS: usize = 20;
 pub struct Brokers {
     nodes: Vec<Broker>,
     engine: EngineKind,
-    server: Option<RedisServer>,
-    /// The way of each broker to the server; it is there as long as it is kept.
+    servers: Option<Servers>,
+    /// The way of each broker to the only server; it is there as long as it is kept.
     links: Vec<Proxy>,
     losses: usize,
 }
@@ -35,28 +37,28 @@ impl Brokers {
     /// # Errors
     /// When one does not come up in time.
     pub async fn start(plan: &Plan, calm: &watch::Sender<bool>) -> Result<Self> {
+        let engine = plan.broker.engine;
         let mut brokers = Self {
             nodes: Vec::new(),
-            engine: plan.broker.engine,
-            server: None,
+            engine,
+            servers: Servers::start(engine).await?,
             links: Vec::new(),
             losses: 0,
         };
-        if plan.broker.engine != EngineKind::Redis {
-            let broker = Broker::with(plan.settings()).await?;
-            brokers.nodes.push(broker.quiet());
-            return Ok(brokers);
-        }
-        let server = brokers.server.insert(RedisServer::start(&[]).await?);
-        for (number, weather) in plan.links.iter().enumerate() {
-            let random = generator(plan.seed, &format!("the link of broker {number}"));
-            let place = SocketAddr::from(([127, 0, 0, 1], server.port()));
-            let link = Proxy::to(vec![place], *weather, random, calm.subscribe()).await?;
-            let url = format!("\"redis://{}\"", link.address());
-            let settings = plan.settings().key("engine.default.url", url);
+        for number in 0..engine.brokers() {
+            let mut settings = plan.settings();
+            if let Some(servers) = &brokers.servers {
+                let mut url = servers.url();
+                if let Some((place, weather)) = servers.place().zip(plan.links.get(number)) {
+                    let random = generator(plan.seed, &format!("the link of broker {number}"));
+                    let link = Proxy::to(vec![place], *weather, random, calm.subscribe()).await?;
+                    url = format!("redis://{}", link.address());
+                    brokers.links.push(link);
+                }
+                settings = settings.key("engine.default.url", format!("{url:?}"));
+            }
             let broker = Broker::with(settings).await?;
             brokers.nodes.push(broker.quiet());
-            brokers.links.push(link);
         }
         Ok(brokers)
     }
@@ -76,16 +78,41 @@ impl Brokers {
         self.losses
     }
 
-    /// Waits until each of them hears everything from its server.
+    /// Waits until each of them hears everything from its servers.
     ///
     /// # Errors
     /// When that takes too long.
     pub async fn are_ready(&self) -> Result<()> {
+        if let Some(servers) = &self.servers {
+            servers.until_whole().await?;
+        }
         for broker in &self.nodes {
-            let ready = async || Ok(broker.readiness().await? == 200);
+            let ready = async || {
+                let parts = broker.metrics().await?;
+                let parts = parts.sum(&["widecast_engine_server_ready{"]);
+                Ok(broker.readiness().await? == 200 && parts >= self.engine.parts())
+            };
             eventually("a broker is ready when all is calm", ready).await?;
         }
         Ok(())
+    }
+
+    /// The names of the members that each of them lists in a room.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn members(&self, room: &str) -> Result<Vec<Vec<String>>> {
+        let mut lists = Vec::new();
+        for broker in &self.nodes {
+            let answer = broker.get(&["channels", room, "presence"], &[]).await?;
+            let members = answer["members"].as_array();
+            let members = members.with_context(|| answer.to_string())?;
+            let name = |member: &Value| member["data"].as_str().map(str::to_owned);
+            let mut names: Vec<_> = members.iter().filter_map(name).collect();
+            names.sort_unstable();
+            lists.push(names);
+        }
+        Ok(lists)
     }
 
     /// Makes sure that they still run and answer.
@@ -115,7 +142,11 @@ impl Brokers {
     pub async fn suffer(&mut self, event: Event) -> Result<()> {
         match event.whom {
             Process::Broker(number) => self.broker(number, event.trouble).await,
-            Process::Server => self.server(event.trouble).await,
+            Process::Server(number) => {
+                let servers = self.servers.as_mut().context("a Redis server")?;
+                self.losses += servers.suffer(number, event.trouble).await?;
+                Ok(())
+            }
         }
     }
 
@@ -135,6 +166,7 @@ impl Brokers {
                 broker.signal(Signal::Terminate).await?;
                 broker.ended().await?;
             }
+            Trouble::Replace | Trouble::FailOver | Trouble::Move(_) => return Ok(()),
         }
         if self.engine == EngineKind::Memory {
             self.losses += 1;
@@ -146,23 +178,5 @@ impl Brokers {
             sleep(Duration::from_millis(100)).await;
         }
         broker.restart().await
-    }
-
-    async fn server(&mut self, trouble: Trouble) -> Result<()> {
-        let server = self.server.as_mut().context("a Redis server")?;
-        match trouble {
-            Trouble::Halt(pause) => {
-                server.signal(Signal::Stop).await?;
-                sleep(pause).await;
-                server.signal(Signal::Continue).await
-            }
-            Trouble::Kill(pause) => {
-                self.losses += 1;
-                server.kill().await?;
-                sleep(pause).await;
-                server.start_again().await
-            }
-            Trouble::Terminate => Ok(()),
-        }
     }
 }

@@ -14,8 +14,10 @@ use crate::proxy::fault::Weather;
 use crate::publisher::{Kind, Rhythm, Subject};
 use crate::scope::{EngineKind, Feature, Scope};
 use crate::seed::generator;
+use crate::servers::ALWAYS;
 use crate::subscriber::{Habit, Publishing, Spec};
 use crate::trouble::{Event, events};
+use crate::visitor::{TRANSPORTS, Visit};
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -32,7 +34,9 @@ pub struct Plan {
     pub subscribers: Vec<(Spec, Weather)>,
     /// The publishers that are no sessions, and the network of each.
     pub publishers: Vec<(Kind, Subject, Weather)>,
-    /// The network between each broker and the Redis server, if they share one.
+    /// The members of a room, and the network of each.
+    pub visitors: Vec<(Visit, Weather)>,
+    /// The network between each broker and the only Redis server, if they share one.
     pub links: Vec<Weather>,
     /// What happens to the brokers and the server.
     pub events: Vec<Event>,
@@ -88,12 +92,15 @@ impl Plan {
         let publishers = draft.publishers(&subscribers, random);
         let events = events(scope, random);
         let links = links(scope, random);
+        // From a generator of its own, so that the seeds go on meaning the same.
+        let visitors = draft.visitors(&mut generator(seed, "the visitors"));
         Self {
             seed,
             time: scope.time,
             broker,
             subscribers,
             publishers,
+            visitors,
             links,
             events,
             channels,
@@ -109,6 +116,7 @@ impl Plan {
             .heartbeat(Duration::from_secs(1), Duration::from_secs(2))
             .shutdown(Duration::from_millis(200), Duration::from_millis(1500))
             .poll_session_idle(Duration::from_secs(10))
+            .presence_grace(Duration::from_millis(300))
             .script_access("default")
             .key("poll.timeout_ms", "2000");
         for (name, messages, bytes, policy) in NAMESPACES {
@@ -120,7 +128,7 @@ impl Plan {
             EngineKind::Memory => settings,
             EngineKind::Disk => settings.disk(),
             // Where the server is, only the stage knows.
-            EngineKind::Redis => settings
+            EngineKind::Redis | EngineKind::Sentinel | EngineKind::Cluster => settings
                 .key("engine.default.kind", "\"redis\"")
                 .key("engine.default.timeout_ms", "2000")
                 .key("engine.default.lease_ms", "4000"),
@@ -241,6 +249,28 @@ impl Draft<'_> {
         numbered.map(publisher).collect()
     }
 
+    /// One of them stays in any case, to see the others.
+    fn visitors(&self, random: &mut StdRng) -> Vec<(Visit, Weather)> {
+        let mut visitors = Vec::new();
+        if !self.scope.has(Feature::Presence) {
+            return visitors;
+        }
+        let room = &self.channels[random.random_range(0..self.channels.len())];
+        for member in 0..random.random_range(2..=4) {
+            for connection in 0..random.random_range(1..=3) {
+                let visit = Visit {
+                    name: format!("v{member}.{connection}"),
+                    member: format!("member-{member}"),
+                    room: room.clone(),
+                    transport: one_of(&TRANSPORTS, random),
+                    stays: random.random_bool(0.4) || visitors.is_empty(),
+                };
+                visitors.push((visit, self.weather(random)));
+            }
+        }
+        visitors
+    }
+
     fn subject(&self, name: &str, sender: Option<String>, random: &mut StdRng) -> Subject {
         Subject {
             name: name.to_owned(),
@@ -269,7 +299,7 @@ fn channels(scope: &Scope, random: &mut StdRng) -> Vec<String> {
             channels.push(format!("{name}:{}", one_of(&ENDINGS, random)));
         }
     }
-    channels.push("plain:always".to_owned());
+    channels.push(ALWAYS.to_owned());
     channels
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::diary::{Page, Seen};
 use crate::judge::{Case, Violation};
 use crate::log::{Entry, Told};
 use crate::plan::Plan;
@@ -28,10 +29,13 @@ pub fn summary(plan: &Plan, case: &Case, violations: &[Violation]) -> String {
             _ => {}
         }
     }
+    let pages = case.room.watches.iter().flat_map(|watch| &watch.pages);
+    let came_or_went = |page: &&Page| matches!(page.seen, Seen::Joined { .. } | Seen::Left(_));
+    let seen = pages.filter(came_or_went).count();
     let acked = case.records.iter();
     let acked = acked.filter(|record| !record.outcome.acks.is_empty());
     format!(
-        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps on resuming and {drops} in streams, {ended} cuts, messages lost {} times: {}",
+        "seed {}: {} published, {} acknowledged, {heard} heard, {gaps} gaps on resuming and {drops} in streams, {ended} cuts, {seen} members came or went, messages lost {} times: {}",
         plan.seed,
         case.records.len(),
         acked.count(),
@@ -94,6 +98,12 @@ pub fn everything(plan: &Plan, case: &Case, violations: &[Violation], broker_log
         );
         for entry in &testimony.entries {
             let _ = writeln!(text, "{entry}");
+        }
+    }
+    for watch in &case.room.watches {
+        let _ = writeln!(text, "\n--- {} of {}", watch.name, watch.member);
+        for page in &watch.pages {
+            let _ = writeln!(text, "{page}");
         }
     }
     let mut records: Vec<_> = case.records.iter().collect();

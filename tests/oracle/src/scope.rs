@@ -24,6 +24,10 @@ pub enum EngineKind {
     Disk,
     /// On a Redis server that two brokers share: a restart of the server loses them, one of a broker does not.
     Redis,
+    /// On a primary with replicas, which take over when the Sentinels say so.
+    Sentinel,
+    /// On a cluster of three primaries, each with a replica.
+    Cluster,
 }
 
 impl fmt::Display for EngineKind {
@@ -32,6 +36,8 @@ impl fmt::Display for EngineKind {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Redis => "redis",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
         })
     }
 }
@@ -61,8 +67,31 @@ pub enum Feature {
     ShortHistories,
     /// Faults of the network.
     Faults,
-    /// What goes wrong with the Redis server, and on the way from the brokers to it.
+    /// What goes wrong with the Redis servers, and on the way from the brokers to the only one.
     Server,
+    /// Members that come and go.
+    Presence,
+}
+
+impl EngineKind {
+    /// In how many places on Redis servers a broker has its channels.
+    pub fn parts(self) -> f64 {
+        match self {
+            Self::Memory | Self::Disk => 0.0,
+            Self::Redis | Self::Sentinel => 1.0,
+            Self::Cluster => 32.0,
+        }
+    }
+
+    /// Whether replicas may take over.
+    pub fn has_replicas(self) -> bool {
+        matches!(self, Self::Sentinel | Self::Cluster)
+    }
+
+    /// Whether the messages are on Redis servers.
+    pub fn has_servers(self) -> bool {
+        self.parts() > 0.0
+    }
 }
 
 impl Scope {

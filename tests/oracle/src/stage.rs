@@ -1,7 +1,7 @@
 //! Carries out a plan: the brokers, a network for each client, faults until the time is up, then calm until everybody has
 //! caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use widecast_tests::{Endpoint, Published};
 
 use crate::brokers::Brokers;
 use crate::catalog::Catalog;
-use crate::judge::{Case, Testimony};
+use crate::diary::Diary;
+use crate::judge::{Case, Room, Testimony, Watch};
 use crate::log::Log;
 use crate::payload::Form;
 use crate::place::Place;
@@ -21,9 +22,9 @@ use crate::plan::Plan;
 use crate::proxy::Proxy;
 use crate::proxy::fault::Weather;
 use crate::publisher::{Author, Publisher, Rhythm, Subject};
-use crate::scope::EngineKind;
 use crate::seed::generator;
 use crate::subscriber::{Spec, Subscriber};
+use crate::visitor::{Visit, Visitor};
 
 /// How long everybody may take to catch up when all is calm.
 const CATCHING_UP: Duration = Duration::from_secs(30);
@@ -43,6 +44,9 @@ struct Stage<'a> {
     calm: watch::Sender<bool>,
     catalog: Arc<Catalog>,
     subscribers: Vec<(Spec, Arc<Log>)>,
+    visitors: Vec<(Visit, Arc<Diary>)>,
+    /// The members that each broker lists at the end.
+    lists: Vec<Vec<String>>,
     /// They fail as long as they are kept.
     network: Vec<Proxy>,
     subscribing: JoinSet<()>,
@@ -62,6 +66,8 @@ pub async fn perform(plan: &Plan) -> Result<Outcome> {
         calm,
         catalog: Arc::default(),
         subscribers: Vec::new(),
+        visitors: Vec::new(),
+        lists: Vec::new(),
         network: Vec::new(),
         subscribing: JoinSet::new(),
         publishing: JoinSet::new(),
@@ -92,6 +98,9 @@ impl Stage<'_> {
             };
             self.publishing.spawn(publisher.run());
         }
+        for (visit, weather) in &self.plan.visitors {
+            self.visit(visit, *weather).await?;
+        }
         for &event in &self.plan.events {
             sleep_until(self.began + event.at).await;
             self.brokers.suffer(event).await?;
@@ -101,7 +110,7 @@ impl Stage<'_> {
         while self.publishing.join_next().await.is_some() {}
         self.brokers.are_ready().await?;
         let ends = self.publish_ends().await?;
-        self.wait_for(&ends).await;
+        self.wait_for(&ends).await?;
         self.subscribing.shutdown().await;
         self.brokers.check_alive().await?;
         Ok(ends)
@@ -119,6 +128,20 @@ impl Stage<'_> {
         };
         self.subscribing.spawn(subscriber.run());
         self.subscribers.push((spec.clone(), log));
+        Ok(())
+    }
+
+    async fn visit(&mut self, visit: &Visit, weather: Weather) -> Result<()> {
+        let diary = Arc::new(Diary::new(self.began));
+        let visitor = Visitor {
+            endpoint: self.endpoint(&visit.name, weather).await?,
+            visit: visit.clone(),
+            diary: Arc::clone(&diary),
+            random: generator(self.plan.seed, &format!("{} itself", visit.name)),
+            calm: self.calm.subscribe(),
+        };
+        self.subscribing.spawn(visitor.run());
+        self.visitors.push((visit.clone(), diary));
         Ok(())
     }
 
@@ -162,20 +185,51 @@ impl Stage<'_> {
         Ok(ends)
     }
 
-    /// Waits until everybody has come to the ends, or could have.
-    async fn wait_for(&self, ends: &BTreeMap<String, Place>) {
+    /// Waits until everybody has come to the ends and knows who is here, or could have.
+    async fn wait_for(&mut self, ends: &BTreeMap<String, Place>) -> Result<()> {
         let deadline = Instant::now() + CATCHING_UP;
-        let is_there = |(spec, log): &(Spec, Arc<Log>)| {
-            let channels = spec.channels.iter();
-            let mut ends = channels.filter_map(|channel| ends.get_key_value(channel));
-            ends.all(|(channel, end)| log.reaches(channel, end))
-        };
-        while !self.subscribers.iter().all(is_there) && Instant::now() < deadline {
+        let members = self.members();
+        loop {
+            if let Some((visit, _)) = self.plan.visitors.first() {
+                self.lists = self.brokers.members(&visit.room).await?;
+            }
+            let is_over = self.lists.iter().all(|list| *list == members)
+                && self
+                    .visitors
+                    .iter()
+                    .all(|(visit, diary)| !visit.stays || diary.shows(&members, &visit.member))
+                && self.subscribers.iter().all(|them| is_there(them, ends));
+            if is_over || Instant::now() > deadline {
+                return Ok(());
+            }
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    fn case(self, ends: BTreeMap<String, Place>) -> Case {
+    /// The names of the members that are here at the end, sorted.
+    fn members(&self) -> Vec<String> {
+        let staying = self.visitors.iter().filter(|(visit, _)| visit.stays);
+        let names: BTreeSet<_> = staying.map(|(visit, _)| visit.member.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    fn room(&mut self) -> Room {
+        let members = self.members();
+        let watch = |(visit, diary): (Visit, Arc<Diary>)| Watch {
+            name: visit.name,
+            member: visit.member,
+            stays: visit.stays,
+            pages: diary.pages(),
+        };
+        Room {
+            goes_back: self.plan.broker.engine.has_replicas(),
+            watches: self.visitors.drain(..).map(watch).collect(),
+            members,
+            lists: std::mem::take(&mut self.lists),
+        }
+    }
+
+    fn case(mut self, ends: BTreeMap<String, Place>) -> Case {
         let testimony = |(spec, log): (Spec, Arc<Log>)| Testimony {
             name: spec.name,
             sender: spec.sender,
@@ -184,13 +238,21 @@ impl Stage<'_> {
             entries: log.entries(),
         };
         Case {
+            room: self.room(),
             records: self.catalog.records(),
             testimonies: self.subscribers.into_iter().map(testimony).collect(),
             rules: self.plan.rules(),
             ends,
             strange: self.catalog.all_strange(),
             losses: self.brokers.losses(),
-            repeats: self.plan.broker.engine == EngineKind::Redis,
+            repeats: self.plan.broker.engine.has_servers(),
         }
     }
+}
+
+/// Whether a subscriber has come to the ends of its channels.
+fn is_there((spec, log): &(Spec, Arc<Log>), ends: &BTreeMap<String, Place>) -> bool {
+    let channels = spec.channels.iter();
+    let mut ends = channels.filter_map(|channel| ends.get_key_value(channel));
+    ends.all(|(channel, end)| log.reaches(channel, end))
 }

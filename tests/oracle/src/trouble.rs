@@ -1,9 +1,10 @@
-//! What happens to the brokers, and to the Redis server that they share.
+//! What happens to the brokers, and to the Redis servers that they share.
 
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use widecast_tests::RedisCluster;
 
 use crate::scope::{EngineKind, Feature, Scope};
 
@@ -23,8 +24,8 @@ pub struct Event {
 pub enum Process {
     /// The broker of this number.
     Broker(usize),
-    /// The Redis server.
-    Server,
+    /// The Redis server, or the primary among several; that of the pair of this number in a cluster.
+    Server(usize),
 }
 
 /// What happens to a process.
@@ -36,6 +37,12 @@ pub enum Trouble {
     Kill(Duration),
     /// SIGTERM, and a new start.
     Terminate,
+    /// SIGKILL, and a new start when a replica has taken over.
+    Replace,
+    /// Its replica is ordered to take over.
+    FailOver,
+    /// The slot of a channel moves to the pair that is so many further.
+    Move(usize),
 }
 
 impl EngineKind {
@@ -43,7 +50,7 @@ impl EngineKind {
     pub fn brokers(self) -> usize {
         match self {
             Self::Memory | Self::Disk => 1,
-            Self::Redis => 2,
+            Self::Redis | Self::Sentinel | Self::Cluster => 2,
         }
     }
 }
@@ -51,8 +58,13 @@ impl EngineKind {
 /// What happens in a run.
 pub fn events(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
     let mut events = of_brokers(scope, random);
-    if scope.engine == EngineKind::Redis && scope.has(Feature::Server) {
-        events.extend(of_server(scope, random));
+    if scope.has(Feature::Server) {
+        events.extend(match scope.engine {
+            EngineKind::Memory | EngineKind::Disk => Vec::new(),
+            EngineKind::Redis => of_server(scope, random),
+            EngineKind::Sentinel => of_primaries(scope, 1, random),
+            EngineKind::Cluster => of_primaries(scope, RedisCluster::PAIRS, random),
+        });
     }
     events.sort_by_key(|event| event.at);
     events
@@ -100,7 +112,7 @@ fn of_brokers(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
 fn of_server(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
     let event = |trouble, random: &mut StdRng| Event {
         at: scope.time.mul_f64(random.random_range(0.05..0.95)),
-        whom: Process::Server,
+        whom: Process::Server(0),
         trouble,
     };
     let mut events = Vec::new();
@@ -115,6 +127,40 @@ fn of_server(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
         for _ in 0..count(often * 0.8, random) {
             let pause = Duration::from_millis(random.random_range(0..1500));
             events.push(event(Trouble::Kill(pause), random));
+        }
+    }
+    events
+}
+
+/// What happens to primaries whose replicas can take over, which takes some seconds.
+fn of_primaries(scope: &Scope, pairs: usize, random: &mut StdRng) -> Vec<Event> {
+    let event = |trouble, random: &mut StdRng| Event {
+        at: scope.time.mul_f64(random.random_range(0.05..0.7)),
+        whom: Process::Server(random.random_range(0..pairs)),
+        trouble,
+    };
+    let mut events = Vec::new();
+    let often = scope.time.as_secs_f64() / 10.0;
+    if scope.has(Feature::Halts) {
+        for _ in 0..count(often * 0.5, random) {
+            let pause = Duration::from_millis(random.random_range(20..6000));
+            events.push(event(Trouble::Halt(pause), random));
+        }
+    }
+    if scope.has(Feature::Restarts) {
+        events.push(event(Trouble::Replace, random));
+        for _ in 0..count(often * 0.3, random) {
+            let pause = Duration::from_millis(random.random_range(0..1500));
+            events.push(event(Trouble::Kill(pause), random));
+        }
+    }
+    for _ in 0..count(often * 0.5, random) {
+        events.push(event(Trouble::FailOver, random));
+    }
+    if pairs > 1 {
+        for _ in 0..=count(often * 0.5, random) {
+            let further = random.random_range(1..pairs);
+            events.push(event(Trouble::Move(further), random));
         }
     }
     events

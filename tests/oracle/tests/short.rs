@@ -6,23 +6,34 @@ use anyhow::{Result, ensure};
 use widecast_oracle::campaign::{Logs, campaign};
 use widecast_oracle::scope::{EngineKind, Scope};
 
+/// A seed that is new each time.
+fn new() -> u64 {
+    rand::random::<u32>().into()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_without_a_word() -> Result<()> {
-    judge(
-        EngineKind::Memory,
-        &[1, 2, 3, 4, rand::random::<u32>().into()],
-    )
-    .await
+    judge(EngineKind::Memory, &[1, 2, 3, 4, new()]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_in_restarts_with_messages_on_the_disk() -> Result<()> {
-    judge(EngineKind::Disk, &[1, 2, rand::random::<u32>().into()]).await
+    judge(EngineKind::Disk, &[1, 2, new()]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_two_brokers_whatever_their_redis_server_does() -> Result<()> {
-    judge(EngineKind::Redis, &[1, 2, 3, rand::random::<u32>().into()]).await
+    judge(EngineKind::Redis, &[1, 2, 3, new()]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_replicas_of_a_cluster_take_over_and_slots_move() -> Result<()> {
+    judge(EngineKind::Cluster, &[1, new()]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_replicas_take_over_because_sentinels_say_so() -> Result<()> {
+    judge(EngineKind::Sentinel, &[new()]).await
 }
 
 async fn judge(engine: EngineKind, seeds: &[u64]) -> Result<()> {

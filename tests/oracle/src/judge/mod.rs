@@ -3,6 +3,7 @@
 
 mod excuse;
 mod reader;
+mod rooms;
 mod truth;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::catalog::Record;
+use crate::diary::Page;
 use crate::log::Entry;
 use crate::place::Place;
 
@@ -35,6 +37,35 @@ pub struct Case {
     pub losses: usize,
     /// Whether a broker itself repeats what has an idempotency key when it was not answered by its server.
     pub repeats: bool,
+    /// Who was told what of whom.
+    pub room: Room,
+}
+
+/// A room and its members.
+#[derive(Debug, Default)]
+pub struct Room {
+    /// Whether a server may take over that knows less of the members than was told already. Who asks it for the list may then hear again
+    /// what the list has; at the end, all know the truth.
+    pub goes_back: bool,
+    /// What each connection of a member was told.
+    pub watches: Vec<Watch>,
+    /// The names of those who are here at the end, sorted.
+    pub members: Vec<String>,
+    /// The names that each broker lists at the end, sorted.
+    pub lists: Vec<Vec<String>>,
+}
+
+/// What one connection of a member says.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    /// Its name.
+    pub name: String,
+    /// The name of the member.
+    pub member: String,
+    /// Whether it is here at the end.
+    pub stays: bool,
+    /// What it was told.
+    pub pages: Vec<Page>,
 }
 
 /// What one subscriber says.
@@ -98,6 +129,12 @@ pub enum Kind {
     HeardRefused,
     /// The offsets began anew although the broker had not lost anything.
     EpochChanged,
+    /// A member is seen that is not here, or is here and is not seen, although all was calm.
+    WrongMembers,
+    /// A member was told to come that was here already.
+    JoinedTwice,
+    /// A member was told to go that was not here.
+    LeftTwice,
     /// Something came that the protocol does not have.
     Strange,
 }
@@ -131,5 +168,6 @@ pub fn judge(case: &Case) -> Vec<Violation> {
         shown_by: None,
     });
     violations.extend(strange);
+    violations.extend(rooms::judge(&case.room));
     violations
 }

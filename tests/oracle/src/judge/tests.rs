@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::catalog::{Ack, Outcome};
+use crate::diary::Seen;
 use crate::log::{Heard, Told};
 
 const EPOCH: &str = "e1";
@@ -523,4 +524,106 @@ fn a_violation_says_where_it_shows() {
         found[0].to_string(),
         "Lost: Bob: of c between e1-1 and e1-3: 2 (p-2)"
     );
+}
+
+/// What Ann was told, in a room where Bob is at the end, too.
+fn room(seen: Vec<Seen>) -> Room {
+    let pages = seen.into_iter().map(|seen| Page {
+        at: Duration::ZERO,
+        seen,
+    });
+    let watch = Watch {
+        name: "Ann's connection".to_owned(),
+        member: "Ann".to_owned(),
+        stays: true,
+        pages: pages.collect(),
+    };
+    let both = vec!["Ann".to_owned(), "Bob".to_owned()];
+    Room {
+        goes_back: false,
+        watches: vec![watch],
+        members: both.clone(),
+        lists: vec![both],
+    }
+}
+
+fn in_room(seen: Vec<Seen>) -> Vec<Kind> {
+    kinds_in(room(seen))
+}
+
+fn kinds_in(room: Room) -> Vec<Kind> {
+    kinds(&Case {
+        room,
+        ..Case::default()
+    })
+}
+
+fn listed(names: &[&str]) -> Seen {
+    let members = names.iter();
+    let members = members.map(|name| (format!("id of {name}"), (*name).to_owned()));
+    Seen::Listed(members.collect())
+}
+
+fn joined(name: &str) -> Seen {
+    Seen::Joined {
+        id: format!("id of {name}"),
+        name: name.to_owned(),
+    }
+}
+
+fn gone(name: &str) -> Seen {
+    Seen::Left(format!("id of {name}"))
+}
+
+#[test]
+fn a_member_that_knows_the_others_has_no_complaint() {
+    assert_eq!(in_room(vec![listed(&["Ann", "Bob"])]), []);
+    assert_eq!(in_room(vec![listed(&["Bob"])]), []);
+    let told = vec![
+        listed(&["Ann", "Cid"]),
+        joined("Bob"),
+        gone("Cid"),
+        gone("Bob"),
+        joined("Bob"),
+    ];
+    assert_eq!(in_room(told), []);
+    let away = Seen::Away("cut".to_owned());
+    assert_eq!(in_room(vec![listed(&["Cid"]), away, listed(&["Bob"])]), []);
+}
+
+#[test]
+fn a_member_comes_once_and_goes_once() {
+    let twice = vec![listed(&[]), joined("Bob"), joined("Bob")];
+    assert_eq!(in_room(twice), [Kind::JoinedTwice]);
+    let twice = vec![listed(&["Bob", "Cid"]), gone("Cid"), gone("Cid")];
+    assert_eq!(in_room(twice), [Kind::LeftTwice]);
+    let outside = vec![joined("Bob"), listed(&["Bob"])];
+    assert_eq!(in_room(outside), [Kind::Strange]);
+}
+
+#[test]
+fn at_the_end_nobody_is_missing_and_nobody_is_there_who_has_gone() {
+    assert_eq!(in_room(vec![listed(&["Ann"])]), [Kind::WrongMembers]);
+    let cid = vec![listed(&["Ann", "Bob", "Cid"])];
+    assert_eq!(in_room(cid), [Kind::WrongMembers]);
+    let away = vec![listed(&["Bob"]), Seen::Away("cut".to_owned())];
+    assert_eq!(in_room(away), [Kind::WrongMembers]);
+    let lists = Room {
+        members: vec!["Ann".to_owned()],
+        lists: vec![vec!["Ann".to_owned()], Vec::new()],
+        ..Room::default()
+    };
+    assert_eq!(kinds_in(lists), [Kind::WrongMembers]);
+}
+
+#[test]
+fn where_a_server_knows_less_than_before_the_end_is_true_all_the_same() {
+    let goes_back = |seen| Room {
+        goes_back: true,
+        ..room(seen)
+    };
+    let twice = vec![listed(&["Bob"]), joined("Bob"), gone("Cid")];
+    assert_eq!(kinds_in(goes_back(twice)), []);
+    let wrong = vec![listed(&["Bob"]), joined("Cid")];
+    assert_eq!(kinds_in(goes_back(wrong)), [Kind::WrongMembers]);
 }

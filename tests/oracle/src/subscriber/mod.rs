@@ -195,7 +195,7 @@ impl Memory {
 }
 
 /// Waits for an answer.
-async fn soon<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn soon<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout(PATIENCE, answer).await {
         Ok(answer) => answer.with_context(|| what.to_owned()),
         Err(_) => bail!("{what}: no answer"),
@@ -203,7 +203,7 @@ async fn soon<T>(what: &str, answer: impl Future<Output = Result<T>>) -> Result<
 }
 
 /// Waits for the next thing on a connection that is never silent for long.
-async fn unless_silent<T>(next: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) async fn unless_silent<T>(next: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout(SILENCE, next).await {
         Ok(next) => next,
         Err(_) => bail!("silence"),

@@ -179,7 +179,7 @@ impl Session {
             }
             Some("error") => self.error(it, &frame),
             Some("published" | "batch") => self.answered(it, &frame),
-            Some("pong" | "join" | "leave") => {}
+            Some("pong") => {}
             None if frame["accepted"].is_u64() => {}
             _ => it.strange(format!("the frame {frame:.300}")),
         }
