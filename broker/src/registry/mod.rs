@@ -5,6 +5,7 @@
 //! flush list writes. The registry never names a session or a transport.
 
 mod announced;
+mod background;
 mod catch_up;
 mod catch_up_reader;
 mod ended;

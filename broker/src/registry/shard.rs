@@ -2,10 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,6 +13,7 @@ use widecast_protocol::{ChannelName, EncodedMessage, Position};
 use crate::engine::{ConnectionId, Engine, EngineError, NumberedChange, Replay};
 use crate::metrics::Metrics;
 
+use super::background::run_in_background;
 use super::catch_up_reader::{Behind, Turn};
 use super::fanout::{Fanout, Next};
 use super::interest::{InterestCall, Wanted};
@@ -297,18 +296,6 @@ impl Shard {
     pub(super) fn attend_to_those_behind(self: &Rc<Self>) {
         for outbox in self.flush_list.take_behind() {
             self.attend(&outbox);
-        }
-    }
-}
-
-/// Runs what is almost always ready at once; the rest of it goes on in the background.
-fn run_in_background(future: impl Future<Output = ()> + Send + 'static) {
-    let mut future = Box::pin(future);
-    let mut context = TaskContext::from_waker(Waker::noop());
-    if pin!(&mut future).poll(&mut context).is_pending() {
-        // Without an arbiter the thread is ending, and with it the engine's connections.
-        if let Some(arbiter) = actix_rt::Arbiter::try_current() {
-            arbiter.spawn(future);
         }
     }
 }
