@@ -11,7 +11,7 @@ use widecast_protocol::{ChannelName, EncodedMessage, Message, Offset, Position};
 use super::ephemeral::new_beginning;
 use super::picture::Picture;
 use super::wire::Heard;
-use crate::engine::{Deliver, NumberedChange};
+use crate::engine::{Deliver, MemberList, MemberQuery, NumberedChange};
 
 /// A channel that is heard.
 #[derive(Debug, Default)]
@@ -365,6 +365,17 @@ impl Listening {
                 deliver.presence(channel, told);
             }
         }
+    }
+
+    /// What is to be shown instead of a page of the members of after so many changes ([`Picture::page_instead`]).
+    pub(super) fn members_instead(
+        &self,
+        channel: &ChannelName,
+        changes: u64,
+        query: &MemberQuery,
+    ) -> Option<MemberList> {
+        let listener = self.channels.get(channel)?;
+        listener.picture.as_ref()?.page_instead(changes, query)
     }
 
     /// The number of the newest change that the watchers of a channel know of, if it is watched.

@@ -132,6 +132,7 @@ impl Shared {
         }
     }
 
+    /// The members as the server knows them.
     pub(super) async fn members(
         &self,
         channel: &ChannelName,
@@ -182,6 +183,11 @@ impl MemberStore for RedisEngine {
         channel: &'a ChannelName,
         query: &'a MemberQuery,
     ) -> EngineFuture<'a, MemberList> {
-        Box::pin(self.shared.members(channel, query))
+        Box::pin(async move {
+            let found = self.shared.members(channel, query).await?;
+            let listening = &self.shared.listening;
+            let shown = listening.members_instead(channel, found.changes, query);
+            Ok(shown.unwrap_or(found))
+        })
     }
 }

@@ -3,12 +3,12 @@
 //! While a node is cut off, nobody tells it who comes and goes. Afterwards it reads the list, and this says by which changes the list
 //! differs from what the watchers know.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use widecast_protocol::{Member, Payload};
+use widecast_protocol::{Member, Members, Payload};
 
-use crate::engine::{NumberedChange, PresenceChange};
+use crate::engine::{MemberList, MemberQuery, NumberedChange, PresenceChange};
 
 /// What the watchers of a channel know.
 #[derive(Debug)]
@@ -47,6 +47,45 @@ impl Picture {
     /// The number of the newest change that the watchers know of.
     pub(super) fn newest(&self) -> u64 {
         self.newest
+    }
+
+    /// A page of the members as the watchers know them, instead of a list of after so many changes, if that may lack what they were told: a
+    /// server that has taken over does not know the newest changes. Whoever is shown it is told the difference together with them.
+    pub(super) fn page_instead(&self, changes: u64, query: &MemberQuery) -> Option<MemberList> {
+        let members = self.members.as_ref()?;
+        if self.due.is_none() && changes >= self.newest {
+            return None;
+        }
+        let behind = |id: &str| query.after.as_deref().is_none_or(|after| id > after);
+        let known = members.iter().map(|(id, data)| (id.as_str(), data));
+        let mut known: BTreeMap<_, _> = known.filter(|(id, _)| behind(id)).collect();
+        let mut newest = self.newest;
+        for held in self.held.iter().flatten() {
+            newest = newest.max(held.number);
+            let member = held.change.member();
+            match held.change {
+                PresenceChange::Left(_) => known.remove(member.id.as_str()),
+                _ if behind(&member.id) => known.insert(&member.id, &member.data),
+                _ => None,
+            };
+        }
+        let mut list = Members::default();
+        let mut bytes = 0;
+        for (id, data) in known {
+            if list.members.len() >= query.limit || bytes >= query.bytes {
+                list.next = list.members.last().map(|last| last.id.clone());
+                break;
+            }
+            bytes += data.size_bytes();
+            list.members.push(Member {
+                id: id.to_owned(),
+                data: data.clone(),
+            });
+        }
+        Some(MemberList {
+            list,
+            changes: newest,
+        })
     }
 
     /// From now on the list is being read: what is heard waits for it.
@@ -291,6 +330,38 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_server_that_is_behind_is_what_the_watchers_know() {
+        let mut picture = Picture::new();
+        picture.read((1..=5).map(|id| member(id, 0)).collect(), 1000, |_| false);
+        let mut query = MemberQuery {
+            after: None,
+            limit: 3,
+            bytes: 1000,
+        };
+        assert_eq!(picture.page_instead(1000, &query), None);
+        picture.doubt(Instant::now());
+        picture.begin_reading();
+        let left = PresenceChange::Left(member(2, 0));
+        picture.hear(NumberedChange {
+            number: 1100,
+            change: left,
+        });
+        let shown = picture.page_instead(900, &query).unwrap();
+        let ids = |shown: &MemberList| {
+            let members = shown.list.members.iter();
+            members.map(|member| member.id.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (ids(&shown), shown.changes),
+            (vec!["1".into(), "3".into(), "4".into()], 1100)
+        );
+        assert_eq!(shown.list.next.as_deref(), Some("4"));
+        query.after = shown.list.next;
+        let shown = picture.page_instead(900, &query).unwrap();
+        assert_eq!((ids(&shown), shown.list.next), (vec!["5".into()], None));
     }
 
     #[test]
