@@ -140,7 +140,7 @@ async fn members_of_both_are_one_list_and_those_of_a_killed_broker_leave() -> Re
 #[tokio::test]
 async fn without_the_server_publishers_are_told_so_and_the_broker_is_not_ready() -> Result<()> {
     let mut redis = RedisServer::start(&[]).await?;
-    let settings = settings(&redis).key("engine.default.timeout_ms", "500");
+    let settings = settings(&redis).key("engine.default.timeout_ms", "2000");
     let broker = Broker::with(settings).await?;
     let mut subscriber = broker
         .join(Transport::JsonWebSocket, &Join::channel("news"))
@@ -245,7 +245,7 @@ async fn what_is_acknowledged_is_heard_once_or_told_as_a_gap_whatever_the_server
 {
     let mut redis = RedisServer::start(&[]).await?;
     let settings = settings(&redis)
-        .key("engine.default.timeout_ms", "500")
+        .key("engine.default.timeout_ms", "2000")
         .key("engine.default.lease_ms", "2000");
     let brokers = [
         Broker::with(settings.clone()).await?,
