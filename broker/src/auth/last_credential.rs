@@ -17,9 +17,9 @@ use super::token_keys::TokenKey;
 /// The longest credential that is kept, in bytes.
 const MOST_BYTES: usize = 1024;
 
-/// The last credential that has proved something on a connection.
+/// The last credential that has proved something on a connection. Most connections have none.
 #[derive(Default)]
-pub struct LastCredential(RefCell<Option<Known>>);
+pub struct LastCredential(RefCell<Option<Box<Known>>>);
 
 struct Known {
     credential: Box<[u8]>,
@@ -63,9 +63,11 @@ impl LastCredential {
     }
 
     fn keep(&self, credential: &str, proved: Proved) {
-        let known = (credential.len() <= MOST_BYTES).then(|| Known {
-            credential: credential.as_bytes().into(),
-            proved,
+        let known = (credential.len() <= MOST_BYTES).then(|| {
+            Box::new(Known {
+                credential: credential.as_bytes().into(),
+                proved,
+            })
         });
         self.0.replace(known);
     }
