@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot, watch};
-use widecast_protocol::{ChannelName, EncodedMessage, Message, Offset, Position};
+use widecast_protocol::{ChannelName, EncodedMessage, Member, Message, Offset, Payload, Position};
 
 use super::ephemeral::new_beginning;
 use super::picture::Picture;
@@ -373,9 +373,17 @@ impl Listening {
         channel: &ChannelName,
         changes: u64,
         query: &MemberQuery,
+        here: impl FnOnce() -> Vec<Member>,
     ) -> Option<MemberList> {
         let listener = self.channels.get(channel)?;
-        listener.picture.as_ref()?.page_instead(changes, query)
+        let picture = listener.picture.as_ref()?;
+        picture.page_instead(changes, query, here)
+    }
+
+    /// The data that a member of a channel shows, as its watchers on this node know it.
+    pub(super) fn shown_data(&self, channel: &ChannelName, id: &str) -> Option<Payload> {
+        let listener = self.channels.get(channel)?;
+        listener.picture.as_ref()?.data_of(id).cloned()
     }
 
     /// The number of the newest change that the watchers of a channel know of, if it is watched.

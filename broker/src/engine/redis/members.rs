@@ -98,8 +98,12 @@ impl Shared {
             self.have_lease().await?;
             if is_first {
                 self.begin_watching(channel);
+            }
+            // Not only the first: its own attempt may fail.
+            if !self.book.answers_for(channel) {
                 self.answer_for(channel).await?;
                 self.list(channel).await?;
+                self.book.note_answer(channel);
             }
             self.tell_enter(channel, &entry).await
         };
@@ -185,9 +189,7 @@ impl MemberStore for RedisEngine {
     ) -> EngineFuture<'a, MemberList> {
         Box::pin(async move {
             let found = self.shared.members(channel, query).await?;
-            let listening = &self.shared.listening;
-            let shown = listening.members_instead(channel, found.changes, query);
-            Ok(shown.unwrap_or(found))
+            Ok(self.shared.shown(channel, query, found))
         })
     }
 }

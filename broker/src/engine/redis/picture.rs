@@ -3,7 +3,8 @@
 //! While a node is cut off, nobody tells it who comes and goes. Afterwards it reads the list, and this says by which changes the list
 //! differs from what the watchers know.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Instant;
 
 use widecast_protocol::{Member, Members, Payload};
@@ -14,7 +15,7 @@ use crate::engine::{MemberList, MemberQuery, NumberedChange, PresenceChange};
 #[derive(Debug)]
 pub(super) struct Picture {
     /// The data of each member by its id; nothing before the list was read for the first time.
-    members: Option<HashMap<String, Payload>>,
+    members: Option<BTreeMap<String, Payload>>,
     /// The number of the newest change in it.
     newest: u64,
     /// When the list is to be read, if it is.
@@ -49,29 +50,55 @@ impl Picture {
         self.newest
     }
 
-    /// A page of the members as the watchers know them, instead of a list of after so many changes, if that may lack what they were told: a
-    /// server that has taken over does not know the newest changes. Whoever is shown it is told the difference together with them.
-    pub(super) fn page_instead(&self, changes: u64, query: &MemberQuery) -> Option<MemberList> {
+    /// The data that a member shows, as the watchers know it.
+    pub(super) fn data_of(&self, id: &str) -> Option<&Payload> {
+        self.members.as_ref()?.get(id)
+    }
+
+    /// A page of the members as the watchers know them, instead of a list of after so many changes, if that is another: changes may be on
+    /// their way, or lost, and a server that has taken over may not know the newest. Whoever is shown this page is told the difference
+    /// together with the watchers. Those who are `here` on this node are on it in any case.
+    pub(super) fn page_instead(
+        &self,
+        changes: u64,
+        query: &MemberQuery,
+        here: impl FnOnce() -> Vec<Member>,
+    ) -> Option<MemberList> {
         let members = self.members.as_ref()?;
-        if self.due.is_none() && changes >= self.newest {
+        if self.due.is_none() && self.held.is_none() && changes == self.newest {
             return None;
         }
+        let here = here();
         let behind = |id: &str| query.after.as_deref().is_none_or(|after| id > after);
-        let known = members.iter().map(|(id, data)| (id.as_str(), data));
-        let mut known: BTreeMap<_, _> = known.filter(|(id, _)| behind(id)).collect();
         let mut newest = self.newest;
+        // What differs from the members that are known: the data of those who are on the page, nothing for the others.
+        let mut differing: BTreeMap<&str, Option<&Payload>> = BTreeMap::new();
+        for member in here
+            .iter()
+            .filter(|member| !members.contains_key(&member.id))
+        {
+            differing.insert(&member.id, Some(&member.data));
+        }
         for held in self.held.iter().flatten() {
             newest = newest.max(held.number);
             let member = held.change.member();
-            match held.change {
-                PresenceChange::Left(_) => known.remove(member.id.as_str()),
-                _ if behind(&member.id) => known.insert(&member.id, &member.data),
-                _ => None,
-            };
+            let is_here = !matches!(held.change, PresenceChange::Left(_));
+            differing.insert(&member.id, is_here.then_some(&member.data));
         }
+        let after = query
+            .after
+            .as_deref()
+            .map_or(Bound::Unbounded, Bound::Excluded);
+        let known = members.range::<str, _>((after, Bound::Unbounded));
+        let known = known.map(|(id, data)| (id.as_str(), data));
+        let known = known.filter(|(id, _)| !differing.contains_key(id));
+        // One more than the page has, to see whether there are more.
+        let mut members: BTreeMap<_, _> = known.take(query.limit.saturating_add(1)).collect();
+        let differing = differing.iter().filter(|(id, _)| behind(id));
+        members.extend(differing.filter_map(|(id, data)| Some((*id, (*data)?))));
         let mut list = Members::default();
         let mut bytes = 0;
-        for (id, data) in known {
+        for (id, data) in members {
             if list.members.len() >= query.limit || bytes >= query.bytes {
                 list.next = list.members.last().map(|last| last.id.clone());
                 break;
@@ -135,12 +162,12 @@ impl Picture {
 
     fn compare(
         &mut self,
-        mut known: HashMap<String, Payload>,
+        mut known: BTreeMap<String, Payload>,
         list: Vec<Member>,
         changes: u64,
         is_here: impl Fn(&str) -> bool,
     ) -> Vec<NumberedChange> {
-        let mut members = HashMap::with_capacity(list.len());
+        let mut members = BTreeMap::new();
         let mut come = Vec::new();
         for member in list {
             match known.remove(&member.id) {
@@ -207,6 +234,8 @@ impl Picture {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -341,7 +370,9 @@ mod tests {
             limit: 3,
             bytes: 1000,
         };
-        assert_eq!(picture.page_instead(1000, &query), None);
+        assert_eq!(picture.page_instead(1000, &query, Vec::new), None);
+        assert!(picture.page_instead(1001, &query, Vec::new).is_some());
+        let here = vec![member(4, 1), member(6, 0)];
         picture.doubt(Instant::now());
         picture.begin_reading();
         let left = PresenceChange::Left(member(2, 0));
@@ -349,7 +380,7 @@ mod tests {
             number: 1100,
             change: left,
         });
-        let shown = picture.page_instead(900, &query).unwrap();
+        let shown = picture.page_instead(900, &query, || here.clone()).unwrap();
         let ids = |shown: &MemberList| {
             let members = shown.list.members.iter();
             members.map(|member| member.id.clone()).collect::<Vec<_>>()
@@ -360,8 +391,11 @@ mod tests {
         );
         assert_eq!(shown.list.next.as_deref(), Some("4"));
         query.after = shown.list.next;
-        let shown = picture.page_instead(900, &query).unwrap();
-        assert_eq!((ids(&shown), shown.list.next), (vec!["5".into()], None));
+        let shown = picture.page_instead(900, &query, || here.clone()).unwrap();
+        assert_eq!(
+            (ids(&shown), shown.list.next),
+            (vec!["5".into(), "6".into()], None)
+        );
     }
 
     #[test]

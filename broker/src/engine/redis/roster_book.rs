@@ -15,6 +15,8 @@ pub(super) type MembershipKey = (ChannelName, ConnectionId);
 #[derive(Debug, Default)]
 struct Pages {
     here: HashMap<ChannelName, HashMap<ConnectionId, Member>>,
+    /// Those of them for which the server knows that this node answers.
+    answered_for: HashSet<ChannelName>,
     /// The server process that was told of everybody who is here.
     known_to: Option<String>,
     /// Connections that are gone, which the server does not know yet.
@@ -51,6 +53,7 @@ impl RosterBook {
             here.remove(&connection);
             if here.is_empty() {
                 pages.here.remove(channel);
+                pages.answered_for.remove(channel);
             }
         }
     }
@@ -61,8 +64,33 @@ impl RosterBook {
     }
 
     /// The connections of whose end the server has to be told.
-    pub(super) fn take_owed(&self) -> Vec<MembershipKey> {
-        self.pages().owed.drain().collect()
+    pub(super) fn owed(&self) -> Vec<MembershipKey> {
+        self.pages().owed.iter().cloned().collect()
+    }
+
+    /// The server is told of the end of a connection. Returns whether it still has to be.
+    pub(super) fn take_owed(&self, key: &MembershipKey) -> bool {
+        self.pages().owed.remove(key)
+    }
+
+    /// Whether the server knows that this node answers for a channel.
+    pub(super) fn answers_for(&self, channel: &ChannelName) -> bool {
+        self.pages().answered_for.contains(channel)
+    }
+
+    /// The server knows that this node answers for a channel, as long as it has members there.
+    pub(super) fn note_answer(&self, channel: &ChannelName) {
+        let mut pages = self.pages();
+        if pages.here.contains_key(channel) {
+            pages.answered_for.insert(channel.clone());
+        }
+    }
+
+    /// The members that are in a channel through this node.
+    pub(super) fn members(&self, channel: &ChannelName) -> Vec<Member> {
+        let pages = self.pages();
+        let here = pages.here.get(channel);
+        here.map_or_else(Vec::new, |here| here.values().cloned().collect())
     }
 
     /// Everybody who is here through this node.
@@ -159,5 +187,35 @@ impl RosterBook {
                 None => self.changed.notified().await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use widecast_protocol::Payload;
+
+    use super::*;
+
+    #[test]
+    fn a_node_answers_for_a_channel_as_long_as_anybody_is_there() {
+        let (book, room) = (RosterBook::default(), ChannelName::parse("room").unwrap());
+        let entry = |connection| PresenceEntry {
+            connection: ConnectionId(connection),
+            member: Member {
+                id: "ann".to_owned(),
+                data: Payload::text("here"),
+            },
+        };
+        // The attempt of the first fails, after the second has come.
+        book.enter(&room, &entry(1));
+        book.enter(&room, &entry(2));
+        book.exit(&room, ConnectionId(1));
+        assert!(!book.answers_for(&room), "nobody has told the server");
+        book.note_answer(&room);
+        assert!(book.answers_for(&room));
+        book.exit(&room, ConnectionId(2));
+        assert!(!book.answers_for(&room));
+        book.note_answer(&room);
+        assert!(!book.answers_for(&room), "nobody is there any more");
     }
 }

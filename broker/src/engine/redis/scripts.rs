@@ -20,6 +20,7 @@ pub(super) struct Scripts {
     pub(super) enter: Script,
     pub(super) exit: Script,
     pub(super) sweep: Script,
+    pub(super) bury: Script,
     pub(super) members: Script,
     pub(super) lease: Script,
     pub(super) announce: Script,
@@ -45,6 +46,7 @@ impl Scripts {
             enter: of_roster(include_str!("scripts/enter.lua")),
             exit: of_roster(include_str!("scripts/exit.lua")),
             sweep: of_roster(include_str!("scripts/sweep.lua")),
+            bury: of(&[clock, include_str!("scripts/bury.lua")]),
             members: of(&[include_str!("scripts/members.lua")]),
             lease: of(&[clock, include_str!("scripts/lease.lua")]),
             announce: of(&[clock, include_str!("scripts/announce.lua")]),
@@ -56,7 +58,7 @@ impl Scripts {
     }
 
     /// All of them, to be loaded into a server.
-    pub(super) fn all(&self) -> [&Script; 16] {
+    pub(super) fn all(&self) -> [&Script; 17] {
         [
             &self.publish,
             &self.once,
@@ -67,6 +69,7 @@ impl Scripts {
             &self.enter,
             &self.exit,
             &self.sweep,
+            &self.bury,
             &self.members,
             &self.lease,
             &self.announce,

@@ -70,8 +70,12 @@ impl Shared {
             self.enter_anew().await?;
             self.book.note_known_to(process);
         }
-        for (channel, connection) in self.book.take_owed() {
-            if let Err(error) = self.tell_exit(&channel, connection).await {
+        for key in self.book.owed() {
+            if !self.book.take_owed(&key) {
+                continue;
+            }
+            let (channel, connection) = key;
+            if let Err(error) = self.tell_late_exit(&channel, connection).await {
                 self.book.owe_exit(&channel, connection);
                 return Err(error);
             }
@@ -154,7 +158,8 @@ impl Shared {
         let entering = entries.map(|(channel, entry)| async move {
             self.answer_for(&channel).await?;
             self.list(&channel).await?;
-            self.tell_enter(&channel, &entry).await?;
+            self.tell_enter(&channel, &self.as_shown(&channel, entry.clone()))
+                .await?;
             if self.book.entry(&channel, entry.connection).is_none() {
                 // It has gone meanwhile.
                 self.tell_exit(&channel, entry.connection).await?;
@@ -179,11 +184,21 @@ impl Shared {
             if self.book.entry(channel, connection).is_some() {
                 continue;
             }
-            self.tell_exit(channel, connection).await?;
-            if let Some(entry) = self.book.entry(channel, connection) {
-                // It has come back meanwhile.
-                self.tell_enter(channel, &entry).await?;
-            }
+            self.tell_late_exit(channel, connection).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the server of the end of a connection, some time afterwards.
+    async fn tell_late_exit(
+        &self,
+        channel: &ChannelName,
+        connection: ConnectionId,
+    ) -> Result<(), EngineError> {
+        self.tell_exit(channel, connection).await?;
+        if let Some(entry) = self.book.entry(channel, connection) {
+            // It has come back meanwhile.
+            self.tell_enter(channel, &entry).await?;
         }
         Ok(())
     }
@@ -223,18 +238,13 @@ impl Shared {
             self.look_at(&channel, Some(node)).await
         });
         all(sweeping).await?;
+        let keys = [self.keys.nodes(), self.keys.channels_of_node(node)];
         let make = |_: &str| {
-            let mut command = redis::cmd("DEL");
-            command.arg(self.keys.channels_of_node(node));
+            let mut command = call(&self.link.scripts.bury, &keys);
+            command.arg(node);
             command
         };
-        self.link.ask::<u64>(Repeat::Yes, make).await?;
-        let make = |_: &str| {
-            let mut command = redis::cmd("ZREM");
-            command.arg(self.keys.nodes()).arg(node);
-            command
-        };
-        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
+        self.link.ask::<()>(Repeat::Yes, make).await
     }
 
     /// Looks at the members of those channels whose time has come; of all that are waiting, without a time.
@@ -255,14 +265,21 @@ impl Shared {
     }
 
     /// Tells who has left a channel; with a node, its connections are gone.
-    async fn look_at(&self, channel: &ChannelName, gone: Option<&str>) -> Result<(), EngineError> {
-        let keys = self.keys.roster(channel, gone.unwrap_or_default());
-        let keys = if gone.is_some() {
-            &keys[..]
-        } else {
-            &keys[..5]
+    pub(super) async fn look_at(
+        &self,
+        channel: &ChannelName,
+        gone: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let mut keys = self.keys.roster(channel, gone.unwrap_or_default()).to_vec();
+        match gone {
+            Some(_) => keys.push(self.keys.nodes()),
+            None => keys.truncate(5),
+        }
+        let make = |_: &str| {
+            let mut command = self.roster_call(&self.link.scripts.sweep, &keys, channel);
+            command.arg(gone.unwrap_or_default());
+            command
         };
-        let make = |_: &str| self.roster_call(&self.link.scripts.sweep, keys, channel);
         let told: (super::wire::Number, i64) = self.link.ask(Repeat::Yes, make).await?;
         if told.1 < 0 && !self.book.has_any(channel) {
             let make = |_: &str| {

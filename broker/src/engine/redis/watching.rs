@@ -8,7 +8,7 @@ use widecast_protocol::{ChannelName, Member};
 
 use super::Shared;
 use super::picture::Picture;
-use crate::engine::{EngineError, MemberQuery};
+use crate::engine::{EngineError, MemberList, MemberQuery, PresenceEntry};
 
 /// How much of a list is read with one command.
 const MEMBERS_AT_ONCE: usize = 1000;
@@ -94,6 +94,30 @@ impl Shared {
                 }
             });
         failed.map_or(Ok(()), Err)
+    }
+
+    /// What is shown of a page of the members that the server has given.
+    pub(super) fn shown(
+        &self,
+        channel: &ChannelName,
+        query: &MemberQuery,
+        page: MemberList,
+    ) -> MemberList {
+        let here = || self.book.members(channel);
+        let listening = &self.listening;
+        let instead = listening.members_instead(channel, page.changes, query, here);
+        instead.unwrap_or(page)
+    }
+
+    /// A connection with the data that its member shows: another connection, perhaps at another node, may have newer data.
+    pub(super) fn as_shown(&self, channel: &ChannelName, entry: PresenceEntry) -> PresenceEntry {
+        let PresenceEntry { connection, member } = entry;
+        let data = self.listening.shown_data(channel, &member.id);
+        let data = data.unwrap_or(member.data);
+        PresenceEntry {
+            connection,
+            member: Member { data, ..member },
+        }
     }
 
     /// Everybody who is in a channel, and how many changes have led to that at least.

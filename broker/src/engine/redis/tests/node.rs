@@ -150,11 +150,15 @@ impl Node {
     }
 
     pub(super) async fn enter(&self, connection: u64, id: &str) {
+        self.enter_with(connection, id, "here").await;
+    }
+
+    pub(super) async fn enter_with(&self, connection: u64, id: &str, data: &str) {
         let entry = PresenceEntry {
             connection: ConnectionId(connection),
             member: Member {
                 id: id.to_owned(),
-                data: Payload::text("here"),
+                data: Payload::text(data),
             },
         };
         self.engine.enter(&name("room"), entry).await.unwrap();

@@ -213,3 +213,61 @@ async fn when_the_server_has_forgotten_all_members_only_who_is_gone_leaves() {
         assert_eq!(node.told.changes(), told);
     }
 }
+
+/// The members of the room, with what they show.
+async fn listed(node: &Node) -> Vec<(String, String)> {
+    let list = node.engine.members(&name("room"), &EVERYBODY).await;
+    let members = list.unwrap().list.members.into_iter();
+    members
+        .map(|member| (member.id, format!("{:?}", member.data)))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_node_that_comes_back_while_it_is_swept_has_its_members_again() {
+    let server = RedisServer::start(&[]).await;
+    let nodes = [
+        Node::start_with(short_lease(&server)).await,
+        Node::start_with(short_lease(&server)).await,
+    ];
+    let [slow, other] = &nodes;
+    slow.hear("room").await;
+    slow.enter(1, "ann").await;
+    let (room, shared) = (name("room"), &slow.engine.shared);
+    let before = listed(other).await;
+    // As if it had hung. Whoever sweeps it goes before all is done.
+    let late = ["ZADD", "widecast:nodes", "1", &shared.node];
+    server.ask::<u64>(&late).await;
+    let sweep = async || other.engine.shared.look_at(&room, Some(&shared.node)).await;
+    sweep().await.unwrap();
+    shared.beat().await.unwrap();
+    until("ann to be here again", async || {
+        listed(other).await == before
+    })
+    .await;
+    // Now it has its lease, and whoever is late with sweeping takes nobody away.
+    sweep().await.unwrap();
+    let connections = format!("widecast:c{}:{{room}}", shared.node);
+    assert_eq!(server.ask::<u64>(&["HLEN", &connections]).await, 1);
+}
+
+#[tokio::test]
+async fn when_the_server_has_forgotten_a_member_it_shows_its_newest_data_again() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(short_lease(&server)).await;
+    node.hear("room").await;
+    for connection in 0..20 {
+        node.enter_with(connection, "ann", &connection.to_string())
+            .await;
+    }
+    let shared = &node.engine.shared;
+    until("the list to be read", async || {
+        shared.listening.newest_change(&name("room")) > Some(0)
+    })
+    .await;
+    let before = listed(&node).await;
+    server.ask::<()>(&["FLUSHALL"]).await;
+    shared.beat().await.unwrap();
+    let other = Node::start_with(short_lease(&server)).await;
+    assert_eq!(listed(&other).await, before);
+}
