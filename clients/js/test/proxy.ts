@@ -1,6 +1,6 @@
 /** A proxy before the broker that behaves as badly as it is told to, at any moment. */
 import { once } from "node:events";
-import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import net, { type AddressInfo, type Socket } from "node:net";
 import type { Duplex, Readable, Writable } from "node:stream";
 
@@ -17,6 +17,8 @@ export class Proxy {
   readonly withheld: string[] = [];
   /** The parts of all requests that came. */
   readonly seen: string[] = [];
+  /** How many requests of each part wait for their answers to begin. */
+  readonly waiting: Record<string, number> = {};
   /**
    * After how many more bytes, counted over all connections, the one that carries the last of them is cut: in the middle of
    * whatever it is. Each number is one cut; what is not used up is still to come.
@@ -61,6 +63,7 @@ export class Proxy {
     const { hostname, port } = new URL(this.upstream);
     const onward = http.request({ hostname, port, path: request.url, method: request.method, headers: request.headers });
     const stop = (): void => void (onward.destroy(), response.destroy());
+    this.#waits(part, onward);
     onward.on("error", stop).on("response", (answer) => {
       const kept = Object.entries(answer.headers).filter(([name]) => !this.withheld.includes(name));
       response.writeHead(answer.statusCode!, Object.fromEntries(kept));
@@ -108,6 +111,16 @@ export class Proxy {
       to.write(bytes.subarray(0, left), cut);
     });
     from.on("end", () => isLost || to.end());
+  }
+
+  #waits(part: string, onward: ClientRequest): void {
+    this.waiting[part] = (this.waiting[part] ?? 0) + 1;
+    let isWaiting = true;
+    const end = (): void => {
+      if (isWaiting) this.waiting[part]! -= 1;
+      isWaiting = false;
+    };
+    onward.once("response", end).once("close", end);
   }
 
   #arrived(request: IncomingMessage): string {

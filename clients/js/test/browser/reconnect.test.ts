@@ -87,6 +87,8 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
     const patient = { transports, minDelay: 36_000_000, maxDelay: 36_000_000 };
     const machines = await Promise.all([joined(proxy.url, patient), joined(proxy.url, patient), joined(proxy.url, patient)]);
     const next = await startBroker();
+    // A session belongs to its broker: a poll that comes to the other one is told that there is no such session.
+    if (/poll|jsonp/.test(transport)) await expect.poll(() => proxy.waiting[transport]).toBe(machines.length);
     proxy.upstream = next.url;
     await broker.terminate();
     broker = next;
