@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use ring::hmac::{HMAC_SHA256, Key, sign};
-use widecast::auth::{Authenticator, Subject};
+use widecast::auth::{Authenticator, Shown, Subject};
 use widecast::config::Layers;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -35,7 +35,12 @@ fn signed(header: &[u8], claims: &[u8]) -> String {
 }
 
 fn check(token: &str) {
-    match AUTHENTICATOR.check(token, None) {
+    let shown = Shown {
+        credential: token,
+        address: None,
+        last: None,
+    };
+    match AUTHENTICATOR.check(shown) {
         Ok(Subject::User(proof)) => {
             let user = proof.user.as_deref();
             assert!(user.is_none_or(|user| (1..=255).contains(&user.len())));
