@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a test waits for what must happen. Long, because the machine may be busy; nothing waits it out when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How often a condition that cannot be waited for is looked at.
 const GLANCE: Duration = Duration::from_millis(10);
