@@ -96,20 +96,8 @@ fn is_same(one: &[Weak<Vec<TokenKey>>], other: &Keys) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
     use crate::auth::grant::Grant;
-
-    fn proof() -> Arc<Proof> {
-        Arc::new(Proof {
-            user: None,
-            name: None,
-            issued_at: None,
-            expires_at: SystemTime::UNIX_EPOCH,
-            grant: Grant::default(),
-        })
-    }
 
     #[test]
     fn only_the_same_bytes_are_the_same_credential() {
@@ -127,13 +115,13 @@ mod tests {
     #[test]
     fn another_credential_takes_the_place_of_the_last() {
         let (last, keys) = (LastCredential::default(), Keys::new());
-        last.keep_proof("a.b.c", &keys, &proof());
-        last.keep_proof("a.b.d", &keys, &proof());
+        last.keep_proof("a.b.c", &keys, &Proof::of_test());
+        last.keep_proof("a.b.d", &keys, &Proof::of_test());
         assert!(last.proof("a.b.c", &keys).is_none());
         assert!(last.proof("a.b.d", &keys).is_some());
         assert!(last.api_key("a.b.d").is_none());
         let long = "x".repeat(MOST_BYTES + 1);
-        last.keep_proof(&long, &keys, &proof());
+        last.keep_proof(&long, &keys, &Proof::of_test());
         assert!(last.proof(&long, &keys).is_none());
         assert!(last.proof("a.b.d", &keys).is_none());
     }
@@ -142,7 +130,7 @@ mod tests {
     fn a_proof_counts_for_the_keys_of_its_check() {
         let last = LastCredential::default();
         let keys: Keys = vec![Arc::default()];
-        last.keep_proof("a.b.c", &keys, &proof());
+        last.keep_proof("a.b.c", &keys, &Proof::of_test());
         assert!(last.proof("a.b.c", &keys).is_some());
         // Equal keys, but not these, and these, but not alone.
         assert!(last.proof("a.b.c", &vec![Arc::default()]).is_none());

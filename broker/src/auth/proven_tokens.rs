@@ -93,33 +93,20 @@ fn is_same(one: &Keys, other: &Keys) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use super::*;
-    use crate::auth::grant::Grant;
-
-    fn proof() -> Arc<Proof> {
-        Arc::new(Proof {
-            user: None,
-            name: None,
-            issued_at: None,
-            expires_at: SystemTime::UNIX_EPOCH,
-            grant: Grant::default(),
-        })
-    }
 
     #[test]
     fn a_proof_counts_for_its_token_and_for_the_keys_of_its_check() {
         let proven = ProvenTokens::default();
         let keys: Keys = vec![Arc::default()];
         let (one, other) = (TokenDigest::of("a").unwrap(), TokenDigest::of("b").unwrap());
-        proven.keep(one, &keys, &proof());
+        proven.keep(one, &keys, &Proof::of_test());
         assert!(proven.find(&one, &keys).is_some());
         assert!(proven.find(&other, &keys).is_none());
         // Equal keys, but not these.
         let changed: Keys = vec![Arc::default()];
         assert!(proven.find(&one, &changed).is_none());
-        proven.keep(other, &changed, &proof());
+        proven.keep(other, &changed, &Proof::of_test());
         assert!(proven.find(&one, &keys).is_none());
         assert!(proven.find(&one, &changed).is_none());
         assert!(proven.find(&other, &changed).is_some());
@@ -131,7 +118,7 @@ mod tests {
         let keys = Keys::new();
         let digest = |number: usize| TokenDigest::of(&number.to_string()).unwrap();
         for number in 0..=MOST.get() {
-            proven.keep(digest(number), &keys, &proof());
+            proven.keep(digest(number), &keys, &Proof::of_test());
         }
         assert!(proven.find(&digest(0), &keys).is_none());
         assert!(proven.find(&digest(1), &keys).is_some());
