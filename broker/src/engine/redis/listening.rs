@@ -352,19 +352,30 @@ impl Listening {
         let _ = receiver.await;
     }
 
-    /// Does something with what the watchers of a channel know of its members, and hands over what they are to be told. Under the channel's
-    /// entry, so that what is heard meanwhile comes afterwards.
-    pub(super) fn with_picture(
+    /// Does something with what the watchers of a channel know of its members, if it is heard.
+    pub(super) fn with_picture<T>(
+        &self,
+        channel: &ChannelName,
+        work: impl FnOnce(&mut Option<Picture>) -> T,
+    ) -> Option<T> {
+        let mut listener = self.channels.get_mut(channel)?;
+        Some(work(&mut listener.picture))
+    }
+
+    /// Changes what the watchers of a channel know of its members, and hands over what they are to be told. Under the channel's entry, so
+    /// that what is heard meanwhile comes afterwards.
+    pub(super) fn tell_watchers(
         &self,
         channel: &ChannelName,
         deliver: &dyn Deliver,
-        change: impl FnOnce(&mut Option<Picture>) -> Vec<NumberedChange>,
+        change: impl FnOnce(&mut Picture) -> Vec<NumberedChange>,
     ) {
-        if let Some(mut listener) = self.channels.get_mut(channel) {
-            for told in change(&mut listener.picture) {
-                deliver.presence(channel, told);
+        self.with_picture(channel, |picture| {
+            let told = picture.as_mut().map(change);
+            for change in told.into_iter().flatten() {
+                deliver.presence(channel, change);
             }
-        }
+        });
     }
 
     /// What is to be shown instead of a page of the members of after so many changes ([`Picture::page_instead`]).

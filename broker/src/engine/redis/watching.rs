@@ -17,35 +17,29 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 impl Shared {
     /// The channel has a member on this node.
     pub(super) fn begin_watching(&self, channel: &ChannelName) {
-        self.listening
-            .with_picture(channel, &*self.deliver, |picture| {
-                picture.get_or_insert_with(Picture::new);
-                Vec::new()
-            });
+        self.listening.with_picture(channel, |picture| {
+            picture.get_or_insert_with(Picture::new);
+        });
         self.book.look_after(channel, Duration::ZERO);
     }
 
     /// The channel has no member on this node any more, if nobody has come meanwhile.
     pub(super) fn stop_watching(&self, channel: &ChannelName) {
-        self.listening
-            .with_picture(channel, &*self.deliver, |picture| {
-                if !self.book.has_any(channel) {
-                    *picture = None;
-                }
-                Vec::new()
-            });
+        self.listening.with_picture(channel, |picture| {
+            if !self.book.has_any(channel) {
+                *picture = None;
+            }
+        });
     }
 
     /// Changes of members may not have been heard: the list has to be read, but not before others have had so long to tell the server
     /// again who is here.
     pub(super) fn doubt_members(&self, channel: &ChannelName, wait: Duration) {
-        self.listening
-            .with_picture(channel, &*self.deliver, |picture| {
-                if let Some(picture) = picture {
-                    picture.doubt(Instant::now() + wait);
-                }
-                Vec::new()
-            });
+        self.listening.with_picture(channel, |picture| {
+            if let Some(picture) = picture {
+                picture.doubt(Instant::now() + wait);
+            }
+        });
         self.book.look_after(channel, wait);
     }
 
@@ -58,42 +52,35 @@ impl Shared {
 
     /// Reads who is in a channel if that is due, and tells the watchers what they have not heard.
     pub(super) async fn look_again(&self, channel: &ChannelName) -> Result<(), EngineError> {
-        let mut due = None;
         let now = Instant::now();
-        self.listening
-            .with_picture(channel, &*self.deliver, |picture| {
-                if let Some(picture) = picture {
-                    due = picture.due();
-                    if due.is_some_and(|due| due <= now) {
-                        picture.begin_reading();
-                    }
-                }
-                Vec::new()
-            });
-        let Some(due) = due else { return Ok(()) };
+        let due = self.listening.with_picture(channel, |picture| {
+            let picture = picture.as_mut()?;
+            let due = picture.due()?;
+            if due <= now {
+                picture.begin_reading();
+            }
+            Some(due)
+        });
+        let Some(due) = due.flatten() else {
+            return Ok(());
+        };
         if due > now {
             self.book.look_after(channel, due - now);
             return Ok(());
         }
         let read = self.all_members(channel).await;
-        let mut failed = None;
+        let (read, failed) = match read {
+            Ok(read) => (Some(read), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
         self.listening
-            .with_picture(channel, &*self.deliver, |picture| {
-                let Some(picture) = picture else {
-                    return Vec::new();
-                };
-                match read {
-                    Ok((list, changes)) => {
-                        let is_here = |id: &str| self.book.has_member(channel, id);
-                        picture.read(list, changes, is_here)
-                    }
-                    Err(error) => {
-                        failed = Some(error);
-                        picture.give_up_reading()
-                    }
+            .tell_watchers(channel, &*self.deliver, |picture| match read {
+                Some((list, changes)) => {
+                    picture.read(list, changes, |id| self.book.has_member(channel, id))
                 }
+                None => picture.give_up_reading(),
             });
-        failed.map_or(Ok(()), Err)
+        failed
     }
 
     /// What is shown of a page of the members that the server has given.
