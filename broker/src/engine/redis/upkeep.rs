@@ -13,6 +13,7 @@ use widecast_protocol::ChannelName;
 
 use super::Shared;
 use super::link::Repeat;
+use super::roster_book::MembershipKey;
 use super::scripts::call;
 use super::settings::milliseconds;
 use crate::engine::{ConnectionId, EngineError};
@@ -70,16 +71,8 @@ impl Shared {
             self.enter_anew().await?;
             self.book.note_known_to(process);
         }
-        for key in self.book.owed() {
-            if !self.book.take_owed(&key) {
-                continue;
-            }
-            let (channel, connection) = key;
-            if let Err(error) = self.tell_late_exit(&channel, connection).await {
-                self.book.owe_exit(&channel, connection);
-                return Err(error);
-            }
-        }
+        let owed = self.book.owed().into_iter();
+        all(owed.map(|key| self.tell_owed_exit(key))).await?;
         for node in gone {
             self.sweep(&node).await?;
         }
@@ -187,6 +180,19 @@ impl Shared {
             self.tell_late_exit(channel, connection).await?;
         }
         Ok(())
+    }
+
+    /// Tells the server of the end of a connection that it does not know yet. If that fails, it is told later.
+    async fn tell_owed_exit(&self, key: MembershipKey) -> Result<(), EngineError> {
+        if !self.book.take_owed(&key) {
+            return Ok(());
+        }
+        let (channel, connection) = key;
+        let told = self.tell_late_exit(&channel, connection).await;
+        if told.is_err() {
+            self.book.owe_exit(&channel, connection);
+        }
+        told
     }
 
     /// Tells the server of the end of a connection, some time afterwards.

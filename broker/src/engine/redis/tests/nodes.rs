@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use widecast_protocol::{Member, Payload};
+
 use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::settings;
 use crate::engine::conformance::{EVERYBODY, name};
-use crate::engine::{MemberStore, RedisSettings};
+use crate::engine::{ConnectionId, MemberStore, PresenceEntry, RedisSettings};
 
 #[tokio::test]
 async fn what_is_published_at_one_is_heard_at_the_other_in_the_same_order() {
@@ -270,4 +272,38 @@ async fn when_the_server_has_forgotten_a_member_it_shows_its_newest_data_again()
     shared.beat().await.unwrap();
     let other = Node::start_with(short_lease(&server)).await;
     assert_eq!(listed(&other).await, before);
+}
+
+#[tokio::test]
+async fn an_exit_that_cannot_be_told_keeps_no_other_from_being_told() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(short_lease(&server)).await;
+    let shared = &node.engine.shared;
+    let rooms: Vec<_> = (0..20)
+        .map(|number| name(&format!("room-{number}")))
+        .collect();
+    let entry = PresenceEntry {
+        connection: ConnectionId(1),
+        member: Member {
+            id: "ann".to_owned(),
+            data: Payload::text("here"),
+        },
+    };
+    for room in &rooms {
+        node.engine.enter(room, entry.clone()).await.unwrap();
+        shared.book.exit(room, entry.connection);
+        shared.book.owe_exit(room, entry.connection);
+    }
+    let spoilt = format!("widecast:c{}:{{{}}}", shared.node, rooms[0]);
+    server.ask::<()>(&["SET", &spoilt, "no hash"]).await;
+    // The node's own heartbeat may be about it.
+    until("only that one to be owed", async || {
+        let _ = shared.beat().await;
+        shared.book.owed() == [(rooms[0].clone(), entry.connection)]
+    })
+    .await;
+    for room in &rooms[1..] {
+        let connections = format!("widecast:c{}:{{{room}}}", shared.node);
+        assert_eq!(server.ask::<u64>(&["EXISTS", &connections]).await, 0);
+    }
 }
