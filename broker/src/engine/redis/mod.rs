@@ -22,6 +22,7 @@ mod figures;
 mod hosts;
 mod keys;
 mod link;
+mod listener;
 mod listening;
 mod log;
 mod members;
