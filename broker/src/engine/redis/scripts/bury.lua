@@ -2,8 +2,7 @@
 --
 -- KEYS: nodes, the channels that it answered for.
 -- ARGV: node.
-local till = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not (till and tonumber(till) >= now_ms()) then
+if not is_running(KEYS[1], ARGV[1]) then
   redis.call('DEL', KEYS[2])
   redis.call('ZREM', KEYS[1], ARGV[1])
 end
