@@ -4,7 +4,7 @@
 //! is here. It hands what it has ordered to [`Deliver`], which the registry implements: the engine knows nothing of
 //! subscribers, sessions or sockets.
 //!
-//! What every engine owes its callers, and `conformance.rs` checks:
+//! What every engine owes its callers, and `conformance` checks:
 //! - One total order per channel: offsets 1, 2, 3… without holes per epoch, delivered in that order by every node.
 //! - A subscriber that takes [`MessageLog::position`] after [`Interest::interested`] has been answered is delivered
 //!   everything after that position, or is told [`Deliver::lost`].
