@@ -106,13 +106,22 @@ impl Bench {
         floor: &Server,
         measure: impl Fn(&Server) -> Result<T>,
     ) -> Result<Compared<T>> {
+        self.compare_anew(|| measure(broker), || measure(floor))
+    }
+
+    /// The same for two measurements that may each start a server of their own.
+    pub(super) fn compare_anew<T>(
+        &self,
+        broker: impl Fn() -> Result<T>,
+        floor: impl Fn() -> Result<T>,
+    ) -> Result<Compared<T>> {
         let mut compared = Compared {
             broker: Vec::new(),
             floor: Vec::new(),
         };
         for _ in 0..self.effort.rounds {
-            compared.floor.push(measure(floor).context("the floor")?);
-            compared.broker.push(measure(broker).context("the broker")?);
+            compared.floor.push(floor().context("the floor")?);
+            compared.broker.push(broker().context("the broker")?);
         }
         Ok(compared)
     }
