@@ -21,6 +21,7 @@ use super::principal::Subject;
 use super::proven_tokens::{Keys, ProvenTokens, TokenDigest};
 use super::revocations::Revocations;
 use super::token::{self, Expectations, TokenError};
+use super::token_keys::TokenKey;
 use crate::config::{ApiKeySettings, ClaimValue, Config, KeyHash};
 
 /// How every API key begins, so that people, and scanners for secrets, know one when they see it.
@@ -242,8 +243,9 @@ impl Authenticator {
         if !self.takes_tokens {
             return Err(CredentialError::NoTokens);
         }
-        let proof = self.proof(shown)?;
-        self.recheck(&proof)?;
+        let now = SystemTime::now();
+        let proof = self.proof(shown, now)?;
+        self.recheck_at(&proof, now)?;
         Ok(Subject::User(proof))
     }
 
@@ -267,14 +269,16 @@ impl Authenticator {
 
     /// What a token proves, by its signature and by what it says of itself. If it was checked before, it may have ended since, and any
     /// may be revoked.
-    fn proof(&self, shown: Shown<'_>) -> Result<Arc<Proof>, CredentialError> {
+    fn proof(&self, shown: Shown<'_>, now: SystemTime) -> Result<Arc<Proof>, CredentialError> {
         let Shown {
             credential, last, ..
         } = shown;
-        let (keys, are_all_there) = self.token_keys();
-        if let Some(proof) = last.and_then(|last| last.proof(credential, &keys)) {
+        if let Some(proof) = last.and_then(|last| last.proof(credential, self.token_keys(now))) {
             return Ok(proof);
         }
+        let keys: Keys = self.token_keys(now).collect();
+        // The files are always there, and a set is when it has been fetched once.
+        let are_all_there = keys.len() == self.key_sets.len() + 1;
         let proof = self
             .checked(credential, &keys)
             .map_err(|error| match error {
@@ -302,13 +306,10 @@ impl Authenticator {
         Ok(proof)
     }
 
-    /// The keys that tokens are checked with now, and whether all that are to be fetched have been.
-    fn token_keys(&self) -> (Keys, bool) {
-        let fetched = self.key_sets.iter().map(|set| set.keys());
-        let files = Some(self.key_files.get());
-        let keys: Keys = iter::once(files).chain(fetched).flatten().collect();
-        let are_all_there = keys.len() == self.key_sets.len() + 1;
-        (keys, are_all_there)
+    /// The keys that tokens are checked with now: those in files, and those of each set that has been fetched.
+    fn token_keys(&self, now: SystemTime) -> impl Iterator<Item = Arc<Vec<TokenKey>>> {
+        let fetched = self.key_sets.iter().filter_map(|set| set.keys());
+        iter::once_with(move || self.key_files.get(now)).chain(fetched)
     }
 
     /// Makes sure that a token that was checked some time ago is still valid: it may have ended, or been revoked since.
@@ -316,7 +317,11 @@ impl Authenticator {
     /// # Errors
     /// Why it counts no longer.
     pub fn recheck(&self, proof: &Proof) -> Result<(), CredentialError> {
-        if proof.expires_at <= SystemTime::now() {
+        self.recheck_at(proof, SystemTime::now())
+    }
+
+    fn recheck_at(&self, proof: &Proof, now: SystemTime) -> Result<(), CredentialError> {
+        if proof.expires_at <= now {
             return Err(TokenError::Expired.into());
         }
         if self.revocations.refuses(proof) {

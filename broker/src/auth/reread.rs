@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::config::FilePath;
 
@@ -23,7 +23,7 @@ struct Known<T> {
     value: Arc<T>,
     /// When each file was last changed.
     changed: Vec<Option<SystemTime>>,
-    looked: Instant,
+    looked: SystemTime,
 }
 
 impl<T, E: Error + 'static> Reread<T, E> {
@@ -42,19 +42,21 @@ impl<T, E: Error + 'static> Reread<T, E> {
                 // Before the files are read: a change meanwhile is noticed at the next look.
                 changed: changes(&files),
                 value: Arc::new(read()?),
-                looked: Instant::now(),
+                looked: SystemTime::now(),
             }),
             files,
             read: Box::new(read),
         })
     }
 
-    /// The value as the files have it. Files that cannot be used any more leave it as it was: a deployment that is just writing them
+    /// The value as the files have it now. Files that cannot be used any more leave it as it was: a deployment that is just writing them
     /// locks nobody out.
-    pub fn get(&self) -> Arc<T> {
+    pub fn get(&self, now: SystemTime) -> Arc<T> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.looked.elapsed() >= LOOK_EVERY {
-            known.looked = Instant::now();
+        // A clock that was set back does not tell when the last look was.
+        let since = now.duration_since(known.looked);
+        if since.map_or(true, |since| since >= LOOK_EVERY) {
+            known.looked = now;
             self.look(&mut known);
         }
         Arc::clone(&known.value)

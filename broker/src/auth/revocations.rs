@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -87,6 +87,8 @@ pub struct TooManyRevocations(usize);
 #[derive(Debug)]
 pub struct Revocations {
     kept: RwLock<Kept>,
+    /// Whether anything was ever to be kept. In most brokers nothing is, and no request there takes the lock.
+    is_used: AtomicBool,
     most: usize,
     /// How often a token was refused because it is revoked.
     refused: AtomicU64,
@@ -138,6 +140,7 @@ impl Revocations {
     pub(super) fn new(most: usize) -> Self {
         Self {
             kept: RwLock::default(),
+            is_used: AtomicBool::new(false),
             most,
             refused: AtomicU64::new(0),
         }
@@ -272,6 +275,9 @@ impl Revocations {
     }
 
     fn is_revoked(&self, proof: &Proof) -> bool {
+        if !self.is_used.load(Ordering::Acquire) {
+            return false;
+        }
         let kept = self.read();
         if kept.terms.is_empty() {
             return false;
@@ -298,6 +304,7 @@ impl Revocations {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.is_used.store(true, Ordering::Release);
         self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

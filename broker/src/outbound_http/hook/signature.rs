@@ -65,8 +65,9 @@ impl Signer {
 
     /// Signs a body that is sent now.
     pub(super) fn sign_now(&self, body: &[u8]) -> Signature {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        signature(&self.0.get(), now.unwrap_or_default().as_secs(), body)
+        let now = SystemTime::now();
+        let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        signature(&self.0.get(now), since_1970.as_secs(), body)
     }
 }
 
