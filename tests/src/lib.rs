@@ -27,6 +27,7 @@ pub mod settings;
 pub mod socket;
 pub mod subscriber;
 pub mod tls;
+pub mod translation;
 pub mod witness;
 
 pub use broker::{Broker, Endpoint};
@@ -38,7 +39,7 @@ pub use publisher::{Published, Publisher};
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;
 pub use redis_link::{RedisLink, Silence};
-pub use redis_sentinel::RedisSentinels;
+pub use redis_sentinel::{RedisSentinels, WatchedServers};
 pub use relay::Relay;
 pub use settings::Settings;
 pub use subscriber::{Subscriber, Transport};

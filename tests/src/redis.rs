@@ -1,6 +1,6 @@
 //! A real Redis server as a process of its own, on a port of its own.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -168,7 +168,12 @@ impl RedisServer {
 
     /// Where it is.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.url_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Where a broker finds it that comes by another host, at which something stands on the same port.
+    pub fn url_at(&self, host: Ipv4Addr) -> String {
+        format!("redis://{host}:{}", self.port)
     }
 
     /// Settings of a broker that has its channels there.

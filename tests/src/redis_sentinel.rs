@@ -1,6 +1,8 @@
 //! Real Sentinels that watch over a primary, as processes of their own.
 
+use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -10,6 +12,9 @@ use crate::deadline::eventually;
 use crate::redis::{RedisServer, ask, free_port, program, tls_options};
 use crate::settings::Settings;
 use crate::tls::TlsIdentity;
+
+/// After so long they give up a fail-over that comes to nothing.
+const FAIL_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Sentinels of which two have to agree. They are killed when this is dropped.
 #[derive(Debug)]
@@ -52,7 +57,10 @@ impl RedisSentinels {
                 "bind 127.0.0.1".to_owned(),
                 format!("sentinel monitor main 127.0.0.1 {} 2", primary.port()),
                 "sentinel down-after-milliseconds main 1000".to_owned(),
-                "sentinel failover-timeout main 4000".to_owned(),
+                format!(
+                    "sentinel failover-timeout main {}",
+                    FAIL_OVER_TIMEOUT.as_millis()
+                ),
             ];
             if let Some(identity) = identity {
                 let port = free_port()?;
@@ -105,23 +113,25 @@ impl RedisSentinels {
         Ok(port.parse()?)
     }
 
-    /// Orders a fail-over.
-    ///
-    /// # Errors
-    /// When the first of them does not answer.
-    pub async fn fail_over(&self) -> Result<()> {
-        ask(self.ports[0], &["SENTINEL", "FAILOVER", "main"]).await?;
-        Ok(())
+    /// Orders a fail-over; gives whether one has begun. They refuse while another one is on its way, and while no replica is good enough.
+    async fn fail_over(&self) -> Result<bool> {
+        let answer = ask(self.ports[0], &["SENTINEL", "FAILOVER", "main"]).await?;
+        Ok(answer == "OK")
     }
 
     /// Where a broker finds its server: all of them.
     pub fn url(&self) -> String {
+        self.url_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same for a broker that comes by another host, at which something stands on the same ports.
+    pub fn url_at(&self, host: Ipv4Addr) -> String {
         let (scheme, ports) = if self.tls_ports.is_empty() {
             ("redis+sentinel", &self.ports)
         } else {
             ("rediss+sentinel", &self.tls_ports)
         };
-        let places = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let places = ports.iter().map(|port| format!("{host}:{port}"));
         let places = places.collect::<Vec<_>>().join(",");
         format!("{scheme}://{places}/main")
     }
@@ -131,5 +141,92 @@ impl RedisSentinels {
         Settings::new()
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
+    }
+}
+
+/// Three servers, of which Sentinels say which is the primary. They are killed when this is dropped.
+#[derive(Debug)]
+pub struct WatchedServers {
+    /// The first of them is the primary at first, the others follow it.
+    pub servers: Vec<RedisServer>,
+    /// Who watches over them.
+    pub sentinels: RedisSentinels,
+}
+
+impl WatchedServers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// When they do not come up in time.
+    pub async fn start() -> Result<Self> {
+        let primary = RedisServer::start(&["--repl-diskless-sync-delay", "0"]).await?;
+        let port = primary.port().to_string();
+        let mut servers = vec![primary];
+        for _ in 0..2 {
+            servers.push(RedisServer::start(&["--replicaof", "127.0.0.1", &port]).await?);
+        }
+        let sentinels = RedisSentinels::start(&servers[0], 2).await?;
+        Ok(Self { servers, sentinels })
+    }
+
+    /// Where they listen, and then the Sentinels.
+    pub fn ports(&self) -> Vec<u16> {
+        let ports = self.servers.iter().map(RedisServer::port);
+        ports.chain(self.sentinels.ports.iter().copied()).collect()
+    }
+
+    /// The number of the primary, when a replica follows it that could take over.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn primary(&self) -> Result<usize> {
+        let mut found = None;
+        eventually("a primary with a replica", async || {
+            let port = self.sentinels.primary().await?;
+            found = self.servers.iter().position(|one| one.port() == port);
+            let server = found.map(|number| &self.servers[number]);
+            let server = server.context("an unknown primary")?;
+            let info = server.ask(&["INFO", "replication"]).await;
+            let info = info.unwrap_or_default();
+            Ok(info.contains("role:master") && !info.contains("connected_slaves:0"))
+        })
+        .await?;
+        found.context("no primary")
+    }
+
+    /// Waits until another server has taken over from this one.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_replaced(&self, primary: usize) -> Result<()> {
+        let port = self.servers[primary].port();
+        eventually("another server is the primary", async || {
+            Ok(self.sentinels.primary().await? != port)
+        })
+        .await
+    }
+
+    /// Orders a fail-over, again and again until another server is the primary; gives how many have begun. One that was begun may come to
+    /// nothing when the machine is busy, and one that is refused now may be possible soon.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn fail_over(&self) -> Result<usize> {
+        let port = self.servers[self.primary().await?].port();
+        let (mut begun, mut ordered) = (0, None::<Instant>);
+        eventually("an ordered fail-over", async || {
+            if self.sentinels.primary().await? != port {
+                return Ok(true);
+            }
+            if ordered.is_none_or(|ordered| ordered.elapsed() > FAIL_OVER_TIMEOUT)
+                && self.sentinels.fail_over().await?
+            {
+                begun += 1;
+                ordered = Some(Instant::now());
+            }
+            Ok(false)
+        })
+        .await?;
+        Ok(begun)
     }
 }

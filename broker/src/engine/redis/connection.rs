@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue, InfoDict,
@@ -60,7 +61,7 @@ impl Topology {
             let mut server = opening.connect(hear).await?;
             let refused = |error| RedisStartError::of(error, place.to_string());
             opening.look_at(self, &mut server).await?;
-            load(scripts, &mut server.commands).await.map_err(refused)?;
+            load(scripts, &server.commands).await.map_err(refused)?;
             if settings.replicas > 0 {
                 let connection = opening.open(Box::new(|_| {})).await.map_err(refused)?;
                 let (count, timeout) = (settings.replicas, settings.replicas_wait);
@@ -169,15 +170,14 @@ impl Opening {
     }
 }
 
-/// Loads the scripts into the server, so that they can be called by their hash.
-pub(super) async fn load(
-    scripts: &Scripts,
-    commands: &mut MultiplexedConnection,
-) -> RedisResult<()> {
-    for script in scripts.all() {
-        script.load_async(commands).await?;
-    }
-    Ok(())
+/// Loads the scripts into the server, so that they can be called by their hash. All at once: where the server is far away, one answer
+/// after the other would take longer than the deadline.
+pub(super) async fn load(scripts: &Scripts, commands: &MultiplexedConnection) -> RedisResult<()> {
+    let loading = scripts.all().map(|script| async move {
+        let mut commands = commands.clone();
+        script.load_async(&mut commands).await
+    });
+    try_join_all(loading).await.map(drop)
 }
 
 impl Server {

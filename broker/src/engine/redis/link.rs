@@ -177,7 +177,7 @@ impl Link {
             match server.ask(&make(&server.process)).await {
                 Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                     // Somebody has flushed them. Nothing of the command was done.
-                    load(&self.scripts, &mut server.commands.clone()).await?;
+                    load(&self.scripts, &server.commands).await?;
                 }
                 Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
                     failed = Some(server);
