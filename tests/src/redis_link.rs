@@ -1,31 +1,36 @@
 //! The way from a broker to its Redis server, which fails as it is told to.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::redis::RedisServer;
 use crate::settings::Settings;
+use crate::translation::Translation;
 
-/// What a broker is not told by its server although its commands arrive there.
+/// What does not arrive although it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Silence {
-    /// Everything comes.
+    /// Everything arrives.
     Nothing,
-    /// Nothing comes on a connection that subscribes.
+    /// Nothing that the server says on a connection that subscribes.
     Topics,
-    /// Nothing comes at all.
+    /// Nothing that the server says.
     Everything,
+    /// Nothing that the broker says.
+    Commands,
 }
 
-/// How the command begins with which a connection subscribes.
-const SUBSCRIBE: &[u8] = b"$9\r\nSUBSCRIBE\r\n";
+/// How the name of the command ends with which a connection subscribes: `SSUBSCRIBE` in a cluster.
+const SUBSCRIBE: &[u8] = b"SUBSCRIBE\r\n";
 
 /// A way to a server. Its connections end with it.
 #[derive(Debug)]
@@ -37,9 +42,14 @@ pub struct RedisLink {
 
 #[derive(Debug)]
 struct Shared {
+    /// Where the broker finds servers of which it is told.
+    host: Ipv4Addr,
     silence: watch::Sender<Silence>,
+    /// How long each piece takes, either way.
+    delay: watch::Sender<Duration>,
     /// The connection that is to bring the last of so many bytes is cut behind them.
     bytes_until_cut: AtomicU64,
+    connections: AtomicU64,
     cuts: watch::Sender<u64>,
 }
 
@@ -49,18 +59,39 @@ impl RedisLink {
     /// # Errors
     /// When no port can be listened on.
     pub async fn to(server: &RedisServer) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::from(Ipv4Addr::LOCALHOST, 0, server.port()).await
+    }
+
+    /// Ways to what listens on these ports, which begin at the same ports of another host: that of a broker which is to find all of it
+    /// there.
+    ///
+    /// # Errors
+    /// When a port cannot be listened on.
+    pub async fn all(host: Ipv4Addr, ports: &[u16]) -> Result<Vec<Self>> {
+        let mut links = Vec::new();
+        for &port in ports {
+            links.push(Self::from(host, port, port).await?);
+        }
+        Ok(links)
+    }
+
+    async fn from(host: Ipv4Addr, here: u16, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((host, here)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            host,
             silence: watch::Sender::new(Silence::Nothing),
+            delay: watch::Sender::new(Duration::ZERO),
             bytes_until_cut: AtomicU64::new(u64::MAX),
+            connections: AtomicU64::new(0),
             cuts: watch::Sender::new(0),
         });
-        let place = SocketAddr::from(([127, 0, 0, 1], server.port()));
+        let place = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let of_connections = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             while let Ok((broker, _)) = listener.accept().await {
                 let shared = Arc::clone(&of_connections);
+                shared.connections.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move { shared.carry(broker, place).await });
             }
         });
@@ -79,9 +110,14 @@ impl RedisLink {
         )
     }
 
-    /// From now on the broker is not told this. What comes meanwhile is told when it ends, unless the connection has ended.
+    /// From now on this does not arrive. When it ends, everything does that was sent meanwhile, unless the connection has ended.
     pub fn silence(&self, silence: Silence) {
         self.shared.silence.send_replace(silence);
+    }
+
+    /// From now on each piece takes so long, either way.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.delay.send_replace(delay);
     }
 
     /// Cuts the connection that brings the last of so many bytes behind them.
@@ -92,6 +128,11 @@ impl RedisLink {
     /// Cuts all connections once.
     pub fn cut(&self) {
         self.shared.cut();
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// How often connections were cut.
@@ -133,6 +174,8 @@ impl Shared {
                     if subscribes_in(&piece[..count]) {
                         subscribes.send_replace(true);
                     }
+                    let may_say = |silence: &Silence| *silence != Silence::Commands;
+                    self.until_it_arrives(may_say).await;
                     if to_server.write_all(&piece[..count]).await.is_err() {
                         return;
                     }
@@ -140,8 +183,17 @@ impl Shared {
             };
             let down = async {
                 let mut piece = vec![0; 16 * 1024];
+                let mut translation = Translation::to(self.host);
                 while let Ok(count @ 1..) = from_server.read(&mut piece).await {
-                    self.until_told(&subscribes).await;
+                    if let Some(translation) = &mut translation {
+                        translation.translate(&mut piece[..count]);
+                    }
+                    let may_tell = |silence: &Silence| match silence {
+                        Silence::Nothing | Silence::Commands => true,
+                        Silence::Topics => !*subscribes.borrow(),
+                        Silence::Everything => false,
+                    };
+                    self.until_it_arrives(may_tell).await;
                     let left = self.passes(count as u64);
                     let passing = &piece[..left.min(count)];
                     if to_broker.write_all(passing).await.is_err() {
@@ -165,16 +217,14 @@ impl Shared {
         }
     }
 
-    /// Ready when this connection may bring something.
-    async fn until_told(&self, subscribes: &watch::Sender<bool>) {
-        let mut silence = self.silence.subscribe();
-        let may_tell = |silence: &Silence| match silence {
-            Silence::Nothing => true,
-            Silence::Topics => !*subscribes.borrow(),
-            Silence::Everything => false,
-        };
+    /// Ready when a piece has arrived.
+    async fn until_it_arrives(&self, may_arrive: impl FnMut(&Silence) -> bool) {
+        let delay = *self.delay.borrow();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
         // The sender is in `self`.
-        let _ = silence.wait_for(may_tell).await;
+        let _ = self.silence.subscribe().wait_for(may_arrive).await;
     }
 
     /// So many bytes come: how many of them pass before the cut.

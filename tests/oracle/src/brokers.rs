@@ -1,13 +1,13 @@
 //! The brokers of a run, and the Redis servers that they share, if they do.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use widecast_tests::broker::{Broker, Signal};
 use widecast_tests::{Publisher, eventually};
 
@@ -16,18 +16,23 @@ use crate::proxy::Proxy;
 use crate::scope::EngineKind;
 use crate::seed::generator;
 use crate::servers::Servers;
-use crate::trouble::{Event, Process, Trouble};
+use crate::trouble::{Disturbance, Event, Process, Trouble};
 
 /// How often a broker is started again if its port is taken for a moment.
 const STARTS: usize = 20;
+
+/// The host by which a broker comes to its servers.
+fn host(broker: usize) -> Result<Ipv4Addr> {
+    Ok(Ipv4Addr::new(127, 0, 0, u8::try_from(2 + broker)?))
+}
 
 /// The brokers. Clients may use any of them.
 pub struct Brokers {
     nodes: Vec<Broker>,
     engine: EngineKind,
     servers: Option<Servers>,
-    /// The way of each broker to the only server; it is there as long as it is kept.
-    links: Vec<Proxy>,
+    /// The ways of each broker to the servers; they are there as long as they are kept.
+    links: Vec<Vec<Proxy>>,
     losses: usize,
 }
 
@@ -48,14 +53,17 @@ impl Brokers {
         for number in 0..engine.brokers() {
             let mut settings = plan.settings();
             if let Some(servers) = &brokers.servers {
-                let mut url = servers.url();
-                if let Some((place, weather)) = servers.place().zip(plan.links.get(number)) {
-                    let random = generator(plan.seed, &format!("the link of broker {number}"));
-                    let link = Proxy::to(vec![place], *weather, random, calm.subscribe()).await?;
-                    url = format!("redis://{}", link.address());
-                    brokers.links.push(link);
+                let host = host(number)?;
+                let mut ways = Vec::new();
+                for (port, weather) in servers.ports().into_iter().zip(&plan.links[number]) {
+                    let name = format!("the link of broker {number} to server {}", ways.len());
+                    let random = generator(plan.seed, &name);
+                    let calm = calm.subscribe();
+                    ways.push(Proxy::before(port, host, *weather, random, calm).await?);
                 }
-                settings = settings.key("engine.default.url", format!("{url:?}"));
+                brokers.links.push(ways);
+                settings =
+                    settings.key("engine.default.url", format!("{:?}", servers.url_at(host)));
             }
             let broker = Broker::with(settings).await?;
             brokers.nodes.push(broker.quiet());
@@ -97,22 +105,19 @@ impl Brokers {
         Ok(())
     }
 
-    /// The names of the members that each of them lists in a room.
-    ///
-    /// # Errors
-    /// When one does not answer.
-    pub async fn members(&self, room: &str) -> Result<Vec<Vec<String>>> {
+    /// The names of the members that each of them lists in a room; none if it cannot say so just now.
+    pub async fn members(&self, room: &str) -> Vec<Vec<String>> {
         let mut lists = Vec::new();
         for broker in &self.nodes {
-            let answer = broker.get(&["channels", room, "presence"], &[]).await?;
-            let members = answer["members"].as_array();
-            let members = members.with_context(|| answer.to_string())?;
+            let answer = broker.get(&["channels", room, "presence"], &[]).await;
+            let answer = answer.unwrap_or_default();
+            let members = answer["members"].as_array().into_iter().flatten();
             let name = |member: &Value| member["data"].as_str().map(str::to_owned);
-            let mut names: Vec<_> = members.iter().filter_map(name).collect();
+            let mut names: Vec<_> = members.filter_map(name).collect();
             names.sort_unstable();
             lists.push(names);
         }
-        Ok(lists)
+        lists
     }
 
     /// Makes sure that they still run and answer.
@@ -133,6 +138,15 @@ impl Brokers {
             let _ = writeln!(logs, "--- broker {number}\n{}", broker.log());
         }
         logs
+    }
+
+    /// Lets something happen on the way of a broker to a server, when it is time, and does not wait for it.
+    pub fn disturb(&self, began: Instant, disturbance: Disturbance) {
+        let Disturbance {
+            at, outage, pause, ..
+        } = disturbance;
+        let link = &self.links[disturbance.broker][disturbance.server];
+        link.suffer(outage, began + at, pause);
     }
 
     /// Lets something happen, and waits until it is over.

@@ -16,7 +16,7 @@ use crate::scope::{EngineKind, Feature, Scope};
 use crate::seed::generator;
 use crate::servers::ALWAYS;
 use crate::subscriber::{Habit, Publishing, Spec};
-use crate::trouble::{Event, events};
+use crate::trouble::{Disturbance, Event, disturbances, events};
 use crate::visitor::{TRANSPORTS, Visit};
 
 /// A run.
@@ -36,9 +36,11 @@ pub struct Plan {
     pub publishers: Vec<(Kind, Subject, Weather)>,
     /// The members of a room, and the network of each.
     pub visitors: Vec<(Visit, Weather)>,
-    /// The network between each broker and the only Redis server, if they share one.
-    pub links: Vec<Weather>,
-    /// What happens to the brokers and the server.
+    /// The network between each broker and each Redis server.
+    pub links: Vec<Vec<Weather>>,
+    /// What happens on the ways between them.
+    pub disturbances: Vec<Disturbance>,
+    /// What happens to the brokers and the servers.
     pub events: Vec<Event>,
 }
 
@@ -92,7 +94,8 @@ impl Plan {
         let publishers = draft.publishers(&subscribers, random);
         let events = events(scope, random);
         let links = links(scope, random);
-        // From a generator of its own, so that the seeds go on meaning the same.
+        // From generators of their own, so that the seeds go on meaning the same.
+        let disturbances = disturbances(scope, &mut generator(seed, "the disturbances"));
         let visitors = draft.visitors(&mut generator(seed, "the visitors"));
         Self {
             seed,
@@ -102,6 +105,7 @@ impl Plan {
             publishers,
             visitors,
             links,
+            disturbances,
             events,
             channels,
         }
@@ -303,19 +307,22 @@ fn channels(scope: &Scope, random: &mut StdRng) -> Vec<String> {
     channels
 }
 
-fn links(scope: &Scope, random: &mut StdRng) -> Vec<Weather> {
-    if scope.engine != EngineKind::Redis {
-        return Vec::new();
-    }
+fn links(scope: &Scope, random: &mut StdRng) -> Vec<Vec<Weather>> {
     let fair = !scope.has(Feature::Server) || !scope.has(Feature::Faults);
-    let links = (0..scope.engine.brokers()).map(|_| {
-        if fair || random.random_bool(0.3) {
+    // Where there are several, a broker needs most of them.
+    let often_fair = if scope.engine.servers() > 1 { 0.6 } else { 0.3 };
+    let mut link = || {
+        if fair || random.random_bool(often_fair) {
             Weather::FAIR
         } else {
             Weather::draw_of_server(random)
         }
-    });
-    links.collect()
+    };
+    let mut links = Vec::new();
+    for _ in 0..scope.engine.brokers() {
+        links.push((0..scope.engine.servers()).map(|_| link()).collect());
+    }
+    links
 }
 
 fn rhythm(broker: BrokerPlan, scope: &Scope, random: &mut StdRng) -> Rhythm {
@@ -359,6 +366,8 @@ fn some_of(channels: &[String], several: bool, random: &mut StdRng) -> Vec<Strin
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::trouble::Trouble;
 
@@ -389,5 +398,25 @@ mod tests {
             let fair = |(_, weather): &(_, Weather)| *weather == Weather::FAIR;
             assert!(plan.subscribers.iter().all(fair));
         }
+    }
+
+    #[test]
+    fn each_broker_has_a_way_to_each_server_and_all_of_them_are_disturbed() {
+        let mut scope = Scope {
+            time: Duration::from_secs(20),
+            without: Vec::new(),
+            engine: EngineKind::Cluster,
+        };
+        let mut disturbed = BTreeSet::new();
+        for seed in 0..40 {
+            let plan = Plan::draw(seed, &scope);
+            let links: Vec<_> = plan.links.iter().map(Vec::len).collect();
+            assert_eq!(links, [6, 6]);
+            let ways = plan.disturbances.iter();
+            disturbed.extend(ways.map(|way| (way.broker, way.server)));
+        }
+        assert_eq!(disturbed.len(), 12);
+        scope.without.push(Feature::Faults);
+        assert_eq!(Plan::draw(0, &scope).disturbances, []);
     }
 }

@@ -1,11 +1,16 @@
 //! The Redis servers that the brokers of a run share.
+//!
+//! Each broker has a host of its own (`127.0.0.2`, `127.0.0.3`), at which a proxy stands before each server and each Sentinel, on its own
+//! port. So no server has to announce another place, which it could announce to all brokers alone: each proxy puts its host into what
+//! Sentinels and nodes of a cluster say. Servers and Sentinels reach each other directly: what the network does to replication would
+//! decide which of them takes over, and that is the plan's.
 
-use std::net::SocketAddr;
+use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use tokio::time::sleep;
 use widecast_tests::broker::Signal;
-use widecast_tests::{RedisCluster, RedisSentinels, RedisServer, eventually};
+use widecast_tests::{RedisCluster, RedisServer, WatchedServers, eventually};
 
 use crate::scope::EngineKind;
 use crate::trouble::Trouble;
@@ -18,15 +23,9 @@ pub enum Servers {
     /// One.
     Alone(RedisServer),
     /// A primary with two replicas, and Sentinels.
-    Watched(Watched),
+    Watched(WatchedServers),
     /// A cluster.
     Cluster(RedisCluster),
-}
-
-/// Servers of which Sentinels say which is the primary.
-pub struct Watched {
-    servers: Vec<RedisServer>,
-    sentinels: RedisSentinels,
 }
 
 impl Servers {
@@ -38,25 +37,26 @@ impl Servers {
         Ok(match engine {
             EngineKind::Memory | EngineKind::Disk => None,
             EngineKind::Redis => Some(Self::Alone(RedisServer::start(&[]).await?)),
-            EngineKind::Sentinel => Some(Self::Watched(Watched::start().await?)),
+            EngineKind::Sentinel => Some(Self::Watched(WatchedServers::start().await?)),
             EngineKind::Cluster => Some(Self::Cluster(RedisCluster::start().await?)),
         })
     }
 
-    /// Where a broker finds them.
-    pub fn url(&self) -> String {
+    /// Where a broker finds them that comes by this host.
+    pub fn url_at(&self, host: Ipv4Addr) -> String {
         match self {
-            Self::Alone(server) => server.url(),
-            Self::Watched(watched) => watched.sentinels.url(),
-            Self::Cluster(cluster) => cluster.url(),
+            Self::Alone(server) => server.url_at(host),
+            Self::Watched(watched) => watched.sentinels.url_at(host),
+            Self::Cluster(cluster) => cluster.url_at(host),
         }
     }
 
-    /// Where the only one is. Others say themselves where they are, so nothing can stand before them.
-    pub fn place(&self) -> Option<SocketAddr> {
+    /// Where they listen, and their Sentinels: [`EngineKind::servers`] many.
+    pub fn ports(&self) -> Vec<u16> {
         match self {
-            Self::Alone(server) => Some(SocketAddr::from(([127, 0, 0, 1], server.port()))),
-            Self::Watched(_) | Self::Cluster(_) => None,
+            Self::Alone(server) => vec![server.port()],
+            Self::Watched(watched) => watched.ports(),
+            Self::Cluster(cluster) => cluster.ports(),
         }
     }
 
@@ -79,7 +79,7 @@ impl Servers {
     pub async fn suffer(&mut self, number: usize, trouble: Trouble) -> Result<usize> {
         match self {
             Self::Alone(server) => alone(server, trouble).await,
-            Self::Watched(watched) => watched.suffer(trouble).await,
+            Self::Watched(servers) => watched(servers, trouble).await,
             Self::Cluster(cluster) => in_cluster(cluster, number, trouble).await,
         }
     }
@@ -103,70 +103,30 @@ async fn alone(server: &mut RedisServer, trouble: Trouble) -> Result<usize> {
     }
 }
 
-impl Watched {
-    async fn start() -> Result<Self> {
-        let primary = RedisServer::start(&["--repl-diskless-sync-delay", "0"]).await?;
-        let port = primary.port().to_string();
-        let mut servers = vec![primary];
-        for _ in 0..2 {
-            servers.push(RedisServer::start(&["--replicaof", "127.0.0.1", &port]).await?);
+/// A replica that takes over and a primary that comes back are a loss each.
+async fn watched(watched: &mut WatchedServers, trouble: Trouble) -> Result<usize> {
+    let primary = watched.primary().await?;
+    let server = &mut watched.servers[primary];
+    match trouble {
+        Trouble::Halt(pause) => {
+            server.signal(Signal::Stop).await?;
+            sleep(pause).await;
+            server.signal(Signal::Continue).await?;
         }
-        let sentinels = RedisSentinels::start(&servers[0], 2).await?;
-        Ok(Self { servers, sentinels })
-    }
-
-    /// The number of the primary, when a replica follows it that could take over.
-    async fn primary(&self) -> Result<usize> {
-        let mut found = None;
-        eventually("a primary with a replica", async || {
-            let port = self.sentinels.primary().await?;
-            found = self.servers.iter().position(|one| one.port() == port);
-            let server = found.map(|number| &self.servers[number]);
-            let server = server.context("an unknown primary")?;
-            let info = server.ask(&["INFO", "replication"]).await;
-            let info = info.unwrap_or_default();
-            Ok(info.contains("role:master") && !info.contains("connected_slaves:0"))
-        })
-        .await?;
-        found.context("no primary")
-    }
-
-    async fn until_replaced(&self, primary: usize) -> Result<()> {
-        let port = self.servers[primary].port();
-        eventually("another server is the primary", async || {
-            Ok(self.sentinels.primary().await? != port)
-        })
-        .await
-    }
-
-    /// A replica that takes over and a primary that comes back are a loss each.
-    async fn suffer(&mut self, trouble: Trouble) -> Result<usize> {
-        let primary = self.primary().await?;
-        let server = &mut self.servers[primary];
-        match trouble {
-            Trouble::Halt(pause) => {
-                server.signal(Signal::Stop).await?;
-                sleep(pause).await;
-                server.signal(Signal::Continue).await?;
-            }
-            Trouble::Kill(pause) => {
-                server.kill().await?;
-                sleep(pause).await;
-                server.start_again().await?;
-            }
-            Trouble::Replace => {
-                server.kill().await?;
-                self.until_replaced(primary).await?;
-                self.servers[primary].start_again().await?;
-            }
-            Trouble::FailOver => {
-                self.sentinels.fail_over().await?;
-                self.until_replaced(primary).await?;
-            }
-            Trouble::Terminate | Trouble::Move(_) => return Ok(0),
+        Trouble::Kill(pause) => {
+            server.kill().await?;
+            sleep(pause).await;
+            server.start_again().await?;
         }
-        Ok(2)
+        Trouble::Replace => {
+            server.kill().await?;
+            watched.until_replaced(primary).await?;
+            watched.servers[primary].start_again().await?;
+        }
+        Trouble::FailOver => return Ok(1 + watched.fail_over().await?),
+        Trouble::Terminate | Trouble::Move(_) => return Ok(0),
     }
+    Ok(2)
 }
 
 async fn in_cluster(cluster: &mut RedisCluster, pair: usize, trouble: Trouble) -> Result<usize> {

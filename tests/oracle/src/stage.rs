@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use widecast_tests::{Endpoint, Published};
+use widecast_tests::broker::Answer;
+use widecast_tests::{Endpoint, Published, eventually};
 
 use crate::brokers::Brokers;
 use crate::catalog::Catalog;
@@ -101,6 +102,9 @@ impl Stage<'_> {
         for (visit, weather) in &self.plan.visitors {
             self.visit(visit, *weather).await?;
         }
+        for &disturbance in &self.plan.disturbances {
+            self.brokers.disturb(self.began, disturbance);
+        }
         for &event in &self.plan.events {
             sleep_until(self.began + event.at).await;
             self.brokers.suffer(event).await?;
@@ -110,7 +114,7 @@ impl Stage<'_> {
         while self.publishing.join_next().await.is_some() {}
         self.brokers.are_ready().await?;
         let ends = self.publish_ends().await?;
-        self.wait_for(&ends).await?;
+        self.wait_for(&ends).await;
         self.subscribing.shutdown().await;
         self.brokers.check_alive().await?;
         Ok(ends)
@@ -160,38 +164,65 @@ impl Stage<'_> {
     async fn publish_ends(&self) -> Result<BTreeMap<String, Place>> {
         let mut ends = BTreeMap::new();
         for (number, channel) in self.plan.channels.iter().enumerate() {
-            let subject = Subject {
-                name: format!("end{number}"),
-                channels: vec![channel.clone()],
-                sender: None,
-                rhythm: Rhythm::default(),
-                keyed: 0,
-            };
-            let random = generator(self.plan.seed, &subject.name);
-            let mut author = Author::new(subject, Arc::clone(&self.catalog), random);
-            let publication = author.write(Form::Text, false);
-            let attempt = publication.attempt("end");
-            let body = Form::Text.body(&publication.data)?;
-            let sent = self.brokers.publisher(number);
-            let sent = sent.publish_as(channel, Form::Text.content_type(), body);
-            let published: Published = timeout(CATCHING_UP, sent).await??;
-            if published.duplicate {
-                bail!("the end of {channel} is a duplicate");
-            }
-            let place = Place::new(&published.epoch, published.offset);
-            publication.accepted(attempt, place.clone(), false);
-            ends.insert(channel.clone(), place);
+            let mut place = None;
+            let mut author = self.author_of_end(number, channel);
+            // A broker may notice only now what has happened to a connection before.
+            eventually("the end of a channel is published", async || {
+                place = self.publish_end(&mut author, number, channel).await?;
+                Ok(place.is_some())
+            })
+            .await?;
+            ends.extend(place.map(|place| (channel.clone(), place)));
         }
         Ok(ends)
     }
 
+    fn author_of_end(&self, number: usize, channel: &str) -> Author {
+        let subject = Subject {
+            name: format!("end{number}"),
+            channels: vec![channel.to_owned()],
+            sender: None,
+            rhythm: Rhythm::default(),
+            keyed: 0,
+        };
+        let random = generator(self.plan.seed, &subject.name);
+        Author::new(subject, Arc::clone(&self.catalog), random)
+    }
+
+    /// Publishes a message, unless the engine cannot be reached just now.
+    async fn publish_end(
+        &self,
+        author: &mut Author,
+        number: usize,
+        channel: &str,
+    ) -> Result<Option<Place>> {
+        let publication = author.write(Form::Text, false);
+        let attempt = publication.attempt("end");
+        let body = Form::Text.body(&publication.data)?;
+        let request = self.brokers.publisher(number).request(channel, &[])?;
+        let request = request.header("content-type", Form::Text.content_type());
+        let sent = timeout(CATCHING_UP, request.body(body).send()).await??;
+        let answer = Answer::read(sent).await?;
+        if answer.body["code"] == "engine_unavailable" {
+            publication.refused(&answer.body);
+            return Ok(None);
+        }
+        let published = Published::from_object(&answer.body)?;
+        if published.duplicate {
+            bail!("the end of {channel} is a duplicate");
+        }
+        let place = Place::new(&published.epoch, published.offset);
+        publication.accepted(attempt, place.clone(), false);
+        Ok(Some(place))
+    }
+
     /// Waits until everybody has come to the ends and knows who is here, or could have.
-    async fn wait_for(&mut self, ends: &BTreeMap<String, Place>) -> Result<()> {
+    async fn wait_for(&mut self, ends: &BTreeMap<String, Place>) {
         let deadline = Instant::now() + CATCHING_UP;
         let members = self.members();
         loop {
             if let Some((visit, _)) = self.plan.visitors.first() {
-                self.lists = self.brokers.members(&visit.room).await?;
+                self.lists = self.brokers.members(&visit.room).await;
             }
             let is_over = self.lists.iter().all(|list| *list == members)
                 && self
@@ -200,7 +231,7 @@ impl Stage<'_> {
                     .all(|(visit, diary)| !visit.stays || diary.shows(&members, &visit.member))
                 && self.subscribers.iter().all(|them| is_there(them, ends));
             if is_over || Instant::now() > deadline {
-                return Ok(());
+                return;
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -1,4 +1,4 @@
-//! What happens to the brokers, and to the Redis servers that they share.
+//! What happens to the brokers, to the Redis servers that they share, and on the ways between them.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use widecast_tests::RedisCluster;
 
+use crate::proxy::fault::Outage;
 use crate::scope::{EngineKind, Feature, Scope};
 
 /// Something that happens to a process.
@@ -53,6 +54,51 @@ impl EngineKind {
             Self::Redis | Self::Sentinel | Self::Cluster => 2,
         }
     }
+
+    /// To how many servers and Sentinels each broker has a way.
+    pub fn servers(self) -> usize {
+        match self {
+            Self::Memory | Self::Disk => 0,
+            Self::Redis => 1,
+            // A primary, two replicas, and three Sentinels.
+            Self::Sentinel => 6,
+            Self::Cluster => 2 * RedisCluster::PAIRS,
+        }
+    }
+}
+
+/// What does not arrive for a while on the way of a broker to a server, whatever else happens meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disturbance {
+    /// How long after the beginning.
+    pub at: Duration,
+    /// The number of the broker.
+    pub broker: usize,
+    /// The number of the server ([`crate::servers::Servers::ports`]).
+    pub server: usize,
+    /// What does not arrive.
+    pub outage: Outage,
+    /// For how long.
+    pub pause: Duration,
+}
+
+/// What happens on the ways between brokers and servers.
+pub fn disturbances(scope: &Scope, random: &mut StdRng) -> Vec<Disturbance> {
+    let servers = scope.engine.servers();
+    if servers == 0 || !scope.has(Feature::Server) || !scope.has(Feature::Faults) {
+        return Vec::new();
+    }
+    // A broker does not need all of several servers at a time.
+    let often = if servers > 1 { 3.0 } else { 1.0 };
+    let often = often * scope.time.as_secs_f64() / 10.0;
+    let disturbances = (0..count(often, random)).map(|_| Disturbance {
+        at: scope.time.mul_f64(random.random_range(0.0..0.9)),
+        broker: random.random_range(0..scope.engine.brokers()),
+        server: random.random_range(0..servers),
+        outage: [Outage::Up, Outage::Down, Outage::Both][random.random_range(0..3)],
+        pause: Duration::from_millis(random.random_range(50..6000)),
+    });
+    disturbances.collect()
 }
 
 /// What happens in a run.

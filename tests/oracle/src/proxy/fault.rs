@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// How bad the network of one client is, or that between a broker and its Redis server.
+/// How bad the network of one client is, or that between a broker and one of its Redis servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Weather {
     /// The time that a byte takes, each way.
@@ -31,7 +31,7 @@ impl Weather {
         split: 0,
     };
 
-    /// The weather between a broker and its Redis server: nobody could work with one that is cut all the time.
+    /// The weather between a broker and a Redis server: nobody could work with one that is cut all the time.
     pub fn draw_of_server(random: &mut StdRng) -> Self {
         const DELAYS: [u64; 6] = [0, 0, 0, 1, 5, 30];
         Self {
@@ -53,6 +53,27 @@ impl Weather {
             slow: random.random_range(0..=50),
             split: random.random_range(0..=20),
         }
+    }
+}
+
+/// What does not arrive on any connection of a way, nor on those that are made meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// What is sent towards the server.
+    Up,
+    /// What the server sends.
+    Down,
+    /// Neither.
+    Both,
+}
+
+impl Outage {
+    pub(super) fn stops_up(self) -> bool {
+        self != Self::Down
+    }
+
+    pub(super) fn stops_down(self) -> bool {
+        self != Self::Up
     }
 }
 

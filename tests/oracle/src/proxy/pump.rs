@@ -7,8 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
+use widecast_tests::translation::Translation;
 
-use super::fault::{Cut, Fault, Lane};
+use super::fault::{Cut, Fault, Lane, Outage};
 
 /// How many pieces are under way at once, and of a narrow connection.
 const PIECES: usize = 16;
@@ -33,8 +34,14 @@ pub(super) struct Pump<'a> {
     pub(super) delay: Duration,
     /// Whether it holds as little as it can.
     pub(super) narrow: bool,
+    /// What does not arrive for a while, on whatever connection.
+    pub(super) outage: watch::Receiver<Option<Outage>>,
+    /// Whether this direction is concerned.
+    pub(super) stops: fn(Outage) -> bool,
     /// Becomes true when there are to be no more faults.
     pub(super) calm: watch::Receiver<bool>,
+    /// What is put in the place of hosts.
+    pub(super) translation: Option<Translation>,
 }
 
 impl Pump<'_> {
@@ -46,13 +53,18 @@ impl Pump<'_> {
             lane,
             delay,
             narrow,
+            outage,
+            stops,
             calm,
+            mut translation,
         } = self;
         let pieces = if narrow { NARROW_PIECES } else { PIECES };
         let (sender, receiver) = mpsc::channel(pieces);
         let mut writer = Writer {
             to,
             lane,
+            outage,
+            stops,
             calm,
             position: 0,
             closed: false,
@@ -64,6 +76,9 @@ impl Pump<'_> {
                     Ok(0) => return End::Finished,
                     Err(_) => return End::Broken,
                     Ok(length) => {
+                        if let Some(translation) = &mut translation {
+                            translation.translate(&mut buffer[..length]);
+                        }
                         let piece = Bytes::copy_from_slice(&buffer[..length]);
                         if sender.send((Instant::now() + delay, piece)).await.is_err() {
                             return End::Broken;
@@ -87,6 +102,8 @@ impl Pump<'_> {
 struct Writer<'a> {
     to: WriteHalf<'a>,
     lane: Lane,
+    outage: watch::Receiver<Option<Outage>>,
+    stops: fn(Outage) -> bool,
     calm: watch::Receiver<bool>,
     position: u64,
     closed: bool,
@@ -101,6 +118,7 @@ impl Writer<'_> {
                 return Some(end);
             }
         }
+        self.until_something_arrives().await;
         // Whether the other side is still there to learn of it does not matter.
         let _ = self.to.shutdown().await;
         None
@@ -108,6 +126,7 @@ impl Writer<'_> {
 
     async fn write(&mut self, mut piece: Bytes) -> Option<End> {
         while !piece.is_empty() {
+            self.until_something_arrives().await;
             if let Some(cut) = self.faults().await {
                 return Some(End::Cut(cut));
             }
@@ -122,6 +141,16 @@ impl Writer<'_> {
             }
         }
         None
+    }
+
+    /// Waits for the end of an outage, if there is one, but no longer than until all is to be calm.
+    async fn until_something_arrives(&mut self) {
+        let stops = self.stops;
+        tokio::select! {
+            biased;
+            _ = self.outage.wait_for(|outage| !outage.is_some_and(stops)) => {}
+            _ = self.calm.wait_for(|calm| *calm) => {}
+        }
     }
 
     /// Lets everything happen that is due at this place.
