@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
 };
@@ -15,6 +15,35 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::broker::Broker;
+use crate::join::Join;
+use crate::settings::Settings;
+use crate::subscriber::Transport;
+
+/// Makes sure that a broker of these settings has its channels on its servers if it trusts this authority, and none if it trusts another.
+///
+/// # Errors
+/// When that is not so.
+pub async fn proves_who_it_is(settings: &Settings, authority: &str) -> Result<()> {
+    let broker = Broker::trusting(authority, settings.clone()).await?;
+    broker.until_readiness(200).await?;
+    // Channels of several parts, where it is a cluster.
+    for number in 0..8 {
+        let channel = format!("news-{number}");
+        let join = Join::channel(&channel);
+        let mut subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
+        broker.publisher().publish(&channel, "secret").await?;
+        let data = subscriber.message().await?.data;
+        ensure!(data == "secret", "{data}");
+    }
+    let stranger = TlsIdentity::new()?;
+    let broker = Broker::trusting(&stranger.authority(), settings.clone()).await?;
+    let (readiness, log) = (broker.readiness().await?, broker.log());
+    ensure!(readiness == 503, "the readiness is {readiness}: {log}");
+    ensure!(log.contains("invalid peer certificate"), "{log}");
+    Ok(())
+}
 
 /// A certificate for `localhost`, its key, and the authority that signed it: PEM files, which are gone with this.
 #[derive(Debug)]

@@ -1,13 +1,15 @@
 //! Brokers with a Redis Cluster are one broker, also while a primary fails and while slots move.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use widecast_tests::settings::DEFAULT;
+use widecast_tests::tls::proves_who_it_is;
 use widecast_tests::{
-    Broker, Guarded, Heard, Join, RedisCluster, Settings, Subscriber, TlsIdentity, Transport,
-    Witness, eventually, until_more_are_published, while_publishing,
+    Broker, Guarded, Heard, Join, RedisCluster, RedisLink, Settings, Silence, Subscriber,
+    TlsIdentity, Transport, Witness, eventually, until_more_are_published, while_publishing,
 };
 
 /// How many parts a broker has on a cluster.
@@ -34,10 +36,15 @@ async fn two(cluster: &RedisCluster) -> Result<(Broker, Broker)> {
 
 async fn until_all_parts_are_heard(broker: &Broker) -> Result<()> {
     eventually("all parts are heard", async || {
-        let ready = broker.metrics().await?;
-        Ok(ready.sum(&["widecast_engine_server_ready{"]) >= PARTS)
+        Ok(parts_heard(broker).await? >= PARTS)
     })
     .await
+}
+
+/// From how many parts a broker hears everything.
+async fn parts_heard(broker: &Broker) -> Result<f64> {
+    let metrics = broker.metrics().await?;
+    Ok(metrics.sum(&["widecast_engine_server_ready{"]))
 }
 
 /// A channel that another pair has.
@@ -243,24 +250,141 @@ async fn a_publication_counts_when_the_replicas_of_its_primary_have_it() -> Resu
 
 #[tokio::test]
 async fn a_cluster_may_speak_tls() -> Result<()> {
-    let (identity, stranger) = (TlsIdentity::new()?, TlsIdentity::new()?);
+    let identity = TlsIdentity::new()?;
     let cluster = RedisCluster::start_with_tls(&identity).await?;
     // So many handshakes at once take a busy machine long.
     let settings = settings(&cluster).key("engine.default.timeout_ms", "15000");
-    let broker = Broker::trusting(&identity.authority(), settings.clone()).await?;
-    until_all_parts_are_heard(&broker).await?;
-    // Channels of several parts.
-    for number in 0..8 {
-        let channel = format!("news-{number}");
-        let join = Join::channel(&channel);
-        let mut subscriber = broker.join(Transport::JsonWebSocket, &join).await?;
-        broker.publisher().publish(&channel, "secret").await?;
-        assert_eq!(subscriber.data(1).await?, ["secret"]);
+    proves_who_it_is(&settings, &identity.authority()).await
+}
+
+/// Two brokers with one cluster: the far one has a way of its own to each node, the near one none.
+struct FarAndNear {
+    cluster: RedisCluster,
+    links: Vec<RedisLink>,
+    far: Broker,
+    near: Broker,
+    /// The pair that has the channel `news`, and the node that is its primary.
+    pair: usize,
+    /// A channel that another pair has.
+    of_another: String,
+}
+
+impl FarAndNear {
+    async fn start() -> Result<Self> {
+        let cluster = RedisCluster::start().await?;
+        let host = Ipv4Addr::new(127, 0, 0, 2);
+        let links = RedisLink::all(host, &cluster.ports()).await?;
+        let url = format!("{:?}", cluster.url_at(host));
+        // The history has all that is published while the far broker hears nothing.
+        let settings = settings(&cluster).history(DEFAULT, 100_000, 64 << 20);
+        let near = Broker::with(settings.clone()).await?;
+        let far = Broker::with(settings.key("engine.default.url", url)).await?;
+        for broker in [&near, &far] {
+            until_all_parts_are_heard(broker).await?;
+        }
+        near.publisher().publish("news", "here").await?;
+        let (pair, _) = cluster.place_of("news").await?;
+        Ok(Self {
+            of_another: channel_elsewhere(&near, &cluster, pair).await?,
+            pair,
+            cluster,
+            links,
+            far,
+            near,
+        })
     }
-    let broker = Broker::trusting(&stranger.authority(), settings).await?;
-    assert_eq!(broker.readiness().await?, 503);
-    let log = broker.log();
-    assert!(log.contains("invalid peer certificate"), "{log}");
+
+    /// The far broker's way to the primary that has the channel `news`.
+    fn link(&self) -> &RedisLink {
+        &self.links[self.pair]
+    }
+
+    /// Those who hear at the far broker: `news`, and the other channel.
+    async fn witnesses(&self) -> Result<Vec<Witness>> {
+        Ok(vec![
+            Witness::join(&self.far, "news").await?,
+            Witness::join(&self.far, &self.of_another).await?,
+        ])
+    }
+
+    /// Waits until the far broker hears everything, and makes sure that nobody has taken over.
+    async fn until_all_is_well(&self) -> Result<()> {
+        until_all_parts_are_heard(&self.far).await?;
+        until_more_are_published(&self.far).await?;
+        assert_eq!(self.cluster.place_of("news").await?.0, self.pair);
+        Ok(())
+    }
+}
+
+/// What happens at the far broker while so much of what goes between it and one primary does not arrive: its publications in the
+/// channels of that primary are refused, all else goes on, and afterwards nothing is missing.
+async fn one_broker_and_one_primary_do_not_hear_each_other(silence: Silence) -> Result<()> {
+    let them = FarAndNear::start().await?;
+    let (far, near) = (&them.far, &them.near);
+    let happening = async {
+        until_more_are_published(near).await?;
+        them.link().silence(silence);
+        until_refused(far, "news").await?;
+        until_more_are_published(near).await?;
+        until_more_are_published(far).await?;
+        assert_eq!(far.readiness().await?, 200, "it serves the other channels");
+        them.link().silence(Silence::Nothing);
+        them.until_all_is_well().await?;
+        far.publisher().publish("news", "from afar").await?;
+        Ok(())
+    };
+    let publishers = [(near, "news"), (far, &*them.of_another)];
+    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
+    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_that_one_primary_does_not_answer_goes_on_with_the_others() -> Result<()> {
+    one_broker_and_one_primary_do_not_hear_each_other(Silence::Everything).await
+}
+
+#[tokio::test]
+async fn a_broker_that_one_primary_does_not_hear_goes_on_with_the_others() -> Result<()> {
+    one_broker_and_one_primary_do_not_hear_each_other(Silence::Commands).await
+}
+
+#[tokio::test]
+async fn a_broker_that_one_primary_answers_and_tells_nothing_notices_it_and_misses_nothing()
+-> Result<()> {
+    let them = FarAndNear::start().await?;
+    let (far, near) = (&them.far, &them.near);
+    let happening = async {
+        until_more_are_published(near).await?;
+        them.link().silence(Silence::Topics);
+        eventually("the far broker notices it", async || {
+            Ok(parts_heard(far).await? < PARTS)
+        })
+        .await?;
+        until_more_are_published(far).await?;
+        them.link().silence(Silence::Nothing);
+        them.until_all_is_well().await
+    };
+    let publishers = [(near, "news"), (far, "news"), (far, &*them.of_another)];
+    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
+    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_primary_that_is_far_from_one_broker_is_a_primary() -> Result<()> {
+    let them = FarAndNear::start().await?;
+    let (far, near) = (&them.far, &them.near);
+    let happening = async {
+        until_more_are_published(near).await?;
+        them.link().delay(Duration::from_millis(30));
+        // Everything of this primary is asked for again, and heard by the long way.
+        them.link().cut();
+        them.until_all_is_well().await
+    };
+    let publishers = [(near, "news"), (far, "news"), (far, &*them.of_another)];
+    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
+    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
     Ok(())
 }
 

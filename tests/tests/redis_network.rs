@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use widecast_tests::broker::Answer;
 use widecast_tests::settings::DEFAULT;
+use widecast_tests::tls::proves_who_it_is;
 use widecast_tests::{
     Broker, Heard, Join, RedisLink, RedisSentinels, RedisServer, Relay, Settings, Silence,
     Subscriber, TlsIdentity, TlsProxy, Transport, eventually,
@@ -236,39 +237,16 @@ async fn a_server_that_is_far_away_is_a_server() -> Result<()> {
 #[tokio::test]
 async fn a_server_behind_tls_is_used_when_it_proves_who_it_is() -> Result<()> {
     let redis = RedisServer::start(&[]).await?;
-    let place = SocketAddr::from(([127, 0, 0, 1], redis.port()));
-    let (proxy, stranger) = (TlsProxy::to(place).await?, TlsProxy::to(place).await?);
+    let proxy = TlsProxy::to(SocketAddr::from(([127, 0, 0, 1], redis.port()))).await?;
     let url = format!("\"rediss://localhost:{}\"", proxy.port());
     let settings = redis.settings().key("engine.default.url", url);
-    let broker = Broker::trusting(&proxy.authority(), settings.clone()).await?;
-    let mut subscriber = broker
-        .join(Transport::JsonWebSocket, &Join::channel("news"))
-        .await?;
-    broker.publisher().publish("news", "secret").await?;
-    assert_eq!(subscriber.data(1).await?, ["secret"]);
-
-    let broker = Broker::trusting(&stranger.authority(), settings).await?;
-    assert_eq!(broker.readiness().await?, 503);
-    let log = broker.log();
-    assert!(log.contains("invalid peer certificate"), "{log}");
-    Ok(())
+    proves_who_it_is(&settings, &proxy.authority()).await
 }
 
 #[tokio::test]
 async fn sentinels_and_their_primary_may_speak_tls() -> Result<()> {
-    let (identity, stranger) = (TlsIdentity::new()?, TlsIdentity::new()?);
+    let identity = TlsIdentity::new()?;
     let primary = RedisServer::start_with_tls(&identity).await?;
     let sentinels = RedisSentinels::start_with_tls(&primary, &identity).await?;
-    let broker = Broker::trusting(&identity.authority(), sentinels.settings()).await?;
-    let mut subscriber = broker
-        .join(Transport::JsonWebSocket, &Join::channel("news"))
-        .await?;
-    broker.publisher().publish("news", "secret").await?;
-    assert_eq!(subscriber.data(1).await?, ["secret"]);
-
-    let broker = Broker::trusting(&stranger.authority(), sentinels.settings()).await?;
-    assert_eq!(broker.readiness().await?, 503);
-    let log = broker.log();
-    assert!(log.contains("invalid peer certificate"), "{log}");
-    Ok(())
+    proves_who_it_is(&sentinels.settings(), &identity.authority()).await
 }

@@ -1,23 +1,19 @@
 //! Several Redis servers that share the channels, and replicas that take over, while messages are published.
 
+use std::net::Ipv4Addr;
+
 use anyhow::Result;
 use widecast_tests::settings::DEFAULT;
 use widecast_tests::{
-    Broker, RedisSentinels, RedisServer, Settings, Witness, eventually, until_more_are_published,
-    while_publishing,
+    Broker, RedisLink, RedisServer, Settings, Silence, WatchedServers, Witness, eventually,
+    until_more_are_published, while_publishing,
 };
 
 #[tokio::test]
 async fn a_replica_that_takes_over_under_load_is_a_told_gap() -> Result<()> {
-    let mut primary = RedisServer::start(&["--repl-diskless-sync-delay", "0"]).await?;
-    let port = primary.port().to_string();
-    let following = ["--replicaof", "127.0.0.1", &port];
-    let _replicas = [
-        RedisServer::start(&following).await?,
-        RedisServer::start(&following).await?,
-    ];
-    let sentinels = RedisSentinels::start(&primary, 2).await?;
-    let settings = sentinels
+    let mut watched = WatchedServers::start().await?;
+    let settings = watched
+        .sentinels
         .settings()
         .script_access(DEFAULT)
         .key("engine.default.timeout_ms", "2000")
@@ -33,7 +29,7 @@ async fn a_replica_that_takes_over_under_load_is_a_told_gap() -> Result<()> {
     ];
     let happening = async {
         until_more_are_published(&one).await?;
-        primary.kill().await?;
+        watched.servers[0].kill().await?;
         for broker in [&one, &other] {
             broker.until_readiness(503).await?;
         }
@@ -46,6 +42,92 @@ async fn a_replica_that_takes_over_under_load_is_a_told_gap() -> Result<()> {
     let publishers = [(&one, "news"), (&other, "news")];
     let witnesses = while_publishing(&publishers, witnesses, happening).await?;
     assert!(witnesses.iter().all(|witness| witness.gaps > 0));
+    Ok(())
+}
+
+/// A broker that has a way of its own to each server and each Sentinel, and another that reaches them directly.
+struct FarAndNear {
+    watched: WatchedServers,
+    /// The first leads to the primary, three others to the Sentinels.
+    links: Vec<RedisLink>,
+    far: Broker,
+    near: Broker,
+}
+
+impl FarAndNear {
+    async fn start() -> Result<Self> {
+        let watched = WatchedServers::start().await?;
+        let host = Ipv4Addr::new(127, 0, 0, 2);
+        let links = RedisLink::all(host, &watched.ports()).await?;
+        let settings = watched.sentinels.settings().script_access(DEFAULT);
+        // The history has all that is published while the far broker hears nothing.
+        let settings = settings
+            .history(DEFAULT, 100_000, 64 << 20)
+            .key("engine.default.timeout_ms", "1000")
+            .key("engine.default.lease_ms", "2000");
+        let near = Broker::with(settings.clone()).await?;
+        let url = format!("{:?}", watched.sentinels.url_at(host));
+        let far = Broker::with(settings.key("engine.default.url", url)).await?;
+        for broker in [&near, &far] {
+            broker.until_readiness(200).await?;
+        }
+        Ok(Self {
+            watched,
+            links,
+            far,
+            near,
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_is_cut_off_from_a_primary_that_is_well_waits_for_it() -> Result<()> {
+    for silence in [Silence::Everything, Silence::Commands] {
+        let them = FarAndNear::start().await?;
+        let (far, near) = (&them.far, &them.near);
+        let witnesses = vec![Witness::join(far, "news").await?];
+        let happening = async {
+            until_more_are_published(near).await?;
+            them.links[0].silence(silence);
+            far.until_readiness(503).await?;
+            let answer = far.post("/channels/news/messages", "text/plain", "x".into());
+            assert_eq!(answer.await?.body["code"], "engine_unavailable");
+            until_more_are_published(near).await?;
+            them.links[0].silence(Silence::Nothing);
+            far.until_readiness(200).await?;
+            assert_eq!(them.watched.primary().await?, 0);
+            far.publisher().publish("news", "from afar").await?;
+            Ok(())
+        };
+        let witnesses = while_publishing(&[(near, "news")], witnesses, happening).await?;
+        assert_eq!(witnesses[0].gaps, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_that_is_cut_off_from_the_sentinels_alone_goes_on() -> Result<()> {
+    let them = FarAndNear::start().await?;
+    let (far, near) = (&them.far, &them.near);
+    let witnesses = vec![Witness::join(far, "news").await?];
+    let sentinels = &them.links[them.watched.servers.len()..];
+    let silence = |silence| sentinels.iter().for_each(|link| link.silence(silence));
+    let asked = || sentinels.iter().map(RedisLink::connections).sum::<u64>();
+    let happening = async {
+        silence(Silence::Everything);
+        let before = asked();
+        eventually("the Sentinels are asked, and do not answer", async || {
+            Ok(asked() >= before + 9)
+        })
+        .await?;
+        until_more_are_published(far).await?;
+        assert_eq!(far.readiness().await?, 200);
+        silence(Silence::Nothing);
+        Ok(())
+    };
+    let publishers = [(near, "news"), (far, "news")];
+    let witnesses = while_publishing(&publishers, witnesses, happening).await?;
+    assert_eq!(witnesses[0].gaps, 0);
     Ok(())
 }
 
