@@ -27,6 +27,8 @@ pub enum Silence {
     Everything,
     /// Nothing that the broker says.
     Commands,
+    /// Nothing that the broker says on the connections that it has already.
+    CommandsOnOldConnections,
 }
 
 /// How the name of the command ends with which a connection subscribes: `SSUBSCRIBE` in a cluster.
@@ -50,6 +52,10 @@ struct Shared {
     /// The connection that is to bring the last of so many bytes is cut behind them.
     bytes_until_cut: AtomicU64,
     connections: AtomicU64,
+    /// How many of them are open.
+    open: watch::Sender<u64>,
+    /// How many there had been when the silence began.
+    old: AtomicU64,
     cuts: watch::Sender<u64>,
 }
 
@@ -84,6 +90,8 @@ impl RedisLink {
             delay: watch::Sender::new(Duration::ZERO),
             bytes_until_cut: AtomicU64::new(u64::MAX),
             connections: AtomicU64::new(0),
+            open: watch::Sender::new(0),
+            old: AtomicU64::new(0),
             cuts: watch::Sender::new(0),
         });
         let place = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -91,8 +99,12 @@ impl RedisLink {
         let accepting = tokio::spawn(async move {
             while let Ok((broker, _)) = listener.accept().await {
                 let shared = Arc::clone(&of_connections);
-                shared.connections.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move { shared.carry(broker, place).await });
+                let number = shared.connections.fetch_add(1, Ordering::Relaxed);
+                shared.open.send_modify(|open| *open += 1);
+                tokio::spawn(async move {
+                    shared.carry(broker, place, number).await;
+                    shared.open.send_modify(|open| *open -= 1);
+                });
             }
         });
         Ok(Self {
@@ -112,6 +124,7 @@ impl RedisLink {
 
     /// From now on this does not arrive. When it ends, everything does that was sent meanwhile, unless the connection has ended.
     pub fn silence(&self, silence: Silence) {
+        self.shared.old.store(self.connections(), Ordering::Relaxed);
         self.shared.silence.send_replace(silence);
     }
 
@@ -133,6 +146,11 @@ impl RedisLink {
     /// How many connections there have been.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> u64 {
+        *self.shared.open.borrow()
     }
 
     /// How often connections were cut.
@@ -158,7 +176,7 @@ impl Shared {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    async fn carry(&self, mut broker: TcpStream, place: SocketAddr) {
+    async fn carry(&self, mut broker: TcpStream, place: SocketAddr, number: u64) {
         let mut cuts = self.cuts.subscribe();
         let carrying = async {
             let Ok(mut server) = TcpStream::connect(place).await else {
@@ -174,7 +192,13 @@ impl Shared {
                     if subscribes_in(&piece[..count]) {
                         subscribes.send_replace(true);
                     }
-                    let may_say = |silence: &Silence| *silence != Silence::Commands;
+                    let may_say = |silence: &Silence| match silence {
+                        Silence::Commands => false,
+                        Silence::CommandsOnOldConnections => {
+                            number >= self.old.load(Ordering::Relaxed)
+                        }
+                        _ => true,
+                    };
                     self.until_it_arrives(may_say).await;
                     if to_server.write_all(&piece[..count]).await.is_err() {
                         return;
@@ -189,9 +213,9 @@ impl Shared {
                         translation.translate(&mut piece[..count]);
                     }
                     let may_tell = |silence: &Silence| match silence {
-                        Silence::Nothing | Silence::Commands => true,
                         Silence::Topics => !*subscribes.borrow(),
                         Silence::Everything => false,
+                        _ => true,
                     };
                     self.until_it_arrives(may_tell).await;
                     let left = self.passes(count as u64);

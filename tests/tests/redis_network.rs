@@ -183,6 +183,37 @@ async fn a_broker_that_is_answered_and_told_nothing_notices_it_and_misses_nothin
 }
 
 #[tokio::test]
+async fn what_arrives_late_on_a_connection_that_was_given_up_is_not_done() -> Result<()> {
+    let two = Two::start("500").await?;
+    let join = |name: &str| {
+        let join = Join::channel("room").presence(json!(name));
+        join.sender(&format!("sender-key-of-{name}"))
+    };
+    let transport = Transport::JsonWebSocket;
+    let mut eve = two.near.join(transport, &join("eve")).await?;
+    let mut ann = two.far.join(transport, &join("ann")).await?;
+    assert_eq!(told(&mut eve, 1).await?, ["join ann"]);
+    two.link.silence(Silence::CommandsOnOldConnections);
+    let leave = json!({ "type": "unsubscribe", "channel": "room" });
+    ann.envelope()?.command(leave).await?;
+    assert_eq!(told(&mut eve, 1).await?, ["leave ann"]);
+    two.far_is_ready(200).await?;
+    ann.envelope()?.subscribe("room", &join("ann")).await?;
+    assert_eq!(told(&mut eve, 1).await?, ["join ann"]);
+    // That she has left arrives once more, on the connection of before.
+    two.link.silence(Silence::Nothing);
+    let of_before_have_ended = async || Ok(two.link.open() == 2);
+    eventually("the old connections end", of_before_have_ended).await?;
+    let bob = two.near.join(transport, &join("bob")).await?;
+    bob.close().await?;
+    assert_eq!(told(&mut eve, 2).await?, ["join bob", "leave bob"]);
+    let members = two.far.get(&["channels", "room", "presence"], &[]).await?;
+    let members = members["members"].as_array().context("members")?.len();
+    assert_eq!(members, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn publications_do_not_wait_for_each_others_answers() -> Result<()> {
     let two = Two::start("60000").await?;
     let [_, mut near] = two.join().await?;

@@ -156,10 +156,14 @@ impl Opening {
             );
         }
         server.taken_over_from = taken_over_from(&info);
+        let process: Option<String> = info.get("run_id");
+        let ended = topology
+            .given_up
+            .end_all_before(process.as_deref().unwrap_or_default(), &mut server.commands);
+        ended.await.map_err(refused)?;
         if topology.trust_persistence {
             return Ok(());
         }
-        let process: Option<String> = info.get("run_id");
         server.process = process.ok_or_else(|| RedisStartError::Nameless {
             address: self.place.clone(),
         })?;

@@ -19,6 +19,7 @@ mod directory;
 mod ephemeral;
 mod error;
 mod figures;
+mod given_up;
 mod hosts;
 mod keys;
 mod link;

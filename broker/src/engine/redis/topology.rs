@@ -12,6 +12,7 @@ use redis::{
 
 use super::cluster::Cluster;
 use super::error::RedisStartError;
+use super::given_up::GivenUp;
 use super::parts::{slot_of, tag_of};
 use super::pubsub::PubSub;
 use super::sentinels::Sentinels;
@@ -28,6 +29,8 @@ pub(super) struct Topology {
     pub(super) trust_persistence: bool,
     /// How many replicas have to have what is acknowledged.
     pub(super) replicas: usize,
+    /// The connections to the server before the present one.
+    pub(super) given_up: GivenUp,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,7 @@ impl Topology {
             timeout: settings.timeout,
             trust_persistence: settings.trust_persistence,
             replicas: settings.replicas,
+            given_up: GivenUp::default(),
         }
     }
 
