@@ -126,6 +126,8 @@ async fn what_the_server_did_and_could_not_answer_is_done_once() -> Result<()> {
     two.link.silence(Silence::Nothing);
     let keyed = keyed.await??;
     assert_eq!(keyed.status, 200, "the broker has asked again: {keyed:?}");
+    let is_duplicate = &keyed.body["duplicate"];
+    assert_eq!(is_duplicate, false, "its publisher has not: {keyed:?}");
     let bare = bare.await??;
     assert_eq!(bare.status, 503, "nobody knows: {bare:?}");
     assert_eq!(bare.body["code"], "engine_unavailable");

@@ -93,6 +93,7 @@ impl Shared {
             let mut command = call(&self.link.scripts.once, &[&key]);
             command.arg(&topic).arg(publish).arg(&told);
             command.arg(milliseconds(self.settings.idempotency_window));
+            command.arg(tag);
             command
         };
         self.link.ask(Repeat::Yes, make).await

@@ -1,16 +1,20 @@
 -- Gives a message its place, keeps it, and tells the nodes; unless its idempotency key has been used.
 --
 -- KEYS: state, history, and with an idempotency key its own.
--- ARGV: server, epoch of a new channel, ms for which a channel is remembered, record, topic of the channel, command that
---       publishes, most messages, most bytes, ms of age; with an idempotency key the ms for which it is remembered.
+-- ARGV: server, epoch of a new channel (no other publication has the same), ms for which a channel is remembered, record, topic of
+--       the channel, command that publishes, most messages, most bytes, ms of age; with an idempotency key the ms for which it is
+--       remembered.
 -- Answers in one text, which costs less than a list: epoch, offset, 1 unless it is a repetition, 1 for a channel that begins.
 local keep, record, topic, publish = tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local messages, bytes, age = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
 if KEYS[3] then
-  local first = redis.call('GET', KEYS[3])
-  if first then
-    return first .. ' 0 0'
+  local place, author = string.match(redis.call('GET', KEYS[3]) or '', '^(%d+ %d+) ?(%d*)$')
+  if place and author == ARGV[2] then
+    -- The broker asks again, because the answer was lost. To the publisher that is no repetition, and the channel may have begun.
+    return place .. ' 1 1'
+  elseif place then
+    return place .. ' 0 0'
   end
 end
 
@@ -65,7 +69,7 @@ if age ~= channel.age or has_to_renew(lifetime, channel.time, time) then
   live(KEYS[1], lifetime)
 end
 if KEYS[3] then
-  redis.call('SET', KEYS[3], channel.epoch .. ' ' .. place, 'PX', ARGV[10])
+  redis.call('SET', KEYS[3], channel.epoch .. ' ' .. place .. ' ' .. ARGV[2], 'PX', ARGV[10])
 end
 redis.call(publish, topic, 'm' .. channel.epoch .. ' ' .. place .. ' ' .. stamp .. ' ' .. record)
 return channel.epoch .. ' ' .. place .. ' 1 ' .. channel.began
