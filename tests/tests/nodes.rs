@@ -274,6 +274,28 @@ async fn who_is_put_out_at_one_is_put_out_at_the_other_even_if_that_was_cut_off(
 }
 
 #[tokio::test]
+async fn an_order_ends_no_session_that_was_opened_after_it_at_a_broker_that_was_cut_off()
+-> Result<()> {
+    let pair = Pair::start().await?;
+    let token = pair.token("a").await?;
+    let mut before = pair.session(&token).await?;
+    pair.cut().await?;
+    let disconnect = json!({ "user": "7", "reason": "no more" });
+    pair.post("/v1/disconnect", &disconnect).await?;
+    // No channel can be joined there meanwhile, but sessions can be opened.
+    let join = Join::channels(&[]).token(&token);
+    let mut after = pair.other.join(Transport::JsonWebSocket, &join).await?;
+    pair.mend().await?;
+    let frame = told(&mut before, "goodbye").await?;
+    assert_eq!(frame["reason"], "no more", "{frame}");
+    pair.post("/v1/users/7/messages", &json!("still here?"))
+        .await?;
+    let frame = told(&mut after, "direct").await?;
+    assert_eq!(frame["data"], "still here?", "{frame}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_message_to_a_user_reaches_the_sessions_at_all_brokers_once() -> Result<()> {
     let pair = Pair::start().await?;
     let token = pair.token("a").await?;

@@ -61,10 +61,7 @@ impl KickRequest {
             return Err(Problem::new(Code::InvalidRequest, detail));
         }
         let reason = self.reason()?;
-        Ok(Order {
-            selection,
-            action: Action::Disconnect { reason },
-        })
+        Ok(Order::now(selection, Action::Disconnect { reason }))
     }
 
     fn unsubscribe(self) -> Result<Order, Problem> {
@@ -77,10 +74,8 @@ impl KickRequest {
             Problem::new(Code::InvalidRequest, detail)
         })?;
         let reason = self.reason()?;
-        Ok(Order {
-            selection,
-            action: Action::Unsubscribe { channel, reason },
-        })
+        let action = Action::Unsubscribe { channel, reason };
+        Ok(Order::now(selection, action))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -14,6 +14,8 @@ pub struct Announcement {
     pub key: String,
     /// Of two announcements of the same key the one with the higher version counts, whichever comes last. Below 2^53.
     pub version: u64,
+    /// When it was announced. Of what other nodes have announced, or was kept, it is known only that it was not after this.
+    pub given: Instant,
     /// What is to be known.
     pub content: Bytes,
 }

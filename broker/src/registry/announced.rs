@@ -78,12 +78,15 @@ impl AnnouncementQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn announcement(key: &str, bytes: usize) -> Announcement {
         Announcement {
             key: key.to_owned(),
             version: 0,
+            given: Instant::now(),
             content: vec![0; bytes].into(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Instant;
 
 use widecast_protocol::{ChannelName, Position};
 
@@ -11,6 +12,7 @@ use crate::registry::SubscriptionHandle;
 /// A channel that the session has joined.
 pub(super) struct JoinedChannel {
     pub(super) handle: Rc<SubscriptionHandle>,
+    pub(super) joined: Instant,
     /// Where the session began to hear it.
     pub(super) beginning: Option<Position>,
     /// Whether it is there only because a token names it.
@@ -69,6 +71,11 @@ impl Channels {
     /// The session's subscription to a channel.
     pub(super) fn handle(&self, channel: &ChannelName) -> Option<&Rc<SubscriptionHandle>> {
         Some(&self.0[self.find(channel).ok()?].handle)
+    }
+
+    /// When a channel was joined.
+    pub(super) fn joined(&self, channel: &ChannelName) -> Option<Instant> {
+        Some(self.0[self.find(channel).ok()?].joined)
     }
 
     /// Whether this is the session's present subscription to its channel.

@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Instant;
 
 use widecast_protocol::{ChannelName, SessionId};
 
@@ -43,26 +44,43 @@ impl SessionKey {
     }
 }
 
-/// What one session can be found by besides its own name, and for how many reasons. Most sessions have nothing or two keys: a map would
-/// take ten times as much.
+/// What one session can be found by besides its own name. Most sessions have nothing or two keys: a map would take ten times as much.
 #[derive(Debug, Default)]
-pub(super) struct SessionKeys(Vec<(SessionKey, usize)>);
+pub(super) struct SessionKeys(Vec<ListedKey>);
+
+#[derive(Debug)]
+struct ListedKey {
+    key: SessionKey,
+    /// For how many reasons.
+    reasons: usize,
+    since: Instant,
+}
 
 impl SessionKeys {
     fn find(&self, key: &SessionKey) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.cmp(key))
+        self.0.binary_search_by(|known| known.key.cmp(key))
+    }
+
+    /// Since when the session can be found by this key.
+    fn since(&self, key: &SessionKey) -> Option<Instant> {
+        Some(self.0[self.find(key).ok()?].since)
     }
 
     /// Returns whether it is the first reason for this key.
     fn add(&mut self, key: SessionKey) -> bool {
         match self.find(&key) {
             Ok(index) => {
-                self.0[index].1 += 1;
+                self.0[index].reasons += 1;
                 false
             }
             Err(index) => {
                 self.0.reserve_exact(1);
-                self.0.insert(index, (key, 1));
+                let listed = ListedKey {
+                    key,
+                    reasons: 1,
+                    since: Instant::now(),
+                };
+                self.0.insert(index, listed);
                 true
             }
         }
@@ -73,8 +91,8 @@ impl SessionKeys {
         let Ok(index) = self.find(key) else {
             return false;
         };
-        self.0[index].1 -= 1;
-        let is_last = self.0[index].1 == 0;
+        self.0[index].reasons -= 1;
+        let is_last = self.0[index].reasons == 0;
         if is_last {
             self.0.remove(index);
         }
@@ -172,7 +190,7 @@ impl SessionIndex {
         keys: SessionKeys,
     ) {
         self.sessions.borrow_mut().remove(&connection);
-        let keys = keys.0.into_iter().map(|(key, _)| key);
+        let keys = keys.0.into_iter().map(|listed| listed.key);
         for key in keys.chain(name.map(SessionKey::Session)) {
             self.unlist(connection, key);
         }
@@ -186,8 +204,13 @@ impl SessionIndex {
         self.keys.borrow_mut().remove(&(key, connection));
     }
 
-    /// The sessions that are meant.
-    pub(super) fn find(&self, selection: &Selection, shard: &Shard) -> Vec<Rc<Session>> {
+    /// The sessions that are meant. With a moment, those that were meant at that moment, too.
+    pub(super) fn find(
+        &self,
+        selection: &Selection,
+        till: Option<Instant>,
+        shard: &Shard,
+    ) -> Vec<Rc<Session>> {
         let found = match (selection.keys().next(), &selection.channel) {
             (Some(key), _) => self.with_key(&key),
             (None, Some(channel)) => shard.subscribers(channel),
@@ -199,6 +222,7 @@ impl SessionIndex {
             .filter_map(|found| sessions.get(found)?.upgrade());
         sessions
             .filter(|session| self.is_meant(session, selection))
+            .filter(|session| till.is_none_or(|till| was_meant(session, selection, till)))
             .collect()
     }
 
@@ -219,5 +243,94 @@ impl SessionIndex {
                 .keys()
                 .all(|key| keys.contains(&(key, connection)))
             && selection.channel.as_ref().is_none_or(is_in)
+    }
+}
+
+/// Whether a session that is meant was so at a moment.
+fn was_meant(session: &Session, selection: &Selection, till: Instant) -> bool {
+    let is_older = |since: Option<Instant>| since.is_none_or(|since| since <= till);
+    let (keys, channels) = (session.keys.borrow(), session.channels.borrow());
+    let channel = selection.channel.as_ref();
+    is_older(Some(session.opened()))
+        && selection.keys().all(|key| is_older(keys.since(&key)))
+        && is_older(channel.and_then(|channel| channels.joined(channel)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::session::JoinRequest;
+    use crate::session::trial::Trial;
+
+    fn selection(channel: Option<&ChannelName>) -> Selection {
+        Selection {
+            user: Some("7".into()),
+            channel: channel.cloned(),
+            ..Selection::default()
+        }
+    }
+
+    /// Waits until the clock has gone on.
+    async fn moment() -> Instant {
+        let moment = Instant::now();
+        while Instant::now() <= moment {
+            tokio::task::yield_now().await;
+        }
+        moment
+    }
+
+    async fn join(session: &Rc<Session>, channel: &ChannelName) {
+        let request = JoinRequest {
+            channel: channel.clone(),
+            since: None,
+            history: None,
+            presence: None,
+        };
+        let outcome = session.join(request).await.map_err(|refusal| refusal.code);
+        session.let_flow(outcome.unwrap()).await;
+    }
+
+    #[actix_web::test]
+    async fn only_those_are_found_that_were_there_at_the_moment() {
+        let trial = Trial::new();
+        let of_user = |session: &Session| session.list_keys([SessionKey::User("7".into())]);
+        let found = |selection: &Selection, till: Option<Instant>| {
+            let found = trial
+                .worker
+                .sessions
+                .find(selection, till, &trial.worker.shard);
+            found.len()
+        };
+        let early = moment().await;
+        let first = trial.session();
+        of_user(&first);
+        let opened = moment().await;
+        let second = trial.session();
+        of_user(&second);
+        let third = trial.session();
+        let before_it_is_seven = moment().await;
+        of_user(&third);
+        let all = selection(None);
+        assert_eq!(found(&all, Some(early)), 0);
+        assert_eq!(found(&all, Some(opened)), 1);
+        assert_eq!(found(&all, Some(before_it_is_seven)), 2);
+        assert_eq!(found(&all, Some(moment().await)), 3);
+        assert_eq!(found(&all, None), 3);
+
+        let in_channel = selection(Some(&trial.channel));
+        let before_it_joins = moment().await;
+        join(&second, &trial.channel).await;
+        let joined = moment().await;
+        assert_eq!(found(&in_channel, Some(before_it_joins)), 0);
+        assert_eq!(found(&in_channel, Some(joined)), 1);
+        // Whoever has left, and comes again, comes afterwards.
+        second.leave(&trial.channel);
+        join(&second, &trial.channel).await;
+        assert_eq!(found(&in_channel, Some(joined)), 0);
+        assert_eq!(found(&in_channel, None), 1);
+        let hour = Duration::from_hours(1);
+        assert_eq!(found(&in_channel, Instant::now().checked_add(hour)), 1);
     }
 }

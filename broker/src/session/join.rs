@@ -2,6 +2,7 @@
 //! flow from there. [`Joining`] decides what is asked, and in which order.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use widecast_protocol::{ChannelName, Code, Payload, Position};
 
@@ -99,6 +100,7 @@ impl Session {
         let handle = Rc::new(self.shard().join(&channel, destination));
         self.channels.borrow_mut().insert(JoinedChannel {
             handle: Rc::clone(&handle),
+            joined: Instant::now(),
             beginning: since,
             is_named: false,
         });

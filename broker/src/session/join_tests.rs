@@ -1,75 +1,16 @@
 //! Joining with an engine that fails or takes its time, as one in the network does: at each of its steps, whatever happens to the
 //! session meanwhile, nothing is left behind, and the next attempt succeeds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use widecast_protocol::framing::Wire;
-use widecast_protocol::{Epoch, Offset, Origin};
+use widecast_protocol::{Epoch, Offset};
 
 use super::*;
-use crate::auth::{Authenticator, Principal, Subject};
-use crate::config::Config;
-use crate::engine::flaky::{Fault, FlakyEngine};
-use crate::engine::{
-    ChannelQuery, Deliver, Directory, Engine, ManualClock, MemberStore, MemoryEngine,
-    MemorySettings,
-};
-use crate::limits::Share;
-use crate::metrics::Metrics;
-use crate::registry::{Routes, Shard};
-use crate::session::dialect::Dialect;
-use crate::session::identity::{Echo, Identity};
-use crate::session::services::Services;
-use crate::session::transport::{Carrier, Transport};
-use crate::session::worker::Worker;
-
-struct Trial {
-    engine: Arc<FlakyEngine>,
-    clock: Arc<ManualClock>,
-    worker: Worker,
-    channel: ChannelName,
-}
+use crate::engine::flaky::Fault;
+use crate::engine::{ChannelQuery, Directory, MemberStore};
+use crate::session::trial::Trial;
 
 impl Trial {
-    fn new() -> Self {
-        let config = Config::default();
-        let routes = Routes::new();
-        let deliver = Arc::clone(&routes) as Arc<dyn Deliver>;
-        let clock = Arc::new(ManualClock::new());
-        let settings = MemorySettings::default();
-        let memory = MemoryEngine::new(settings, Arc::clone(&clock) as _, deliver);
-        let engine = Arc::new(FlakyEngine::new(memory, |_| None));
-        let any_engine = Arc::clone(&engine) as Arc<dyn Engine>;
-        let metrics = Arc::new(Metrics::new());
-        let shard = Shard::start(&routes, &any_engine, &metrics, Duration::from_secs(10));
-        let auth = Authenticator::new(&config).unwrap();
-        let services = Services::new(Arc::new(config), auth, any_engine, metrics, routes);
-        Self {
-            engine,
-            clock,
-            worker: Worker::new(Arc::new(services), shard),
-            channel: ChannelName::parse("a").unwrap(),
-        }
-    }
-
-    fn session(&self) -> Rc<Session> {
-        let share = Share::default();
-        let held = share.open_session().unwrap();
-        let identity = Identity {
-            sender: None,
-            echo: Echo::Off,
-            principal: Principal::new(Subject::Anybody, Origin::unknown()),
-            share,
-            headers: Vec::new(),
-        };
-        let carrier = Carrier {
-            dialect: Dialect::connected(Wire::JsonWebSocket),
-            transport: Transport::WebSocket,
-        };
-        Session::new(&self.worker, identity, held, carrier)
-    }
-
     fn break_at(&self, call: &'static str, fault: Fault) {
         self.engine
             .set_faults(move |at| (at == call).then_some(fault));

@@ -40,6 +40,8 @@ mod services;
 mod session;
 mod subscription_tokens;
 mod transport;
+#[cfg(test)]
+mod trial;
 mod unfinished;
 mod worker;
 

@@ -32,10 +32,7 @@ pub(super) fn check_order(tokens: &RevokedTokens) -> Order {
         RevokedTokens::OfUser(user) => selection.user = Some(user),
         RevokedTokens::Named(name) => selection.token = Some(name),
     }
-    Order {
-        selection,
-        action: Action::CheckTokens,
-    }
+    Order::now(selection, Action::CheckTokens)
 }
 
 /// Revokes tokens here and on all other nodes; gives the revocation as it is kept now, and for how many sessions one of them had
@@ -158,12 +155,10 @@ pub async fn send_to_user(
         origin: who.principal.origin(),
         timestamp_ms: millis(since.unwrap_or_default()),
     };
-    let order = Order {
-        selection: Selection {
-            user: Some(message.user),
-            ..Selection::default()
-        },
-        action: Action::Tell(Arc::new(Reply::Direct(direct))),
+    let selection = Selection {
+        user: Some(message.user),
+        ..Selection::default()
     };
-    carry_out_everywhere(services, order).await
+    let tell = Action::Tell(Arc::new(Reply::Direct(direct)));
+    carry_out_everywhere(services, Order::now(selection, tell)).await
 }

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -39,14 +40,28 @@ pub enum Action {
     Tell(Arc<Reply>),
 }
 
-/// An action, and the sessions that are meant.
+/// An action, and the sessions that are meant. Sessions that are opened after it was given are not, nor are those that come to the user or
+/// the channel afterwards.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "OrderOutcome")]
 pub struct Order {
     /// Which sessions.
     pub selection: Selection,
+    /// When it was given.
+    pub given: Instant,
     /// What is done to them.
     pub action: Action,
+}
+
+impl Order {
+    /// The order, which is given now.
+    pub fn now(selection: Selection, action: Action) -> Self {
+        Self {
+            selection,
+            given: Instant::now(),
+            action,
+        }
+    }
 }
 
 /// What became of an order.
@@ -115,7 +130,12 @@ impl Workers {
 async fn carry_out(worker: &Worker, order: &Order) -> OrderOutcome {
     let mut outcome = OrderOutcome::default();
     let mut frames = Frames::default();
-    let sessions = worker.sessions.find(&order.selection, &worker.shard);
+    let till = match order.action {
+        // Who has not been checked in time is checked now.
+        Action::CheckTokens => None,
+        _ => Some(order.given),
+    };
+    let sessions = worker.sessions.find(&order.selection, till, &worker.shard);
     for slice in sessions.chunks(SESSIONS_PER_SLICE) {
         for session in slice {
             if session.obey(&order.action, &mut frames).await {

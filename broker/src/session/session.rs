@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use tracing::{Span, field};
@@ -36,6 +36,7 @@ pub struct Session {
     /// Made when somebody asks: a raw session has no use for it.
     id: OnceCell<SessionId>,
     connection: ConnectionId,
+    opened: Instant,
     worker: Worker,
     /// The sender key of its messages, if it has one.
     sender: Option<SenderKey>,
@@ -92,6 +93,7 @@ impl Session {
         let session = Rc::new(Self {
             id: OnceCell::new(),
             connection,
+            opened: Instant::now(),
             outbox: Outbox::new(flush_list, limit, carrier.dialect.form(), connection),
             worker: worker.clone(),
             credentials: RefCell::new(Credentials::new(principal)),
@@ -185,6 +187,11 @@ impl Session {
 
     pub(super) fn connection(&self) -> ConnectionId {
         self.connection
+    }
+
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// The share of its client's address.

@@ -1,6 +1,6 @@
 //! What all nodes are told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Stage;
 use crate::engine::{Announcement, Engine};
@@ -13,6 +13,7 @@ pub(in crate::engine) fn announcement(
     Announcement {
         key: key.to_owned(),
         version,
+        given: Instant::now(),
         content: content.into(),
     }
 }

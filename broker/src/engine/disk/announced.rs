@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::DiskEngine;
 use super::shared::Shared;
@@ -40,6 +40,7 @@ impl StoredAnnouncement {
             announcement: Announcement {
                 key,
                 version: u64::from_be_bytes(*version),
+                given: Instant::now(),
                 content: content.to_vec().into(),
             },
             end_ms: u64::from_be_bytes(*end),

@@ -3,7 +3,7 @@
 //! Whenever a node has subscribed to the topic on a new connection, and when the server has lost the node's lease, whoever hears
 //! announcements is told to read all that are kept: nothing that was announced during a cut is missed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::RedisResult;
@@ -11,6 +11,7 @@ use redis::RedisResult;
 use super::connection::Server;
 use super::link::Repeat;
 use super::scripts::call;
+use super::server_clock::ServerClock;
 use super::settings::milliseconds;
 use super::{RedisEngine, Shared};
 use crate::engine::{Announcement, Announcements, EngineError, EngineFuture};
@@ -19,22 +20,26 @@ use crate::engine::{Announcement, Announcements, EngineError, EngineFuture};
 const AT_ONCE: usize = 512;
 
 /// The form of a record, its first byte. Nodes of neighbouring releases leave out what they cannot read.
-const FORM: &str = "1";
+const FORM: &str = "2";
 
-/// An announcement as the server keeps it: `1 <version> <length of the key> <key><content>`.
-fn record(announcement: &Announcement) -> Vec<u8> {
+/// An announcement as the server keeps it: `2 <version> <when it was given> <length of the key> <key><content>`.
+fn record(announcement: &Announcement, clock: &ServerClock) -> Vec<u8> {
     let Announcement {
         key,
         version,
+        given,
         content,
     } = announcement;
-    let head = format!("{FORM} {version} {} {key}", key.len());
+    // The clock was read before anything can be sent.
+    let given = clock.at(*given).unwrap_or(u64::MAX);
+    let head = format!("{FORM} {version} {given} {} {key}", key.len());
     [head.as_bytes(), content].concat()
 }
 
-fn parse(record: &[u8]) -> Option<Announcement> {
+fn parse(record: &[u8], clock: &ServerClock) -> Option<Announcement> {
     let (form, rest) = word(record)?;
     let (version, rest) = word(rest)?;
+    let (given, rest) = word(rest)?;
     let (length, rest) = word(rest)?;
     let (key, content) = rest.split_at_checked(length.parse().ok()?)?;
     let key = String::from_utf8(key.to_vec()).ok()?;
@@ -42,6 +47,9 @@ fn parse(record: &[u8]) -> Option<Announcement> {
     Some(Announcement {
         key,
         version: version.parse().ok()?,
+        given: clock
+            .moment(given.parse().ok()?)
+            .unwrap_or_else(Instant::now),
         content: Bytes::copy_from_slice(content),
     })
 }
@@ -64,7 +72,7 @@ impl Shared {
 
     /// Hands over what was heard on the topic, unless it comes from this node itself.
     pub(super) fn announced(&self, bytes: &[u8]) {
-        let heard = word(bytes).map(|(node, record)| (node, parse(record)));
+        let heard = word(bytes).map(|(node, record)| (node, parse(record, &self.clock)));
         match heard {
             Some((node, _)) if node == self.node => {}
             Some((_, Some(announcement))) => self.deliver.announced(announcement),
@@ -82,7 +90,7 @@ impl Shared {
         announcement: Announcement,
         keep_for: Duration,
     ) -> Result<(), EngineError> {
-        let (keys, record) = (self.keys.announcements(), record(&announcement));
+        let keys = self.keys.announcements();
         let make = |_: &str| {
             let mut command = call(&self.link.scripts.announce, &keys);
             command
@@ -92,7 +100,7 @@ impl Shared {
                 .arg(&announcement.key)
                 .arg(announcement.version)
                 .arg(milliseconds(keep_for))
-                .arg(&record);
+                .arg(record(&announcement, &self.clock));
             command
         };
         self.link.ask::<u8>(Repeat::Yes, make).await.map(drop)
@@ -117,7 +125,7 @@ impl Shared {
             let answer = self.link.ask(Repeat::Yes, scan).await?;
             let (next, found): (String, Vec<Vec<u8>>) = answer;
             let records = found.chunks_exact(2).map(|pair| &pair[1]);
-            kept.extend(records.filter_map(|record| parse(record)));
+            kept.extend(records.filter_map(|record| parse(record, &self.clock)));
             if next == "0" {
                 return Ok(kept);
             }
@@ -149,12 +157,23 @@ mod tests {
         let announcement = Announcement {
             key: "user:a b".to_owned(),
             version: 1 << 52,
+            given: Instant::now(),
             content: Bytes::from_static(b" 1 2 \xff"),
         };
-        let bytes = record(&announcement);
-        assert_eq!(parse(&bytes), Some(announcement));
-        for broken in [&b"2 1 1 a"[..], b"1 1 2 a", b"1 x 1 a", b"1", b""] {
-            assert_eq!(parse(broken), None);
+        let clock = ServerClock::default();
+        let read = parse(&record(&announcement, &clock), &clock).unwrap();
+        assert_eq!(read.key, announcement.key);
+        assert_eq!(read.version, announcement.version);
+        assert_eq!(read.content, announcement.content);
+        for broken in [
+            &b"1 1 0 1 a"[..],
+            b"2 1 0 2 a",
+            b"2 x 0 1 a",
+            b"2 1 x 1 a",
+            b"2",
+            b"",
+        ] {
+            assert!(parse(broken, &clock).is_none());
         }
     }
 }

@@ -35,6 +35,7 @@ mod replicas;
 mod roster_book;
 mod scripts;
 mod sentinels;
+mod server_clock;
 mod settings;
 mod several_servers;
 mod suitability;
@@ -63,6 +64,7 @@ use listening::Listening;
 use pubsub::PubSub;
 use roster_book::RosterBook;
 use scripts::{CLOCK, Scripts};
+use server_clock::ServerClock;
 use topology::Topology;
 
 pub use ephemeral::EphemeralChannels;
@@ -77,6 +79,7 @@ struct Shared {
     /// The name of this node, another one each time it starts.
     node: String,
     link: Link,
+    clock: ServerClock,
     listening: Listening,
     book: RosterBook,
     deliver: Arc<dyn Deliver>,
@@ -132,6 +135,7 @@ impl RedisEngine {
             keys: Keys::new(&settings.key_prefix, topology.database()),
             node: format!("{:016x}", rand::random::<u64>()),
             link: Link::new(&settings, scripts),
+            clock: ServerClock::default(),
             listening: Listening::default(),
             book: RosterBook::default(),
             deliver,

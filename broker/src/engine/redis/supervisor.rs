@@ -44,11 +44,15 @@ pub(super) async fn connect(
     let server = connecting.await?;
     let refused = |error| RedisStartError::of(error, topology.shown());
     let agreement = shared.agreement();
-    let said = tokio::time::timeout(topology.timeout, server.ask(&agreement));
+    let said = async {
+        shared.clock.begin(&server).await?;
+        server.ask(&agreement).await
+    };
     let silent = |_| RedisStartError::Silent {
         address: topology.shown(),
     };
-    let said = said.await.map_err(silent)?.map_err(refused)?;
+    let said = tokio::time::timeout(topology.timeout, said).await;
+    let said = said.map_err(silent)?.map_err(refused)?;
     shared
         .agrees(said)
         .map_err(|theirs| RedisStartError::Disagreement {
@@ -138,7 +142,11 @@ async fn serve(
             tokio::select! {
                 () = shared.listening.changes() => Ok(()),
                 _ = heartbeat.tick() => {
-                    let answer = tokio::time::timeout(timeout, server.ping()).await;
+                    let look = async {
+                        server.ping().await?;
+                        shared.clock.read(server).await
+                    };
+                    let answer = tokio::time::timeout(timeout, look).await;
                     answer.unwrap_or_else(|_| Err(silent()))
                 }
             }

@@ -38,6 +38,7 @@ pub(in crate::session) async fn announce_revocation(
     let announcement = Announcement {
         key,
         version,
+        given: Instant::now(),
         content,
     };
     let keep_for = keep_for.unwrap_or_default();
@@ -63,6 +64,7 @@ pub(in crate::session) async fn announce_order(
         Action::Tell(_) => Duration::ZERO,
         _ => KEEP_ORDERS,
     };
+    let given = order.given;
     let Some(content) = content::encode(Content::Order(order)) else {
         return Ok(());
     };
@@ -75,6 +77,7 @@ pub(in crate::session) async fn announce_order(
     let announcement = Announcement {
         key: format!("order:{}:{number}", nodes.id),
         version: 0,
+        given,
         content,
     };
     services.engine.announce(announcement, keep_for).await
@@ -112,10 +115,12 @@ impl Services {
         let Some(content) = content::encode(Content::Node(record)) else {
             return Ok(());
         };
-        let since = self.nodes.started.elapsed().unwrap_or_default();
+        // Not by a clock that may be set back: the others would not believe the later one.
+        let since = self.nodes.begun.elapsed();
         let announcement = Announcement {
             key,
             version: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            given: Instant::now(),
             content,
         };
         self.engine.announce(announcement, keep_for).await
@@ -130,7 +135,7 @@ impl Services {
         let mut owed = self.auth.revocations().notes();
         for announcement in announced {
             // What is older there than here is owed, too.
-            if let Some(Content::Revocation(note)) = content::decode(&announcement.content)
+            if let Some(Content::Revocation(note)) = content::decode(&announcement)
                 && let Some(own) = owed.get(&note.revocation.tokens)
                 && own.version <= note.version
             {

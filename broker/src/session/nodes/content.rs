@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use widecast_protocol::{
 };
 
 use crate::auth::{Revocation, RevocationNote, RevokedTokens};
+use crate::engine::Announcement;
 use crate::session::index::Selection;
 use crate::session::order::{Action, Order};
 
@@ -148,7 +149,8 @@ pub(super) fn encode(content: Content) -> Option<Bytes> {
 }
 
 /// Reads what was announced; nothing when this release does not know it.
-pub(super) fn decode(bytes: &[u8]) -> Option<Content> {
+pub(super) fn decode(announcement: &Announcement) -> Option<Content> {
+    let bytes = &announcement.content;
     let end = bytes.iter().position(|&byte| byte == b'\n')?;
     let (line, data) = (&bytes[..end], &bytes[end + 1..]);
     let content = match serde_json::from_slice(line).ok()? {
@@ -162,12 +164,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Content> {
             version: line.version,
             is_taken_back: line.taken_back,
         }),
-        Line::Order(line) => Content::Order(order(line, data)?),
+        Line::Order(line) => Content::Order(order(line, data, announcement.given)?),
     };
     Some(content)
 }
 
-fn order(line: OrderLine, data: &[u8]) -> Option<Order> {
+fn order(line: OrderLine, data: &[u8], given: Instant) -> Option<Order> {
     // What cannot be read must not be left out: the order would concern others.
     let session = line.session.map(|id| SessionId::parse(&id)).transpose();
     let channel = line.channel.map(|name| ChannelName::parse(&name));
@@ -178,6 +180,7 @@ fn order(line: OrderLine, data: &[u8]) -> Option<Order> {
             channel: channel.transpose().ok()?,
             token: None,
         },
+        given,
         action: match line.action {
             ActionLine::Disconnect { reason } => Action::Disconnect { reason },
             ActionLine::Unsubscribe { channel, reason } => Action::Unsubscribe {
@@ -212,8 +215,13 @@ mod tests {
     use super::*;
     use widecast_protocol::Payload;
 
-    fn again(content: Content) -> Content {
-        decode(&encode(content).unwrap()).unwrap()
+    fn announced(content: impl Into<Bytes>, given: Instant) -> Announcement {
+        Announcement {
+            key: "a".to_owned(),
+            version: 0,
+            given,
+            content: content.into(),
+        }
     }
 
     #[test]
@@ -242,12 +250,10 @@ mod tests {
             Action::Tell(Arc::new(Reply::Direct(message))),
         ];
         for action in actions {
-            let order = Order {
-                selection: selection.clone(),
-                action,
-            };
-            let shown = format!("{order:?}");
-            let Content::Order(read) = again(Content::Order(order)) else {
+            let order = Order::now(selection.clone(), action);
+            let (shown, given) = (format!("{order:?}"), order.given);
+            let announced = announced(encode(Content::Order(order)).unwrap(), given);
+            let Some(Content::Order(read)) = decode(&announced) else {
                 panic!("expected an order");
             };
             assert_eq!(format!("{read:?}"), shown);
@@ -265,7 +271,8 @@ mod tests {
             version: 7,
             is_taken_back: true,
         };
-        let Content::Revocation(read) = again(Content::Revocation(note.clone())) else {
+        let content = encode(Content::Revocation(note.clone())).unwrap();
+        let Some(Content::Revocation(read)) = decode(&announced(content, Instant::now())) else {
             panic!("expected a revocation");
         };
         assert_eq!(read, note);
@@ -276,14 +283,15 @@ mod tests {
         let line =
             br#"{"node":{"id":"a","name":"n","version":"9","started":1,"lease_ms":5,"new":[1]}}
 "#;
-        assert!(matches!(decode(line), Some(Content::Node(_))));
+        let read = |line: &'static [u8]| decode(&announced(line, Instant::now()));
+        assert!(matches!(read(line), Some(Content::Node(_))));
         for unknown in [
             &b"{\"thing\":{}}\n"[..],
             b"{\"order\":{\"session\":\"!\",\"action\":{\"disconnect\":{\"reason\":\"\"}}}}\n",
             b"no line",
             b"\n",
         ] {
-            assert!(decode(unknown).is_none());
+            assert!(read(unknown).is_none());
         }
     }
 }

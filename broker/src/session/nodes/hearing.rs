@@ -41,7 +41,7 @@ async fn compare(services: Arc<Services>) {
 impl Services {
     /// Does what an announcement of another node asks for, unless that has been done.
     pub(super) async fn take_announcement(&self, announcement: Announcement) {
-        match content::decode(&announcement.content) {
+        match content::decode(&announcement) {
             Some(Content::Node(record)) => self.nodes.note(record),
             Some(Content::Revocation(note)) => {
                 let order = check_order(&note.revocation.tokens);

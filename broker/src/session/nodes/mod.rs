@@ -30,6 +30,7 @@ pub struct Nodes {
     id: String,
     name: String,
     started: SystemTime,
+    begun: Instant,
     engines: BTreeMap<String, String>,
     known: Mutex<Known>,
 }
@@ -69,6 +70,7 @@ impl Nodes {
             id: format!("{:016x}", rand::random::<u64>()),
             name,
             started: SystemTime::now(),
+            begun: Instant::now(),
             engines: engines
                 .iter()
                 .map(|(name, engine)| ((*name).to_owned(), engine.kind.name().to_owned()))

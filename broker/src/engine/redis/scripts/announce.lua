@@ -5,7 +5,9 @@
 -- Answers: 1, or 0 when a newer announcement of the key is kept: nobody is told then.
 local now = now_ms()
 local kept = redis.call('HGET', KEYS[1], ARGV[4])
-local version = kept and tonumber(string.match(kept, '^1 (%d+) '))
+local till = kept and redis.call('ZSCORE', KEYS[2], ARGV[4])
+-- What has ended counts no longer, even if nobody has forgotten it yet.
+local version = till and tonumber(till) > now and tonumber(string.match(kept, '^2 (%d+) '))
 if version and version > tonumber(ARGV[5]) then
   return 0
 end

@@ -1,12 +1,12 @@
 //! What nodes tell one another.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::settings;
 use crate::engine::conformance::{announced, announcement};
-use crate::engine::{Announcements, RedisSettings};
+use crate::engine::{Announcement, Announcements, RedisSettings};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -70,6 +70,57 @@ async fn nodes_that_do_not_share_a_prefix_hear_nothing_of_each_other() {
     .await;
     assert_eq!(of_prefix.told.announced(), Vec::<String>::new());
     assert_eq!(announced(&of_prefix.engine).await, "");
+}
+
+#[tokio::test]
+async fn what_has_ended_keeps_no_older_version_from_being_told() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (node(&server).await, node(&server).await);
+    // It ends before the rest, so that the server keeps it until somebody looks.
+    announce(&one, "b", HOUR).await;
+    let newer = announcement("a", 2, "newer");
+    let short = Duration::from_millis(1);
+    one.engine.announce(newer, short).await.unwrap();
+    until("it to end", async || {
+        let now: Vec<u64> = server.ask(&["TIME"]).await;
+        let (from, till) = ("-inf", (now[0] * 1000 + now[1] / 1000).to_string());
+        let ended = ["ZCOUNT", "widecast:{announcements}:ends", from, &till];
+        server.ask::<u8>(&ended).await == 1
+    })
+    .await;
+    announce(&one, "a", HOUR).await;
+    until("the other node to hear it again", async || {
+        other.told.announced() == ["b", "a", "a"]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_moment_is_the_same_for_all_nodes_and_for_those_that_read_it_later() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (node(&server).await, node(&server).await);
+    let given = Instant::now().checked_sub(HOUR).unwrap();
+    let announced = Announcement {
+        given,
+        ..announcement("a", 1, "x")
+    };
+    one.engine.announce(announced, HOUR).await.unwrap();
+    until("the other node to hear it", async || {
+        other.told.announced() == ["a"]
+    })
+    .await;
+    let mut read = other.told.moments();
+    let later = node(&server).await;
+    for engine in [&other.engine, &later.engine] {
+        let kept = engine.announced().await.unwrap();
+        read.extend(kept.iter().map(|kept| kept.given));
+    }
+    assert_eq!(read.len(), 3);
+    // As exact as the clock of the server could be read.
+    assert!(
+        read.iter()
+            .all(|read| (given..given + HOUR / 2).contains(read))
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use widecast_protocol::{ChannelName, EncodedMessage, Member, Payload, Position};
 
@@ -22,7 +22,7 @@ pub(super) struct Told {
     messages: Mutex<Vec<Arc<EncodedMessage>>>,
     changes: Mutex<Vec<PresenceChange>>,
     lost: Mutex<Vec<ChannelName>>,
-    announced: Mutex<Vec<String>>,
+    announced: Mutex<Vec<Announcement>>,
     announcements_lost: AtomicUsize,
 }
 
@@ -41,7 +41,7 @@ impl Deliver for Told {
     }
 
     fn announced(&self, announcement: Announcement) {
-        self.announced.lock().unwrap().push(announcement.key);
+        self.announced.lock().unwrap().push(announcement);
     }
 
     fn announcements_lost(&self) {
@@ -69,7 +69,14 @@ impl Told {
 
     /// The keys of what other nodes have announced.
     pub(super) fn announced(&self) -> Vec<String> {
-        self.announced.lock().unwrap().clone()
+        let announced = self.announced.lock().unwrap();
+        announced.iter().map(|one| one.key.clone()).collect()
+    }
+
+    /// When that was announced.
+    pub(super) fn moments(&self) -> Vec<Instant> {
+        let announced = self.announced.lock().unwrap();
+        announced.iter().map(|one| one.given).collect()
     }
 
     /// How often all announcements have to be read.
