@@ -13,6 +13,7 @@ use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
 use crate::config::Config;
+use crate::engine::{renew, with_patience};
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body};
 use crate::offload::offload;
 use crate::session;
@@ -50,9 +51,12 @@ async fn batch(
         caller.audit("publish", None, Err(problem.code()));
     })?;
     let mut results = Vec::with_capacity(messages.len());
-    for message in messages {
-        results.push(publish_one(&caller, message).await);
-    }
+    let publishing = async {
+        for message in messages {
+            results.push(publish_one(&caller, message).await);
+        }
+    };
+    with_patience(caller.services.engine.patience(), publishing).await;
     match codec {
         Codec::Json => answer::json(&BatchAnswer { results }),
         Codec::MessagePack => answer::msgpack(&BatchAnswer { results }),
@@ -103,6 +107,10 @@ pub(super) async fn publish_one(
             message_id: message.message_id.clone(),
         };
         let published = session::publish(&caller.services, &caller.publisher, publish).await;
+        if published.is_ok() {
+            // The rest of a batch has as long as all of it: only silence is not waited for again and again.
+            renew();
+        }
         outcome.push(channel, published);
     }
     outcome

@@ -14,6 +14,7 @@ use widecast_protocol::codec::decode_batch_line;
 use super::batch::{publish_one, refuse};
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
+use crate::engine::{renew, with_patience};
 use crate::http::{Caller, Problem, next_part, refuse_compressed};
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
@@ -50,7 +51,8 @@ struct Lines {
 impl Lines {
     fn results(self) -> impl Stream<Item = Result<Bytes, Problem>> {
         unfold(self, |mut lines| async move {
-            let results = lines.next_results().await?;
+            let patience = lines.caller.services.engine.patience();
+            let results = with_patience(patience, lines.next_results()).await?;
             Some((Ok(results), lines))
         })
     }
@@ -85,7 +87,11 @@ impl Lines {
 
     async fn read_more(&mut self, out: &mut BytesMut) {
         match next_part(&mut self.body).await {
-            Ok(Some(part)) => self.reader.push(&part),
+            Ok(Some(part)) => {
+                // The engine has nothing to do with how long the client took.
+                renew();
+                self.reader.push(&part);
+            }
             Ok(None) => {
                 self.ended = true;
                 if let Some(line) = self.reader.last() {

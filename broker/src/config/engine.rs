@@ -47,7 +47,8 @@ settings! {
         replicas_wait: Duration, "replicas_wait_ms" = Duration::from_secs(1), within 10..=60_000;
         /// Kind `redis`: what the names of all keys and topics begin with. Brokers with different ones do not hear each other.
         key_prefix: KeyPrefix, "key_prefix" = KeyPrefix::widecast();
-        /// Kind `redis`: how long a command waits for its answer, or for a connection, before a client is told `engine_unavailable`.
+        /// Kind `redis`: how long a request or command of a client waits for the server altogether, also for a connection, before the client
+        /// is told `engine_unavailable`.
         timeout: Duration, "timeout_ms" = Duration::from_secs(5), within 100..=60_000;
         /// Kind `redis`: how many commands may wait for their answers, of each server or part of a cluster; clients are told
         /// `engine_unavailable` at once beyond that.

@@ -164,6 +164,11 @@ pub trait Announcements: Send + Sync + 'static {
 
 /// The engine itself: how it is, and what it holds.
 pub trait Lifecycle: Send + Sync + 'static {
+    /// How long the engine may take for an answer; nothing of one that always answers, however long it takes.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+
     /// The figures of what the engine holds.
     fn figures(&self) -> EngineFigures;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use widecast_protocol::{ChannelName, Position};
 
+use super::deadline::timeout;
 use super::{
     Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, EngineError,
     EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle,
@@ -22,12 +23,17 @@ pub(crate) enum Fault {
     WaitsBefore,
     /// It waits for [`FlakyEngine::go_on`] before it answers.
     WaitsBehind,
+    /// It does not answer in time.
+    Hangs,
     /// Others run so many times before it does what it was asked, and before it answers.
     Slow(usize, usize),
 }
 
 /// The fault at the call of this name, if it has one.
 type Faults = Box<dyn FnMut(&'static str) -> Option<Fault> + Send>;
+
+/// How long it may take for an answer.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A memory engine with faults.
 pub(crate) struct FlakyEngine {
@@ -70,6 +76,10 @@ impl FlakyEngine {
             let fault = self.faults.lock().unwrap()(call);
             match fault {
                 Some(Fault::Fails) => Err(EngineError::unavailable("no answer")),
+                Some(Fault::Hangs) => {
+                    let _ = timeout(PATIENCE, std::future::pending::<()>()).await;
+                    Err(EngineError::unavailable("no answer in time"))
+                }
                 Some(Fault::WaitsBefore) => {
                     self.wait().await;
                     answer.await
@@ -193,6 +203,10 @@ impl Announcements for FlakyEngine {
 }
 
 impl Lifecycle for FlakyEngine {
+    fn patience(&self) -> Option<Duration> {
+        Some(PATIENCE)
+    }
+
     fn figures(&self) -> EngineFigures {
         self.memory.figures()
     }

@@ -22,6 +22,7 @@ mod announcements;
 mod clock;
 #[cfg(test)]
 mod conformance;
+mod deadline;
 pub mod disk;
 mod error;
 mod figures;
@@ -52,6 +53,7 @@ pub use announcements::Announcement;
 #[cfg(test)]
 pub(crate) use clock::ManualClock;
 pub use clock::{Clock, SystemClock};
+pub use deadline::{renew, until_deadline, with_callers_patience, with_patience};
 pub use disk::{DiskEngine, DiskError, DiskSettings};
 pub use error::EngineError;
 pub use figures::{EngineFigures, ServerFigures, ServerState};

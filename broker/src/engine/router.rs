@@ -225,6 +225,11 @@ async fn newest_of(
 }
 
 impl Lifecycle for EngineRouter {
+    fn patience(&self) -> Option<Duration> {
+        let patience = self.engines.iter().filter_map(|engine| engine.patience());
+        patience.max()
+    }
+
     fn figures(&self) -> EngineFigures {
         let figures = self.engines.iter().map(|engine| engine.figures());
         figures.fold(EngineFigures::default(), EngineFigures::plus)

@@ -10,7 +10,10 @@ use actix::prelude::*;
 use tokio::sync::{Semaphore, oneshot};
 use widecast_protocol::{ChannelName, EncodedMessage, Position};
 
-use crate::engine::{ConnectionId, Engine, EngineError, NumberedChange, Replay};
+use crate::engine::{
+    ConnectionId, Engine, EngineError, NumberedChange, Replay, until_deadline,
+    with_callers_patience,
+};
 use crate::metrics::Metrics;
 
 use super::background::run_in_background;
@@ -179,7 +182,7 @@ impl Shard {
         if must_call {
             self.call_about_interest(channel.clone());
         }
-        match answer.await {
+        match until_deadline(answer).await? {
             Ok(answer) => answer,
             // The one who was asked has gone, and with it its thread.
             Err(_) => Err(EngineError::unavailable("the worker that asked is ending")),
@@ -211,13 +214,14 @@ impl Shard {
         let engine = Arc::clone(&self.engine);
         let channel = channel.clone();
         let (done, answer) = oneshot::channel();
-        run_in_background(async move {
+        let exit = async move {
             if let Err(error) = engine.exit(&channel, connection).await {
                 tracing::warn!(channel.name = %channel, %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
             }
             // Nobody has to wait for it.
             let _ = done.send(());
-        });
+        };
+        run_in_background(with_callers_patience(exit));
         answer
     }
 

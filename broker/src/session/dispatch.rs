@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tracing::field;
 use widecast_protocol::{ChannelName, Command, CommandId, CommandKind, Reply};
 
+use crate::engine::with_patience;
 use crate::offload::offload;
 use crate::registry::Ended;
 
@@ -73,27 +74,30 @@ impl Session {
             self.refuse(id, channel.as_ref(), refusal);
             return;
         }
-        let done = match command.kind {
-            CommandKind::Subscribe(subscribe) => {
-                commands::subscribe(self, command.id, subscribe).await
-            }
-            CommandKind::Unsubscribe { channel } => {
-                commands::unsubscribe(self, command.id, channel).await
-            }
-            CommandKind::Publish(message) => commands::publish(self, command.id, message).await,
-            CommandKind::Batch { messages } => commands::batch(self, command.id, messages).await,
-            CommandKind::Presence(request) => commands::presence(self, command.id, request).await,
-            CommandKind::History(request) => commands::history(self, command.id, request).await,
-            CommandKind::Authenticate { token, cursor } => {
-                self.authenticate(command.id, &token, cursor.as_ref()).await
-            }
-            CommandKind::Ping => {
-                self.reply(&Reply::Pong { id: command.id });
-                Ok(())
-            }
-        };
+        // All that a command asks of the engine has one deadline.
+        let patience = self.services().engine.patience();
+        let done = with_patience(patience, self.carry_out(command)).await;
         if let Err(refusal) = done {
             self.refuse(id, channel.as_ref(), refusal);
+        }
+    }
+
+    async fn carry_out(self: &Rc<Self>, command: Command) -> Result<(), Refusal> {
+        let id = command.id;
+        match command.kind {
+            CommandKind::Subscribe(subscribe) => commands::subscribe(self, id, subscribe).await,
+            CommandKind::Unsubscribe { channel } => commands::unsubscribe(self, id, channel).await,
+            CommandKind::Publish(message) => commands::publish(self, id, message).await,
+            CommandKind::Batch { messages } => commands::batch(self, id, messages).await,
+            CommandKind::Presence(request) => commands::presence(self, id, request).await,
+            CommandKind::History(request) => commands::history(self, id, request).await,
+            CommandKind::Authenticate { token, cursor } => {
+                self.authenticate(id, &token, cursor.as_ref()).await
+            }
+            CommandKind::Ping => {
+                self.reply(&Reply::Pong { id });
+                Ok(())
+            }
         }
     }
 

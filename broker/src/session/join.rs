@@ -7,7 +7,9 @@ use std::time::Instant;
 use widecast_protocol::{ChannelName, Code, Payload, Position};
 
 use crate::config::Right;
-use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay};
+use crate::engine::{
+    HistoryOrder, HistoryQuery, MemberList, Portion, Replay, renew, with_patience,
+};
 use crate::metrics::ResumeOutcome;
 use crate::registry::{Destination, SubscriptionHandle};
 
@@ -60,6 +62,15 @@ impl Session {
     /// When the session may not hear the channel, it has joined as many channels as it may, it has left the channel meanwhile, or
     /// the engine cannot be reached.
     pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        // All that it asks of the engine has one deadline, with what is cleared away after a failure.
+        let patience = self.services().engine.patience();
+        with_patience(patience, self.join_or_clear_away(request)).await
+    }
+
+    async fn join_or_clear_away(
+        self: &Rc<Self>,
+        request: JoinRequest,
+    ) -> Result<JoinOutcome, Refusal> {
         let channel = request.channel.clone();
         let outcome = self.try_join(request).await;
         let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
@@ -243,6 +254,8 @@ impl Session {
             members,
             ..
         } = outcome;
+        // It is as it should be so far: what is read now has its own time, since a failure ends the session.
+        renew();
         if let Some(list) = members {
             handle.begin_watch(list.changes);
         }

@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use widecast_protocol::codec::{Codec, decode_commands};
 use widecast_protocol::{Epoch, Offset};
 
 use super::*;
-use crate::engine::flaky::Fault;
+use crate::engine::flaky::{Fault, PATIENCE};
 use crate::engine::{ChannelQuery, Directory, MemberStore};
+use crate::session::order::carry_out;
 use crate::session::trial::Trial;
+use crate::session::{Action, Inbound, Order, Selection};
 
 impl Trial {
     fn break_at(&self, call: &'static str, fault: Fault) {
@@ -154,4 +158,79 @@ async fn a_session_that_ends_while_it_joins_leaves_nothing_behind() {
         trial.joins(&trial.session(), case).await;
     })
     .await;
+}
+
+/// How often something waits as long as the engine may take, when it does not answer from this call on.
+async fn waits(trial: &Trial, call: &'static str, work: impl Future<Output = ()>) -> u64 {
+    let from = CALLS.iter().position(|known| *known == call);
+    trial.engine.set_faults(move |at| {
+        let place = CALLS.iter().position(|known| *known == at);
+        (place.is_none() || place >= from).then_some(Fault::Hangs)
+    });
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    work.await;
+    let took = began.elapsed();
+    tokio::time::resume();
+    // Timers have whole milliseconds.
+    took.as_secs() / PATIENCE.as_secs()
+}
+
+#[actix_web::test]
+async fn joining_has_one_deadline_whatever_the_engine_does_not_answer() {
+    for call in CALLS {
+        let trial = Trial::new();
+        let session = trial.session();
+        let waits = waits(&trial, call, async {
+            let refusal = session.join(trial.request(call)).await.err().unwrap();
+            assert_eq!(refusal.code, Code::EngineUnavailable, "{call}");
+        });
+        assert_eq!(waits.await, 1, "{call}");
+    }
+}
+
+fn commands(text: &'static str) -> Vec<Inbound> {
+    let commands = decode_commands(Codec::Json, &Bytes::from_static(text.as_bytes()));
+    let commands = commands.unwrap().into_iter();
+    commands
+        .map(|command| Inbound::Command(command.unwrap()))
+        .collect()
+}
+
+#[actix_web::test]
+async fn a_command_has_one_deadline_and_so_has_a_batch_that_is_not_answered() {
+    let listed = r#"{"type":"subscribe","channel":"a","presence":1}"#;
+    let again = r#"{"type":"subscribe","channel":"a","history":1}"#;
+    let batch = r#"{"type":"batch","messages":[{"channel":"a","data":1},{"channel":"b","data":2},{"channel":"a","data":3}]}"#;
+    for command in [listed, again, batch] {
+        let trial = Trial::new();
+        let session = trial.session();
+        Rc::clone(&session).dispatch(commands(listed)).await;
+        let waits = waits(&trial, "interested", async {
+            Rc::clone(&session).dispatch(commands(command)).await;
+            // The next has a deadline of its own.
+            Rc::clone(&session).dispatch(commands(batch)).await;
+        });
+        assert_eq!(waits.await, 2, "{command}");
+    }
+}
+
+#[actix_web::test]
+async fn an_order_does_not_wait_for_each_session_when_the_engine_does_not_answer() {
+    let trial = Trial::new();
+    let sessions = [(); 3].map(|()| trial.session());
+    for session in &sessions {
+        let outcome = session.join(trial.request("position")).await;
+        session.let_flow(outcome.ok().unwrap()).await;
+    }
+    let selection = Selection {
+        channel: Some(trial.channel.clone()),
+        ..Selection::default()
+    };
+    let reason = "no more".to_owned();
+    let order = Order::now(selection, Action::Disconnect { reason });
+    let waits = waits(&trial, "interested", async {
+        assert_eq!(carry_out(&trial.worker, &order).await.done, 3);
+    });
+    assert_eq!(waits.await, 1);
 }

@@ -9,6 +9,7 @@ use widecast_protocol::{ChannelName, Code, Cursor, Reply};
 use super::join::JoinRequest;
 use super::refusal::Refusal;
 use super::session::Session;
+use crate::engine::{renew, with_patience};
 
 impl Session {
     /// Joins the channels that the session's token names, from where the cursor says, or else from their end; leaves those that only an
@@ -18,6 +19,11 @@ impl Session {
         if !matches!(self.dialect().wire().content(), Content::Frame(_)) {
             return;
         }
+        let patience = self.services().engine.patience();
+        with_patience(patience, self.join_each_named(cursor)).await;
+    }
+
+    async fn join_each_named(self: &Rc<Self>, cursor: Option<&Cursor>) {
         let named: BTreeSet<ChannelName> = self.principal().subscriptions().cloned().collect();
         let stale = self.channels.borrow().named_by_token(&named);
         for channel in stale {
@@ -35,12 +41,13 @@ impl Session {
                 let joined = self.join_named(channel.clone(), cursor).await;
                 joined.map_err(|refusal| refusal.code)
             };
-            if let Err(code) = outcome {
-                self.reply(&Reply::Unsubscribed {
+            match outcome {
+                Ok(()) => renew(),
+                Err(code) => self.reply(&Reply::Unsubscribed {
                     id: None,
                     channel,
                     code: Some(code),
-                });
+                }),
             }
         }
     }

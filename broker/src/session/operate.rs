@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::services::Services;
 use super::session::millis;
 use crate::auth::{Revocation, RevokedTokens};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, with_patience};
 
 /// What became of an order, as far as this node knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,11 @@ pub async fn take_revocation_back(
 /// # Errors
 /// `engine_unavailable` when it was carried out here, and the other nodes could not be told.
 pub async fn carry_out_everywhere(services: &Services, order: Order) -> Result<Outcome, Refusal> {
+    let patience = services.engine.patience();
+    with_patience(patience, carry_out_and_announce(services, order)).await
+}
+
+async fn carry_out_and_announce(services: &Services, order: Order) -> Result<Outcome, Refusal> {
     let here = services.workers.carry_out(&order).await;
     let is_found = here != OrderOutcome::default();
     if order.selection.session.is_some() && is_found {

@@ -15,6 +15,7 @@ use super::dialect::Goodbye;
 use super::index::Selection;
 use super::session::Session;
 use super::worker::Worker;
+use crate::engine::with_patience;
 
 /// How many sessions are dealt with before the worker does something else.
 const SESSIONS_PER_SLICE: usize = 64;
@@ -127,7 +128,7 @@ impl Workers {
     }
 }
 
-async fn carry_out(worker: &Worker, order: &Order) -> OrderOutcome {
+pub(super) async fn carry_out(worker: &Worker, order: &Order) -> OrderOutcome {
     let mut outcome = OrderOutcome::default();
     let mut frames = Frames::default();
     let till = match order.action {
@@ -136,16 +137,20 @@ async fn carry_out(worker: &Worker, order: &Order) -> OrderOutcome {
         _ => Some(order.given),
     };
     let sessions = worker.sessions.find(&order.selection, till, &worker.shard);
-    for slice in sessions.chunks(SESSIONS_PER_SLICE) {
-        for session in slice {
-            if session.obey(&order.action, &mut frames).await {
-                outcome.done += 1;
-            } else {
-                outcome.impossible += 1;
+    let obeying = async {
+        for slice in sessions.chunks(SESSIONS_PER_SLICE) {
+            for session in slice {
+                if session.obey(&order.action, &mut frames).await {
+                    outcome.done += 1;
+                } else {
+                    outcome.impossible += 1;
+                }
             }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    // The operator does not wait for each session when the engine does not answer.
+    with_patience(worker.services.engine.patience(), obeying).await;
     outcome
 }
 

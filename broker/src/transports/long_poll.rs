@@ -9,6 +9,7 @@ use widecast_protocol::ChannelName;
 use widecast_protocol::framing::body::Page;
 
 use crate::auth::Principal;
+use crate::engine::with_patience;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
 use crate::registry::Ended;
 use crate::session::{
@@ -141,10 +142,13 @@ async fn after(
         Transport::Poll,
     )
     .await?;
-    let opened = OpenedSession::join(session, channels, cursor.as_ref()).await?;
-    let recovered = opened.recovered;
-    let beginning = opened.cursor();
-    let session = opened.catch_up().await;
+    let joining = async {
+        let opened = OpenedSession::join(session, channels, cursor.as_ref()).await?;
+        let (recovered, beginning) = (opened.recovered, opened.cursor());
+        Ok::<_, Problem>((opened.catch_up().await, beginning, recovered))
+    };
+    let joined = with_patience(worker.services.engine.patience(), joining).await;
+    let (session, beginning, recovered) = joined?;
     let outbox = session.outbox();
     let mut messages = outbox.take();
     if messages.is_empty() && recovered && !wait.is_zero() {

@@ -13,6 +13,7 @@ use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{ChannelName, Code, CommandKind, Payload};
 
 use crate::config::LimitSettings;
+use crate::engine::with_patience;
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem, TOKEN_PROTOCOL};
 use crate::session::{Dialect, Inbound, InboundDecoder, Transport};
 
@@ -61,10 +62,14 @@ pub(super) async fn raw(
         is_json: wanted.json,
     });
     let (cursor, presence) = (wanted.cursor, wanted.presence);
-    let opened = OpenedSession::join_as(session, &[channel], cursor.as_ref(), presence).await?;
-    // Bare data has no room for cursors: whoever can read headers may resume from here.
-    head.insert_header((CURSOR_HEADER, opened.cursor()));
-    let session = opened.flow().await;
+    let channels = [channel];
+    let joining = async {
+        let opened = OpenedSession::join_as(session, &channels, cursor.as_ref(), presence).await?;
+        // Bare data has no room for cursors: whoever can read headers may resume from here.
+        head.insert_header((CURSOR_HEADER, opened.cursor()));
+        Ok::<_, Problem>(opened.flow().await)
+    };
+    let session = with_patience(worker.services.engine.patience(), joining).await?;
     hand_over(&request, head, session, decoder)
 }
 

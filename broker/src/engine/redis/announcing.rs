@@ -14,7 +14,7 @@ use super::scripts::call;
 use super::server_clock::ServerClock;
 use super::settings::milliseconds;
 use super::{RedisEngine, Shared};
-use crate::engine::{Announcement, Announcements, EngineError, EngineFuture};
+use crate::engine::{Announcement, Announcements, EngineError, EngineFuture, renew};
 
 /// How many are read or forgotten with one command.
 const AT_ONCE: usize = 512;
@@ -113,7 +113,9 @@ impl Shared {
             command.arg(AT_ONCE);
             command
         };
-        while self.link.ask::<usize>(Repeat::Yes, forget).await? == AT_ONCE {}
+        while self.link.ask::<usize>(Repeat::Yes, forget).await? == AT_ONCE {
+            renew();
+        }
         let (mut kept, mut place) = (Vec::new(), "0".to_owned());
         loop {
             let scan = |_: &str| {
@@ -124,6 +126,7 @@ impl Shared {
             // Pairs of a key and a record, one behind the other.
             let answer = self.link.ask(Repeat::Yes, scan).await?;
             let (next, found): (String, Vec<Vec<u8>>) = answer;
+            renew();
             let records = found.chunks_exact(2).map(|pair| &pair[1]);
             kept.extend(records.filter_map(|record| parse(record, &self.clock)));
             if next == "0" {
@@ -140,11 +143,12 @@ impl Announcements for RedisEngine {
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
-        Box::pin(self.shared.announce(announcement, keep_for))
+        let announced = self.shared.announce(announcement, keep_for);
+        self.shared.link.in_time(announced)
     }
 
     fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
-        Box::pin(self.shared.kept_announcements())
+        self.shared.link.in_time(self.shared.kept_announcements())
     }
 }
 

@@ -8,7 +8,7 @@ use super::link::Repeat;
 use super::scripts::call;
 use super::wire::Number;
 use super::{RedisEngine, Shared};
-use crate::engine::{ChannelInfo, ChannelQuery, Directory, EngineError, EngineFuture};
+use crate::engine::{ChannelInfo, ChannelQuery, Directory, EngineError, EngineFuture, renew};
 
 /// How many names are looked at with one command.
 const NAMES_AT_ONCE: usize = 256;
@@ -104,12 +104,17 @@ impl Shared {
             };
             from = format!("({last}");
             let uses = self.uses(&names).await?;
+            // There may be many pages.
+            renew();
             for (name, how) in names.into_iter().zip(uses) {
                 match how {
                     Use::Live if found.len() == query.limit => return Ok(found),
                     Use::Live => found.push(name),
                     Use::Remembered => {}
-                    Use::Forgotten => self.unlist(&name).await?,
+                    Use::Forgotten => {
+                        self.unlist(&name).await?;
+                        renew();
+                    }
                 }
             }
         }
@@ -181,13 +186,16 @@ impl Shared {
 
 impl Directory for RedisEngine {
     fn channels(&self, query: ChannelQuery) -> EngineFuture<'_, Vec<ChannelName>> {
-        Box::pin(async move { self.shared.channels_in_use(&query).await })
+        let shared = &self.shared;
+        shared
+            .link
+            .in_time(async move { shared.channels_in_use(&query).await })
     }
 
     fn channel_info<'a>(
         &'a self,
         channel: &'a ChannelName,
     ) -> EngineFuture<'a, Option<ChannelInfo>> {
-        Box::pin(self.shared.info(channel))
+        self.shared.link.in_time(self.shared.info(channel))
     }
 }

@@ -11,7 +11,8 @@ use super::connection::{Server, has_lost_its_server, has_not_begun, keys_are_mov
 use super::figures::RedisFigures;
 use super::scripts::Scripts;
 use super::settings::RedisSettings;
-use crate::engine::{EngineError, retry_intervals};
+use crate::engine::deadline::timeout;
+use crate::engine::{EngineError, EngineFuture, retry_intervals, with_patience};
 
 /// The shortest and the longest interval between two attempts while the keys move to another node of the cluster; half of it is left
 /// to chance.
@@ -118,6 +119,14 @@ impl Link {
         }
     }
 
+    /// Does what the engine is asked for, however many commands it takes, in the time of one.
+    pub(super) fn in_time<'a, T: 'a>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>> + Send + 'a,
+    ) -> EngineFuture<'a, T> {
+        Box::pin(with_patience(Some(self.timeout), work))
+    }
+
     /// Takes a place in the queue for this, and waits as long as a command may.
     async fn in_queue<T>(&self, work: impl Future<Output = T>) -> Result<T, EngineError> {
         let place = self.places.try_acquire();
@@ -149,12 +158,12 @@ impl Link {
         self.within_deadline(asked).await?.map_err(meaning)
     }
 
-    /// Waits as long as a command may.
+    /// Waits as long as a command may, all that it is a part of included.
     pub(super) async fn within_deadline<T>(
         &self,
         work: impl Future<Output = T>,
     ) -> Result<T, EngineError> {
-        let done = tokio::time::timeout(self.timeout, work).await;
+        let done = timeout(self.timeout, work).await;
         done.map_err(|_| {
             let connected = self.current.borrow().is_some();
             EngineError::unavailable(if connected {

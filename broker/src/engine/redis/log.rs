@@ -143,7 +143,7 @@ impl Shared {
 
 impl MessageLog for RedisEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
-        Box::pin(self.shared.publish(publication))
+        self.shared.link.in_time(self.shared.publish(publication))
     }
 
     fn position<'a>(
@@ -151,7 +151,9 @@ impl MessageLog for RedisEngine {
         channel: &'a ChannelName,
         limits: HistoryLimits,
     ) -> EngineFuture<'a, Position> {
-        Box::pin(self.shared.position(channel, limits))
+        self.shared
+            .link
+            .in_time(self.shared.position(channel, limits))
     }
 
     fn replay<'a>(

@@ -171,7 +171,7 @@ impl Shared {
 
 impl MemberStore for RedisEngine {
     fn enter<'a>(&'a self, channel: &'a ChannelName, entry: PresenceEntry) -> EngineFuture<'a, ()> {
-        Box::pin(self.shared.enter(channel, entry))
+        self.shared.link.in_time(self.shared.enter(channel, entry))
     }
 
     fn exit<'a>(
@@ -179,7 +179,9 @@ impl MemberStore for RedisEngine {
         channel: &'a ChannelName,
         connection: ConnectionId,
     ) -> EngineFuture<'a, ()> {
-        Box::pin(self.shared.exit(channel, connection))
+        self.shared
+            .link
+            .in_time(self.shared.exit(channel, connection))
     }
 
     fn members<'a>(

@@ -51,6 +51,7 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::task::JoinHandle;
@@ -183,7 +184,7 @@ impl Shared {
 
 impl Interest for RedisEngine {
     fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
-        Box::pin(async move {
+        self.shared.link.in_time(async move {
             let shared = &*self.shared;
             let heard = shared.listening.want(channel);
             let heard = shared.link.within_deadline(heard).await;
@@ -209,6 +210,10 @@ impl Interest for RedisEngine {
 }
 
 impl Lifecycle for RedisEngine {
+    fn patience(&self) -> Option<Duration> {
+        Some(self.shared.settings.timeout)
+    }
+
     fn figures(&self) -> EngineFigures {
         EngineFigures {
             channels: self.shared.listening.len() as u64,

@@ -4,6 +4,7 @@ use widecast_protocol::codec::DecodeError;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, CommandId, Reply};
 
+use crate::engine::renew;
 use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
@@ -32,6 +33,9 @@ pub(in crate::session) async fn batch(
                 Err(Refusal::new(error.code(), error.to_string()))
             }
         };
+        if result.is_ok() {
+            renew();
+        }
         results.push(result.unwrap_or_else(|refusal| refusal.into_reply(None)));
     }
     let failed = results

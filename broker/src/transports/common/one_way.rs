@@ -7,6 +7,7 @@ use bytes::Bytes;
 use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, Cursor};
 
+use crate::engine::with_patience;
 use crate::http::{ChannelPath, Problem};
 use crate::session::{CursorScope, Dialect, Session, Transport};
 
@@ -80,10 +81,14 @@ pub(in crate::transports) async fn begun<F: StreamForm>(
     channels: &[ChannelName],
     cursor: Option<&Cursor>,
 ) -> Result<(Rc<Session>, String), Problem> {
-    let opened = OpenedSession::join(session, channels, cursor).await?;
-    let cursor = opened.cursor();
-    begin::<F>(&opened.session, Some(&cursor));
-    Ok((opened.flow().await, cursor))
+    let patience = session.services().engine.patience();
+    let joining = async {
+        let opened = OpenedSession::join(session, channels, cursor).await?;
+        let cursor = opened.cursor();
+        begin::<F>(&opened.session, Some(&cursor));
+        Ok((opened.flow().await, cursor))
+    };
+    with_patience(patience, joining).await
 }
 
 async fn envelope<F: StreamForm>(

@@ -6,6 +6,7 @@ use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Payload, Reply};
 
 use crate::auth::Subject;
+use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
     Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Session, Transport, Worker,
@@ -98,6 +99,8 @@ impl OpenedSession {
                 presence: presence.clone(),
             };
             let outcome = session.join(request).await?;
+            // The next channel has as long as this one had.
+            renew();
             greet(&session, &outcome);
             outcomes.push(outcome);
         }
