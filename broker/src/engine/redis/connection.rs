@@ -1,6 +1,7 @@
 //! Two connections to a server: one for commands, one on which this node hears.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
@@ -23,6 +24,10 @@ use super::topology::Topology;
 /// How many commands wait inside of the client for their turn to be written.
 const WRITE_QUEUE: usize = 1024;
 
+/// A connection on which something is not allowed any more is given up if it is older than this; not at once, in case the next one is
+/// allowed everything that is tried, and not that.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
 /// One process of the server, while it is connected.
 pub(super) struct Server {
     pub(super) commands: MultiplexedConnection,
@@ -36,6 +41,7 @@ pub(super) struct Server {
     /// Where it has a part of a cluster.
     pub(super) tenure: Option<JoinedTenure>,
     pub(super) place: ConnectionAddr,
+    begun: Instant,
     /// Told when one of the connections is of no use any more.
     pub(super) broken: Arc<Notify>,
 }
@@ -133,6 +139,7 @@ impl Opening {
             taken_over_from: None,
             tenure: None,
             place: self.client.get_connection_info().addr().clone(),
+            begun: Instant::now(),
             broken: Arc::clone(&self.broken),
         })
     }
@@ -196,10 +203,22 @@ impl Server {
     }
 
     fn looked_at<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
-        if answer.as_ref().is_err_and(has_lost_its_server) {
+        if let Err(error) = &answer
+            && (has_lost_its_server(error) || self.is_not_allowed_any_more(error))
+        {
             self.broken.notify_one();
         }
         answer
+    }
+
+    /// Whether the user may do less than when the connection began. The next connection finds out what is missing; meanwhile the broker is
+    /// not ready. What a script has done before it was refused is read afterwards.
+    fn is_not_allowed_any_more(&self, error: &RedisError) -> bool {
+        let is_refused = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+            || error.detail().is_some_and(|detail| {
+                detail.contains("user executing the script") || detail.contains("NOPERM")
+            });
+        is_refused && self.begun.elapsed() > SETTLED_AFTER
     }
 
     /// Whether both connections answer, and the server is still the primary that it was.

@@ -19,6 +19,8 @@ struct Pages {
     answered_for: HashSet<ChannelName>,
     /// The server process that was told of everybody who is here.
     known_to: Option<String>,
+    /// When the server was found to have lost the lease of this node, if it has.
+    lost_lease: Option<Instant>,
     /// Connections that are gone, which the server does not know yet.
     owed: HashSet<MembershipKey>,
     /// When the members of a channel have to be looked at whose grace time may be over.
@@ -118,7 +120,15 @@ impl RosterBook {
 
     /// The server has to be told of everybody again.
     pub(super) fn note_loss(&self) {
-        self.pages().known_to = None;
+        let mut pages = self.pages();
+        pages.known_to = None;
+        pages.lost_lease = Some(Instant::now());
+    }
+
+    /// Whether the lease was not lost within this time.
+    pub(super) fn has_had_lease_for(&self, time: Duration) -> bool {
+        let lost = self.pages().lost_lease;
+        lost.is_none_or(|lost| lost.elapsed() >= time)
     }
 
     /// Whether this server process was told of everybody who is here.

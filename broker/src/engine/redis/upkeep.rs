@@ -67,16 +67,23 @@ impl Shared {
             self.book.note_loss();
         }
         // A replica that has taken over has the lease, and may lack the newest members.
+        let mut done = Ok(());
         if !self.book.is_known_to(process.as_ref()) {
-            self.enter_anew().await?;
-            self.book.note_known_to(process);
+            done = self.enter_anew().await;
+            if done.is_ok() {
+                self.book.note_known_to(process);
+            }
         }
         let owed = self.book.owed().into_iter();
-        all(owed.map(|key| self.tell_owed_exit(key))).await?;
-        for node in gone {
-            self.sweep(&node).await?;
+        let told = all(owed.map(|key| self.tell_owed_exit(key))).await;
+        // Where the server has lost the lease of this node, or could not renew it, those of others may have run out with it.
+        if self.book.has_had_lease_for(self.settings.lease / 2) {
+            for node in gone {
+                self.sweep(&node).await?;
+            }
         }
-        Ok(())
+        // What could not be done holds up nothing else.
+        done.and(told)
     }
 
     /// Says which servers share the channels.

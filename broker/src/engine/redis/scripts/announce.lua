@@ -12,17 +12,22 @@ if version and version > tonumber(ARGV[5]) then
   return 0
 end
 local keep = tonumber(ARGV[6])
+local refused
 if keep > 0 then
-  redis.call('HSET', KEYS[1], ARGV[4], ARGV[7])
+  local written = redis.pcall('HSET', KEYS[1], ARGV[4], ARGV[7])
+  refused = type(written) == 'table' and written.err and written
+end
+if keep > 0 and not refused then
   redis.call('ZADD', KEYS[2], string.format('%.0f', now + keep), ARGV[4])
   -- When no node is there any more, nobody else would forget them.
   local last = redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
   local left = string.format('%.0f', last - now)
   redis.call('PEXPIRE', KEYS[1], left)
   redis.call('PEXPIRE', KEYS[2], left)
-elseif kept then
+elseif keep == 0 and kept then
   redis.call('HDEL', KEYS[1], ARGV[4])
   redis.call('ZREM', KEYS[2], ARGV[4])
 end
+-- A server that is full keeps nothing more. Those who hear it know it all the same.
 redis.call(ARGV[2], ARGV[1], ARGV[3] .. ' ' .. ARGV[7])
-return 1
+return refused or 1

@@ -1,4 +1,5 @@
--- Tries each command that the broker needs, so that a user who may not do all of it is found at the start.
+-- Tries each command that the broker needs, so that a user who may not do all of it is found at the start, and a server that lacks a
+-- command or has another name for it.
 --
 -- KEYS: a hash, a sorted set, a stream, a set: nothing else uses them.
 -- ARGV: a topic that nobody hears, command that publishes.
@@ -17,7 +18,8 @@ for _, try in ipairs(tries) do
   local answer = redis.pcall(unpack(try))
   local failed = type(answer) == 'table' and answer.err
   -- The words differ between versions of Redis.
-  if failed and (failed:find('NOPERM') or failed:find('permission') or failed:find('user executing')) then
+  local is_refused = failed and (failed:find('NOPERM') or failed:find('permission') or failed:find('user executing'))
+  if is_refused or failed and failed:find('Unknown') then
     return try[1] .. ': ' .. failed
   end
 end

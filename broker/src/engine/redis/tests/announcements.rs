@@ -73,6 +73,22 @@ async fn nodes_that_do_not_share_a_prefix_hear_nothing_of_each_other() {
 }
 
 #[tokio::test]
+async fn those_who_hear_it_know_it_even_if_the_server_is_full() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
+    let (one, other) = (node(&server).await, node(&server).await);
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let announced_while_full = announcement("a", 1, "x");
+    let answer = one.engine.announce(announced_while_full, HOUR).await;
+    assert!(answer.is_err(), "it is not kept");
+    until("the other node to hear it", async || {
+        other.told.announced() == ["a"]
+    })
+    .await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    assert_eq!(announced(&other.engine).await, "");
+}
+
+#[tokio::test]
 async fn what_has_ended_keeps_no_older_version_from_being_told() {
     let server = RedisServer::start(&[]).await;
     let (one, other) = (node(&server).await, node(&server).await);

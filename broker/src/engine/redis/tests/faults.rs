@@ -251,6 +251,37 @@ async fn a_full_server_refuses_publications_and_subscribers_go_on() {
     assert_eq!(node.told.texts(), ["a", "c"]);
 }
 
+#[tokio::test]
+async fn a_user_who_may_not_publish_any_more_is_noticed_and_nothing_is_missed() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start_with(quick(&server)).await;
+    node.hear("news").await;
+    node.publish("news", "a").await;
+    let may = async |rule: &str| {
+        let user = ["ACL", "SETUSER", "default", rule];
+        server.ask::<()>(&user).await;
+    };
+    may("-publish").await;
+    until("it to be noticed", async || {
+        assert_unavailable(node.try_publish("news", "b").await);
+        !node.is_healthy().await
+    })
+    .await;
+    may("+publish").await;
+    until("the connection", async || node.is_healthy().await).await;
+    // The script had kept what it could not tell.
+    assert_eq!(node.told.lost(), ["news"]);
+    node.publish("news", "c").await;
+    assert_eq!(node.told.texts(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn a_server_that_lacks_a_command_is_a_clear_error() {
+    let server = RedisServer::start(&["--rename-command", "XADD", ""]).await;
+    let told = refusal(settings(&server)).await;
+    assert!(told.contains("XADD"), "{told}");
+}
+
 async fn refusal(settings: RedisSettings) -> String {
     let told = std::sync::Arc::new(super::node::Told::default());
     let error = RedisEngine::start(settings, told).await.unwrap_err();

@@ -93,6 +93,47 @@ async fn what_nobody_hears_any_more_is_not_delivered() {
 }
 
 #[tokio::test]
+async fn nobody_leaves_because_no_lease_could_be_renewed() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
+    let settings = RedisSettings {
+        lease: Duration::from_secs(1),
+        presence_grace: Duration::from_millis(10),
+        ..settings(&server)
+    };
+    let one = Node::start_with(settings.clone()).await;
+    let other = Node::start_with(settings).await;
+    for (node, connection, id) in [(&one, 1, "ann"), (&other, 2, "bob")] {
+        node.hear("room").await;
+        node.enter(connection, id).await;
+    }
+    let until_running = async |count: u8| {
+        until(&format!("{count} leases"), async || {
+            let now: Vec<u64> = server.ask(&["TIME"]).await;
+            let now = (now[0] * 1000 + now[1] / 1000).to_string();
+            let running = ["ZCOUNT", "widecast:nodes", &now, "+inf"];
+            server.ask::<u8>(&running).await == count
+        })
+        .await;
+    };
+    until_running(2).await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    until_running(0).await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    until_running(2).await;
+    one.enter(3, "eve").await;
+    for node in [&one, &other] {
+        let seen = async || node.told.changes().contains(&"+eve".to_owned());
+        until("eve to come", seen).await;
+        assert!(
+            node.told
+                .changes()
+                .iter()
+                .all(|change| !change.starts_with('-'))
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_member_with_connections_on_two_nodes_joins_and_leaves_once() {
     let server = RedisServer::start(&[]).await;
     let settings = RedisSettings {
