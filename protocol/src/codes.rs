@@ -82,7 +82,7 @@ codes! {
     SessionNotFound = "session_not_found", 404, 4404, never;
     /// The address does not answer this method.
     MethodNotAllowed = "method_not_allowed", 405, 4400, never;
-    /// What the client sends did not arrive whole, or not in time.
+    /// What the client sends did not come in time.
     RequestTimeout = "request_timeout", 408, 4408, later;
     /// The head of the request is larger than the limit.
     HeadTooLarge = "head_too_large", 431, 1009, never;

@@ -157,6 +157,81 @@ async fn a_client_that_leaves_with_requests_behind_a_poll_is_missed() -> Result<
     Ok(())
 }
 
+/// Bodies of one chunk that are not as the standard has them, and words of what is said of them.
+const BAD_CHUNKS: [(&str, &str); 13] = [
+    ("z\r\n1\r\n0\r\n\r\n", "begin with its size"),
+    ("\r\n1\r\n0\r\n\r\n", "begin with its size"),
+    ("-1\r\n1\r\n0\r\n\r\n", "begin with its size"),
+    ("0x1\r\n1\r\n0\r\n\r\n", "behind its size"),
+    ("1\n1\n0\n\n", "behind its size"),
+    (
+        "11112222333344445\r\n1\r\n0\r\n\r\n",
+        "16 hexadecimal digits",
+    ),
+    ("1\r\n12\r\n0\r\n\r\n", "as long as its size says"),
+    ("2\r\n1\r\n0\r\n\r\n", "as long as its size says"),
+    ("1\r\n1\n0\r\n\r\n", "as long as its size says"),
+    ("1\r\n1\r\n0\r\nno trailer\r\n\r\n", "`name: value`"),
+    ("1\r\n1\r\n0\r\nA: b\r\n folded\r\n\r\n", "`name: value`"),
+    ("1\r\n1\r\n0\r\nA : b\r\n\r\n", "`name: value`"),
+    ("1\r\n1\r\n0\r\n\n", "`name: value`"),
+];
+
+#[tokio::test]
+async fn a_body_of_bad_chunks_is_refused_and_said_why() -> Result<()> {
+    let broker = Broker::start().await?;
+    let long_line = format!("1;{}\r\n1\r\n0\r\n\r\n", "x".repeat(5000));
+    let long_trailers = format!("1\r\n1\r\n0\r\n{}\r\n", "A: b\r\n".repeat(1000));
+    let long = [
+        (&*long_line, "4096 bytes at the most, extensions included"),
+        (&*long_trailers, "the trailers may have 4096 bytes"),
+    ];
+    let get = "GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (body, words) in BAD_CHUNKS.into_iter().chain(long) {
+        let head = post("a", "Transfer-Encoding: chunked\r\n");
+        // With its head, behind it, and from a client that sends nothing more.
+        for (cut, is_finished) in [(0, false), (head.len(), false), (0, true)] {
+            let all = format!("{head}{body}{get}");
+            let mut connection = Bare::connect(&broker).await?;
+            connection.send(&all.as_bytes()[..cut]).await?;
+            if cut > 0 {
+                broker.end_of("a").await?;
+            }
+            connection.send(&all.as_bytes()[cut..]).await?;
+            if is_finished {
+                connection.finish().await?;
+            }
+            let refused = answer(&mut connection).await?;
+            assert_eq!(refused.status, 400, "{body:?}: {refused:?}");
+            assert!(refused.head.contains("connection: close"), "{refused:?}");
+            assert!(refused.body.contains(words), "{body:?}: {refused:?}");
+            let is_final = refused.body.contains("\"retryable\":false");
+            assert!(is_final, "{refused:?}");
+            assert_eq!(connection.to_end().await?, b"", "{body:?}");
+        }
+    }
+    let messages = broker.get(&["channels", "a", "messages"], &[]).await?;
+    assert_eq!(messages["messages"].as_array().map(Vec::len), Some(0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_before_a_bad_chunk_are_published_and_it_is_told_by_a_line() -> Result<()> {
+    let broker = Broker::start().await?;
+    let line = "{\"channel\":\"a\",\"data\":1}\n";
+    let mut connection = Bare::connect(&broker).await?;
+    let head = "POST /v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = format!("{head}{:x}\r\n{line}\r\n", line.len());
+    connection.send(chunk.as_bytes()).await?;
+    connection.until(b"\"offset\":1,").await?;
+    connection.send(b"nonsense\r\n").await?;
+    let told = String::from_utf8(connection.to_end().await?)?;
+    assert!(told.contains("the chunks are not valid"), "{told}");
+    assert!(told.contains("\"status\":400"), "{told}");
+    assert!(told.ends_with("\r\n0\r\n\r\n"), "{told}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn idle_connections_are_kept_as_long_as_the_setting_says() -> Result<()> {
     let broker = Broker::with(Settings::new().key("timeouts.idle_ms", SOON)).await?;

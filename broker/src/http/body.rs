@@ -3,6 +3,7 @@
 //! A body with `Content-Encoding: gzip` is inflated when it is there, to no more than its limit: a few bytes can become
 //! gigabytes, and decoders of streams look after each chunk only.
 
+use std::io;
 use std::task::Poll;
 
 use actix_web::error::PayloadError;
@@ -75,7 +76,7 @@ enum Encoding {
 ///
 /// # Errors
 /// `message_too_large`, `unsupported_media_type` when it is encoded otherwise, `request_timeout` when it does not come
-/// whole, `invalid_request` when it cannot be read or inflated, or `share_exceeded` when it would have to be inflated and the client's
+/// in time, `invalid_request` when it cannot be read or inflated, or `share_exceeded` when it would have to be inflated and the client's
 /// address has made too much work.
 pub async fn read_body(
     request: &HttpRequest,
@@ -132,10 +133,10 @@ fn inflate(body: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {
     }
 }
 
-/// The next part of a body that may take its time; `None` at its end.
+/// The next part of a body that may take its time; `None` at its end. It never comes when the client has ended the connection before.
 ///
 /// # Errors
-/// `request_timeout` when the body ends early, `invalid_request` when it is not as HTTP has it.
+/// `invalid_request` when the body is not as HTTP has it.
 pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
     let part = payload.next().await;
     part.transpose().map_err(|error| unreadable(&error))
@@ -201,16 +202,13 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn unreadable(error: &PayloadError) -> Problem {
-    match error {
-        // Cut on its way: the client has done nothing wrong, and can send it again.
-        PayloadError::Incomplete(_) => {
-            Problem::new(Code::RequestTimeout, "the body ended before it was whole")
+    let detail = match error {
+        PayloadError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            format!("Transfer-Encoding is chunked, but the chunks are not valid: {error}")
         }
-        error => Problem::new(
-            Code::InvalidRequest,
-            format!("the body cannot be read: {error}"),
-        ),
-    }
+        error => format!("the body cannot be read: {error}"),
+    };
+    Problem::new(Code::InvalidRequest, detail)
 }
 
 /// The parts that have come. Nearly every body comes in one, which is then not copied.

@@ -8,10 +8,37 @@ use thiserror::Error;
 /// How many bytes the line of a chunk's size may have with its extensions, and how many all trailers together.
 const LINE_BYTES: usize = 4096;
 
-/// The body was announced as chunked, but its bytes are not valid chunks.
+/// The body was announced as chunked, but its bytes are not valid chunks. Says what was expected where they are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the body is not chunked as it should be")]
-pub struct BadChunk;
+pub enum BadChunk {
+    /// A chunk does not begin with its size.
+    #[error("a chunk has to begin with its size in hexadecimal digits")]
+    Size,
+    /// The size does not fit into 64 bits, or has too many zeros before it.
+    #[error("the size of a chunk may have 16 hexadecimal digits at the most")]
+    LargeSize,
+    /// What follows the size is neither an extension nor the end of the line.
+    #[error(
+        "behind its size a chunk may have extensions, each after a `;`, and then has to have CR LF"
+    )]
+    SizeLine,
+    /// The line of the size has too many bytes.
+    #[error(
+        "the line of a chunk's size may have {LINE_BYTES} bytes at the most, extensions included"
+    )]
+    LongSizeLine,
+    /// The data does not end where the size says.
+    #[error("the data of a chunk has to be as long as its size says, and to be followed by CR LF")]
+    Data,
+    /// What follows the last chunk is no trailer.
+    #[error(
+        "behind the last chunk may be trailers, each a line of the form `name: value` that ends with CR LF, and then has to be an empty line"
+    )]
+    Trailer,
+    /// The trailers have too many bytes.
+    #[error("the trailers may have {LINE_BYTES} bytes at the most")]
+    LongTrailers,
+}
 
 /// How far a chunked body has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +56,47 @@ enum State {
     DataLf,
     /// At the start of a trailer line, or of the line that ends the body.
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     EndLf,
     End,
+}
+
+impl State {
+    /// What is wrong when a byte comes that cannot come here.
+    fn unexpected(self) -> BadChunk {
+        match self {
+            Self::Size { digits: 0 } => BadChunk::Size,
+            Self::Size { .. } | Self::Space | Self::Extension | Self::SizeLf => BadChunk::SizeLine,
+            Self::Data | Self::DataCr | Self::DataLf => BadChunk::Data,
+            Self::TrailerStart
+            | Self::TrailerName
+            | Self::TrailerValue
+            | Self::TrailerLf
+            | Self::EndLf
+            | Self::End => BadChunk::Trailer,
+        }
+    }
+
+    /// What is wrong when a line goes on for too long.
+    fn too_long(self) -> BadChunk {
+        match self.unexpected() {
+            BadChunk::Trailer => BadChunk::LongTrailers,
+            _ => BadChunk::LongSizeLine,
+        }
+    }
+}
+
+/// What values of fields and extensions are made of
+/// ([RFC 9110, section 5.5](https://www.rfc-editor.org/rfc/rfc9110#section-5.5)).
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | 0x20..=0x7e | 0x80..)
+}
+
+/// What names of fields are made of ([RFC 9110, section 5.6.2](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2)).
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Follows a chunked body.
@@ -88,7 +152,7 @@ impl Chunks {
     fn step(&mut self, byte: u8) -> Result<State, BadChunk> {
         self.line += 1;
         if self.line > LINE_BYTES {
-            return Err(BadChunk);
+            return Err(self.state.too_long());
         }
         match (self.state, byte) {
             (State::Size { digits }, byte) if byte.is_ascii_hexdigit() => {
@@ -98,8 +162,8 @@ impl Chunks {
             (State::Size { digits: 1.. } | State::Space | State::Extension, b'\r') => {
                 Ok(State::SizeLf)
             }
-            (State::Size { digits: 1.. } | State::Space, b';')
-            | (State::Extension, b'\t' | 0x20..=0x7e | 0x80..) => Ok(State::Extension),
+            (State::Size { digits: 1.. } | State::Space, b';') => Ok(State::Extension),
+            (State::Extension, byte) if is_text(byte) => Ok(State::Extension),
             (State::SizeLf, b'\n') => {
                 self.line = 0;
                 Ok(if self.left == 0 {
@@ -114,22 +178,24 @@ impl Chunks {
                 Ok(State::Size { digits: 0 })
             }
             (State::TrailerStart, b'\r') => Ok(State::EndLf),
-            (State::TrailerStart | State::Trailer, byte) if byte != b'\r' && byte != b'\n' => {
-                Ok(State::Trailer)
+            (State::TrailerStart | State::TrailerName, byte) if is_of_name(byte) => {
+                Ok(State::TrailerName)
             }
-            (State::Trailer, b'\r') => Ok(State::TrailerLf),
+            (State::TrailerName, b':') => Ok(State::TrailerValue),
+            (State::TrailerValue, byte) if is_text(byte) => Ok(State::TrailerValue),
+            (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
             (State::EndLf, b'\n') => Ok(State::End),
-            _ => Err(BadChunk),
+            (state, _) => Err(state.unexpected()),
         }
     }
 
     fn add_digit(&mut self, digits: u8, byte: u8) -> Result<State, BadChunk> {
         // Sixteen digits fill 64 bits; leading zeros count, so that the dispatcher cannot see more of them than this does.
         if digits == 16 {
-            return Err(BadChunk);
+            return Err(BadChunk::LargeSize);
         }
-        let value = (byte as char).to_digit(16).ok_or(BadChunk)?;
+        let value = (byte as char).to_digit(16).ok_or(BadChunk::Size)?;
         self.left = self.left << 4 | u64::from(value);
         Ok(State::Size { digits: digits + 1 })
     }
@@ -150,7 +216,7 @@ mod tests {
         b"0\r\n\r\n",
         b"5\r\nhello\r\n0\r\n\r\n",
         b"00a;x=y; z\r\n0123456789\r\n1 \t\r\n!\r\n0\r\n\r\n",
-        b"3\r\n\r\n\r\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n",
+        b"3\r\n\r\n\r\r\n0\r\nTrailer: x\r\nOther:\r\nX_1:\ty: z \xff\r\n\r\n",
         b"F\r\n0\r\n\r\nGET / HTTP\r\n0;last\r\n\r\n",
     ];
 
@@ -170,24 +236,39 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_chunked_is_refused() {
+    fn a_body_that_is_not_chunked_is_refused_and_said_why() {
         let long = [&b"1;"[..], &[b'x'; LINE_BYTES]].concat();
         let trailers = [&b"0\r\n"[..], &b"a: b\r\n".repeat(LINE_BYTES / 6 + 1)].concat();
-        for bad in [
-            &b"\r\n"[..],
-            b"x\r\n",
-            b"-1\r\n",
-            b"1\nx\r\n0\r\n\r\n",
-            b"1\r\nxy\r\n0\r\n\r\n",
-            b"1\r\nx\n0\r\n\r\n",
-            b"1 2\r\n",
-            b"11112222333344445\r\n",
-            b"1;\0\r\n",
-            b"0\r\na\nb\r\n\r\n",
-            &long,
-            &trailers,
+        for (bad, why) in [
+            (&b"\r\n"[..], BadChunk::Size),
+            (b"x\r\n", BadChunk::Size),
+            (b"-1\r\n", BadChunk::Size),
+            (b" 1\r\n", BadChunk::Size),
+            (b";x\r\n", BadChunk::Size),
+            (b"1\r\nx\r\n\r\n", BadChunk::Size),
+            (b"0x1\r\n", BadChunk::SizeLine),
+            (b"1\nx\r\n0\r\n\r\n", BadChunk::SizeLine),
+            (b"1\rx", BadChunk::SizeLine),
+            (b"1 2\r\n", BadChunk::SizeLine),
+            (b"1;\0\r\n", BadChunk::SizeLine),
+            (b"1;\n", BadChunk::SizeLine),
+            (b"11112222333344445\r\n", BadChunk::LargeSize),
+            (b"00000000000000001\r\n", BadChunk::LargeSize),
+            (b"1\r\nxy\r\n0\r\n\r\n", BadChunk::Data),
+            (b"1\r\nx\n0\r\n\r\n", BadChunk::Data),
+            (b"1\r\nx\rx", BadChunk::Data),
+            (b"0\r\nx\r\n\r\n", BadChunk::Trailer),
+            (b"0\r\n: x\r\n\r\n", BadChunk::Trailer),
+            (b"0\r\na : b\r\n\r\n", BadChunk::Trailer),
+            (b"0\r\na: b\r\n c\r\n\r\n", BadChunk::Trailer),
+            (b"0\r\na: b\0\r\n\r\n", BadChunk::Trailer),
+            (b"0\r\na: b\n\r\n", BadChunk::Trailer),
+            (b"0\r\n\n", BadChunk::Trailer),
+            (b"0\r\n\rx", BadChunk::Trailer),
+            (&long, BadChunk::LongSizeLine),
+            (&trailers, BadChunk::LongTrailers),
         ] {
-            assert_eq!(scan(bad), Err(BadChunk), "{}", String::from_utf8_lossy(bad));
+            assert_eq!(scan(bad), Err(why), "{}", String::from_utf8_lossy(bad));
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::chunks::BadChunk;
 use super::connection::{Connection, HangUp, Owner};
 use super::gate::{Gate, READ_BYTES, Want};
 use super::head::TakesUpgrade;
@@ -256,11 +257,10 @@ impl Connection {
         dispatch.is_some_and(|dispatch| dispatch.gate.is_in_request())
     }
 
-    /// Whether the client waits to be told to send the body.
-    pub(super) fn expects_continue(&self) -> bool {
+    /// What is wrong with the body of the request that is being answered.
+    pub(super) fn body_fault(&self) -> Option<BadChunk> {
         let dispatch = self.dispatch.borrow();
-        let dispatch = dispatch.as_ref();
-        dispatch.is_some_and(|dispatch| dispatch.gate.expects_continue())
+        dispatch.as_ref()?.gate.fault()
     }
 
     /// Returns whether the client waits to be told to send the body, and takes note that it is told now.

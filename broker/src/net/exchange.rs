@@ -1,6 +1,7 @@
 //! One request and its answer, between the HTTP dispatcher and the application: tells the connection when the answer has
-//! ended, and the client to send its body when somebody wants to read it.
+//! ended, the client to send its body when somebody wants to read it, and who reads the body what is wrong with it.
 
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -31,11 +32,10 @@ where
     S::Response: Into<Response<B>>,
 {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
-    if let Some(connection) = connection
-        .clone()
-        .filter(|connection| connection.expects_continue())
+    if let Some(connection) = &connection
+        && !matches!(request.payload(), Payload::None)
     {
-        request = with_continue(request, connection);
+        request = with_care(request, Rc::clone(connection));
     }
     // Whatever becomes of the answer, dropping this tells the connection that it has ended.
     let end = connection.map(AnswerEnd);
@@ -115,27 +115,30 @@ impl<B: MessageBody> MessageBody for AnswerBody<B> {
     }
 }
 
-fn with_continue(mut request: Request, connection: Rc<Connection>) -> Request {
-    let body = Continued {
+fn with_care(mut request: Request, connection: Rc<Connection>) -> Request {
+    let body = IncomingBody {
         body: request.take_payload(),
         connection,
         left: None,
+        is_cut: false,
     };
     let payload: BoxedPayloadStream = Box::pin(body);
     request.replace_payload(Payload::Stream { payload }).0
 }
 
-/// A body whose client is told to send it when it is first read
+/// A body whose client is told to send it when it is first read, if it waits for that
 /// ([RFC 9110, section 10.1.1](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1)): by then the request has not been refused
-/// because of its head.
-struct Continued {
+/// because of its head. Who reads it is told where its chunks are not valid, of which the dispatcher is shown nothing. It has no end when
+/// the client ends the connection before: a request that is not whole is none, and the dispatcher drops whoever waits for the rest.
+struct IncomingBody {
     body: Payload,
     connection: Rc<Connection>,
-    /// The connection on which the client is yet to be told.
+    /// What of the word to go on is yet to be written.
     left: Option<&'static [u8]>,
+    is_cut: bool,
 }
 
-impl Continued {
+impl IncomingBody {
     fn poll_told(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let connection = &self.connection;
         let left = self.left.get_or_insert_with(|| {
@@ -157,11 +160,27 @@ impl Continued {
     }
 }
 
-impl Stream for Continued {
+impl Stream for IncomingBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         ready!(self.poll_told(context));
-        Pin::new(&mut self.body).poll_next(context)
+        if self.is_cut {
+            return Poll::Pending;
+        }
+        let polled = Pin::new(&mut self.body).poll_next(context);
+        if let Poll::Ready(Some(Err(PayloadError::Incomplete(_)))) = polled {
+            // The dispatcher would say that the body ends here when it is asked again.
+            self.is_cut = true;
+            return Poll::Pending;
+        }
+        // Nobody has to be woken: the dispatcher polls the application whenever it has tried to read.
+        if polled.is_pending()
+            && let Some(fault) = self.connection.body_fault()
+        {
+            let fault = io::Error::new(io::ErrorKind::InvalidData, fault);
+            return Poll::Ready(Some(Err(PayloadError::Io(fault))));
+        }
+        polled
     }
 }

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-use super::chunks::Chunks;
+use super::chunks::{BadChunk, Chunks};
 use super::head::{HEAD_BYTES, RequestFraming, RequestHead, TakesUpgrade, inspect};
 use super::refusal::RequestRefusal;
 
@@ -50,7 +50,7 @@ pub(super) enum Want {
     Bytes(usize),
     /// Read the body into the dispatcher's buffer, at most so many bytes, and tell [`Gate::handed_on`].
     Body(usize),
-    /// Nothing is read before the answer is written; what was read ahead is enough.
+    /// Nothing is read before the answer is written: what was read ahead is enough, or what follows cannot be told from the body.
     Nothing,
     /// Tell the dispatcher that nothing more comes.
     End,
@@ -71,6 +71,8 @@ pub(super) struct Gate {
     passing: u64,
     /// Finds the end of the body, if it is chunked.
     chunks: Option<Chunks>,
+    /// Why the end of the body cannot be found: the answer to the request is the last of the connection.
+    fault: Option<BadChunk>,
     request: RequestUnderWay,
     is_first: bool,
     /// When the phase began; for a head, when its first byte came.
@@ -92,6 +94,7 @@ impl Gate {
             rewritten: Bytes::new(),
             passing: 0,
             chunks: None,
+            fault: None,
             request: RequestUnderWay::default(),
             is_first: true,
             since: now,
@@ -135,6 +138,11 @@ impl Gate {
         self.phase == Phase::Request
     }
 
+    /// What is wrong with the body of the request that is being answered.
+    pub(super) fn fault(&self) -> Option<BadChunk> {
+        self.fault
+    }
+
     /// Whether bytes have come that nobody will read.
     pub(super) fn has_unread(&self) -> bool {
         self.is_cut || self.is_in_request() || !self.buffer.is_empty()
@@ -145,6 +153,7 @@ impl Gate {
         match self.phase {
             Phase::Closed => Want::End,
             Phase::Answer if self.ended.is_some() && !self.buffer.is_empty() => Want::Nothing,
+            Phase::Request if self.fault.is_some() => Want::Nothing,
             _ if self.ended.is_some() => Want::End,
             Phase::Head => Want::Bytes((HEAD_BYTES + 1 - self.buffer.len()).min(READ_BYTES)),
             Phase::Request if self.chunks.is_some() => Want::Body(room),
@@ -220,20 +229,23 @@ impl Gate {
         count
     }
 
-    /// How many of the bytes belong to the chunked body. Where the body is not chunked as it should be, the connection ends.
+    /// How many of the bytes belong to the chunked body. Where it is not chunked as it should be, nothing more of it is handed on.
     fn scan(&mut self, bytes: &[u8]) -> usize {
-        let Some(chunks) = &mut self.chunks else {
+        let Some(chunks) = self.chunks.as_mut().filter(|_| self.fault.is_none()) else {
             return 0;
         };
-        let Ok(count) = chunks.scan(bytes) else {
-            // The dispatcher is told that the body ends here, before its end.
-            self.ended.get_or_insert_with(Instant::now);
-            return 0;
-        };
-        if chunks.is_at_end() {
-            self.chunks = None;
+        match chunks.scan(bytes) {
+            Ok(count) => {
+                if chunks.is_at_end() {
+                    self.chunks = None;
+                }
+                count
+            }
+            Err(fault) => {
+                self.fault = Some(fault);
+                0
+            }
         }
-        count
     }
 
     /// These bytes were read into the dispatcher's buffer. Returns how many of them belong to the body.
@@ -299,11 +311,6 @@ impl Gate {
         // A client that has sent some of the body does not wait to be told to.
         let is_awaited = head.framing.has_body() && self.buffer.is_empty();
         self.request.expects_continue = head.expects_continue && is_awaited;
-    }
-
-    /// Whether the client waits to be told to send the body.
-    pub(super) fn expects_continue(&self) -> bool {
-        self.request.expects_continue
     }
 
     /// Returns whether the client waits to be told to send the body, and takes note that it is told now.

@@ -115,12 +115,26 @@ fn a_body_is_read_to_where_it_belongs() {
 }
 
 #[test]
-fn a_body_that_is_not_chunked_ends_before_its_end() {
-    let mut tried = Tried::new();
+fn nothing_is_read_behind_a_body_that_is_not_chunked() {
     let bad = CHUNKED.replace("1\r\nx", "z\r\nx");
-    tried.receive(bad.as_bytes()).unwrap();
-    assert_eq!(tried.gate.want(9), Want::End);
-    assert!(tried.gate.is_in_request());
+    let head = bad.find("z\r\nx").unwrap();
+    // Read with the head, and behind it.
+    for cut in [bad.len(), head] {
+        let mut tried = Tried::new();
+        let handed = tried.receive(&bad.as_bytes()[..cut]).unwrap();
+        assert_eq!(handed, bad[..head]);
+        assert_eq!(tried.gate.handed_on(&bad.as_bytes()[cut..]), 0);
+        assert_eq!(tried.gate.fault(), Some(BadChunk::Size));
+        assert_eq!(tried.gate.want(9), Want::Nothing);
+        assert_eq!(tried.handed(1000), Ok(String::new()));
+        assert!(tried.gate.is_in_request());
+        // The client may still read why.
+        tried.gate.end(tried.now);
+        assert_eq!(tried.gate.want(9), Want::Nothing);
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.gate.want(9), Want::End);
+        assert!(tried.gate.has_unread());
+    }
 }
 
 #[test]
@@ -133,7 +147,7 @@ fn the_client_is_told_to_go_on_unless_it_does() {
 
     let mut tried = Tried::new();
     tried.receive(format!("{head}a").as_bytes()).unwrap();
-    assert!(!tried.gate.expects_continue());
+    assert!(!tried.gate.take_expectation());
 }
 
 #[test]
