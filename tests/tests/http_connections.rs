@@ -157,6 +157,34 @@ async fn a_client_that_leaves_with_requests_behind_a_poll_is_missed() -> Result<
     Ok(())
 }
 
+#[tokio::test]
+async fn the_broker_as_a_whole_says_what_it_answers() -> Result<()> {
+    let broker = Broker::start().await?;
+    let ask = async |method: &str, target: &str| {
+        let request = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        ask(&broker, &request).await
+    };
+    let told = ask("OPTIONS", "*").await?;
+    assert_eq!(told.status, 204, "{told:?}");
+    let allow = "allow: get, head, post, delete, options\r\n";
+    assert!(told.head.contains(allow), "{told:?}");
+    assert!(!told.head.contains("content-length"), "{told:?}");
+    for (method, target, status, words) in [
+        ("GET", "*", 400, "only OPTIONS can ask for *"),
+        ("OPTIONS", "/*", 404, "nothing is at /*"),
+        ("OPTIONS", "/nothing", 404, "nothing is at /nothing"),
+        ("CONNECT", "localhost:80", 404, "the broker is no proxy"),
+    ] {
+        let refused = ask(method, target).await?;
+        assert_eq!(refused.status, status, "{method} {target}: {refused:?}");
+        assert!(
+            refused.body.contains(words),
+            "{method} {target}: {refused:?}"
+        );
+    }
+    Ok(())
+}
+
 /// Bodies of one chunk that are not as the standard has them, and words of what is said of them.
 const BAD_CHUNKS: [(&str, &str); 13] = [
     ("z\r\n1\r\n0\r\n\r\n", "begin with its size"),

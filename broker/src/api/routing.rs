@@ -1,6 +1,6 @@
 //! The table of paths.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::web;
 
 use super::batch::publish_batch;
 use super::channel::channel;
@@ -15,7 +15,7 @@ use super::publish::publish;
 use super::revocations;
 use super::scrape::scrape;
 use super::user_message;
-use crate::http::{Endpoint, Problem};
+use crate::http::{Endpoint, elsewhere};
 
 /// Puts every endpoint into the router, and a problem for everything else. Comes after whatever else is mounted.
 pub fn configure(config: &mut web::ServiceConfig) {
@@ -59,9 +59,5 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .mount(config);
     Endpoint::at("/v1/nodes").get(nodes).mount(config);
     Endpoint::at("/metrics").get(scrape).mount(config);
-    config.default_service(web::to(not_found));
-}
-
-async fn not_found(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Err(Problem::not_found(request.path()))
+    config.default_service(web::to(elsewhere));
 }

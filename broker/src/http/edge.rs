@@ -14,6 +14,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
 use widecast_protocol::{Code, Origin};
 
+use super::endpoint::METHODS;
 use super::foreign::{protect, refuse_foreign_load};
 use super::header::FETCH_MODE;
 use super::host::{check_host, host};
@@ -28,9 +29,6 @@ const PREFLIGHT_AGE_SECONDS: &str = "7200";
 
 /// The headers of an answer that a page of another origin may read.
 const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
-
-/// The methods that any endpoint answers.
-const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
 
 /// The paths that anybody may read: they tell nothing of the channels.
 const OPEN: [&str; 2] = [CLIENT, "/health/"];

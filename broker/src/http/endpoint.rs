@@ -1,9 +1,40 @@
 //! One path and the methods it answers: whatever else is asked of it is told what they are.
 
+use actix_web::http::Method;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, web};
 
 use super::problem::Problem;
+use widecast_protocol::Code;
+
+/// The methods that any endpoint answers.
+pub(super) const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+
+/// Answers a request for something that no endpoint has. `*` is the broker as a whole, of which it can be asked what it does
+/// ([RFC 9110, section 9.3.7](https://www.rfc-editor.org/rfc/rfc9110#section-9.3.7)).
+///
+/// # Errors
+/// `not_found`; `invalid_request` when anything else is asked of the broker as a whole.
+pub async fn elsewhere(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    match (request.method(), request.path()) {
+        (&Method::OPTIONS, "*") => Ok(options(HeaderValue::from_static(METHODS))),
+        (method, "*") => {
+            let detail =
+                format!("{method} needs a path: only OPTIONS can ask for *, the broker as a whole");
+            Err(Problem::new(Code::InvalidRequest, detail))
+        }
+        (_, "") => {
+            let detail = "the broker is no proxy: ask for a path of its own";
+            Err(Problem::new(Code::NotFound, detail))
+        }
+        (_, path) => Err(Problem::not_found(path)),
+    }
+}
+
+fn options(allow: HeaderValue) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((ALLOW, allow)).finish()
+}
 
 /// A path with its handlers. `HEAD` comes with `GET` unless it is a stream, and `OPTIONS` with every path.
 pub struct Endpoint {
@@ -78,14 +109,10 @@ impl Endpoint {
     pub fn mount(mut self, config: &mut web::ServiceConfig) {
         self.allow.push("OPTIONS");
         let allow = header_value(&self.allow);
-        let options = allow.clone();
-        let options = web::method(actix_web::http::Method::OPTIONS).to(move || {
-            let allow = options.clone();
-            async move {
-                HttpResponse::NoContent()
-                    .insert_header((ALLOW, allow))
-                    .finish()
-            }
+        let allowed = allow.clone();
+        let options = web::method(Method::OPTIONS).to(move || {
+            let response = options(allowed.clone());
+            async move { response }
         });
         let refuse = web::to(move |request: HttpRequest| {
             let problem = Problem::method_not_allowed(request.method().as_str(), allow.clone());

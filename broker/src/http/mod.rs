@@ -26,7 +26,7 @@ pub use channel_path::ChannelPath;
 pub use client_share::client_share;
 pub use credential::{TOKEN_PROTOCOL, proven, shown_headers};
 pub use edge::edge;
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, elsewhere};
 pub use foreign::refuse_foreign_load;
 pub use header::CURSOR_HEADER;
 pub use host::host;
