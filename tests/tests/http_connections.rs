@@ -157,6 +157,53 @@ async fn a_client_that_leaves_with_requests_behind_a_poll_is_missed() -> Result<
     Ok(())
 }
 
+/// A backend that keeps its connections is to keep them when it is refused.
+#[tokio::test]
+async fn a_request_that_is_refused_by_its_head_is_not_the_last_when_all_of_it_has_come()
+-> Result<()> {
+    let broker = Broker::start().await?;
+    let get = "GET /channels/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let body = "7".repeat(20_000);
+    for (head, status) in [
+        (post("%00", ""), 400),
+        (post("a", "Content-Encoding: br\r\n"), 415),
+        (post("a", "Origin: https://evil.example\r\n"), 403),
+        (post("a", "").replace("/messages", "/nothing"), 404),
+        (post("a", "").replace("POST", "PUT"), 405),
+        (post("a", "").replace("/messages", "/presence"), 405),
+        (
+            post("a", "").replace("/channels/a/messages", "/v1/sessions/x/commands"),
+            404,
+        ),
+    ] {
+        let head = head.strip_suffix("\r\n").context("the end of the head")?;
+        for request in [
+            format!("{head}Content-Length: 1\r\n\r\n7"),
+            format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()),
+            format!("{head}Transfer-Encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n"),
+        ] {
+            let shown = &request[..request.len().min(300)];
+            // A large one may be refused before all of it has come, and is the last then.
+            let may_be_last = request.len() > 8192;
+            let mut connection = Bare::connect(&broker).await?;
+            connection
+                .send(format!("{request}{get}").as_bytes())
+                .await?;
+            let refused = answer(&mut connection).await?;
+            assert_eq!(refused.status, status, "{shown}: {refused:?}");
+            if may_be_last && refused.head.contains("connection: close") {
+                continue;
+            }
+            assert!(
+                !refused.head.contains("connection: close"),
+                "{shown}: {refused:?}"
+            );
+            assert_eq!(answer(&mut connection).await?.status, 200, "{shown}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_broker_as_a_whole_says_what_it_answers() -> Result<()> {
     let broker = Broker::start().await?;

@@ -42,6 +42,12 @@ where
     let answer = service.call(request);
     async move {
         let response: Response<B> = answer.await?.into();
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        if is_error && end.as_ref().is_some_and(|end| !end.0.is_in_request()) {
+            // The application may have refused a request by its head whose body is here: the dispatcher takes it in now, and can keep
+            // the connection.
+            tokio::task::yield_now().await;
+        }
         let mut response = response.map_body(|_, body| AnswerBody {
             body,
             end,
