@@ -86,6 +86,8 @@ codes! {
     RequestTimeout = "request_timeout", 408, 4408, later;
     /// The head of the request is larger than the limit.
     HeadTooLarge = "head_too_large", 431, 1009, never;
+    /// The address in the request is longer than the limit.
+    UrlTooLong = "url_too_long", 414, 1009, never;
     /// The address wants a WebSocket of another version.
     UpgradeRequired = "upgrade_required", 426, 1002, never;
     /// The message, body or frame is larger than the limit.

@@ -614,6 +614,11 @@ async fn bytes_that_are_no_request_are_answered_with_a_problem() -> Result<()> {
         "GET / HTTP/1.1\r\nHost: localhost\r\nX: {}",
         "x".repeat(200_000)
     );
+    let target = format!(
+        "GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "x".repeat(65_534)
+    );
+    let endless = format!("GET /{}", "x".repeat(200_000));
     for (bytes, status) in [
         ("\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\n\r\n", 400),
@@ -622,6 +627,9 @@ async fn bytes_that_are_no_request_are_answered_with_a_problem() -> Result<()> {
             400,
         ),
         (&long, 431),
+        (&target, 414),
+        (&endless, 414),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400),
     ] {
         let refused = ask(&broker, bytes).await?;
         assert_eq!(refused.status, status);

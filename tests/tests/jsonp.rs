@@ -308,7 +308,7 @@ async fn a_url_with_too_many_commands_is_refused_with_the_limit() -> Result<()> 
     let head = format!("GET /v1/poll?callback={endless} HTTP/1.1\r\nHost: a\r\n\r\n");
     bare.send(head.as_bytes()).await?;
     let said = bare.until(b"\r\n\r\n").await?;
-    assert!(said.starts_with(b"HTTP/1.1 400"), "{said:?}");
+    assert!(said.starts_with(b"HTTP/1.1 414"), "{said:?}");
     Ok(())
 }
 

@@ -23,6 +23,9 @@ use super::refusal::RequestRefusal;
 pub(super) const HEAD_BYTES: usize = 128 << 10;
 const FIELDS: usize = 96;
 
+/// How many bytes a target may have: as many as the dispatcher takes.
+const TARGET_BYTES: usize = u16::MAX as usize - 1;
+
 /// How the end of a request is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestFraming {
@@ -62,17 +65,17 @@ pub fn inspect(input: &[u8], takes: TakesUpgrade) -> Result<Option<RequestHead>,
     let mut request = Request::new(&mut fields);
     let length = match request.parse(input) {
         Ok(Status::Complete(length)) => length,
-        Ok(Status::Partial) if input.len() >= HEAD_BYTES => {
-            return Err(RequestRefusal::HeadTooLarge);
+        Ok(Status::Partial) if input.len() < HEAD_BYTES => return Ok(None),
+        Ok(Status::Partial) if !input.trim_ascii_start().contains(&b'\n') => {
+            return Err(RequestRefusal::TargetTooLong);
         }
-        Ok(Status::Partial) => return Ok(None),
-        Err(httparse::Error::TooManyHeaders) => return Err(RequestRefusal::HeadTooLarge),
-        Err(_) => return Err(RequestRefusal::NoRequest),
+        Ok(Status::Partial) => return Err(RequestRefusal::HeadTooLarge),
+        Err(error) => return Err(refusal(error)),
     };
+    let request = Parsed::of(&request)?;
     if length > HEAD_BYTES {
         return Err(RequestRefusal::HeadTooLarge);
     }
-    let request = Parsed::of(&request)?;
     request.check_host()?;
     request.check_options()?;
     let framing = request.framing(takes)?;
@@ -90,6 +93,17 @@ pub fn inspect(input: &[u8], takes: TakesUpgrade) -> Result<Option<RequestHead>,
         expects_continue: request.expects_continue(),
         rewritten,
     }))
+}
+
+/// What is wrong with a head that cannot be parsed.
+fn refusal(error: httparse::Error) -> RequestRefusal {
+    match error {
+        httparse::Error::TooManyHeaders => RequestRefusal::HeadTooLarge,
+        httparse::Error::Version => RequestRefusal::OtherVersion,
+        httparse::Error::HeaderName => RequestRefusal::NoField,
+        httparse::Error::HeaderValue => RequestRefusal::NoValue,
+        _ => RequestRefusal::NoRequest,
+    }
 }
 
 impl RequestFraming {
@@ -124,6 +138,9 @@ impl<'a> Parsed<'a> {
         } else {
             Cow::from(utf8_percent_encode(target, CONTROLS))
         };
+        if target.len() > TARGET_BYTES {
+            return Err(RequestRefusal::TargetTooLong);
+        }
         let (Ok(_), Ok(uri)) = (Method::from_bytes(method.as_bytes()), target.parse()) else {
             return Err(RequestRefusal::NoRequest);
         };

@@ -65,10 +65,23 @@ fn a_head_says_where_its_request_ends() {
 fn an_unfinished_head_is_waited_for_and_other_bytes_are_refused() {
     assert_eq!(read("GET / HTTP/1.1\nHost: b\n"), Ok(None));
     assert_eq!(read("\x16\x03\x01\x02"), Err(RequestRefusal::NoRequest));
-    assert_eq!(
-        read("GET / HTTP/1.1\nHo st: b\n\n"),
-        Err(RequestRefusal::NoRequest)
-    );
+    for (bad, refusal) in [
+        ("GET / HTTP/1.2\nHost: b\n\n", RequestRefusal::OtherVersion),
+        ("PRI * HTTP/2.0\n\nSM\n\n", RequestRefusal::OtherVersion),
+        ("GET / HTTP/1.1\nHo st: b\n\n", RequestRefusal::NoField),
+        ("GET / HTTP/1.1\nHost : b\n\n", RequestRefusal::NoField),
+        (
+            "GET / HTTP/1.1\nHost: b\n folded\n\n",
+            RequestRefusal::NoField,
+        ),
+        (
+            "GET / HTTP/1.1\nHost: b\nX: \0\n\n",
+            RequestRefusal::NoValue,
+        ),
+        ("GET  / HTTP/1.1\nHost: b\n\n", RequestRefusal::NoRequest),
+    ] {
+        assert_eq!(read(bad), Err(refusal), "{bad:?}");
+    }
     assert_eq!(read("GET / HTTP/1.1\n\n"), Err(RequestRefusal::NoHost));
     assert_eq!(
         read("GET / HTTP/1.1\nHost: b\nhost: b\n\n"),
@@ -80,6 +93,11 @@ fn an_unfinished_head_is_waited_for_and_other_bytes_are_refused() {
         read(&format!("GET / HTTP/1.1\nHost: b\n{many}\n")),
         Err(RequestRefusal::HeadTooLarge)
     );
+    let target = |bytes: usize| format!("GET /{} HTTP/1.1\nHost: b\n\n", "a".repeat(bytes - 1));
+    assert!(read(&target(TARGET_BYTES)).is_ok());
+    for bytes in [TARGET_BYTES + 1, HEAD_BYTES] {
+        assert_eq!(read(&target(bytes)), Err(RequestRefusal::TargetTooLong));
+    }
     let long = "y".repeat(HEAD_BYTES);
     assert_eq!(
         read(&format!("GET / HTTP/1.1\nHost: b\nX: {long}")),

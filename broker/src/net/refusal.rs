@@ -11,6 +11,14 @@ use crate::memory_budget::GIVEN_UP;
 pub enum RequestRefusal {
     /// The bytes that have come are no head of a request.
     NoRequest,
+    /// The request is of another version of HTTP.
+    OtherVersion,
+    /// A line of the head is no header field.
+    NoField,
+    /// The value of a header field has what no value may have.
+    NoValue,
+    /// The target is longer than a target may be.
+    TargetTooLong,
     /// `Host` is missing, or there are several.
     NoHost,
     /// It cannot be told what the connection is to be used for.
@@ -32,9 +40,14 @@ pub enum RequestRefusal {
 impl RequestRefusal {
     const fn code(self) -> Code {
         match self {
-            Self::NoRequest | Self::NoHost | Self::NoOptions | Self::NoLength => {
-                Code::InvalidRequest
-            }
+            Self::NoRequest
+            | Self::OtherVersion
+            | Self::NoField
+            | Self::NoValue
+            | Self::NoHost
+            | Self::NoOptions
+            | Self::NoLength => Code::InvalidRequest,
+            Self::TargetTooLong => Code::UrlTooLong,
             Self::HeadTooLarge => Code::HeadTooLarge,
             Self::HeadTimeout => Code::RequestTimeout,
             Self::Overloaded => Code::Overloaded,
@@ -47,6 +60,16 @@ impl RequestRefusal {
         match self {
             Self::Share(exceeded) => exceeded.detail(),
             Self::NoRequest => "what has come is no request of HTTP/1.1",
+            Self::OtherVersion => {
+                "the broker speaks HTTP/1.1 and HTTP/1.0, and no other version of HTTP"
+            }
+            Self::NoField => {
+                "each line of a head has to be of the form Name: value, without a space before the name or the colon"
+            }
+            Self::NoValue => {
+                "the value of a header field may have no control characters but tabs, and has to end with its line"
+            }
+            Self::TargetTooLong => "the path and query of a request may have 65534 bytes",
             Self::NoHost => "a request of HTTP/1.1 has exactly one Host",
             Self::NoOptions => "Connection and Upgrade are lists of words of ASCII",
             Self::NoLength => {
@@ -99,6 +122,10 @@ mod tests {
     fn every_refusal_is_a_problem() {
         for refusal in [
             RequestRefusal::NoRequest,
+            RequestRefusal::OtherVersion,
+            RequestRefusal::NoField,
+            RequestRefusal::NoValue,
+            RequestRefusal::TargetTooLong,
             RequestRefusal::NoHost,
             RequestRefusal::NoOptions,
             RequestRefusal::NoLength,

@@ -28,6 +28,7 @@ export type BrokerCode =
   | "method_not_allowed"
   | "request_timeout"
   | "head_too_large"
+  | "url_too_long"
   | "upgrade_required"
   | "message_too_large"
   | "unsupported_media_type"
