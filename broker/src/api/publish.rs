@@ -67,7 +67,7 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    use crate::api::testing::{TestBroker, shown};
+    use crate::api::testing::{TestBroker, header, shown};
     use crate::config::{ByteCount, Switch};
 
     const PATH: &str = "/channels/news/messages";
@@ -189,6 +189,26 @@ mod tests {
         let bomb = gzip(&vec![0; 500_000]);
         insta::assert_snapshot!(post_encoded(&broker, "GZIP", bomb).await, @r#"413 {"type":"about:blank","title":"The message, body or frame is larger than the limit.","status":413,"detail":"the body has inflated more than 1000 bytes, limits.message_bytes allows 1000","code":"message_too_large","retryable":false}"#);
         insta::assert_snapshot!(post_encoded(&broker, "gzip", b"plain text of some length".to_vec()).await, @r#"400 {"type":"about:blank","title":"The request is not as the broker expects it.","status":400,"detail":"Content-Encoding is gzip, but the body is not gzip, or corrupt","code":"invalid_request","retryable":false}"#);
+        let text = || b"text".to_vec();
+        for plain in ["", "identity", "Identity", ",", "identity, ,identity"] {
+            let answer = post_encoded(&broker, plain, text()).await;
+            assert!(answer.starts_with("200 "), "{plain:?}: {answer}");
+        }
+        let answer = post_encoded(&broker, "identity, gzip,", gzip(b"text")).await;
+        assert!(answer.starts_with("200 "), "{answer}");
+        for other in ["gzip, gzip", "gzip, br", "br, gzip", "deflate", "gzipped"] {
+            let answer = post_encoded(&broker, other, gzip(b"text")).await;
+            assert!(answer.starts_with("415 "), "{other:?}: {answer}");
+        }
+        let two = TestRequest::post()
+            .uri(PATH)
+            .append_header(("content-encoding", "gzip"));
+        let two = two
+            .append_header(("content-encoding", "br"))
+            .set_payload(gzip(b"text"));
+        let refused = broker.call(two).await;
+        assert_eq!(header(&refused, "accept-encoding"), "gzip");
+        assert_eq!(refused.status(), 415);
         insta::assert_snapshot!(post_encoded(&broker, "br", Vec::new()).await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"Content-Encoding is br: send the body as gzip or as it is","code":"unsupported_media_type","retryable":false}"#);
     }
 

@@ -67,9 +67,19 @@ impl BodyLimit {
 
 /// How a body is encoded, besides its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Encoding {
+pub(super) enum BodyEncoding {
     Identity,
     Gzip,
+}
+
+impl BodyEncoding {
+    /// Its name in HTTP.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Gzip => "gzip",
+        }
+    }
 }
 
 /// The whole body, inflated if it is compressed.
@@ -105,8 +115,8 @@ pub async fn read_body(
         }
     }
     match encoding {
-        Encoding::Identity => Ok(body.into_bytes()),
-        Encoding::Gzip => {
+        BodyEncoding::Identity => Ok(body.into_bytes()),
+        BodyEncoding::Gzip => {
             let share = client_share(request);
             share.check_work()?;
             let body = body.into_bytes();
@@ -175,24 +185,35 @@ async fn next_part_soon(
 /// # Errors
 /// `unsupported_media_type` when it has one.
 pub fn refuse_compressed(headers: &HeaderMap) -> Result<(), Problem> {
-    if encoding(headers)? == Encoding::Identity {
+    if encoding(headers)? == BodyEncoding::Identity {
         return Ok(());
     }
     let detail = "Content-Encoding is gzip: send a stream of lines uncompressed";
-    Err(Problem::new(Code::UnsupportedMediaType, detail))
+    Err(Problem::unsupported_encoding(
+        detail,
+        BodyEncoding::Identity,
+    ))
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
-    let Some(encoding) = headers.get(CONTENT_ENCODING) else {
-        return Ok(Encoding::Identity);
-    };
-    match &*encoding.to_str().unwrap_or("?").to_ascii_lowercase() {
-        "identity" => Ok(Encoding::Identity),
+/// How the body is encoded: the field is a list, which may stand in several lines and have empty items
+/// ([RFC 9110, section 5.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.1)), and `identity` changes nothing.
+fn encoding(headers: &HeaderMap) -> Result<BodyEncoding, Problem> {
+    let fields = headers.get_all(CONTENT_ENCODING);
+    let fields = fields.map(|field| field.to_str().unwrap_or("?"));
+    let items = fields.flat_map(|field| field.split(',')).map(str::trim);
+    let items = items.map(str::to_ascii_lowercase);
+    let codings: Vec<_> = items
+        .filter(|item| !item.is_empty() && item != "identity")
+        .collect();
+    match codings.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(BodyEncoding::Identity),
         // https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1.3
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        other => {
-            let detail = format!("Content-Encoding is {other}: send the body as gzip or as it is");
-            Err(Problem::new(Code::UnsupportedMediaType, detail))
+        ["gzip" | "x-gzip"] => Ok(BodyEncoding::Gzip),
+        _ => {
+            let codings = codings.join(", ");
+            let detail =
+                format!("Content-Encoding is {codings}: send the body as gzip or as it is");
+            Err(Problem::unsupported_encoding(detail, BodyEncoding::Gzip))
         }
     }
 }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+    WWW_AUTHENTICATE,
 };
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Serialize, Serializer};
 use widecast_protocol::{Code, DecodeError};
 
+use super::body::BodyEncoding;
 use crate::limits::Exceeded;
 use crate::session::Refusal;
 
@@ -31,6 +33,8 @@ pub struct Problem {
     detail: String,
     allow: Option<HeaderValue>,
     upgrade: Option<Upgrade>,
+    /// How a body would be read that is encoded otherwise.
+    accept_encoding: Option<BodyEncoding>,
     retry_after: Option<Duration>,
 }
 
@@ -60,6 +64,7 @@ impl Problem {
             detail: detail.into(),
             allow: None,
             upgrade: None,
+            accept_encoding: None,
             retry_after: None,
         }
     }
@@ -83,6 +88,13 @@ impl Problem {
         let detail = format!("only version {version} of {protocol} is spoken here");
         let mut problem = Self::new(Code::UpgradeRequired, detail);
         problem.upgrade = Some(Upgrade { protocol, version });
+        problem
+    }
+
+    /// The body is encoded as it is not read; `accepted` says how it would be.
+    pub(super) fn unsupported_encoding(detail: impl Into<String>, accepted: BodyEncoding) -> Self {
+        let mut problem = Self::new(Code::UnsupportedMediaType, detail);
+        problem.accept_encoding = Some(accepted);
         problem
     }
 
@@ -135,6 +147,10 @@ impl Problem {
             response
                 .insert_header((UPGRADE, protocol))
                 .insert_header((SEC_WEBSOCKET_VERSION, version));
+        }
+        if let Some(accepted) = self.accept_encoding {
+            // RFC 9110, section 15.5.16.
+            response.insert_header((ACCEPT_ENCODING, accepted.name()));
         }
         if let Some(wait) = self.wait() {
             // The time is rounded up: a client that comes back too early is refused again.
