@@ -1,13 +1,12 @@
 //! `GET /metrics`: what the broker counts about itself, for Prometheus.
 
-use actix_web::http::header::ACCEPT;
 use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::Code;
 
 use super::answer;
 use super::operator::Operator;
 use crate::engine::EngineFigures;
-use crate::http::{Caller, Problem};
+use crate::http::{Caller, Problem, prefers};
 use crate::memory_budget::{Part, held, level};
 use crate::metrics::{Engines, Exposition, render};
 use crate::session::Services;
@@ -16,9 +15,11 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
     if caller.services.config.has_authentication() {
         Operator::check(&request).await?;
     }
-    let accept = request.headers().get(ACCEPT);
-    let accept = accept.and_then(|accept| accept.to_str().ok());
-    let exposition = Exposition::accepted_by(accept.unwrap_or_default());
+    let exposition = if prefers(&request, &["application/openmetrics-text"], "text/plain") {
+        Exposition::OpenMetrics
+    } else {
+        Exposition::Prometheus
+    };
     show_engines(
         &caller.services.metrics.engines,
         caller.services.engine.figures(),

@@ -3,6 +3,7 @@
 //! A handler reads the request into valid types with these extractors and answers every error as a [`Problem`]. The
 //! application wraps all of it in [`edge()`].
 
+mod accept;
 mod body;
 mod caller;
 mod channel_path;
@@ -20,6 +21,7 @@ mod problem;
 pub mod query;
 mod refused_origins;
 
+pub use accept::prefers;
 pub use body::{BodyLimit, next_part, read_body, refuse_compressed};
 pub use caller::{Caller, sender_key};
 pub use channel_path::ChannelPath;

@@ -18,18 +18,6 @@ pub enum Exposition {
 }
 
 impl Exposition {
-    /// The form that an `Accept` header asks for. A scraper that names OpenMetrics at all prefers it.
-    pub fn accepted_by(accept: &str) -> Self {
-        let open = accept
-            .split(',')
-            .any(|range| range.trim().starts_with("application/openmetrics-text"));
-        if open {
-            Self::OpenMetrics
-        } else {
-            Self::Prometheus
-        }
-    }
-
     /// The media type of the form.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -101,14 +89,6 @@ mod tests {
             )
         });
         lines.join("\n")
-    }
-
-    #[test]
-    fn the_accept_header_chooses_the_form() {
-        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1";
-        assert_eq!(Exposition::accepted_by(prometheus), Exposition::OpenMetrics);
-        assert_eq!(Exposition::accepted_by("*/*"), Exposition::Prometheus);
-        assert_eq!(Exposition::accepted_by(""), Exposition::Prometheus);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use widecast_protocol::{ChannelName, Code, Cursor, CursorVector, Origin, Payload
 
 use crate::auth::{Principal, Subject};
 use crate::http::{
-    Problem, Query, client_share, proven, refuse_foreign_load, sender_key, shown_headers,
+    Problem, Query, client_share, prefers, proven, refuse_foreign_load, sender_key, shown_headers,
 };
 use crate::session::{Echo, Identity, Services, ShownHeaders};
 
@@ -260,9 +260,10 @@ fn timeout(text: &str) -> Result<Duration, Problem> {
 }
 
 fn accepts_msgpack(request: &HttpRequest) -> bool {
-    let accept = request.headers().get(actix_web::http::header::ACCEPT);
-    let accept = accept
-        .and_then(|accept| accept.to_str().ok())
-        .unwrap_or_default();
-    accept.contains("application/msgpack") || accept.contains("application/x-msgpack")
+    let names = [
+        "application/msgpack",
+        "application/x-msgpack",
+        "application/vnd.msgpack",
+    ];
+    prefers(request, &names, "application/json")
 }
