@@ -43,14 +43,9 @@ impl Proxies {
             ClientAddressHeader::XForwardedFor => ("x-forwarded-for", hop),
             ClientAddressHeader::Forwarded => ("forwarded", forwarded_for),
         };
-        // Split without regard to quotes: no address has a comma, and a client may leave a quote open before what a proxy
-        // adds behind it.
         let name = HeaderName::from_static(name);
         let lines: Vec<&[u8]> = headers.get_all(name).map(HeaderValue::as_bytes).collect();
-        let mut hops = lines
-            .into_iter()
-            .rev()
-            .flat_map(|line| line.rsplit(|&byte| byte == b','));
+        let mut hops = lines.into_iter().rev().flat_map(FromBehind::new);
         while self.trusts(client)
             && let Some(next) = hops
                 .next()
@@ -60,6 +55,44 @@ impl Proxies {
         }
         client
     }
+}
+
+/// The elements of a list, the last one first. A comma in a quoted string belongs to its element: a proxy may quote what the client has
+/// chosen, such as the name by which it calls the host. It is read from behind because a client may leave a quote open before what a
+/// proxy adds.
+struct FromBehind<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> FromBehind<'a> {
+    fn new(line: &'a [u8]) -> Self {
+        Self { rest: Some(line) }
+    }
+}
+
+impl<'a> Iterator for FromBehind<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest.take()?;
+        let mut is_quoted = false;
+        for (at, byte) in rest.iter().enumerate().rev() {
+            match byte {
+                b'"' if !is_escaped(rest, at) => is_quoted = !is_quoted,
+                b',' if !is_quoted => {
+                    self.rest = Some(&rest[..at]);
+                    return Some(&rest[at + 1..]);
+                }
+                _ => {}
+            }
+        }
+        Some(rest)
+    }
+}
+
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    let before = text[..at].iter().rev();
+    before.take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// An address, with or without a port, an IPv6 address in brackets or bare.
@@ -72,12 +105,41 @@ fn hop(text: &str) -> Option<IpAddr> {
 }
 
 /// The `for` of an element ([RFC 7239, section 4](https://www.rfc-editor.org/rfc/rfc7239#section-4)).
+///
+/// `None` if there is none, or more than one, or the element is not as the standard has it.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
-    let mut pairs = element
-        .split(';')
-        .filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
-    hop(value.trim().trim_matches('"'))
+    let mut found = None;
+    for pair in pairs(element)? {
+        let Some((name, value)) = pair.trim().split_once('=') else {
+            continue;
+        };
+        if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
+            return None;
+        }
+    }
+    let value = found?;
+    let quoted = || value.strip_prefix('"')?.strip_suffix('"');
+    hop(quoted().unwrap_or(value))
+}
+
+/// The parts of an element between its semicolons, but for those in quoted strings. `None` if a quoted string has no end.
+fn pairs(element: &str) -> Option<Vec<&str>> {
+    let (mut begin, mut is_quoted, mut is_escaped) = (0, false, false);
+    let mut pairs = Vec::new();
+    for (at, byte) in element.bytes().enumerate() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b';' if !is_quoted => {
+                pairs.push(&element[begin..at]);
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    pairs.push(&element[begin..]);
+    (!is_quoted).then_some(pairs)
 }
 
 #[cfg(test)]
@@ -159,6 +221,23 @@ mod tests {
         assert_eq!(client(&["for=\"", "for=192.0.2.1"]), "192.0.2.1");
         assert_eq!(client(&["for=\", for=192.0.2.1"]), "192.0.2.1");
         assert_eq!(client(&["for=_hidden"]), "127.0.0.1");
+        assert_eq!(client(&["for=9.9.9.9;for=192.0.2.1"]), "127.0.0.1");
         assert_eq!(client(&["by=192.0.2.1"]), "127.0.0.1");
+    }
+
+    #[test]
+    fn what_a_proxy_quotes_of_the_client_is_no_address() {
+        // The client has called the broker by the name `x,for=9.9.9.9` or `x;for=9.9.9.9`, which are names in a URL.
+        for line in [
+            r#"for=192.0.2.1;host="x,for=9.9.9.9""#,
+            r#"proto=http;host="x;for=9.9.9.9";by=10.1.1.1;for=192.0.2.1"#,
+            r#"for=8.8.8.8, host="x\",for=9.9.9.9;y";for=192.0.2.1"#,
+            r#"for=192.0.2.1;host="x\";for=9.9.9.9""#,
+            r#"for=192.0.2.1;host="x\\""#,
+            r#"for="8.8.8.8, for=192.0.2.1;host="x, for=9.9.9.9", for=10.1.1.1"#,
+        ] {
+            let client = client("127.0.0.1", ClientAddressHeader::Forwarded, &[line]);
+            assert_eq!(client, "192.0.2.1", "{line}");
+        }
     }
 }
