@@ -230,6 +230,7 @@ impl Connection {
         tracing::debug!(client.address = %self.peer(), ?refusal, "a request was refused before it was read as a whole");
         let _ = self.try_write(&refusal.answer());
         dispatch.gate.close();
+        dispatch.head = None;
     }
 
     /// So many bytes of the answer wait until the client has taken those before them.

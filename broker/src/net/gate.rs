@@ -180,9 +180,12 @@ impl Gate {
         self.ended.get_or_insert(now);
     }
 
-    /// Hands nothing more on.
+    /// Hands nothing more on, and keeps nothing: the connection may still linger.
     pub(super) fn close(&mut self) {
+        self.is_cut |= self.has_unread();
         self.phase = Phase::Closed;
+        self.buffer = BytesMut::new();
+        self.rewritten = Bytes::new();
     }
 
     /// Hands on what may be handed on.

@@ -251,3 +251,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_gate_that_is_closed_keeps_no_memory_and_remembers_that_bytes_were_unread() {
+    let mut tried = Tried::new();
+    let half = format!("GET /a HTTP/1.1\r\nX: {}", "a".repeat(100_000));
+    assert_eq!(tried.receive(half.as_bytes()), Ok(String::new()));
+    assert!(tried.gate.kept_bytes() >= half.len());
+    tried.gate.close();
+    assert_eq!(tried.gate.kept_bytes(), 0);
+    assert!(tried.gate.has_unread());
+    let mut unused = Tried::new();
+    unused.gate.close();
+    assert!(!unused.gate.has_unread());
+}
