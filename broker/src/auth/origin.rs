@@ -22,7 +22,8 @@ pub enum Admission {
 ///
 /// The broker's own pages are trusted. While the broker listens on loopback only, its own name must be a name of
 /// loopback, too: else a page of `evil.example` could become its own by pointing that name to 127.0.0.1 (DNS
-/// rebinding).
+/// rebinding). A page of loopback that calls it by another name is on some user's machine, and the broker behind a proxy: it may talk
+/// to the broker, but not with the user's cookies.
 pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Admission {
     let private = settings.public_address().is_none();
     let authority = authority(origin);
@@ -31,9 +32,13 @@ pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Adm
         .zip(host)
         .is_some_and(|(authority, host)| is_same(origin, authority, host));
     let listed = |allowed: &AllowedOrigin| *allowed != AllowedOrigin::Any && allowed.allows(origin);
-    if (private && loopback) || (!private && own) || settings.allowed_origins.iter().any(listed) {
+    let neighbour = private && loopback;
+    if (neighbour && host.is_none_or(is_loopback_authority))
+        || (!private && own)
+        || settings.allowed_origins.iter().any(listed)
+    {
         Admission::Trusted
-    } else if settings.allowed_origins.contains(&AllowedOrigin::Any) {
+    } else if neighbour || settings.allowed_origins.contains(&AllowedOrigin::Any) {
         Admission::Anybody
     } else {
         Admission::Refused
@@ -108,6 +113,13 @@ pub(super) mod tests {
             Some("evil.example:8080"),
         );
         assert_eq!(admission, Admission::Refused);
+    }
+
+    #[test]
+    fn behind_a_proxy_a_page_of_loopback_has_no_cookies() {
+        let settings = settings("127.0.0.1:8080", Vec::new());
+        let admission = admit(&settings, "http://localhost:3000", Some("push.example"));
+        assert_eq!(admission, Admission::Anybody);
     }
 
     #[test]

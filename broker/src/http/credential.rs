@@ -113,14 +113,14 @@ fn protocol_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether cookies count. A browser sends them with whatever any page loads: only a page counts that is trusted, and what it has
-/// asked for itself, which neither images nor scripts are.
+/// asked for itself, which neither images nor scripts are. Any page can make a frame of the origin `null`, whoever has listed it.
 fn is_trusted(headers: &HeaderMap, page: &VerifiedPage) -> bool {
     let is =
         |name: &HeaderName, value: &str| headers.get(name).is_some_and(|header| header == value);
     let is_own = !headers.contains_key(ORIGIN)
         && is(&FETCH_SITE, "same-origin")
         && !is(&FETCH_MODE, "no-cors");
-    page.admission == Some(Admission::Trusted) || is_own
+    (page.admission == Some(Admission::Trusted) && !is(&ORIGIN, "null")) || is_own
 }
 
 /// The token in the cookie of this name, if cookies count.
@@ -184,6 +184,8 @@ mod tests {
         let yes = Some("a.b.c".to_owned());
         assert_eq!(value(&[origin], Some(Admission::Trusted)), yes);
         assert_eq!(value(&[origin], Some(Admission::Anybody)), None);
+        let opaque = ("origin", "null");
+        assert_eq!(value(&[opaque], Some(Admission::Trusted)), None);
         let own = ("sec-fetch-site", "same-origin");
         assert_eq!(value(&[own, ("sec-fetch-mode", "cors")], None), yes);
         assert_eq!(value(&[own, ("sec-fetch-mode", "no-cors")], None), None);
