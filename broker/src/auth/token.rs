@@ -72,7 +72,7 @@ pub(super) struct Expectations {
 }
 
 impl Expectations {
-    /// Makes sure that a token does not live for longer than it may.
+    /// Makes sure that a token does not live for longer than it may, and was issued before now.
     ///
     /// # Errors
     /// What is wrong with a claim, in words that complete "the token's claim …".
@@ -81,6 +81,10 @@ impl Expectations {
         issued_at: Option<SystemTime>,
         ends: SystemTime,
     ) -> Result<(), String> {
+        // Such a token could outlive its revocation and the longest lifetime.
+        if issued_at.is_some_and(|issued_at| issued_at > SystemTime::now() + self.leeway) {
+            return Err("iat is in the future".to_owned());
+        }
         let most = self.max_lifetime.as_millis();
         if most == 0 {
             return Ok(());
@@ -357,6 +361,8 @@ mod tests {
             checked.map_or_else(|error| error.to_string(), |_| "taken".to_owned())
         };
         insta::assert_snapshot!(outcome(json!({"iat": iat, "exp": iat + 3600})), @"taken");
+        let later = now() + 1000;
+        insta::assert_snapshot!(outcome(json!({"iat": later, "exp": later + 3600})), @"the token's claim iat is in the future");
         insta::assert_snapshot!(outcome(json!({"iat": iat, "exp": iat + 3601})), @"the token's claim exp is 3601000 ms after iat, auth.jwt.max_lifetime_ms allows 3600000");
         insta::assert_snapshot!(outcome(json!({"exp": iat + 120})), @"the token's claim iat is missing: auth.jwt.max_lifetime_ms asks when the token was issued, and allows 3600000 ms from then");
     }
