@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::auth::{Authenticator, KeyFileError};
 use crate::config::Config;
 use crate::engine::{self, Clock, Deliver, EngineStartError, SystemClock};
-use crate::memory_budget::{self, Bounds, Level, Part, Pressure};
+use crate::memory_budget::{self, Bounds, CHANNEL_BYTES, Level, Part, Pressure};
 use crate::metrics::Metrics;
 use crate::net::{self, Connections, ListenError, ListenerOptions, Terms};
 use crate::outbound_http::{Hook, HookError};
@@ -133,12 +133,17 @@ async fn watch_memory(services: Arc<Services>, connections: Connections) {
     /// About what a connection, a session and a subscription take.
     const CONNECTION_BYTES: u64 = 1024;
     const SESSION_BYTES: u64 = 2048;
-    const SUBSCRIPTION_BYTES: u64 = 512;
+    const SUBSCRIPTION_BYTES: u64 = 640;
     let bounds = services.bounds;
     let pressure = Pressure::new(bounds.ceiling);
     let tend = move |level| {
-        let history = services.engine.figures().history_bytes;
+        let figures = services.engine.figures();
+        let history = figures.history_bytes;
         memory_budget::set(Part::History, history);
+        memory_budget::set(
+            Part::Channels,
+            (figures.channels + figures.idle_channels) * CHANNEL_BYTES,
+        );
         let sessions = &services.metrics.sessions;
         let sessions = connections.open() as u64 * CONNECTION_BYTES
             + sessions.open() * SESSION_BYTES

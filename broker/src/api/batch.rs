@@ -126,6 +126,10 @@ pub(super) fn refuse(caller: &Caller, problem: Problem) -> MessageOutcome {
 mod tests {
     use crate::api::testing::{TestBroker, header, shown};
     use actix_web::test::{TestRequest, read_body};
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write;
+    use std::time::Duration;
     use widecast_protocol::Payload;
 
     const PATH: &str = "/v1/publish";
@@ -148,6 +152,43 @@ mod tests {
     {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":0,"duplicate":true}]}]}
 "##);
         insta::assert_snapshot!(broker.get("/channels/a/messages").await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"a","offset":1,"origin":"","timestamp":1700000000000,"data":1},{"cursor":"EPOCH-2","channel":"a","offset":2,"event":"e","origin":"","timestamp":1700000000000,"data":3}],"cursor":"EPOCH-2","recovered":true}"#);
+    }
+
+    #[actix_web::test]
+    async fn a_large_request_waits_for_its_turn_and_a_small_one_does_not() {
+        let broker =
+            TestBroker::with(|config| config.timeouts.body = Duration::from_millis(50));
+        let room = usize::try_from(broker.services.bounds.requests).unwrap();
+        let turns = &broker.services.turns;
+        let json = "application/json";
+        let batch = |bytes: usize| {
+            let data = "x".repeat(bytes);
+            format!(r#"{{"messages":[{{"channel":"a","data":"{data}"}}]}}"#)
+        };
+        let compressed = async || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(batch(100_000).as_bytes()).unwrap();
+            let request = TestRequest::post()
+                .uri(PATH)
+                .insert_header(("content-type", json))
+                .insert_header(("content-encoding", "gzip"))
+                .set_payload(encoder.finish().unwrap());
+            shown(broker.call(request).await).await
+        };
+        let others = turns.try_take(room).unwrap();
+        insta::assert_snapshot!(broker.post(PATH, json, batch(100_000)).await, @r#"503 {"type":"about:blank","title":"The broker has as much to hold as it may.","status":503,"detail":"the broker has too many large requests to carry out: try again later","code":"overloaded","retryable":true}"#);
+        let refused = compressed().await;
+        assert!(refused.starts_with("503 "), "{refused}");
+        let small = broker.post(PATH, json, batch(1000)).await;
+        assert!(small.starts_with("200 "), "{small}");
+        drop(others);
+        for answer in [
+            broker.post(PATH, json, batch(100_000)).await,
+            compressed().await,
+        ] {
+            assert!(answer.starts_with("200 "), "{answer}");
+        }
+        assert!(turns.try_take(room).is_some(), "a turn was not given back");
     }
 
     #[actix_web::test]

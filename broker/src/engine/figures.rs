@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct EngineFigures {
     /// Channels that have subscribers, members, history or idempotency keys.
     pub channels: u64,
+    /// Channels that have none of these any more, and are remembered for a while.
+    pub idle_channels: u64,
     /// Messages in the histories of all channels.
     pub history_messages: u64,
     /// About how much memory these and the idempotency keys take, in bytes.
@@ -62,6 +64,7 @@ impl EngineFigures {
     pub(super) fn plus(self, other: Self) -> Self {
         Self {
             channels: self.channels + other.channels,
+            idle_channels: self.idle_channels + other.idle_channels,
             history_messages: self.history_messages + other.history_messages,
             history_bytes: self.history_bytes + other.history_bytes,
             disk_bytes: self.disk_bytes + other.disk_bytes,

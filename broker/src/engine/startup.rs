@@ -10,7 +10,7 @@ use super::{
     MemoryEngine, MemorySettings, RedisEngine, RedisSettings, RedisStartError,
 };
 use crate::config::{Config, EngineKind, EngineSettings, NamespaceRules};
-use crate::memory_budget::Bounds;
+use crate::memory_budget::{Bounds, CHANNEL_BYTES};
 
 /// Why an engine cannot be used.
 #[derive(Debug, Error)]
@@ -54,16 +54,18 @@ pub async fn start(
         .all()
         .map(|(_, rules)| key_of(config, rules))
         .collect();
+    let bounds = Bounds::of(config);
     let memory = MemorySettings {
         // What is in memory of all engines has one bound.
         history_bytes: config.history.total_bytes.get() / chosen.len().max(1) as u64,
+        idle_channels: idle_channels(&bounds),
         presence_grace: config.presence.grace,
         ..MemorySettings::default()
     };
     let shares = Shares {
         memory,
         // And so have the messages that wait for a disk.
-        waiting_bytes: Bounds::of(config).unwritten / disks(config, &chosen).max(1),
+        waiting_bytes: bounds.unwritten / disks(config, &chosen).max(1),
     };
     let mut engines: HashMap<EngineKey<'_>, Arc<dyn Engine>> = HashMap::new();
     for key in chosen {
@@ -89,6 +91,12 @@ pub async fn start(
 struct Shares {
     memory: MemorySettings,
     waiting_bytes: u64,
+}
+
+/// How many channels that nobody uses are remembered: with little memory fewer, since each takes some.
+fn idle_channels(bounds: &Bounds) -> usize {
+    let room = usize::try_from(bounds.idle_channels / CHANNEL_BYTES).unwrap_or(usize::MAX);
+    room.min(MemorySettings::default().idle_channels)
 }
 
 /// How many of the engines have a disk.

@@ -5,22 +5,24 @@
 
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 use actix_web::error::PayloadError;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{FutureExt, StreamExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use widecast_protocol::Code;
 use widecast_protocol::gzip::{self, GzipError};
 
 use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
-use crate::memory_budget::{GIVEN_UP, Hold, Part};
+use crate::memory_budget::{GIVEN_UP, Hold, Part, Turn};
 use crate::net::{Pace, Patience};
-use crate::offload::offload;
+use crate::offload::{LARGE_BYTES, offload};
+use crate::session::Services;
 
 /// The bounds of a body: a setting bounds its bytes, and the patience of the broker its time.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,8 @@ pub struct BodyLimit {
     patience: Patience,
     /// How much all unfinished bodies and messages may have together.
     unfinished_bytes: ByteCount,
+    /// How long a large body waits for its turn.
+    wait: Duration,
 }
 
 impl BodyLimit {
@@ -42,6 +46,7 @@ impl BodyLimit {
             bytes: config.limits.message_bytes,
             patience: Patience::body(&config.timeouts),
             unfinished_bytes: config.limits.unfinished_bytes,
+            wait: config.timeouts.body,
         }
     }
 
@@ -52,6 +57,7 @@ impl BodyLimit {
             bytes: config.limits.request_bytes,
             patience: Patience::body(&config.timeouts),
             unfinished_bytes: config.limits.unfinished_bytes,
+            wait: config.timeouts.body,
         }
     }
 
@@ -114,20 +120,72 @@ pub async fn read_body(
             return Err(limit.exceeded(&format!("at least {}", body.len())));
         }
     }
+    let body = body.into_bytes();
     match encoding {
-        BodyEncoding::Identity => Ok(body.into_bytes()),
+        BodyEncoding::Identity => {
+            wait_for_turn(request, body.len(), body.len(), limit).await?;
+            Ok(body)
+        }
         BodyEncoding::Gzip => {
             let share = client_share(request);
             share.check_work()?;
-            let body = body.into_bytes();
             let most = body.len().saturating_mul(gzip::MOST_GROWTH);
+            wait_for_turn(request, most.min(limit.bytes.as_usize()), body.len(), limit).await?;
             let inflated = offload(most, move || inflate(&body, limit)).await;
             // Where it went wrong is not known: as much may have been inflated as is allowed.
             let most = limit.bytes.as_usize();
-            share.charge_work(inflated.as_ref().map_or(most, Bytes::len));
+            let bytes = inflated.as_ref().map_or(most, Bytes::len);
+            share.charge_work(bytes);
+            if let Some(turn) = request.extensions_mut().get_mut::<Turn>() {
+                turn.shrink_to(bytes);
+            }
             inflated
         }
     }
+}
+
+/// Waits until a body that takes `bytes` to carry out has its turn, if it is a large one; meanwhile it takes `kept`. The turn ends with the
+/// request, unless somebody [takes](take_turn) it.
+async fn wait_for_turn(
+    request: &HttpRequest,
+    bytes: usize,
+    kept: usize,
+    limit: BodyLimit,
+) -> Result<(), Problem> {
+    let services = request.app_data::<web::Data<Services>>();
+    let Some(turns) = services.map(|services| &services.turns) else {
+        return Ok(());
+    };
+    if bytes < LARGE_BYTES {
+        return Ok(());
+    }
+    let turn = match turns.try_take(bytes) {
+        Some(turn) => turn,
+        None => {
+            let mut intake = Hold::of(Part::Unfinished);
+            intake.hold(kept, limit.unfinished_bytes.get());
+            let waited = async {
+                tokio::select! {
+                    biased;
+                    () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
+                        Err(Problem::new(Code::Overloaded, GIVEN_UP))
+                    }
+                    turn = turns.take(bytes) => Ok(turn),
+                }
+            };
+            timeout(limit.wait, waited).await.unwrap_or_else(|_| {
+                let detail = "the broker has too many large requests to carry out: try again later";
+                Err(Problem::new(Code::Overloaded, detail))
+            })?
+        }
+    };
+    request.extensions_mut().insert(turn);
+    Ok(())
+}
+
+/// The turn of a request whose body was large, for whoever carries it out beyond the end of the request.
+pub fn take_turn(request: &HttpRequest) -> Option<Turn> {
+    request.extensions_mut().remove::<Turn>()
 }
 
 fn inflate(body: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {

@@ -9,6 +9,9 @@ const MEBIBYTE: u64 = 1 << 20;
 /// [`Payload::MOST_GROWTH`](widecast_protocol::Payload::MOST_GROWTH) times as large in JSON as they are in MessagePack.
 const FORM_GROWTH: u64 = 16;
 
+/// About how many bytes a channel takes with a name that is long, beside its history.
+pub const CHANNEL_BYTES: u64 = 640;
+
 /// The memory that is assumed where the system does not say how much there is.
 const UNKNOWN: u64 = 1024 * MEBIBYTE;
 
@@ -30,10 +33,14 @@ pub struct Bounds {
     pub answers: u64,
     /// Heads, bodies and messages that have come in part.
     pub unfinished: u64,
+    /// Large bodies and messages that are whole, while they are carried out.
+    pub requests: u64,
     /// Publications that wait until a disk has them.
     pub unwritten: u64,
     /// Members and their data.
     pub presence: u64,
+    /// Channels that nobody uses any more.
+    pub idle_channels: u64,
 }
 
 impl Bounds {
@@ -66,15 +73,19 @@ impl Bounds {
         let answers = (64 * MEBIBYTE).min(ceiling / 8);
         Self {
             ceiling,
-            history: config.history.total_bytes.get().min(ceiling / 4),
-            forms: (256 * MEBIBYTE).min(ceiling / 4),
+            history: config.history.total_bytes.get().min(ceiling / 16 * 3),
+            forms: (256 * MEBIBYTE).min(ceiling / 8),
             replies: (96 * MEBIBYTE).min(ceiling / 8),
             largest_form: (limits.message_bytes.get() * FORM_GROWTH).min(answers),
             answers,
             // The largest request has to fit in any case.
             unfinished: unfinished.min((ceiling / 8).max(limits.request_bytes.get())),
+            requests: (64 * MEBIBYTE)
+                .min(ceiling / 8)
+                .max(limits.request_bytes.get()),
             unwritten: (64 * MEBIBYTE).min(ceiling / 16),
             presence: (64 * MEBIBYTE).min(ceiling / 16),
+            idle_channels: ceiling / 16,
         }
     }
 }
@@ -95,11 +106,21 @@ mod tests {
             replies,
             answers,
             unfinished,
+            requests,
             unwritten,
             presence,
+            idle_channels,
         } = bounds;
-        assert_eq!(history, 64 * MEBIBYTE);
-        let sum = history + forms + replies + answers + unfinished + unwritten + presence;
+        assert_eq!(history, 48 * MEBIBYTE);
+        let sum = history
+            + forms
+            + replies
+            + answers
+            + unfinished
+            + requests
+            + unwritten
+            + presence
+            + idle_channels;
         assert!(sum <= ceiling, "{bounds:?}");
     }
 

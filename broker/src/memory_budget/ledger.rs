@@ -35,10 +35,14 @@ parts! {
     Answers = "answers";
     /// Heads, bodies and WebSocket messages that have come in part.
     Unfinished = "unfinished";
+    /// Large bodies and WebSocket messages that are whole, until they are carried out.
+    Requests = "requests";
     /// Publications that wait until a disk has them.
     Unwritten = "unwritten";
     /// Members and their data.
     Presence = "presence";
+    /// Channels, those that nobody uses any more included, as what each takes about.
+    Channels = "channels";
     /// Connections, sessions and subscriptions, as what each takes about.
     Sessions = "sessions";
 }

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use tracing::field;
-use widecast_protocol::{ChannelName, Command, CommandId, CommandKind, Reply};
+use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
 use crate::engine::with_patience;
+use crate::memory_budget::{GIVEN_UP, Hold, Part, Turn};
 use crate::offload::offload;
 use crate::registry::Ended;
 
@@ -35,14 +36,20 @@ impl Session {
                 }
                 return;
             }
-            if !matches!(one, Inbound::Finish(_) | Inbound::Fail { .. }) {
+            if !matches!(one, Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)) {
                 self.wait_for_answers().await;
             }
             match one {
                 Inbound::Large(bytes, decode) => {
+                    let Some(mut turn) = self.wait_for_turn(bytes).await else {
+                        return;
+                    };
                     let inbound = offload(bytes, decode).await;
+                    // What follows waits for the client, too.
+                    turn.pass_on();
                     Box::pin(Rc::clone(&self).dispatch(inbound)).await;
                 }
+                Inbound::Done(turn) => drop(turn),
                 Inbound::Command(command) => self.dispatch_command(command).await,
                 Inbound::Unreadable(id, error) => {
                     self.refuse(id, None, Refusal::new(error.code(), error.to_string()));
@@ -51,6 +58,24 @@ impl Session {
                 Inbound::Finish(bytes) => self.outbox().finish(bytes, Ended::ClientLeft),
                 Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
             }
+        }
+    }
+
+    /// Waits until a large frame has its turn. Where too much waits, the session of the largest ends.
+    async fn wait_for_turn(&self, bytes: usize) -> Option<Turn> {
+        let services = self.services();
+        if let Some(turn) = services.turns.try_take(bytes) {
+            return Some(turn);
+        }
+        let mut intake = Hold::of(Part::Unfinished);
+        intake.hold(bytes, services.config.limits.unfinished_bytes.get());
+        tokio::select! {
+            biased;
+            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
+                self.fail(Refusal::new(Code::Overloaded, GIVEN_UP));
+                None
+            }
+            turn = services.turns.take(bytes) => Some(turn),
         }
     }
 

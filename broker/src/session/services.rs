@@ -9,7 +9,7 @@ use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::engine::{Engine, HistoryLimits, MemberQuery};
 use crate::limits::{Quotas, Shares};
-use crate::memory_budget::Bounds;
+use crate::memory_budget::{Bounds, Turns};
 use crate::metrics::Metrics;
 use crate::outbound_http::Hook;
 use crate::registry::Routes;
@@ -41,6 +41,8 @@ pub struct Services {
     pub quotas: Quotas,
     /// How much memory each part may take.
     pub bounds: Bounds,
+    /// The turns of large requests.
+    pub turns: Turns,
     /// The sessions that can be reached by name.
     pub sessions: SessionDirectory,
     /// Every worker, for what an operator has done to sessions.
@@ -59,10 +61,12 @@ impl Services {
         metrics: Arc<Metrics>,
         routes: Arc<Routes>,
     ) -> Self {
+        let bounds = Bounds::of(&config);
         Self {
             shares: Arc::new(Shares::new(&config, &metrics)),
             quotas: Quotas::new(&config.limits, &metrics.shares),
-            bounds: Bounds::of(&config),
+            turns: Turns::new(bounds.requests),
+            bounds,
             nodes: Nodes::new(&config, "this".to_owned()),
             config,
             auth,

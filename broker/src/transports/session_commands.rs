@@ -69,7 +69,8 @@ pub(super) async fn get(
 }
 
 async fn accept(handle: &SessionHandle, commands: Vec<Inbound>) -> Result<HttpResponse, Problem> {
-    let accepted = commands.len();
+    let is_command = |one: &&Inbound| !matches!(one, Inbound::Done(_));
+    let accepted = commands.iter().filter(is_command).count();
     handle
         .address
         .send(Commands(commands))

@@ -301,6 +301,7 @@ impl Lifecycle for MemoryEngine {
         let totals = &self.accounts.totals;
         EngineFigures {
             channels: self.channels.len().saturating_sub(self.accounts.idle()) as u64,
+            idle_channels: self.accounts.idle() as u64,
             history_messages: totals.messages(),
             history_bytes: self.accounts.budget.held(),
             evicted_bytes: totals.evicted_bytes(),

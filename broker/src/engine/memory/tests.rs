@@ -387,6 +387,7 @@ fn audit(engine: &MemoryEngine) {
     assert_eq!(engine.accounts.schedule.len(), scheduled);
     let figures = EngineFigures {
         channels: in_use.len() as u64,
+        idle_channels: idle as u64,
         history_messages: messages,
         history_bytes: bytes,
         evicted_bytes: engine.figures().evicted_bytes,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use widecast_protocol::Command;
 use widecast_protocol::codec::{Codec, DecodeError, RefusedCommand, decode_commands};
 
-use crate::http::{BodyLimit, Problem, read_body};
+use crate::http::{BodyLimit, Problem, read_body, take_turn};
 use crate::offload::offload;
 use crate::session::{Inbound, Services};
 
@@ -82,7 +82,13 @@ async fn commands_in(
         }
         _ => Codec::Json,
     };
-    commands_of(codec, body, services).await
+    let mut inbound = commands_of(codec, body, services).await?;
+    if let Some(mut turn) = take_turn(request) {
+        // They are carried out as the client takes the answers.
+        turn.pass_on();
+        inbound.push(Inbound::Done(turn));
+    }
+    Ok(inbound)
 }
 
 /// Reads commands in this codec.

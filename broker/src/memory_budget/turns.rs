@@ -1,0 +1,120 @@
+//! Turns for large requests: so many bytes of them are inflated, decoded and carried out at a time, and the others wait.
+//!
+//! A whole request is nobody's fault, unlike one of which the rest does not come, so it is not given up because others are large, too.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::ledger::{Part, add};
+
+/// The bytes of one permit: a semaphore gives out no more than 2³² at once.
+const UNIT: usize = 1 << 10;
+
+/// The room for large requests.
+#[derive(Debug)]
+pub struct Turns {
+    room: Arc<Semaphore>,
+    units: u32,
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
+impl Turns {
+    /// Room for so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        let units = units(usize::try_from(bytes).unwrap_or(usize::MAX)).max(1);
+        let room = Arc::new(Semaphore::new(units as usize));
+        Self { room, units }
+    }
+
+    /// A turn for a request of at most so many bytes, if there is room for it and nobody waits. One that is larger than all the room has
+    /// to have all of it.
+    pub fn try_take(&self, bytes: usize) -> Option<Turn> {
+        let taken = Arc::clone(&self.room).try_acquire_many_owned(self.wanted(bytes));
+        match taken {
+            Ok(permit) => Some(Turn::with(permit, bytes)),
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => None,
+        }
+    }
+
+    /// Waits for the same. Who asked first has the first turn.
+    ///
+    /// # Cancel safety
+    /// Safe; who asks again is the last.
+    pub async fn take(&self, bytes: usize) -> Turn {
+        let room = Arc::clone(&self.room);
+        match room.acquire_many_owned(self.wanted(bytes)).await {
+            Ok(permit) => Turn::with(permit, bytes),
+            // Nobody closes it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn wanted(&self, bytes: usize) -> u32 {
+        units(bytes).min(self.units)
+    }
+}
+
+/// The turn of one large request. Its bytes count for as long as there is this.
+#[derive(Debug)]
+pub struct Turn {
+    permit: Option<OwnedSemaphorePermit>,
+    bytes: i64,
+}
+
+impl Turn {
+    fn with(permit: OwnedSemaphorePermit, bytes: usize) -> Self {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        add(Part::Requests, bytes);
+        let permit = Some(permit);
+        Self { permit, bytes }
+    }
+
+    /// The request has only so many bytes, as is known now: others may have the rest.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        if let Some(permit) = &mut self.permit {
+            let spare = permit.num_permits().saturating_sub(units(bytes) as usize);
+            drop(permit.split(spare));
+        }
+        let fewer = self.bytes.min(i64::try_from(bytes).unwrap_or(i64::MAX));
+        add(Part::Requests, fewer - self.bytes);
+        self.bytes = fewer;
+    }
+
+    /// The next one may have its turn, but the bytes are still there. For a request that is carried out as fast as its client
+    /// takes the answers, so that nobody waits for that client.
+    pub fn pass_on(&mut self) {
+        self.permit = None;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        add(Part::Requests, -self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_requests_have_their_turn_one_after_the_other() {
+        let turns = Turns::new(10 << 10);
+        let mut first = turns.try_take(8 << 10).unwrap();
+        assert!(turns.try_take(3 << 10).is_none());
+        first.shrink_to(7 << 10);
+        let second = turns.try_take(3 << 10).unwrap();
+        first.pass_on();
+        let third = turns.try_take(7 << 10).unwrap();
+        drop((second, third));
+        // Larger than all the room, and alone in it.
+        let alone = turns.try_take(1 << 30).unwrap();
+        assert!(turns.try_take(1).is_none());
+        drop(alone);
+        assert!(turns.try_take(1).is_some());
+    }
+}
