@@ -41,6 +41,12 @@ export class Link implements Line {
   #heardAt = 0;
   /** Since when the broker has been asked something that it has not answered. */
   #askedAt: number | undefined;
+  #openedAt = 0;
+  /**
+   * How many times longer than usual an answer may take, and a better transport is left alone. A WebSocket does not show that it brings a
+   * message which takes longer on a slow way than any answer should: it would be given up and begun anew for ever.
+   */
+  #patience = 1;
   /** The place of the transport that worked last, which is tried first. */
   #favourite = 0;
 
@@ -151,7 +157,7 @@ export class Link implements Line {
     this.#favourite = this.#carrier!.index;
     this.#backoff.reset();
     this.#askedAt = undefined;
-    this.#heardAt = Date.now();
+    this.#heardAt = this.#openedAt = Date.now();
     this.#heartbeat = welcome.heartbeat_ms ?? this.#heartbeat;
     clearTimeout(this.#upgradeTimer);
     if (this.#favourite > 0) this.#upgradeLater();
@@ -163,16 +169,21 @@ export class Link implements Line {
 
   /** Tries the better transports after a while; the present one goes on. */
   #upgradeLater(): void {
-    this.#upgradeTimer = setTimeout(() => {
-      this.#try([...this.#types.keys()].slice(0, this.#favourite), () => {
-        this.#upgradeDelay = Math.min(this.#upgradeDelay * 2, LONGEST_UPGRADE_DELAY);
-        this.#upgradeLater();
-      });
-    }, this.#upgradeDelay);
+    this.#upgradeTimer = setTimeout(
+      () => {
+        this.#try([...this.#types.keys()].slice(0, this.#favourite), () => {
+          this.#upgradeDelay *= 2;
+          this.#upgradeLater();
+        });
+      },
+      Math.min(this.#upgradeDelay * this.#patience, LONGEST_UPGRADE_DELAY),
+    );
   }
 
   #heard(frame: Frame): void {
     this.#askedAt = undefined;
+    // What comes now is no longer the beginning, which comes through however slow the rest is.
+    if (Date.now() > this.#openedAt + this.#heartbeat) this.#patience = 1;
     const { type, code, reason, reconnect, reconnect_after_ms } = frame;
     if (type !== "goodbye") return this.#listener.frame(frame);
     // It is the last frame: a transport that asks again and again would get nothing more.
@@ -185,7 +196,7 @@ export class Link implements Line {
   /** The time at which the silence has lasted too long. */
   #due(): number {
     if (this.#askedAt === undefined) return this.#heardAt + this.#heartbeat;
-    return Math.max(this.#askedAt, this.#heardAt) + this.#options.replyTimeout;
+    return Math.max(this.#askedAt, this.#heardAt) + this.#options.replyTimeout * this.#patience;
   }
 
   /** Looks after the silence: asks when it lasts as long as a heartbeat, and gives up when nothing is answered. */
@@ -198,6 +209,7 @@ export class Link implements Line {
         if (!this.#carrier!.transport.busy) {
           // A transport that has brought the welcome and then nothing more is held up on the way: the next one may not be.
           this.#favourite = (this.#favourite + 1) % this.#types.length;
+          this.#patience++;
           return this.#lost("the broker does not answer");
         }
         this.#askedAt = now;

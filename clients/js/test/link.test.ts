@@ -183,6 +183,45 @@ test("silence is asked about after a heartbeat, and given up when nothing is ans
   expect(names()).toEqual(["websocket", "sse"]);
 });
 
+test("an answer may take longer after each silence, until a transport brings more than a beginning", () => {
+  const { link, opened, last } = start(["websocket"]);
+  /** Opens the next one, which brings a beginning and then nothing; after how many ms it is given up. */
+  const silence = (): number => {
+    vi.advanceTimersByTime(1000);
+    last().welcome();
+    last().frames([{ type: "subscribed", channel: "c" }]);
+    const begun = Date.now();
+    while (link.state === "open") vi.advanceTimersByTime(100);
+    return Date.now() - begun - HEARTBEAT;
+  };
+  expect(Array.from({ length: 4 }, silence)).toEqual([8000, 16_000, 24_000, 32_000]);
+  vi.advanceTimersByTime(1000);
+  last().welcome();
+  vi.advanceTimersByTime(HEARTBEAT + 1000);
+  last().frames([{ type: "message", channel: "c" }]);
+  last().closed("cut");
+  expect(silence()).toBe(8000);
+  expect(opened.length).toBe(6);
+});
+
+test("a better transport that brings a beginning and no more is tried more and more rarely", () => {
+  const { names, last } = start(["websocket", "stream"]);
+  last().welcome();
+  const waits: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    while (names().at(-1) === "websocket") vi.advanceTimersByTime(1000);
+    const carrier = last();
+    carrier.welcome();
+    const begun = Date.now();
+    for (; !carrier.isClosed; last().name === "websocket" && last().welcome()) {
+      vi.advanceTimersByTime(1000);
+      carrier.frames([]);
+    }
+    waits.push(Date.now() - begun);
+  }
+  expect(waits).toEqual([60_000, 90_000, 120_000]);
+});
+
 test("who is woken does not wait any longer", () => {
   const { link, opened, last } = start(["websocket"], { minDelay: 3_600_000, maxDelay: 3_600_000 });
   last().welcome();

@@ -5,6 +5,7 @@ import type { ConnectionOptions } from "../src/api.js";
 import type { Connection } from "../src/connection.js";
 import type { TransportName } from "../src/transports/index.js";
 import { type Broker, startBroker } from "./broker.js";
+import { startNarrow } from "./delay.js";
 import { Ear } from "./heard.js";
 import { endAll, openMachine } from "./machines.js";
 import { Proxy } from "./proxy.js";
@@ -52,6 +53,25 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s", 
     expect(offsets).toEqual(numbers(200).map((i) => i + 1));
     for (const ear of ears) expect(await ear.until(200)).toEqual(numbers(200));
     expect(gap.events).toEqual([]);
+  });
+
+  test("a message is heard that takes longer on a narrow way than the broker may be silent", async () => {
+    await broker.kill();
+    broker = await startBroker({ settings: { WIDECAST_HEARTBEAT_INTERVAL_MS: "400" } });
+    const narrow = await startNarrow(broker.url, 40_000);
+    const connection = machine(narrow.url, { transports: [name], replyTimeout: 200 });
+    const [receiver, sender] = [new WidecastChannel("news", { broker: connection }), channel(broker.url, { compress: false })];
+    await Promise.all([receiver.ready, sender.ready]);
+    const [ear, gap] = [new Ear(receiver), new Ear(receiver, "gap")];
+    const states: string[] = [];
+    connection.addEventListener("status", (event) => void states.push((event as CustomEvent<{ state: string }>).detail.state));
+    sender.postMessage(new Uint8Array(60_000));
+    sender.postMessage("behind it");
+    const [large, behind] = await ear.until(2);
+    expect([(large as Uint8Array).length, behind, gap.events]).toEqual([60_000, "behind it", []]);
+    // It shows that bytes come, so that the connection is not even given up once.
+    if (name === "stream") expect(states).toEqual([]);
+    narrow.close();
   });
 
   test("a broker that starts anew is told from a gap, and hears what was queued", async () => {

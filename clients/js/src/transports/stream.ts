@@ -28,5 +28,7 @@ async function read(way: OneWay): Promise<never> {
       way.frames(length ? readFrames(rest.subarray(at + 4, end)) : []);
     }
     rest = rest.subarray(at);
+    // A part of a frame is a sign of life, too.
+    way.frames([]);
   }
 }
