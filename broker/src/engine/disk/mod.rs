@@ -9,6 +9,7 @@
 mod announced;
 mod boot;
 mod channel_record;
+mod company;
 mod directory;
 mod error;
 #[cfg(test)]

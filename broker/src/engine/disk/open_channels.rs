@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use widecast_protocol::{ChannelName, IdempotencyKey, Message, Offset, Position, record};
 
 use super::channel_record::ChannelRecord;
@@ -18,8 +19,8 @@ use crate::engine::{EngineError, HistoryLimits, Publication};
 /// How many sizes of one channel are remembered or read at once, and how many bytes are read for them.
 const SIZES: usize = 1024;
 const READ_BYTES: usize = 1 << 20;
-/// Of how many channels sizes are remembered.
-const SIZED_CHANNELS: usize = 4096;
+/// How many channels are remembered.
+const REMEMBERED: usize = 4096;
 
 /// A publication that has its place.
 pub(super) enum Planned {
@@ -49,13 +50,21 @@ struct Sizes {
     sizes: VecDeque<u32>,
 }
 
-/// The sizes that the thread remembers from one batch to the next.
+/// What is remembered of a channel from one batch to the next.
 #[derive(Default)]
-pub(super) struct SizeCache(HashMap<ChannelName, Sizes>);
+struct Remembered {
+    /// As the disk has it, unless somebody else may have changed it.
+    record: Option<ChannelRecord>,
+    sizes: Sizes,
+}
+
+/// What the writer remembers of channels.
+#[derive(Default)]
+pub(super) struct ChannelCache(HashMap<ChannelName, Remembered, RandomState>);
 
 /// The channels of one batch.
 #[derive(Default)]
-pub(super) struct OpenChannels(HashMap<ChannelName, OpenChannel>);
+pub(super) struct OpenChannels(HashMap<ChannelName, OpenChannel, RandomState>);
 
 impl OpenChannels {
     /// The names of the channels.
@@ -70,13 +79,14 @@ impl OpenChannels {
     pub(super) fn plan(
         &mut self,
         shared: &Shared,
-        store: &Arc<Store>,
+        cache: &ChannelCache,
         batch: &mut StoreBatch<'_>,
         mut publication: Publication,
     ) -> Result<Planned, EngineError> {
-        let name = publication.channel.clone();
+        let (name, store) = (publication.channel.clone(), batch.store);
         if !self.0.contains_key(&name) {
-            self.open(shared, store, &name)?;
+            let known = cache.record(&name);
+            self.open(shared, store, &name, known)?;
         }
         let Some(channel) = self.0.get_mut(&name) else {
             return Err(EngineError::unavailable("the channel has been closed"));
@@ -113,14 +123,20 @@ impl OpenChannels {
     fn open(
         &mut self,
         shared: &Shared,
-        store: &Arc<Store>,
+        store: &Store,
         name: &ChannelName,
+        known: Option<ChannelRecord>,
     ) -> Result<(), EngineError> {
-        if !shared.memory.knows(name) {
+        let end = if let Some(end) = shared.memory.pin_held(name) {
+            end
+        } else {
             shared.hold(name)?;
-        }
-        let end = shared.memory.pin(name);
-        let record = match store.channel(name)? {
+            shared.memory.pin(name)
+        };
+        // The memory has been told of all that the disk has.
+        let known = known.filter(|record| record.position() == end.position);
+        let record = known.map_or_else(|| store.channel(name), |record| Ok(Some(record)));
+        let record = match record.inspect_err(|_| shared.memory.unpin(name))? {
             Some(record) => record,
             None => ChannelRecord {
                 oldest: end.position.offset.next(),
@@ -152,11 +168,15 @@ impl OpenChannels {
     pub(super) fn finish(
         &mut self,
         store: &Arc<Store>,
-        sizes: &mut SizeCache,
+        cache: &mut ChannelCache,
         batch: &mut StoreBatch<'_>,
     ) -> Result<(), EngineError> {
         for (name, channel) in &mut self.0 {
-            let sizes = sizes.of(name);
+            let sizes = &mut cache.of(name).sizes;
+            if channel.before.messages() == 0 {
+                // It may have begun anew, with other messages at the same places.
+                *sizes = Sizes::default();
+            }
             channel.trim(name, store, sizes, batch)?;
             let mut offset = channel.first_added();
             for bytes in std::mem::take(&mut channel.added) {
@@ -170,9 +190,10 @@ impl OpenChannels {
     }
 
     /// The batch has been written.
-    pub(super) fn count(&self, shared: &Shared) {
-        for channel in self.0.values() {
+    pub(super) fn settle(&self, shared: &Shared, cache: &mut ChannelCache) {
+        for (name, channel) in &self.0 {
             shared.count(&channel.before, &channel.record);
+            cache.of(name).record = Some(channel.record);
         }
     }
 }
@@ -180,7 +201,7 @@ impl OpenChannels {
 /// The message that was published with an idempotency key within the window, if there is one.
 fn used_before(
     shared: &Shared,
-    store: &Arc<Store>,
+    store: &Store,
     name: &ChannelName,
     key: &IdempotencyKey,
 ) -> Result<Option<Offset>, EngineError> {
@@ -229,12 +250,23 @@ impl OpenChannel {
     }
 }
 
-impl SizeCache {
-    fn of(&mut self, name: &ChannelName) -> &mut Sizes {
-        if self.0.len() >= SIZED_CHANNELS && !self.0.contains_key(name) {
+impl ChannelCache {
+    fn record(&self, name: &ChannelName) -> Option<ChannelRecord> {
+        self.0.get(name).and_then(|remembered| remembered.record)
+    }
+
+    fn of(&mut self, name: &ChannelName) -> &mut Remembered {
+        if self.0.len() >= REMEMBERED && !self.0.contains_key(name) {
             self.0.clear();
         }
         self.0.entry(name.clone()).or_default()
+    }
+
+    /// Others may have changed the records of channels: they have to be read.
+    pub(super) fn forget_records(&mut self) {
+        for remembered in self.0.values_mut() {
+            remembered.record = None;
+        }
     }
 }
 

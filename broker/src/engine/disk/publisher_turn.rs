@@ -9,13 +9,15 @@ use super::queue::WriteQueue;
 /// The data of a publication that no worker writes, because copying it takes long.
 pub(super) const HEAVY_BYTES: usize = 64 << 10;
 
-/// The turn of a publisher. It comes once the others of the same worker have published what has come, too, so that all of it is written
-/// together; or at once, when nobody waits for the answer any more.
+/// The turn of a publisher. Where others are expected, it comes once those of the same worker have published what has come, too, so that
+/// all of it is written together. It comes at once otherwise, and when nobody waits for the answer any more.
 pub(super) struct PublisherTurn<'a>(pub(super) &'a WriteQueue);
 
 impl PublisherTurn<'_> {
     pub(super) async fn write(self) {
-        yield_now().await;
+        if self.0.company.is_expected() {
+            yield_now().await;
+        }
     }
 }
 

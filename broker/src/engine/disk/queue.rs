@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::company::Company;
 use super::waiting::{Caller, WaitingPublication, WaitingRoom, too_much};
 use super::writer::Writer;
 use crate::engine::{EngineError, Publication, Published};
@@ -48,6 +49,8 @@ pub(super) struct WriteQueue {
     /// Wakes the thread.
     thread: Condvar,
     room: WaitingRoom,
+    /// Whether several publish at a time.
+    pub(super) company: Company,
 }
 
 struct State {
@@ -101,6 +104,7 @@ impl WriteQueue {
             writer: Mutex::new(writer),
             thread: Condvar::new(),
             room: WaitingRoom::new(waiting_bytes),
+            company: Company::default(),
         }
     }
 
@@ -180,13 +184,14 @@ impl WriteQueue {
             self.call(&mut state);
             return None;
         }
-        let writer = self.writer();
+        let mut writer = self.writer();
         if writer.would_wait() {
             self.call(&mut state);
             return None;
         }
         state.is_writing = true;
         let batch = state.batch(WORKER_PUBLICATIONS, WORKER_BYTES);
+        self.company.note(batch.len());
         let turn = Turn {
             queue: self,
             writer,

@@ -53,6 +53,36 @@ async fn what_a_publisher_has_given_is_written_though_the_publisher_goes() {
 }
 
 #[tokio::test]
+async fn who_publishes_alone_is_soon_answered_at_once() {
+    const TRIES: usize = 10_000;
+    let stage = DiskStage::new();
+    let is_answered = async || {
+        let mut publishing = stage.engine.publish(publication("news", "a"));
+        let first = publishing
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        let is_ready = first.is_ready();
+        if !is_ready {
+            publishing.await.unwrap();
+        }
+        is_ready
+    };
+    // The thread may be about it, too.
+    let mut tries = 0;
+    while !is_answered().await {
+        tries += 1;
+        assert!(tries < TRIES);
+    }
+    assert!(tries >= 10, "{tries}");
+    // Others who come are found, and from then on looked for.
+    for _ in 0..200 {
+        join_all(["b", "c"].map(|text| stage.publish("news", text))).await;
+    }
+    assert!(stage.engine.queue.company.is_expected());
+    assert!(!is_answered().await);
+}
+
+#[tokio::test]
 async fn a_large_message_and_those_around_it_keep_their_order() {
     let stage = DiskStage::new();
     let large = "x".repeat(HEAVY_BYTES + 1);

@@ -26,6 +26,14 @@ const MESSAGES_UNSORTED_BYTES: u64 = 8 << 20;
 const OTHERS_UNSORTED_BYTES: u64 = 2 << 20;
 const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// What the store writes in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sorting {
+    tables: usize,
+    /// How many of them it has not begun with.
+    waiting: usize,
+}
+
 /// The open files.
 pub(super) struct Store {
     database: Database,
@@ -156,11 +164,15 @@ impl Store {
         found.collect()
     }
 
-    /// Whether the store writes messages of its journal in their order. While it begins to, whoever commits waits until the disk has the journal.
-    pub(super) fn is_being_sorted(&self) -> bool {
-        [&self.channels, &self.messages, &self.keys]
-            .iter()
-            .any(|keyspace| keyspace.sealed_memtable_count() > 0)
+    /// What the store writes of its journal in their order, if anything. While it begins to, whoever commits waits until the disk has the journal.
+    pub(super) fn sorting(&self) -> Option<Sorting> {
+        let tables =
+            [&self.channels, &self.messages, &self.keys].map(Keyspace::sealed_memtable_count);
+        let tables = tables.iter().sum();
+        (tables > 0).then(|| Sorting {
+            tables,
+            waiting: self.database.outstanding_flushes(),
+        })
     }
 
     /// The files as they are at this moment.

@@ -257,6 +257,58 @@ async fn what_is_beyond_the_limits_is_gone_from_the_disk_too() {
 }
 
 #[tokio::test]
+async fn what_upkeep_has_removed_is_not_counted_by_the_next_publication() {
+    let stage = DiskStage::new();
+    for text in ["a", "b", "c"] {
+        stage.publish("news", text).await;
+    }
+    let age = HistoryLimits::default().age;
+    stage.pass(age / 2).await;
+    stage.publish("news", "d").await;
+    stage.pass(age / 2).await;
+    let start = stage.publish("news", "e").await.position;
+    assert_eq!(stage.engine.figures().history_messages, 2);
+    let bytes = stage.engine.figures().disk_bytes;
+    let stage = stage.again(End::Killed).await;
+    let figures = stage.engine.figures();
+    assert_eq!((figures.history_messages, figures.disk_bytes), (2, bytes));
+    stage.publish("news", "f").await;
+    assert_eq!(stage.after("news", start).await.unwrap(), ["f"]);
+}
+
+#[tokio::test]
+async fn a_channel_that_begins_anew_is_counted_by_its_new_messages() {
+    let stage = DiskStage::new();
+    let limits = HistoryLimits {
+        messages: 2,
+        ..HistoryLimits::default()
+    };
+    let publish = async |text: &str| {
+        let publication = Publication {
+            history: limits,
+            ..publication("news", text)
+        };
+        stage.engine.publish(publication).await.unwrap()
+    };
+    publish(&"x".repeat(1000)).await;
+    publish(&"x".repeat(1000)).await;
+    let begun = stage.position("news").await;
+    stage.pass(limits.age + IDLE_GRACE).await;
+    assert_ne!(stage.position("news").await.epoch, begun.epoch);
+    for _ in 0..10 {
+        publish("a").await;
+    }
+    let bytes = stage.engine.figures().disk_bytes;
+    let again = stage.again(End::Killed).await;
+    assert_eq!(again.engine.figures().history_messages, 2);
+    let other = DiskStage::new();
+    for _ in 0..2 {
+        other.publish("news", "a").await;
+    }
+    assert_eq!(bytes, other.engine.figures().disk_bytes);
+}
+
+#[tokio::test]
 async fn all_channels_together_keep_to_the_bound_of_the_disk() {
     let stage = DiskStage::with(|settings| settings.disk_bytes = 20_000);
     let newest = async |channel: &str| {

@@ -11,11 +11,11 @@ use std::time::Duration;
 use widecast_protocol::{ChannelName, Message, Position, record};
 
 use super::boot::BootMark;
-use super::open_channels::{OpenChannels, Planned, SizeCache};
+use super::open_channels::{ChannelCache, OpenChannels, Planned};
 use super::queue::{Next, Request, WriteQueue};
 use super::shared::Shared;
 use super::space::Space;
-use super::store::Store;
+use super::store::{Sorting, Store};
 use super::upkeep::Upkeep;
 use super::view::Direction;
 use super::waiting::WaitingPublication;
@@ -32,8 +32,9 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Arc<WriteQueue>> {
     let writer = Writer {
         space: Space::new(shared.settings.free_bytes),
         shared: Arc::clone(shared),
-        sizes: SizeCache::default(),
+        cache: ChannelCache::default(),
         upkeep: Upkeep::default(),
+        sorting: None,
         suspects: HashSet::new(),
     };
     let queue = Arc::new(WriteQueue::new(writer, shared.settings.waiting_bytes));
@@ -52,7 +53,10 @@ fn run(queue: &WriteQueue) {
         interval = UPKEEP_INTERVAL;
         loop {
             match turn.next() {
-                Next::Write(publications) => turn.publish(publications),
+                Next::Write(publications) => {
+                    turn.wait_for_journal();
+                    turn.publish(publications);
+                }
                 Next::Do(request) => {
                     if turn.answer(request).is_break() {
                         return;
@@ -69,19 +73,35 @@ fn run(queue: &WriteQueue) {
 /// Writes messages, and hands them over. It belongs to whose turn it is.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    sizes: SizeCache,
+    cache: ChannelCache,
     space: Space,
     upkeep: Upkeep,
+    /// What the store was sorting when the disk last had all of the journal.
+    sorting: Option<Sorting>,
     /// The channels of a batch of which nobody knows whether it has been written. They are pinned.
     suspects: HashSet<ChannelName>,
 }
 
 impl Writer {
-    /// Whether a write would probably wait: the store writes what it has sorted, and has the disk take it.
-    pub(super) fn would_wait(&self) -> bool {
-        self.shared
-            .store()
-            .is_ok_and(|store| store.is_being_sorted())
+    /// Whether a write would probably wait: the store begins to sort, and has the disk take its journal before.
+    pub(super) fn would_wait(&mut self) -> bool {
+        let sorting = self.shared.store().ok().and_then(|store| store.sorting());
+        if sorting.is_none() {
+            self.sorting = None;
+        }
+        sorting != self.sorting
+    }
+
+    /// Waits until the disk has the journal, if the store begins to sort: then little is left to be waited for, and workers write again.
+    fn wait_for_journal(&mut self) {
+        let (Ok(store), true) = (self.shared.store(), self.would_wait()) else {
+            return;
+        };
+        let sorting = store.sorting();
+        // Should it fail, the next write does, too, and says so.
+        if store.sync().is_ok() {
+            self.sorting = sorting;
+        }
     }
 
     /// Does what somebody asks for, and says whether to go on.
@@ -97,6 +117,7 @@ impl Writer {
             }
             #[cfg(test)]
             Request::Upkeep(reply) => {
+                self.cache.forget_records();
                 let store = self.shared.store();
                 let done = store.and_then(|store| self.upkeep.run_all(&self.shared, &store));
                 let _ = reply.send(done);
@@ -124,17 +145,17 @@ impl Writer {
         let mut planned = Vec::with_capacity(publications.len());
         for waiting in publications {
             let (publication, caller) = (waiting.publication, waiting.caller);
-            match channels.plan(&self.shared, &store, &mut batch, publication) {
+            match channels.plan(&self.shared, &self.cache, &mut batch, publication) {
                 Ok(plan) => planned.push((plan, caller)),
                 Err(error) => caller.answer(Err(error)),
             }
         }
-        let written = channels.finish(&store, &mut self.sizes, &mut batch);
+        let written = channels.finish(&store, &mut self.cache, &mut batch);
         let shared = Arc::clone(&self.shared);
         let _handing_over = shared.no_reading();
         match written.and_then(|()| batch.commit()) {
             Ok(()) => {
-                channels.count(&self.shared);
+                channels.settle(&self.shared, &mut self.cache);
                 for (plan, caller) in planned {
                     caller.answer(Ok(self.hand_over(plan)));
                 }
@@ -149,7 +170,7 @@ impl Writer {
                     "messages could not be written; publications are refused until the files can be opened anew"
                 );
                 self.suspects.extend(channels.names().cloned());
-                self.sizes = SizeCache::default();
+                self.cache = ChannelCache::default();
                 self.shared.set_trouble(Some(error.clone()));
                 self.shared.set_store(None);
                 for (_, caller) in planned {
@@ -195,6 +216,7 @@ impl Writer {
         };
         let trouble = self.space.check(&self.shared.settings.path).err();
         self.shared.set_trouble(trouble);
+        self.cache.forget_records();
         if let Err(error) = self.upkeep.run(&self.shared, &store) {
             tracing::warn!(
                 path = %self.shared.settings.path.display(),

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - Under a channel's entry nothing is awaited and no other entry is taken. The locks of `accounts` are leaves below it.
-//! - After every change under an entry, the accounts are reconciled with the channel before the entry is released.
+//! - After every change under an entry that the accounts depend on, they are reconciled with the channel before the entry is released.
 //! - Nothing on the path of a publication depends on how many channels there are, but for the depth of a tree.
 
 mod accounts;

@@ -30,9 +30,29 @@ impl MemoryEngine {
         })
     }
 
+    /// The same for a channel that is held; nothing when it is not.
+    pub(in crate::engine) fn pin_held(&self, channel: &ChannelName) -> Option<ChannelEnd> {
+        let mut slot = self.channels.get_mut(channel)?;
+        slot.channel.pin(true);
+        // Where it is in use anyway, the accounts need not hear of it.
+        if !slot.in_use {
+            self.change(channel, &mut slot, |_, _| ());
+        }
+        Some(ChannelEnd {
+            position: slot.channel.position(),
+            timestamp_ms: slot.channel.timestamp_ms(),
+        })
+    }
+
     /// The channel may be forgotten again.
     pub(in crate::engine) fn unpin(&self, channel: &ChannelName) {
-        self.with_known(channel, |slot, _| slot.channel.pin(false));
+        let Some(mut slot) = self.channels.get_mut(channel) else {
+            return;
+        };
+        slot.channel.pin(false);
+        if !slot.channel.in_use() {
+            self.change(channel, &mut slot, |_, _| ());
+        }
     }
 
     /// Keeps a message that has the next place of its channel, and hands it over. Returns to how many subscribers.
