@@ -13,7 +13,7 @@ use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
 use crate::config::Config;
-use crate::engine::{renew, with_patience};
+use crate::engine::renew;
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body};
 use crate::offload::offload;
 use crate::session;
@@ -56,7 +56,7 @@ async fn batch(
             results.push(publish_one(&caller, message).await);
         }
     };
-    with_patience(caller.services.engine.patience(), publishing).await;
+    caller.services.with_patience(publishing).await;
     match codec {
         Codec::Json => answer::json(&BatchAnswer { results }),
         Codec::MessagePack => answer::msgpack(&BatchAnswer { results }),
@@ -156,8 +156,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_large_request_waits_for_its_turn_and_a_small_one_does_not() {
-        let broker =
-            TestBroker::with(|config| config.timeouts.body = Duration::from_millis(50));
+        let broker = TestBroker::with(|config| config.timeouts.body = Duration::from_millis(50));
         let room = usize::try_from(broker.services.bounds.requests).unwrap();
         let turns = &broker.services.turns;
         let json = "application/json";

@@ -14,7 +14,7 @@ use widecast_protocol::codec::decode_batch_line;
 use super::batch::{publish_one, refuse};
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
-use crate::engine::{renew, with_patience};
+use crate::engine::renew;
 use crate::http::{Caller, Problem, next_part, refuse_compressed};
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
@@ -51,8 +51,8 @@ struct Lines {
 impl Lines {
     fn results(self) -> impl Stream<Item = Result<Bytes, Problem>> {
         unfold(self, |mut lines| async move {
-            let patience = lines.caller.services.engine.patience();
-            let results = with_patience(patience, lines.next_results()).await?;
+            let services = web::Data::clone(&lines.caller.services);
+            let results = services.with_patience(lines.next_results()).await?;
             Some((Ok(results), lines))
         })
     }

@@ -159,25 +159,24 @@ async fn wait_for_turn(
     if bytes < LARGE_BYTES {
         return Ok(());
     }
-    let turn = match turns.try_take(bytes) {
-        Some(turn) => turn,
-        None => {
-            let mut intake = Hold::of(Part::Unfinished);
-            intake.hold(kept, limit.unfinished_bytes.get());
-            let waited = async {
-                tokio::select! {
-                    biased;
-                    () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
-                        Err(Problem::new(Code::Overloaded, GIVEN_UP))
-                    }
-                    turn = turns.take(bytes) => Ok(turn),
+    let turn = if let Some(turn) = turns.try_take(bytes) {
+        turn
+    } else {
+        let mut intake = Hold::of(Part::Unfinished);
+        intake.hold(kept, limit.unfinished_bytes.get());
+        let waited = async {
+            tokio::select! {
+                biased;
+                () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
+                    Err(Problem::new(Code::Overloaded, GIVEN_UP))
                 }
-            };
-            timeout(limit.wait, waited).await.unwrap_or_else(|_| {
-                let detail = "the broker has too many large requests to carry out: try again later";
-                Err(Problem::new(Code::Overloaded, detail))
-            })?
-        }
+                turn = turns.take(bytes) => Ok(turn),
+            }
+        };
+        timeout(limit.wait, waited).await.unwrap_or_else(|_| {
+            let detail = "the broker has too many large requests to carry out: try again later";
+            Err(Problem::new(Code::Overloaded, detail))
+        })?
     };
     request.extensions_mut().insert(turn);
     Ok(())

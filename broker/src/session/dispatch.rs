@@ -5,7 +5,6 @@ use std::rc::Rc;
 use tracing::field;
 use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
-use crate::engine::with_patience;
 use crate::memory_budget::{GIVEN_UP, Hold, Part, Turn};
 use crate::offload::offload;
 use crate::registry::Ended;
@@ -36,7 +35,10 @@ impl Session {
                 }
                 return;
             }
-            if !matches!(one, Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)) {
+            if !matches!(
+                one,
+                Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)
+            ) {
                 self.wait_for_answers().await;
             }
             match one {
@@ -100,9 +102,8 @@ impl Session {
             return;
         }
         // All that a command asks of the engine has one deadline.
-        let patience = self.services().engine.patience();
-        let done = with_patience(patience, self.carry_out(command)).await;
-        if let Err(refusal) = done {
+        let carrying_out = self.services().with_patience(self.carry_out(command));
+        if let Err(refusal) = carrying_out.await {
             self.refuse(id, channel.as_ref(), refusal);
         }
     }

@@ -7,9 +7,7 @@ use std::time::Instant;
 use widecast_protocol::{ChannelName, Code, Payload, Position};
 
 use crate::config::Right;
-use crate::engine::{
-    HistoryOrder, HistoryQuery, MemberList, Portion, Replay, renew, with_patience,
-};
+use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay, renew};
 use crate::metrics::ResumeOutcome;
 use crate::registry::{Destination, SubscriptionHandle};
 
@@ -63,8 +61,8 @@ impl Session {
     /// the engine cannot be reached.
     pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         // All that it asks of the engine has one deadline, with what is cleared away after a failure.
-        let patience = self.services().engine.patience();
-        with_patience(patience, self.join_or_clear_away(request)).await
+        let joining = self.join_or_clear_away(request);
+        self.services().with_patience(joining).await
     }
 
     async fn join_or_clear_away(

@@ -9,7 +9,7 @@ use widecast_protocol::{ChannelName, Code, Cursor, Reply};
 use super::join::JoinRequest;
 use super::refusal::Refusal;
 use super::session::Session;
-use crate::engine::{renew, with_patience};
+use crate::engine::renew;
 
 impl Session {
     /// Joins the channels that the session's token names, from where the cursor says, or else from their end; leaves those that only an
@@ -19,8 +19,8 @@ impl Session {
         if !matches!(self.dialect().wire().content(), Content::Frame(_)) {
             return;
         }
-        let patience = self.services().engine.patience();
-        with_patience(patience, self.join_each_named(cursor)).await;
+        let joining = self.join_each_named(cursor);
+        self.services().with_patience(joining).await;
     }
 
     async fn join_each_named(self: &Rc<Self>, cursor: Option<&Cursor>) {

@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::services::Services;
 use super::session::millis;
 use crate::auth::{Revocation, RevokedTokens};
-use crate::engine::{EngineError, with_patience};
+use crate::engine::EngineError;
 
 /// What became of an order, as far as this node knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,8 @@ pub async fn take_revocation_back(
 /// # Errors
 /// `engine_unavailable` when it was carried out here, and the other nodes could not be told.
 pub async fn carry_out_everywhere(services: &Services, order: Order) -> Result<Outcome, Refusal> {
-    let patience = services.engine.patience();
-    with_patience(patience, carry_out_and_announce(services, order)).await
+    let carrying_out = carry_out_and_announce(services, order);
+    services.with_patience(carrying_out).await
 }
 
 async fn carry_out_and_announce(services: &Services, order: Order) -> Result<Outcome, Refusal> {

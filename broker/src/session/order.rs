@@ -15,7 +15,6 @@ use super::dialect::Goodbye;
 use super::index::Selection;
 use super::session::Session;
 use super::worker::Worker;
-use crate::engine::with_patience;
 
 /// How many sessions are dealt with before the worker does something else.
 const SESSIONS_PER_SLICE: usize = 64;
@@ -150,7 +149,7 @@ pub(super) async fn carry_out(worker: &Worker, order: &Order) -> OrderOutcome {
         }
     };
     // The operator does not wait for each session when the engine does not answer.
-    with_patience(worker.services.engine.patience(), obeying).await;
+    worker.services.with_patience(obeying).await;
     outcome
 }
 

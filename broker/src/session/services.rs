@@ -7,7 +7,7 @@ use widecast_protocol::ChannelName;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::engine::{Engine, HistoryLimits, MemberQuery};
+use crate::engine::{self, Engine, HistoryLimits, MemberQuery};
 use crate::limits::{Quotas, Shares};
 use crate::memory_budget::{Bounds, Turns};
 use crate::metrics::Metrics;
@@ -91,6 +91,14 @@ impl Services {
     pub fn named(self, name: String) -> Self {
         let nodes = Nodes::new(&self.config, name);
         Self { nodes, ..self }
+    }
+
+    /// Does work in which the engine is asked several questions, and waits for it no longer altogether than for one ([`engine::with_patience`]).
+    ///
+    /// # Cancel safety
+    /// That of the work.
+    pub fn with_patience<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        engine::with_patience(self.engine.patience(), work)
     }
 
     /// Whether a channel keeps no messages, so that nobody resumes there.

@@ -9,7 +9,6 @@ use widecast_protocol::ChannelName;
 use widecast_protocol::framing::body::Page;
 
 use crate::auth::Principal;
-use crate::engine::with_patience;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
 use crate::registry::Ended;
 use crate::session::{
@@ -147,7 +146,7 @@ async fn after(
         let (recovered, beginning) = (opened.recovered, opened.cursor());
         Ok::<_, Problem>((opened.catch_up().await, beginning, recovered))
     };
-    let joined = with_patience(worker.services.engine.patience(), joining).await;
+    let joined = worker.services.with_patience(joining).await;
     let (session, beginning, recovered) = joined?;
     let outbox = session.outbox();
     let mut messages = outbox.take();

@@ -13,7 +13,6 @@ use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{ChannelName, Code, CommandKind, Payload};
 
 use crate::config::LimitSettings;
-use crate::engine::with_patience;
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem, TOKEN_PROTOCOL};
 use crate::session::{Dialect, Inbound, InboundDecoder, Transport};
 
@@ -69,7 +68,7 @@ pub(super) async fn raw(
         head.insert_header((CURSOR_HEADER, opened.cursor()));
         Ok::<_, Problem>(opened.flow().await)
     };
-    let session = with_patience(worker.services.engine.patience(), joining).await?;
+    let session = worker.services.with_patience(joining).await?;
     hand_over(&request, head, session, decoder)
 }
 

@@ -1,13 +1,13 @@
 //! One-way streams: what event streams and HTTP streams have in common. Each is a [`StreamForm`].
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use widecast_protocol::framing::Wire;
 use widecast_protocol::{ChannelName, Cursor};
 
-use crate::engine::with_patience;
 use crate::http::{ChannelPath, Problem};
 use crate::session::{CursorScope, Dialect, Session, Transport};
 
@@ -81,14 +81,14 @@ pub(in crate::transports) async fn begun<F: StreamForm>(
     channels: &[ChannelName],
     cursor: Option<&Cursor>,
 ) -> Result<(Rc<Session>, String), Problem> {
-    let patience = session.services().engine.patience();
+    let services = Arc::clone(session.services());
     let joining = async {
         let opened = OpenedSession::join(session, channels, cursor).await?;
         let cursor = opened.cursor();
         begin::<F>(&opened.session, Some(&cursor));
         Ok((opened.flow().await, cursor))
     };
-    with_patience(patience, joining).await
+    services.with_patience(joining).await
 }
 
 async fn envelope<F: StreamForm>(
