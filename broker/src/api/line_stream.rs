@@ -14,7 +14,6 @@ use widecast_protocol::codec::decode_batch_line;
 use super::batch::{publish_one, refuse};
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
-use crate::engine::renew;
 use crate::http::{Caller, Problem, next_part, refuse_compressed};
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
@@ -88,8 +87,6 @@ impl Lines {
     async fn read_more(&mut self, out: &mut BytesMut) {
         match next_part(&mut self.body).await {
             Ok(Some(part)) => {
-                // The engine has nothing to do with how long the client took.
-                renew();
                 self.reader.push(&part);
             }
             Ok(None) => {

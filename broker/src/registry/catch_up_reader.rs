@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tracing::field;
 use widecast_protocol::ChannelName;
 
-use crate::engine::Portion;
+use crate::engine::{Portion, renew};
 
 use super::ended::Ended;
 use super::long_forms::make;
@@ -141,6 +141,8 @@ impl Shard {
         };
         match self.engine().replay(&behind.channel, since, portion).await {
             Ok(replay) => {
+                // The next portion has as long as all of them.
+                renew();
                 // What is more has no room in the outbox.
                 let most = outbox.limit_bytes() / 2;
                 let _made = make(&replay.messages, &[outbox.form().wire], most).await;
