@@ -93,16 +93,21 @@ pub async fn carry_out_everywhere(services: &Services, order: Order) -> Result<O
 }
 
 async fn carry_out_and_announce(services: &Services, order: Order) -> Result<Outcome, Refusal> {
-    let here = services.workers.carry_out(&order).await;
-    let is_found = here != OrderOutcome::default();
-    if order.selection.session.is_some() && is_found {
-        // No other node has a session of this name.
-        return Ok(Outcome {
-            here,
-            other_nodes: 0,
-        });
-    }
-    let announced = announce_order(services, order).await;
+    let (here, announced) = if order.selection.session.is_some() {
+        let here = services.workers.carry_out(&order).await;
+        if here != OrderOutcome::default() {
+            // No other node has a session of this name.
+            return Ok(Outcome {
+                here,
+                other_nodes: 0,
+            });
+        }
+        (here, announce_order(services, order).await)
+    } else {
+        // The other nodes need not wait until many sessions are told here.
+        let announced = announce_order(services, order.clone());
+        join(services.workers.carry_out(&order), announced).await
+    };
     let done = format!("it was carried out for {} sessions of this node", here.done);
     everywhere(services, here, announced, &done)
 }
