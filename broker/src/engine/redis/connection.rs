@@ -166,7 +166,7 @@ impl Opening {
         let process: Option<String> = info.get("run_id");
         let ended = topology
             .given_up
-            .end_all_before(process.as_deref().unwrap_or_default(), &mut server.commands);
+            .end_all_before(process.as_deref(), &mut server.commands);
         ended.await.map_err(refused)?;
         if topology.trust_persistence {
             return Ok(());

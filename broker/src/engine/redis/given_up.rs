@@ -24,12 +24,16 @@ impl GivenUp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the server end all connections before this one.
+    /// Has the server end all connections before this one. One that does not say which process it is may have begun anew and given their
+    /// numbers to others: it ends none.
     pub(super) async fn end_all_before(
         &self,
-        process: &str,
+        process: Option<&str>,
         commands: &mut MultiplexedConnection,
     ) -> RedisResult<()> {
+        let Some(process) = process else {
+            return Ok(());
+        };
         let mut ask = redis::cmd("CLIENT");
         let own: u64 = ask.arg("ID").query_async(commands).await?;
         let mut ending = redis::pipe();

@@ -125,7 +125,12 @@ impl RosterBook {
         pages.lost_lease = Some(Instant::now());
     }
 
-    /// Whether the lease was not lost within this time.
+    /// The lease could not be renewed. Whether the server has kept it is not known.
+    pub(super) fn note_unrenewed(&self) {
+        self.pages().lost_lease = Some(Instant::now());
+    }
+
+    /// Whether the lease was renewed all this time.
     pub(super) fn has_had_lease_for(&self, time: Duration) -> bool {
         let lost = self.pages().lost_lease;
         lost.is_none_or(|lost| lost.elapsed() >= time)

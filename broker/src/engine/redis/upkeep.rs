@@ -50,7 +50,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
 impl Shared {
     /// Renews the lease, and does what follows from it.
     pub(super) async fn beat(&self) -> Result<(), EngineError> {
-        let said = self.link.ask(Repeat::Yes, |_| self.agreement()).await?;
+        let said = self.link.ask(Repeat::Yes, |_| self.agreement()).await;
+        let said = said.inspect_err(|_| self.book.note_unrenewed())?;
         if let Err(theirs) = self.agrees(said) {
             tracing::error!(
                 "another broker says that the channels are on {theirs:?}, this one says {:?}: they do not hear each other",
@@ -59,7 +60,8 @@ impl Shared {
             self.link.leave();
         }
         let process = self.link.process();
-        let (had_lease, gone) = self.renew_lease().await?;
+        let renewed = self.renew_lease().await;
+        let (had_lease, gone) = renewed.inspect_err(|_| self.book.note_unrenewed())?;
         if !had_lease {
             self.deliver.announcements_lost();
             // Others may have to enter anew, too.
