@@ -19,7 +19,7 @@ use widecast_protocol::gzip::{self, GzipError};
 use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
-use crate::memory_budget::{GIVEN_UP, Hold, Part, Turn};
+use crate::memory_budget::{GIVEN_UP, Hold, NO_TURN, Part, Turn};
 use crate::net::{Pace, Patience};
 use crate::offload::{LARGE_BYTES, offload};
 use crate::session::Services;
@@ -120,6 +120,8 @@ pub async fn read_body(
             return Err(limit.exceeded(&format!("at least {}", body.len())));
         }
     }
+    // What it takes from now on is counted anew.
+    drop(intake);
     let body = body.into_bytes();
     match encoding {
         BodyEncoding::Identity => {
@@ -173,10 +175,9 @@ async fn wait_for_turn(
                 turn = turns.take(bytes) => Ok(turn),
             }
         };
-        timeout(limit.wait, waited).await.unwrap_or_else(|_| {
-            let detail = "the broker has too many large requests to carry out: try again later";
-            Err(Problem::new(Code::Overloaded, detail))
-        })?
+        timeout(limit.wait, waited)
+            .await
+            .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, NO_TURN)))?
     };
     request.extensions_mut().insert(turn);
     Ok(())

@@ -8,6 +8,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::ledger::{Part, add};
 
+/// Why a request was given up that has waited long enough.
+pub const NO_TURN: &str = "the broker has too many large requests to carry out: try again later";
+
 /// The bytes of one permit: a semaphore gives out no more than 2³² at once.
 const UNIT: usize = 1 << 10;
 

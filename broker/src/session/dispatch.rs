@@ -1,11 +1,13 @@
 //! Carries out what a session is sent, one thing after another.
 
 use std::rc::Rc;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tracing::field;
 use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
-use crate::memory_budget::{GIVEN_UP, Hold, Part, Turn};
+use crate::memory_budget::{GIVEN_UP, Hold, NO_TURN, Part, Turn};
 use crate::offload::offload;
 use crate::registry::Ended;
 
@@ -16,6 +18,9 @@ use super::session::Session;
 
 /// The bytes of work that each command is charged, in addition to the work that it asks for.
 const COMMAND_WORK_BYTES: usize = 256;
+
+/// How often a session that is not listened to is looked after.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many commands of one read are carried out before the worker does something else.
 const PER_TURN: usize = 64;
@@ -63,7 +68,7 @@ impl Session {
         }
     }
 
-    /// Waits until a large frame has its turn. Where too much waits, the session of the largest ends.
+    /// Waits until a large frame has its turn, for as long as a body does. Where too much waits, the session of the largest ends.
     async fn wait_for_turn(&self, bytes: usize) -> Option<Turn> {
         let services = self.services();
         if let Some(turn) = services.turns.try_take(bytes) {
@@ -71,13 +76,22 @@ impl Session {
         }
         let mut intake = Hold::of(Part::Unfinished);
         intake.hold(bytes, services.config.limits.unfinished_bytes.get());
-        tokio::select! {
+        let detail = tokio::select! {
             biased;
-            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
-                self.fail(Refusal::new(Code::Overloaded, GIVEN_UP));
-                None
-            }
-            turn = services.turns.take(bytes) => Some(turn),
+            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => GIVEN_UP,
+            turn = services.turns.take(bytes) => return Some(turn),
+            () = self.until_closed() => return None,
+            () = sleep(services.config.timeouts.body) => NO_TURN,
+        };
+        self.fail(Refusal::new(Code::Overloaded, detail));
+        None
+    }
+
+    /// Waits until somebody has closed the session. Meanwhile its client is not listened to, so that its silence means nothing.
+    async fn until_closed(&self) {
+        while self.outbox().is_open() {
+            self.liveness.heard();
+            sleep(LOOK_INTERVAL).await;
         }
     }
 
@@ -145,5 +159,77 @@ impl Session {
             return;
         }
         self.reply(&refusal.into_reply(id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::session::liveness::{LivenessAction, Transfer};
+    use crate::session::trial::Trial;
+
+    const LARGE: usize = 1 << 20;
+
+    /// A session whose large frame waits for its turn, and the turn that is in its way.
+    fn waiting() -> (Trial, Rc<Session>, Turn) {
+        let trial = Trial::new();
+        let services = &trial.worker.services;
+        let room = usize::try_from(services.bounds.requests).unwrap();
+        let other = services.turns.try_take(room).unwrap();
+        let session = trial.session();
+        let frame = Inbound::Large(LARGE, Box::new(Vec::new));
+        actix_rt::spawn(Rc::clone(&session).dispatch(vec![frame]));
+        (trial, session, other)
+    }
+
+    #[actix_web::test]
+    async fn a_large_frame_has_its_turn_and_gives_it_back() {
+        let (trial, session, other) = waiting();
+        let turns = &trial.worker.services.turns;
+        tokio::task::yield_now().await;
+        drop(other);
+        let room = usize::try_from(trial.worker.services.bounds.requests).unwrap();
+        while turns.try_take(room).is_none() {
+            tokio::task::yield_now().await;
+        }
+        assert!(session.outbox().is_open());
+    }
+
+    #[actix_web::test]
+    async fn who_waits_for_a_turn_is_not_taken_for_dead_and_does_not_wait_for_ever() {
+        let (trial, session, _other) = waiting();
+        tokio::time::pause();
+        let transfer = Transfer {
+            written_bytes: 0,
+            waiting_bytes: 0,
+        };
+        let began = Instant::now();
+        while session.outbox().is_open() {
+            let action = session.liveness.check(transfer);
+            assert_ne!(action, LivenessAction::GiveUp, "{:?}", began.elapsed());
+            sleep(Duration::from_secs(1)).await;
+        }
+        let most = trial.worker.services.config.timeouts.body;
+        assert!((most..most * 2).contains(&began.elapsed()));
+    }
+
+    #[actix_web::test]
+    async fn who_is_put_out_waits_for_no_turn() {
+        let (_trial, session, _other) = waiting();
+        tokio::time::pause();
+        let weak = Rc::downgrade(&session);
+        tokio::task::yield_now().await;
+        session.end(Ended::Kicked);
+        drop(session);
+        let began = Instant::now();
+        while weak.upgrade().is_some() {
+            sleep(LOOK_INTERVAL / 2).await;
+        }
+        assert!(began.elapsed() <= LOOK_INTERVAL * 2);
     }
 }
