@@ -288,3 +288,15 @@ async fn a_cookie_counts_on_every_transport_and_only_for_listed_pages() -> Resul
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn where_cookies_count_the_bridge_is_for_no_page_that_any_site_can_make() -> Result<()> {
+    for (cookie, expected) in [("\"\"", 200), ("\"session_token\"", 403)] {
+        let settings = Settings::new().key("server.allowed_origins", "[\"null\"]");
+        let broker = Broker::with(settings.key("auth.cookie", cookie)).await?;
+        let bridge = broker.base() + "/bridge.html?origin=null";
+        let answer = broker.http().get(bridge).send().await?;
+        assert_eq!(answer.status().as_u16(), expected, "{cookie}");
+    }
+    Ok(())
+}

@@ -34,6 +34,10 @@ pub(super) async fn bridge(
                 Problem::new(Code::InvalidRequest, expected)
             })?;
         check(origin, admission)?;
+        if *origin == "null" && services.config.auth.cookie.name().is_some() {
+            let detail = "pages of null may not use the bridge while auth.cookie is set: any site can have pages of that origin";
+            return Err(Problem::new(Code::OriginNotAllowed, detail));
+        }
     }
     let parent = origins.first().copied().unwrap_or_default();
     Ok(HttpResponse::Ok()
