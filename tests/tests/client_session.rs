@@ -329,7 +329,8 @@ async fn a_token_that_ends_is_asked_for_and_renewed(transport: Transport) -> Res
     ending.subscribe("news").await?;
     assert!(matches!(next(&mut renewed).await?, Event::TokenRequired(_)));
     let longer = token(directory.path(), "*=subscribe,publish", 600).await?;
-    renewing.authenticate(&longer).await?;
+    let user = renewing.authenticate(&longer).await?;
+    assert_eq!(user.as_deref(), Some("7"));
     // The one that was not renewed ends, and the other goes on.
     let told = loop {
         if let Event::Unsubscribed(told) = next(&mut ended).await? {

@@ -212,6 +212,8 @@ export interface Connection extends Target {
   readonly transport: TransportName | undefined;
   /** How many messages wait for the broker to confirm them. */
   readonly queued: number;
+  /** Who the broker says the user is, by the last token that it has accepted in this session. */
+  readonly user: string | undefined;
   /** Proves to the broker who the user is, and tries again what was refused; by the present token if none is given. */
   authenticate(token?: TokenSource): Promise<void>;
   /** Ends the connection for good; everything that waits for it is given up. */

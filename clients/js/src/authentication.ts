@@ -33,6 +33,8 @@ export class Authentication {
   readonly #session: Session;
   /** Whether commands may go. */
   isAdmitted = false;
+  /** Who the broker says the user is. */
+  user: string | undefined;
   /** The present attempt, from when its token is looked for until the proof is answered. */
   #attempt: object | undefined;
   /** Why the broker has asked for a proof. */
@@ -61,7 +63,7 @@ export class Authentication {
   end(error?: unknown): void {
     clearTimeout(this.#timer);
     this.isAdmitted = false;
-    this.#attempt = this.#required = undefined;
+    this.#attempt = this.#required = this.user = undefined;
     if (error) this.#tell(error);
   }
 
@@ -92,9 +94,15 @@ export class Authentication {
     // Another attempt has begun, or the session has ended.
     if (attempt !== this.#attempt) return;
     if (token !== undefined) {
-      return this.#session.commands.ask({ type: "authenticate", token }, ({ retryable, expires_at, retry_after_ms }, error) => {
-        if (attempt === this.#attempt) this.#settle(error, retryable, expires_at, retry_after_ms);
-      });
+      return this.#session.commands.ask(
+        { type: "authenticate", token },
+        ({ retryable, expires_at, retry_after_ms, user }, error) => {
+          if (attempt !== this.#attempt) return;
+          // The broker keeps to the last proof that it has accepted.
+          if (!error) this.user = user;
+          this.#settle(error, retryable, expires_at, retry_after_ms);
+        },
+      );
     }
     const isMissed = this.#required || this.#waiting.length;
     this.#settle(error ?? (isMissed && new WidecastError("unauthorized", "there is no token")), !!error);
@@ -112,7 +120,10 @@ export class Authentication {
     }
     if (error) this.#session.denied(error);
     if (again) return;
-    if (error && this.#required) this.miss(this.#required);
+    if (error && this.#required) {
+      this.user = undefined;
+      this.miss(this.#required);
+    }
     // The session goes on without a proof: a command that needs one is refused with the reason.
     this.#required = undefined;
     this.isAdmitted = true;

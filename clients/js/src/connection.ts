@@ -91,6 +91,11 @@ export class Connection extends EventTarget {
     return this.#line.transport;
   }
 
+  /** Who the broker says the user is. */
+  get user(): string | undefined {
+    return this.#authentication.user;
+  }
+
   get state(): LineState {
     return this.#line.state;
   }

@@ -40,6 +40,7 @@ export interface Frame {
   timestamp?: number;
   /** In seconds since 1970. */
   expires_at?: number;
+  user?: string;
   data?: Uint8Array;
   member?: MemberFrame;
   members?: MemberFrame[];

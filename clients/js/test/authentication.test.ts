@@ -100,6 +100,24 @@ test("a proof is renewed before it expires, without joining anew", async () => {
   expect(broker.commands("subscribe").length).toBe(1);
 });
 
+test("a page knows who its user is, for as long as the broker accepts the proof", async () => {
+  broker.isStrict = false;
+  const connection = machine();
+  const channel = new WidecastChannel("news", { broker: connection });
+  await channel.ready;
+  expect(connection.user).toBeUndefined();
+  broker.judge = (token) => (token === "bob" ? refused() : { type: "authenticated", user: token });
+  await connection.authenticate("ann");
+  expect(connection.user).toBe("ann");
+  // The last proof goes on to count.
+  await expect(connection.authenticate("bob")).rejects.toThrow();
+  expect(connection.user).toBe("ann");
+  broker.demand("the token has expired");
+  await until(() => expect(connection.user).toBeUndefined());
+  await connection.authenticate("eve");
+  expect(connection.user).toBe("eve");
+});
+
 test("a proof for longer than timers can wait, or one that a wrong clock finds expired, is not renewed all the time", async () => {
   for (const expires_at of [Date.now() / 1000 + 1e9, 1]) {
     broker.judge = () => ({ type: "authenticated", expires_at });

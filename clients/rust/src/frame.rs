@@ -39,6 +39,7 @@ pub(crate) struct Frame {
     pub(crate) messages: Option<Vec<Frame>>,
     pub(crate) results: Option<Vec<Frame>>,
     pub(crate) session: Option<String>,
+    pub(crate) user: Option<String>,
     pub(crate) heartbeat_ms: Option<u64>,
     pub(crate) limits: Option<Limits>,
     pub(crate) code: Option<String>,

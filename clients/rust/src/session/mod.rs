@@ -142,16 +142,17 @@ impl Session {
     }
 
     /// Shows the broker a new token in place of the one that the session was opened with, as
-    /// [`Event::TokenRequired`](crate::Event::TokenRequired) asks for. Later connections of the session begin with it.
+    /// [`Event::TokenRequired`](crate::Event::TokenRequired) asks for. Later connections of the session begin with it. Gives who the broker
+    /// says the user is, if the token names one.
     ///
     /// # Errors
     /// When the broker does not take the token, and then the old one stays; or when the session is over.
-    pub async fn authenticate(&self, token: &str) -> Result<(), Error> {
+    pub async fn authenticate(&self, token: &str) -> Result<Option<String>, Error> {
         let command = Command {
             token: Some(token.to_owned()),
             ..Command::new("authenticate")
         };
-        self.ask(command, 0).await.map(drop)
+        Ok(self.ask(command, 0).await?.user)
     }
 
     /// Publishes any value that serde can write. Awaiting the [`Publish`] sends it.
