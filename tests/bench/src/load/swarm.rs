@@ -106,8 +106,13 @@ impl Swarm {
         self.subscribers[index].heard
     }
 
+    /// How many messages all of them have heard together.
+    pub fn heard_in_all(&self) -> u64 {
+        self.subscribers.iter().map(|one| one.heard).sum()
+    }
+
     /// The names of the channels.
-    pub(super) fn channels(&self) -> &[String] {
+    pub fn channels(&self) -> &[String] {
         &self.channels
     }
 

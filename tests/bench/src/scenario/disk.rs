@@ -4,8 +4,11 @@ use anyhow::Result;
 
 use super::bench::{Bench, Contender, Spread, cost_of_deliveries, swarm};
 use crate::form::Form;
-use crate::report::Row;
+use crate::report::{Row, Target};
 use crate::server::Server;
+
+/// How much more a publication may cost with `durability = "process"`.
+const PROCESS: Target = Target::TimesFloor(1.3);
 
 pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
     let Contender::Broker(command) = &bench.contender else {
@@ -17,13 +20,20 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
         for window in [1, 32] {
             let mut plan = bench.plan(window);
             plan.messages = u64::MAX;
-            let disk = Server::on_disk(command, durability)?;
-            let compared = bench.compare_with(&disk, &Server::broker(command)?, |server| {
+            let measure = |server: &Server| {
                 let mut swarm = swarm(server, form, Spread::one_channel(1))?;
                 cost_of_deliveries(server, &mut swarm, &plan)
-            })?;
+            };
+            // In new processes each round: two of the same program differ.
+            let compared = bench.compare_anew(
+                || measure(&Server::on_disk(command, durability)?),
+                || measure(&Server::broker(command)?),
+            )?;
             let scenario = format!("durability {durability}, 1 subscriber, {window} in flight");
-            let row = Row::new(scenario, form.label(), "µs CPU/publish+delivery");
+            let mut row = Row::new(scenario, form.label(), "µs CPU/publish+delivery");
+            if durability == "process" {
+                row = row.with_target(PROCESS);
+            }
             rows.push(compared.cost_row(row));
         }
     }

@@ -34,10 +34,32 @@ impl Server {
     /// # Errors
     /// When it does not start.
     pub fn node(command: &BrokerCommand, redis: SocketAddr, keeping: Keeping) -> Result<Self> {
+        Self::node_with(command, redis, keeping, "")
+    }
+
+    /// Starts the broker as a node on this Redis server, which never loses what it has acknowledged.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn trusting_node(command: &BrokerCommand, redis: SocketAddr) -> Result<Self> {
+        Self::node_with(
+            command,
+            redis,
+            Keeping::History,
+            ", trust_persistence = true",
+        )
+    }
+
+    fn node_with(
+        command: &BrokerCommand,
+        redis: SocketAddr,
+        keeping: Keeping,
+        options: &str,
+    ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let is_ephemeral = keeping == Keeping::Nothing;
         let settings = format!(
-            "engine.default = {{ kind = \"redis\", url = \"redis://{redis}\" }}\n\
+            "engine.default = {{ kind = \"redis\", url = \"redis://{redis}\"{options} }}\n\
              namespace.default.ephemeral = {is_ephemeral}\n"
         );
         Self::broker_with(command, &settings, directory)

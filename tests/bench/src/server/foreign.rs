@@ -17,7 +17,10 @@ const START_TRIES: usize = 500;
 const START_INTERVAL: Duration = Duration::from_millis(10);
 
 /// An address that is free now; nobody else here takes ports in the moment until the program does.
-pub(super) fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 

@@ -9,6 +9,7 @@ mod redis;
 mod start;
 
 pub use engines::Keeping;
+pub use foreign::free_address;
 pub use guarded::Credential;
 pub use process::Server;
 pub use start::BrokerCommand;
