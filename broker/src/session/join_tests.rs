@@ -1,6 +1,8 @@
 //! Joining with an engine that fails or takes its time, as one in the network does: at each of its steps, whatever happens to the
 //! session meanwhile, nothing is left behind, and the next attempt succeeds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +11,7 @@ use widecast_protocol::{Epoch, Offset};
 
 use super::*;
 use crate::engine::flaky::{Fault, PATIENCE};
-use crate::engine::{ChannelQuery, Directory, MemberStore};
+use crate::engine::{ChannelQuery, Deliver, Directory, MemberStore};
 use crate::session::order::carry_out;
 use crate::session::trial::Trial;
 use crate::session::{Action, Inbound, Order, Selection};
@@ -233,4 +235,69 @@ async fn an_order_does_not_wait_for_each_session_when_the_engine_does_not_answer
         assert_eq!(carry_out(&trial.worker, &order).await.done, 3);
     });
     assert_eq!(waits.await, 1);
+}
+
+#[actix_web::test]
+async fn an_exit_that_is_under_way_does_not_take_away_who_has_come_back() {
+    for fault in [Fault::WaitsBefore, Fault::WaitsBehind] {
+        let trial = Trial::new();
+        let session = trial.session();
+        let listed = r#"{"type":"subscribe","channel":"a","presence":1}"#;
+        Rc::clone(&session).dispatch(commands(listed)).await;
+        trial.break_at("exit", fault);
+        let leaving = r#"{"type":"unsubscribe","channel":"a"}"#;
+        let mut back = commands(leaving);
+        back.extend(commands(listed));
+        let coming_back = actix_rt::spawn(Rc::clone(&session).dispatch(back));
+        trial.engine.reached.notified().await;
+        trial.let_others_run().await;
+        trial.engine.set_faults(|_| None);
+        trial.engine.go_on.notify_one();
+        coming_back.await.unwrap();
+        trial.clock.pass(Duration::from_mins(1));
+        trial.engine.memory.sweep();
+        let query = trial.worker.services.member_query(None, None);
+        let members = trial.engine.memory.members(&trial.channel, &query).await;
+        assert_eq!(members.unwrap().list.members.len(), 1, "{fault:?}");
+    }
+}
+
+#[actix_web::test]
+async fn when_all_channels_have_to_be_read_only_so_many_are_at_once() {
+    const CHANNELS: usize = 40;
+    let trial = Trial::new();
+    let session = trial.session();
+    let mut channels = Vec::new();
+    for number in 0..CHANNELS {
+        let channel = ChannelName::parse(&format!("c{number}")).unwrap();
+        let request = JoinRequest {
+            channel: channel.clone(),
+            presence: None,
+            ..trial.request("position")
+        };
+        let outcome = session.join(request).await;
+        session.let_flow(outcome.ok().unwrap()).await;
+        channels.push(channel);
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    trial.engine.set_faults(move |at| {
+        (at == "replay").then(|| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Fault::WaitsBehind
+        })
+    });
+    for channel in &channels {
+        trial.worker.services.routes.lost(channel);
+    }
+    let mut answered = 0;
+    while answered < CHANNELS {
+        while asked.load(Ordering::Relaxed) < (answered + 16).min(CHANNELS) {
+            tokio::task::yield_now().await;
+        }
+        trial.let_others_run().await;
+        assert_eq!(asked.load(Ordering::Relaxed), (answered + 16).min(CHANNELS));
+        trial.engine.go_on.notify_one();
+        answered += 1;
+    }
 }
