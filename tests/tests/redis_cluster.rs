@@ -349,6 +349,18 @@ async fn a_broker_that_one_primary_does_not_hear_goes_on_with_the_others() -> Re
     one_broker_and_one_primary_do_not_hear_each_other(Silence::Commands).await
 }
 
+/// Publishes at both brokers and on both primaries while something happens: nobody is told a gap.
+async fn nobody_misses_anything(
+    them: &FarAndNear,
+    happening: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let (far, near) = (&them.far, &them.near);
+    let publishers = [(near, "news"), (far, "news"), (far, &*them.of_another)];
+    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
+    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_broker_that_one_primary_answers_and_tells_nothing_notices_it_and_misses_nothing()
 -> Result<()> {
@@ -365,27 +377,20 @@ async fn a_broker_that_one_primary_answers_and_tells_nothing_notices_it_and_miss
         them.link().silence(Silence::Nothing);
         them.until_all_is_well().await
     };
-    let publishers = [(near, "news"), (far, "news"), (far, &*them.of_another)];
-    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
-    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
-    Ok(())
+    nobody_misses_anything(&them, happening).await
 }
 
 #[tokio::test]
 async fn a_primary_that_is_far_from_one_broker_is_a_primary() -> Result<()> {
     let them = FarAndNear::start().await?;
-    let (far, near) = (&them.far, &them.near);
     let happening = async {
-        until_more_are_published(near).await?;
+        until_more_are_published(&them.near).await?;
         them.link().delay(Duration::from_millis(30));
         // Everything of this primary is asked for again, and heard by the long way.
         them.link().cut();
         them.until_all_is_well().await
     };
-    let publishers = [(near, "news"), (far, "news"), (far, &*them.of_another)];
-    let witnesses = while_publishing(&publishers, them.witnesses().await?, happening).await?;
-    assert!(witnesses.iter().all(|witness| witness.gaps == 0));
-    Ok(())
+    nobody_misses_anything(&them, happening).await
 }
 
 #[tokio::test]
