@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::floor::Batching;
 use crate::scenario::{
-    ALL, Bench, CALIBRATE, Contender, DISK, Effort, GUARDED, HEAL, NODES, PEERS, Scenario,
+    ALL, Bench, CALIBRATE, Contender, DISK, Effort, GUARDED, HEAL, JOIN, NODES, PEERS, Scenario,
 };
 use crate::server::BrokerCommand;
 
@@ -57,6 +57,8 @@ pub enum Command {
     Disk,
     /// Three nodes with 10,000 channels together, whose Redis server is restarted.
     Heal,
+    /// Two busy nodes to which a third is added: what they notice, and when that one hears 1000 channels
+    Join,
     /// The floor against the floor: the error of this tool.
     Calibrate,
     /// Serves as the floor until it is killed (started by the others).
@@ -121,6 +123,7 @@ impl Arguments {
             Command::Nodes => return vec![&NODES],
             Command::Disk => return vec![&DISK],
             Command::Heal => return vec![&HEAL],
+            Command::Join => return vec![&JOIN],
             Command::FloorServer { .. } => return Vec::new(),
             Command::FanOut => "fan-out",
             Command::Channels => "channels",

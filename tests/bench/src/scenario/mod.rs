@@ -8,6 +8,7 @@ mod disk;
 mod fan_out;
 mod guarded;
 mod heal;
+mod join;
 mod latency;
 mod memory;
 mod nodes;
@@ -94,6 +95,12 @@ pub const DISK: Scenario = Scenario {
 pub const HEAL: Scenario = Scenario {
     name: "heal",
     run: heal::run,
+};
+
+/// A node that is added to busy ones.
+pub const JOIN: Scenario = Scenario {
+    name: "join",
+    run: join::run,
 };
 
 /// Floor against floor: what the tool itself gets wrong.

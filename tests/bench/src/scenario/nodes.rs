@@ -27,7 +27,7 @@ const LOADS: [(usize, usize); 3] = [(1, 1), (1, 32), (100, 32)];
 const SHARES: [&str; 3] = ["publishing node", "other node", "Redis"];
 
 /// Two nodes and what they share.
-struct Nodes {
+pub(super) struct Nodes {
     publishing: Server,
     hearing: Server,
     form: Form,
@@ -89,7 +89,8 @@ impl Nodes {
         })
     }
 
-    fn of_broker(command: &BrokerCommand, keeping: Keeping) -> Result<Self> {
+    /// Two of the broker's.
+    pub(super) fn of_broker(command: &BrokerCommand, keeping: Keeping) -> Result<Self> {
         Self::start(Form::JsonWebSocket, |redis| {
             Server::node(command, redis, keeping)
         })
@@ -142,11 +143,22 @@ impl Nodes {
         })
     }
 
-    fn latency(&self, plan: &Plan) -> Result<Latency> {
+    /// Where their server is.
+    pub(super) fn redis_address(&self) -> SocketAddr {
+        self.redis.address()
+    }
+
+    /// How long each message took to one subscriber, the shortest time first.
+    pub(super) fn latencies(&self, plan: &Plan) -> Result<Vec<Duration>> {
         let mut swarm = self.swarm(Spread::one_channel(1))?;
         let mut publishers = Publishers::connect(&swarm, plan)?;
         let mut latencies = drive(&mut swarm, &mut publishers, plan)?.latencies;
         latencies.sort_unstable();
+        Ok(latencies)
+    }
+
+    fn latency(&self, plan: &Plan) -> Result<Latency> {
+        let latencies = self.latencies(plan)?;
         Ok(Latency {
             median_ms: percentile_ms(&latencies, 50),
             p99_ms: percentile_ms(&latencies, 99),
