@@ -26,6 +26,7 @@ pub mod relay;
 pub mod settings;
 pub mod socket;
 pub mod subscriber;
+pub mod surface;
 pub mod tls;
 pub mod translation;
 pub mod witness;

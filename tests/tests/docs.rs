@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use widecast_protocol::Code;
-use widecast_protocol::codec::{Codec, decode_commands};
 use widecast_protocol::value::types::EXTENSION_TYPES;
 use widecast_tests::Broker;
+use widecast_tests::surface::command_types;
 
 fn read(path: &str) -> Result<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -134,19 +133,9 @@ fn sent_types() -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// The types of commands, as the error about an unknown one lists them.
-fn received_types() -> Result<BTreeSet<String>> {
-    let unknown = Bytes::from_static(br#"{"type":"?"}"#);
-    let refused = decode_commands(Codec::Json, &unknown)?.pop();
-    let refused = refused.and_then(Result::err).context("it is unknown")?;
-    let text = refused.error.to_string();
-    let (_, known) = text.split_once("one of ").context("a list")?;
-    Ok(known.split(", ").map(str::to_owned).collect())
-}
-
 #[test]
 fn every_type_of_frame_is_documented_and_no_other() -> Result<()> {
-    let types = &sent_types()? | &received_types()?;
+    let types = &sent_types()? | &command_types()?.into_iter().collect();
     let described = read("docs/asyncapi.yaml")?;
     let described: BTreeSet<_> = described
         .lines()
