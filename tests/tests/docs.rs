@@ -1,8 +1,8 @@
-//! The documentation says what the broker does: every metric and every code is in it, and nothing that is not there.
+//! The documentation says what the broker does: every metric and every code is in it, and nothing that is not there; and what it refers to exists.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use widecast_protocol::Code;
@@ -161,4 +161,97 @@ fn the_table_of_extension_types_in_the_protocol_is_the_one_in_the_code() -> Resu
         assert!(protocol.contains(&row), "the row should be: {row}");
     }
     Ok(())
+}
+
+/// The pages with links that people follow: the front page and `docs/`, with the directory of each.
+fn pages() -> Result<Vec<(PathBuf, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![(root.join("README.md"), read("README.md")?)];
+    for directory in ["docs", "docs/decisions"] {
+        for entry in fs::read_dir(root.join(directory))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path)?;
+                pages.push((path, text));
+            }
+        }
+    }
+    Ok(pages)
+}
+
+/// The lines of a page that are not in a block of code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    page.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// The names by which links find the headings of a page, as GitHub makes them.
+fn headings(page: &str) -> BTreeSet<String> {
+    let headings = prose(page).filter(|line| line.starts_with('#'));
+    let mut names = BTreeSet::new();
+    for heading in headings {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            _ => c.is_alphanumeric().then_some(c),
+        });
+        let name: String = kept.collect();
+        // The second heading of the same words is told apart by a number.
+        let again = (1..).map(|number| format!("{name}-{number}"));
+        let free = std::iter::once(name.clone())
+            .chain(again)
+            .find(|name| !names.contains(name));
+        names.extend(free);
+    }
+    names
+}
+
+/// Where the links of a page go, apart from those to other sites.
+fn links(page: &str) -> Vec<&str> {
+    let links = prose(page).flat_map(|line| line.split("](").skip(1));
+    links
+        .filter_map(|rest| rest.split([')', ' ']).next())
+        .filter(|target| !target.contains("://"))
+        .collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading_that_exist() -> Result<()> {
+    let mut dead = Vec::new();
+    let mut count = 0;
+    for (path, page) in pages()? {
+        let directory = path.parent().context("it is in a directory")?;
+        for link in links(&page) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => directory.join(file),
+            };
+            count += 1;
+            let leads = match heading {
+                "" => target.exists(),
+                heading => {
+                    fs::read_to_string(&target).is_ok_and(|page| headings(&page).contains(heading))
+                }
+            };
+            if !leads {
+                dead.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(count > 100, "links are no longer found: {count}");
+    assert!(dead.is_empty(), "lead nowhere: {dead:#?}");
+    Ok(())
+}
+
+#[test]
+fn headings_are_named_as_links_name_them() {
+    let page = "# A, b: `c_d`\n## What's new?\n```sh\n# no heading\n```\n## What's new?\n";
+    let names: Vec<_> = headings(page).into_iter().collect();
+    assert_eq!(names, ["a-b-c_d", "whats-new", "whats-new-1"]);
 }
