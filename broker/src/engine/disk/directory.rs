@@ -1,6 +1,6 @@
 //! The directory of the files: one process at a time uses it, and nothing else is in it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(super) fn take(path: &Path) -> Result<DirectoryLock, DiskError> {
         path: path.to_owned(),
         source,
     };
-    fs::create_dir_all(path).map_err(in_directory)?;
+    make(path).map_err(in_directory)?;
     if is_foreign(path).map_err(in_directory)? {
         return Err(DiskError::Foreign {
             path: path.to_owned(),
@@ -40,6 +40,15 @@ pub(super) fn take(path: &Path) -> Result<DirectoryLock, DiskError> {
         }),
         Err(TryLockError::Error(error)) => Err(in_directory(error)),
     }
+}
+
+/// Makes the directory, unless it is there, for the broker's own user: the messages of all channels are in its files as they are.
+fn make(path: &Path) -> io::Result<()> {
+    let mut directory = DirBuilder::new();
+    directory.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut directory, 0o700);
+    directory.create(path)
 }
 
 /// Whether there are files in a directory that are not the store's.

@@ -392,6 +392,18 @@ async fn a_damaged_journal_is_an_error_that_names_its_directory_or_loses_nothing
     assert!(refused > 30, "{refused}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_directory_that_the_engine_makes_is_for_its_own_user() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let stage = DiskStage::new();
+    let path = stage.directory.path().join("of").join("its-own");
+    DiskEngine::open(settings(&path), stage.clock.clone(), stage.heard.clone()).unwrap();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "{mode:o}");
+}
+
 #[tokio::test]
 async fn two_engines_cannot_use_one_directory() {
     let stage = DiskStage::new();
