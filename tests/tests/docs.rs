@@ -255,3 +255,68 @@ fn headings_are_named_as_links_name_them() {
     let names: Vec<_> = headings(page).into_iter().collect();
     assert_eq!(names, ["a-b-c_d", "whats-new", "whats-new-1"]);
 }
+
+/// The words of code in the last cell of each row of the tables whose last column is headed `shown by`.
+fn tests_that_show() -> Result<Vec<(String, Vec<String>)>> {
+    let page = read("docs/scaling.md")?;
+    let mut rows = Vec::new();
+    let mut is_table = false;
+    for line in prose(&page) {
+        let cells: Vec<_> = line.trim().trim_matches('|').split('|').collect();
+        let last = cells.last().map_or("", |cell| cell.trim());
+        let is_row = line.starts_with('|') && !last.starts_with("---");
+        if is_row && is_table {
+            let names = last.split('`').skip(1).step_by(2).map(str::to_owned);
+            rows.push((cells[0].trim().to_owned(), names.collect()));
+        }
+        is_table = line.starts_with('|') && (is_table || last == "shown by");
+    }
+    Ok(rows)
+}
+
+/// The Rust source below a directory, as one text.
+fn source_below(directory: &Path, text: &mut String) -> Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            source_below(&path, text)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a test of this name is in the source: by an attribute, or in the list of a macro that makes tests of its functions.
+fn is_test(source: &str, name: &str) -> bool {
+    let named = source.match_indices(name).map(|(at, _)| at);
+    let mut named = named.map(|at| (source[..at].trim_end(), &source[at + name.len()..]));
+    named.any(|(before, after)| {
+        let attribute = before.strip_suffix("fn").map(str::trim_end);
+        let attribute = attribute.map(|it| it.strip_suffix("async").unwrap_or(it).trim_end());
+        match attribute {
+            Some(attribute) => attribute.ends_with("test]") && after.starts_with('('),
+            None => before.ends_with(['(', ',']) && after.starts_with([',', ')']),
+        }
+    })
+}
+
+#[test]
+fn every_failure_in_the_tables_of_losses_is_shown_by_tests_that_exist() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut source = String::new();
+    source_below(&root.join("broker/src/engine"), &mut source)?;
+    source_below(&root.join("tests/tests"), &mut source)?;
+    let rows = tests_that_show()?;
+    assert!(rows.len() > 40, "the tables are no longer found: {rows:?}");
+    let mut wrong = Vec::new();
+    for (failure, tests) in &rows {
+        if tests.is_empty() {
+            wrong.push(format!("{failure}: no test"));
+        }
+        let missing = tests.iter().filter(|name| !is_test(&source, name));
+        wrong.extend(missing.map(|name| format!("{failure}: {name}")));
+    }
+    assert!(wrong.is_empty(), "no test shows: {wrong:#?}");
+    Ok(())
+}

@@ -392,6 +392,20 @@ async fn a_damaged_journal_is_an_error_that_names_its_directory_or_loses_nothing
     assert!(refused > 30, "{refused}");
 }
 
+#[tokio::test]
+async fn an_older_copy_of_the_files_gives_offsets_out_a_second_time() {
+    let stage = DiskStage::new();
+    stage.publish("news", "a").await;
+    let copy = tempfile::tempdir().unwrap();
+    copy_files(stage.directory.path(), copy.path());
+    let heard = stage.publish("news", "b").await.position;
+    let stage = DiskStage::open(copy, Arc::clone(&stage.clock), |_| ());
+    // Who has heard the later message is ahead, and is told so until another one is in its place.
+    assert_eq!(stage.after("news", heard).await, None);
+    assert_eq!(stage.publish("news", "c").await.position, heard);
+    assert_eq!(stage.after("news", heard).await, Some(vec![]));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_directory_that_the_engine_makes_is_for_its_own_user() {
