@@ -306,7 +306,11 @@ async fn only_operators_see_what_concerns_all_channels() -> Result<()> {
 #[tokio::test]
 async fn a_changed_file_changes_the_keys_and_a_broken_one_does_not() -> Result<()> {
     let guarded = Guarded::start().await?;
-    let old = guarded.token(&["news=publish"], 600).await?;
+    let old = guarded
+        .token(&["news=publish", "last=subscribe"], 600)
+        .await?;
+    let join = Join::channel("last").token(&old);
+    let mut session = guarded.broker.join(Transport::JsonWebSocket, &join).await?;
     std::fs::write(&guarded.secret, "short")?;
     let told = eventually("the broken file is told of", async || {
         let answer = guarded.publish("news", Some(&old)).await?;
@@ -325,6 +329,9 @@ async fn a_changed_file_changes_the_keys_and_a_broken_one_does_not() -> Result<(
         &guarded.publish("news", Some(&old)).await?,
         Code::Unauthorized,
     );
+    // A session that the old key has opened goes on until its token ends.
+    guarded.publish("last", Some(&guarded.backend)).await?;
+    session.message().await?;
     Ok(())
 }
 
