@@ -56,7 +56,7 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     shutdown::outlive_hangup()?;
     let config = config.with_demos();
     let config = Arc::new(Bounds::of(&config).applied_to(config));
-    let metrics = Arc::new(Metrics::new());
+    let metrics = Arc::new(Metrics::of(&config));
     let connections = Connections::new(config.server.max_connections, metrics.connections.clone());
     let backlog = config.server.backlog;
     let addresses = config.server.listen.iter();

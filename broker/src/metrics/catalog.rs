@@ -13,6 +13,7 @@ use super::{
     Connections, Deliveries, Engines, Gaps, Memory, OutboundHttp, Publications, Sessions, Shares,
     Tokens, Workers,
 };
+use crate::config::Config;
 
 /// Everything the broker counts about itself. Cloning a group shares its figures.
 #[derive(Debug)]
@@ -43,16 +44,22 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All figures at zero; the uptime counts from now.
+    /// Those of a broker that has the default settings.
     pub fn new() -> Self {
+        Self::of(&Config::default())
+    }
+
+    /// All figures at zero; the uptime counts from now.
+    pub fn of(config: &Config) -> Self {
+        let namespaces = &config.namespaces;
         let mut registry = Registry::with_prefix("widecast");
         register_process(&mut registry);
         Self {
             connections: Connections::register(&mut registry),
             sessions: Sessions::register(&mut registry),
-            gaps: Gaps::register(&mut registry),
+            gaps: Gaps::register(&mut registry, namespaces),
             shares: Shares::register(&mut registry),
-            publications: Publications::register(&mut registry),
+            publications: Publications::register(&mut registry, namespaces),
             deliveries: Deliveries::register(&mut registry),
             engines: Engines::register(&mut registry),
             memory: Memory::register(&mut registry),

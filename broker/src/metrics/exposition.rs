@@ -78,6 +78,7 @@ mod tests {
     use super::*;
     use crate::metrics::{Policy, ResumeOutcome};
     use std::time::Duration;
+    use widecast_protocol::ChannelName;
 
     fn lines_with(text: &str, part: &str) -> String {
         let mut lines: Vec<_> = text.lines().filter(|line| line.contains(part)).collect();
@@ -114,7 +115,10 @@ mod tests {
         let metrics = Metrics::new();
         metrics.publications.accepted.inc_by(2);
         metrics.sessions.resumed(ResumeOutcome::Lost);
-        metrics.publications.took(Duration::from_millis(1));
+        let channel = ChannelName::parse("a").unwrap();
+        metrics
+            .publications
+            .took(&channel, Duration::from_millis(1));
         let text = render(&metrics, Exposition::Prometheus).unwrap();
         insta::assert_snapshot!(lines_with(&text, "widecast_messages_published_total"), @"
         # HELP widecast_messages_published_total Messages accepted, without duplicates.
@@ -122,7 +126,9 @@ mod tests {
         widecast_messages_published_total 2
         ");
         assert!(text.contains("# TYPE widecast_build_info gauge\nwidecast_build_info{version="));
-        assert!(text.contains("widecast_publish_duration_seconds_bucket{le=\"0.0016\"} 1\n"));
+        assert!(text.contains(
+            "widecast_publish_duration_seconds_bucket{le=\"0.0016\",engine=\"default\"} 1\n"
+        ));
         assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
     }
 

@@ -4,6 +4,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
+use widecast_protocol::ChannelName;
+
+use super::per_engine::PerEngine;
+use crate::config::NamespaceSettings;
 
 /// Why a subscriber was told of a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +23,12 @@ pub enum GapReason {
 impl GapReason {
     const ALL: [Self; 3] = [Self::ResumedTooLate, Self::TooSlow, Self::Hole];
 
-    fn labels(self) -> ReasonLabels {
-        let reason = match self {
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::ResumedTooLate => "resumed_too_late",
             Self::TooSlow => "too_slow",
             Self::Hole => "hole",
-        };
-        ReasonLabels { reason }
+        }
     }
 }
 
@@ -39,65 +42,72 @@ pub enum HoleOutcome {
 }
 
 impl HoleOutcome {
-    fn labels(self) -> OutcomeLabels {
-        let outcome = match self {
+    const ALL: [Self; 2] = [Self::Filled, Self::Lost];
+
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::Filled => "filled",
             Self::Lost => "lost",
-        };
-        OutcomeLabels { outcome }
+        }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
+    engine: String,
     reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
+    engine: String,
     outcome: &'static str,
 }
 
-/// Figures about messages that were missed.
+/// Figures about messages that were missed. Of each engine there are all from the start: a figure that is absent until something happens
+/// cannot be alerted on.
 #[derive(Debug, Clone)]
 pub struct Gaps {
-    told: Family<ReasonLabels, Counter>,
-    holes: Family<OutcomeLabels, Counter>,
+    /// In the order of [`GapReason::ALL`].
+    told: PerEngine<[Counter; 3]>,
+    /// In the order of [`HoleOutcome::ALL`].
+    holes: PerEngine<[Counter; 2]>,
 }
 
 impl Gaps {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, namespaces: &NamespaceSettings) -> Self {
+        let told: Family<ReasonLabels, Counter> = Family::default();
+        let holes: Family<OutcomeLabels, Counter> = Family::default();
         let metrics = Self {
-            told: Family::default(),
-            holes: Family::default(),
+            told: PerEngine::new(namespaces, |engine| {
+                GapReason::ALL.map(|reason| {
+                    let (engine, reason) = (engine.to_owned(), reason.as_str());
+                    told.get_or_create_owned(&ReasonLabels { engine, reason })
+                })
+            }),
+            holes: PerEngine::new(namespaces, |engine| {
+                HoleOutcome::ALL.map(|outcome| {
+                    let (engine, outcome) = (engine.to_owned(), outcome.as_str());
+                    holes.get_or_create_owned(&OutcomeLabels { engine, outcome })
+                })
+            }),
         };
-        // A figure that is absent until something happens cannot be alerted on.
-        for reason in GapReason::ALL {
-            drop(metrics.told.get_or_create(&reason.labels()));
-        }
-        for outcome in [HoleOutcome::Filled, HoleOutcome::Lost] {
-            drop(metrics.holes.get_or_create(&outcome.labels()));
-        }
-        registry.register(
-            "gaps",
-            "Gaps that subscribers were told of, by why",
-            metrics.told.clone(),
-        );
+        registry.register("gaps", "Gaps that subscribers were told of, by why", told);
         registry.register(
             "holes",
             "Holes: messages of a channel that did not reach a worker as they came, and whether the history still had them",
-            metrics.holes.clone(),
+            holes,
         );
         metrics
     }
 
-    /// A subscriber is told of a gap.
-    pub fn told(&self, reason: GapReason) {
-        self.told.get_or_create(&reason.labels()).inc();
+    /// A subscriber is told of a gap in a channel.
+    pub fn told(&self, channel: &ChannelName, reason: GapReason) {
+        self.told.of(channel)[reason as usize].inc();
     }
 
-    /// The history was read to fill a hole.
-    pub fn hole(&self, outcome: HoleOutcome) {
-        self.holes.get_or_create(&outcome.labels()).inc();
+    /// The history of a channel was read to fill a hole.
+    pub fn hole(&self, channel: &ChannelName, outcome: HoleOutcome) {
+        self.holes.of(channel)[outcome as usize].inc();
     }
 }

@@ -12,6 +12,7 @@ mod exposition;
 mod gaps;
 mod memory_budget;
 mod outbound_http;
+mod per_engine;
 mod publications;
 #[cfg(test)]
 mod reference;

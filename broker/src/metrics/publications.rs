@@ -7,7 +7,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use widecast_protocol::Code;
+use widecast_protocol::{ChannelName, Code};
+
+use super::per_engine::{EngineLabels, PerEngine};
+use crate::config::NamespaceSettings;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {
@@ -31,24 +34,34 @@ pub struct Publications {
     /// Repetitions recognised by their idempotency key, and not published again.
     pub duplicates: Counter,
     refused: Family<RefusalLabels, Counter>,
-    duration: Histogram,
+    duration: PerEngine<Histogram>,
 }
 
 impl Publications {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, namespaces: &NamespaceSettings) -> Self {
+        // 25 µs to 6.5 s: from the memory engine to a networked one in trouble.
+        let buckets = || Histogram::new(exponential_buckets(0.000_025, 4.0, 10));
+        let durations: Family<EngineLabels, Histogram, _> = Family::new_with_constructor(buckets);
         let metrics = Self {
             accepted: Counter::default(),
             payload_bytes: Counter::default(),
             duplicates: Counter::default(),
             refused: Family::default(),
-            // 25 µs to 6.5 s: from the memory engine to a networked one in trouble.
-            duration: Histogram::new(exponential_buckets(0.000_025, 4.0, 10)),
+            duration: PerEngine::new(namespaces, |name| {
+                durations.get_or_create_owned(&EngineLabels::of(name))
+            }),
         };
         // A figure that is absent until something happens cannot be alerted on.
         for &code in Code::ALL {
             drop(metrics.refused.get_or_create(&code.into()));
         }
         metrics.name(registry);
+        registry.register_with_unit(
+            "publish_duration",
+            "Time from admission, with waiting for busy shards, until the engine has ordered a message and handed it over",
+            Unit::Seconds,
+            durations,
+        );
         metrics
     }
 
@@ -74,12 +87,6 @@ impl Publications {
             "Messages refused, by code",
             self.refused.clone(),
         );
-        registry.register_with_unit(
-            "publish_duration",
-            "Time from admission, with waiting for busy shards, until the engine has ordered a message and handed it over",
-            Unit::Seconds,
-            self.duration.clone(),
-        );
     }
 
     /// A message was not accepted.
@@ -87,8 +94,8 @@ impl Publications {
         self.refused.get_or_create(&code.into()).inc();
     }
 
-    /// A message was accepted, this long after it had been admitted.
-    pub fn took(&self, duration: Duration) {
-        self.duration.observe(duration.as_secs_f64());
+    /// A message was accepted on this channel, so long after it had been admitted.
+    pub fn took(&self, channel: &ChannelName, duration: Duration) {
+        self.duration.of(channel).observe(duration.as_secs_f64());
     }
 }

@@ -134,7 +134,7 @@ impl Fanout {
                     Cause::Resumed => GapReason::ResumedTooLate,
                     Cause::Slow => GapReason::TooSlow,
                 };
-                metrics.gaps.told(reason);
+                metrics.gaps.told(&behind.channel, reason);
                 self.tell_one(behind.key, &behind.channel, replay.position);
                 Turn::Again
             }
@@ -209,10 +209,10 @@ impl Fanout {
             return Next::Nothing;
         };
         if !replay.recovered {
-            metrics.gaps.hole(HoleOutcome::Lost);
+            metrics.gaps.hole(channel, HoleOutcome::Lost);
             self.lose(channel, replay.position, metrics);
         } else if filling.is_found_missing(&replay.messages) {
-            metrics.gaps.hole(HoleOutcome::Filled);
+            metrics.gaps.hole(channel, HoleOutcome::Filled);
         }
         let mut incomplete = self.walk_on(&replay.messages, metrics);
         if !replay.complete {
@@ -256,7 +256,7 @@ impl Fanout {
             match subscription.lose(last, cursor) {
                 Loss::Nothing => {}
                 Loss::Told => {
-                    metrics.gaps.told(GapReason::Hole);
+                    metrics.gaps.told(channel, GapReason::Hole);
                     subscription.destination.push_gap(channel, cursor);
                 }
                 Loss::InHistory => subscription.fall_behind(key, channel),

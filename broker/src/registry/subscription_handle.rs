@@ -57,7 +57,8 @@ impl SubscriptionHandle {
     pub fn tell_gap(&self, cursor: Position) {
         let channels = self.shard.channels.borrow();
         if let Some(fanout) = channels.get(&self.channel) {
-            self.shard.metrics.gaps.told(GapReason::ResumedTooLate);
+            let gaps = &self.shard.metrics.gaps;
+            gaps.told(&self.channel, GapReason::ResumedTooLate);
             fanout.tell_one(self.key, &self.channel, cursor);
         }
     }

@@ -77,7 +77,7 @@ pub async fn publish(
         Ok(_) => {
             figures.accepted.inc();
             figures.payload_bytes.inc_by(payload_bytes);
-            figures.took(admitted.elapsed());
+            figures.took(&channel, admitted.elapsed());
         }
         Err(refusal) => figures.refused(refusal.code),
     }
