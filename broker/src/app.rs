@@ -170,11 +170,12 @@ async fn services(
     let routes = Routes::new();
     let deliver = Arc::clone(&routes) as Arc<dyn Deliver>;
     let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
-    let engine = engine::start(config, &clock, &deliver).await?;
+    let started = engine::start(config, &clock, &deliver).await?;
     let name = config.server.node.given().map(str::to_owned);
     let name = name.unwrap_or_else(|| node_name(bound));
     let config = Arc::clone(config);
-    let services = Services::new(config, auth, engine, metrics, routes);
+    let services = Services::new(config, auth, started.engine, metrics, routes);
+    let services = services.with_engines(started.each);
     Ok(Arc::new(services.asking(hook).named(name)))
 }
 

@@ -145,7 +145,8 @@ fn shared(servers: &[&RedisServer]) -> Settings {
 /// Whether a broker can use a server and hears everything from it.
 async fn is_ready(broker: &Broker, server: &RedisServer) -> Result<bool> {
     let port = server.port();
-    let figure = format!("widecast_engine_server_ready{{server=\"127.0.0.1:{port}\"}}");
+    let figure =
+        format!("widecast_engine_server_ready{{engine=\"default\",server=\"127.0.0.1:{port}\"}}");
     Ok(broker.metrics().await?.value(&figure) > 0.5)
 }
 

@@ -1,14 +1,16 @@
 //! `GET /metrics`: what the broker counts about itself, for Prometheus.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse};
 use widecast_protocol::Code;
 
 use super::answer;
 use super::operator::Operator;
-use crate::engine::EngineFigures;
+use crate::engine::{EngineFigures, NamedEngine};
 use crate::http::{Caller, Problem, prefers};
 use crate::memory_budget::{Part, held, level};
-use crate::metrics::{Engines, Exposition, render};
+use crate::metrics::{EngineLabels, Engines, Exposition, ServerLabels, render};
 use crate::session::Services;
 
 pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
@@ -20,13 +22,7 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
     } else {
         Exposition::Prometheus
     };
-    show_engines(
-        &caller.services.metrics.engines,
-        caller.services.engine.figures(),
-    );
-    let servers = caller.services.engine.servers();
-    let servers = servers.into_iter().map(|one| (one.name, one.is_ready));
-    caller.services.metrics.engines.server.set_ready(servers);
+    show_engines(&caller.services);
     show_memory(&caller.services);
     show_revocations(&caller.services);
     let text = render(&caller.services.metrics, exposition)
@@ -34,19 +30,49 @@ pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpR
     Ok(answer::body(exposition.content_type(), text))
 }
 
-fn show_engines(engines: &Engines, figures: EngineFigures) {
-    engines.channels.set(gauge(figures.channels));
-    engines
-        .history_messages
-        .set(gauge(figures.history_messages));
-    engines.history_bytes.set(gauge(figures.history_bytes));
-    engines.disk_bytes.set(gauge(figures.disk_bytes));
-    engines.presence_members.set(gauge(figures.members));
-    engines.set_evicted_bytes(figures.evicted_bytes);
-    let server = figures.server;
-    engines.server.waiting.set(gauge(server.waiting));
-    engines.server.set_commands(server.commands, server.waited);
-    engines.server.set_losses(server.reconnects, server.rereads);
+fn show_engines(services: &Services) {
+    let figures = &services.metrics.engines;
+    let mut sums: BTreeMap<&str, EngineFigures> = BTreeMap::new();
+    for NamedEngine { name, engine } in &services.engines {
+        let sum = sums.entry(name).or_default();
+        *sum = sum.plus(engine.figures());
+        for server in engine.servers() {
+            let labels = ServerLabels {
+                engine: name.clone(),
+                server: server.name,
+            };
+            let ready = &figures.server.ready;
+            ready.set(&labels, u64::from(server.is_ready));
+        }
+    }
+    for (name, sum) in sums {
+        show_engine(figures, name, &sum);
+    }
+}
+
+fn show_engine(engines: &Engines, name: &str, figures: &EngineFigures) {
+    let one = EngineLabels::of(name);
+    engines.channels.set(&one, figures.channels);
+    engines.presence_members.set(&one, figures.members);
+    if let Some(server) = figures.server {
+        let shown = &engines.server;
+        shown.waiting.set(&one, server.waiting);
+        shown.command_duration.set_counts(&one, server.latency);
+        shown.reconnects.set_total(&one, server.reconnects);
+        shown.rereads.set_total(&one, server.rereads);
+        // Nobody here knows what the server keeps.
+        return;
+    }
+    engines.history_messages.set(&one, figures.history_messages);
+    engines.history_bytes.set(&one, figures.history_bytes);
+    engines.evicted_bytes.set_total(&one, figures.evicted_bytes);
+    if let Some(writes) = figures.writes {
+        let shown = &engines.disk;
+        shown.bytes.set(&one, figures.disk_bytes);
+        shown.write_duration.set_counts(&one, writes.latency);
+        shown.unwritten.set(&one, writes.waiting);
+        shown.unwritten_bytes.set(&one, writes.waiting_bytes);
+    }
 }
 
 fn show_memory(services: &Services) {
@@ -94,8 +120,10 @@ mod tests {
             plain.contains("\nwidecast_messages_published_bytes_total 5\n"),
             "{plain}"
         );
-        assert!(plain.contains("\nwidecast_channels 1\n"), "{plain}");
-        assert!(plain.contains("\nwidecast_history_messages 1\n"), "{plain}");
+        for figure in ["channels", "history_messages"] {
+            let sample = format!("\nwidecast_{figure}{{engine=\"default\"}} 1\n");
+            assert!(plain.contains(&sample), "{plain}");
+        }
         let request = TestRequest::get().uri("/metrics");
         let open = request.insert_header(("accept", "application/openmetrics-text; version=1.0.0"));
         let open = broker.call(open).await;

@@ -56,7 +56,7 @@ pub use clock::{Clock, SystemClock};
 pub use deadline::{renew, until_deadline, with_callers_patience, with_patience};
 pub use disk::{DiskEngine, DiskError, DiskSettings};
 pub use error::EngineError;
-pub use figures::{EngineFigures, ServerFigures, ServerState};
+pub use figures::{EngineFigures, ServerFigures, ServerState, WriteFigures};
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
 pub use reading::{
@@ -64,7 +64,7 @@ pub use reading::{
 };
 pub use retry::retry_intervals;
 pub use router::{EngineRouter, Placement};
-pub use startup::{EngineStartError, start};
+pub use startup::{EngineStartError, NamedEngine, StartedEngines, start};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;

@@ -33,11 +33,27 @@ pub enum EngineStartError {
     },
 }
 
+/// The engines that namespaces have chosen.
+pub struct StartedEngines {
+    /// All as one.
+    pub engine: Arc<dyn Engine>,
+    /// Each of them.
+    pub each: Vec<NamedEngine>,
+}
+
+/// One of several engines.
+pub struct NamedEngine {
+    /// Its name in the settings. An engine of kind disk, and that in memory which goes with it for ephemeral messages, have the same.
+    pub name: String,
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+}
+
 /// An engine that namespaces share: the name of its settings, and whether it is the one in memory that goes with them for
 /// ephemeral messages.
 type EngineKey<'a> = (&'a str, bool);
 
-/// Starts the engines that namespaces have chosen, as one.
+/// Starts the engines that namespaces have chosen.
 ///
 /// # Errors
 /// When one cannot be used.
@@ -48,7 +64,7 @@ pub async fn start(
     config: &Config,
     clock: &Arc<dyn Clock>,
     deliver: &Arc<dyn Deliver>,
-) -> Result<Arc<dyn Engine>, EngineStartError> {
+) -> Result<StartedEngines, EngineStartError> {
     let chosen: BTreeSet<EngineKey<'_>> = config
         .namespaces
         .all()
@@ -80,10 +96,17 @@ pub async fn start(
     // The settings were checked: each namespace's engine is there.
     let default = of(&config.namespaces.default);
     let default = default.unwrap_or_else(|| Arc::new(memory_engine(memory, clock, deliver)));
-    if engines.len() == 1 {
-        return Ok(default);
-    }
-    Ok(Arc::new(EngineRouter::new(default, namespaces)))
+    let each = engines.iter().map(|(&(name, _), engine)| NamedEngine {
+        name: name.to_owned(),
+        engine: Arc::clone(engine),
+    });
+    Ok(StartedEngines {
+        each: each.collect(),
+        engine: match engines.len() {
+            1 => default,
+            _ => Arc::new(EngineRouter::new(default, namespaces)),
+        },
+    })
 }
 
 /// How much memory one engine may take.

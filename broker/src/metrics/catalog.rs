@@ -30,7 +30,7 @@ pub struct Metrics {
     pub publications: Publications,
     /// What subscribers were handed.
     pub deliveries: Deliveries,
-    /// What the engine keeps.
+    /// What each engine keeps, and how long it takes.
     pub engines: Engines,
     /// What is held for clients.
     pub memory: Memory,

@@ -1,72 +1,96 @@
-//! What the engine keeps, set from its figures whenever somebody asks for the metrics.
+//! What each engine keeps, and how long it takes for it: set from its figures whenever somebody asks for the metrics.
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Figures about what the engine keeps.
+use super::latency::ShownLatency;
+use super::per_engine::{ByEngine, Labelled};
+#[cfg(test)]
+use super::{EngineLabels, LatencyCounts};
+
+/// Figures about the engines.
 #[derive(Debug, Clone)]
 pub struct Engines {
     /// Channels that have subscribers or history.
-    pub channels: Gauge,
+    pub channels: ByEngine<Gauge>,
     /// Messages in the histories of all channels.
-    pub history_messages: Gauge,
+    pub history_messages: ByEngine<Gauge>,
     /// Bytes of memory these take.
-    pub history_bytes: Gauge,
-    /// Bytes of messages on the disk, where an engine keeps them there.
-    pub disk_bytes: Gauge,
+    pub history_bytes: ByEngine<Gauge>,
     /// Bytes of these that had to go early, because all histories together were too large.
-    evicted_bytes: Counter,
+    pub evicted_bytes: ByEngine<Counter>,
     /// Members present, summed over the channels.
-    pub presence_members: Gauge,
-    /// The engine's server.
+    pub presence_members: ByEngine<Gauge>,
+    /// Their disks.
+    pub disk: EngineDisks,
+    /// Their servers.
     pub server: EngineServers,
 }
 
 impl Engines {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
-            channels: Gauge::default(),
-            history_messages: Gauge::default(),
-            history_bytes: Gauge::default(),
-            disk_bytes: Gauge::default(),
-            evicted_bytes: Counter::default(),
-            presence_members: Gauge::default(),
+            channels: ByEngine::default(),
+            history_messages: ByEngine::default(),
+            history_bytes: ByEngine::default(),
+            evicted_bytes: ByEngine::default(),
+            presence_members: ByEngine::default(),
+            disk: EngineDisks::register(registry),
             server: EngineServers::register(registry),
         };
         metrics.name(registry);
         metrics
     }
 
+    /// Every figure has one sample, so that its labels are seen.
+    #[cfg(test)]
+    pub(super) fn show_samples(&self) {
+        let one = EngineLabels::of("default");
+        let (disk, server) = (&self.disk, &self.server);
+        let gauges = [
+            &self.channels,
+            &self.history_messages,
+            &self.history_bytes,
+            &self.presence_members,
+            &disk.bytes,
+            &disk.unwritten,
+            &disk.unwritten_bytes,
+            &server.waiting,
+        ];
+        for gauge in gauges {
+            gauge.set(&one, 0);
+        }
+        for counter in [&self.evicted_bytes, &server.reconnects, &server.rereads] {
+            counter.set_total(&one, 0);
+        }
+        for latency in [&disk.write_duration, &server.command_duration] {
+            latency.set_counts(&one, LatencyCounts::default());
+        }
+        let labels = ServerLabels {
+            engine: "default".to_owned(),
+            server: "127.0.0.1:6379".to_owned(),
+        };
+        server.ready.set(&labels, 0);
+    }
+
     fn name(&self, registry: &mut Registry) {
         registry.register(
             "channels",
-            "Channels that have subscribers or history",
+            "Channels that have subscribers or history; of an engine of kind redis, those with subscribers here",
             self.channels.clone(),
         );
         registry.register(
             "history_messages",
-            "Messages in the histories of all channels",
+            "Messages in the histories of all channels, but for engines of kind redis",
             self.history_messages.clone(),
         );
         registry.register_with_unit(
             "history",
-            "Memory that the histories of all channels take",
+            "Memory that the histories of all channels take here",
             Unit::Bytes,
             self.history_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "history_disk",
-            "Bytes that messages take on the disk, by engines of kind disk",
-            Unit::Bytes,
-            self.disk_bytes.clone(),
         );
         registry.register_with_unit(
             "history_evicted",
@@ -80,42 +104,73 @@ impl Engines {
             self.presence_members.clone(),
         );
     }
+}
 
-    /// Sets the bytes that had to go early since the start.
-    pub fn set_evicted_bytes(&self, total: u64) {
-        self.evicted_bytes.inner().store(total, Ordering::Relaxed);
+/// Figures about the disks of engines of kind disk.
+#[derive(Debug, Clone, Default)]
+pub struct EngineDisks {
+    /// Bytes of messages there.
+    pub bytes: ByEngine<Gauge>,
+    /// How long writes take.
+    pub write_duration: ByEngine<ShownLatency>,
+    /// Publications that are not written yet.
+    pub unwritten: ByEngine<Gauge>,
+    /// Bytes of memory these take.
+    pub unwritten_bytes: ByEngine<Gauge>,
+}
+
+impl EngineDisks {
+    fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register_with_unit(
+            "history_disk",
+            "Bytes that messages take on the disk, by engines of kind disk",
+            Unit::Bytes,
+            metrics.bytes.clone(),
+        );
+        registry.register_with_unit(
+            "engine_write_duration",
+            "Time that an engine of kind disk takes to write the publications that have come, and to hand them over",
+            Unit::Seconds,
+            metrics.write_duration.clone(),
+        );
+        registry.register(
+            "engine_unwritten_messages",
+            "Publications that wait for an engine of kind disk to write them, with those that it writes now",
+            metrics.unwritten.clone(),
+        );
+        registry.register_with_unit(
+            "engine_unwritten",
+            "Memory that these take",
+            Unit::Bytes,
+            metrics.unwritten_bytes.clone(),
+        );
+        metrics
     }
 }
 
-/// Figures about the server in the network that an engine asks.
+/// Figures about the servers in the network that engines of kind redis ask.
 #[derive(Debug, Clone, Default)]
 pub struct EngineServers {
     /// Commands that wait for their answers.
-    pub waiting: Gauge,
-    commands: Counter,
-    waited_seconds: Counter<f64, AtomicU64>,
-    reconnects: Counter,
-    rereads: Counter,
-    ready: ReadyServers,
+    pub waiting: ByEngine<Gauge>,
+    /// How long they wait.
+    pub command_duration: ByEngine<ShownLatency>,
+    /// New connections after the first.
+    pub reconnects: ByEngine<Counter>,
+    /// Channels that had moved while nothing was heard of them.
+    pub rereads: ByEngine<Counter>,
+    /// Whether each server is ready.
+    pub ready: Labelled<ServerLabels, Gauge>,
 }
 
+/// One of the servers of an engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServerLabels {
-    server: String,
-}
-
-/// Whether each server is ready. What the figure means is shown also where there is no server.
-#[derive(Debug, Clone, Default)]
-struct ReadyServers(Family<ServerLabels, Gauge>);
-
-impl EncodeMetric for ReadyServers {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        self.0.encode(encoder)
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
-    }
+pub struct ServerLabels {
+    /// The engine's name in the settings.
+    pub engine: String,
+    /// The server's name, without a password.
+    pub server: String,
 }
 
 impl EngineServers {
@@ -126,16 +181,11 @@ impl EngineServers {
             "Commands that wait for the answers of the server of an engine of kind redis",
             metrics.waiting.clone(),
         );
-        registry.register(
-            "engine_commands",
-            "Commands that the server of an engine of kind redis has answered, or that were given up",
-            metrics.commands.clone(),
-        );
         registry.register_with_unit(
-            "engine_command",
-            "For how long these answers were waited for, together",
+            "engine_command_duration",
+            "Time until the server of an engine of kind redis has answered a command, or the broker has given it up",
             Unit::Seconds,
-            metrics.waited_seconds.clone(),
+            metrics.command_duration.clone(),
         );
         registry.register(
             "engine_reconnects",
@@ -153,28 +203,5 @@ impl EngineServers {
             metrics.ready.clone(),
         );
         metrics
-    }
-
-    /// Sets which servers there are, and which of them are ready.
-    pub fn set_ready(&self, servers: impl Iterator<Item = (String, bool)>) {
-        for (server, is_ready) in servers {
-            let labels = ServerLabels { server };
-            self.ready.0.get_or_create(&labels).set(i64::from(is_ready));
-        }
-    }
-
-    /// Sets the commands since the start, and for how long they were waited for.
-    pub fn set_commands(&self, commands: u64, waited: Duration) {
-        self.commands.inner().store(commands, Ordering::Relaxed);
-        let seconds = waited.as_secs_f64().to_bits();
-        self.waited_seconds
-            .inner()
-            .store(seconds, Ordering::Relaxed);
-    }
-
-    /// Sets what followed from lost connections since the start.
-    pub fn set_losses(&self, reconnects: u64, rereads: u64) {
-        self.reconnects.inner().store(reconnects, Ordering::Relaxed);
-        self.rereads.inner().store(rereads, Ordering::Relaxed);
     }
 }

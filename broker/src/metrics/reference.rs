@@ -51,6 +51,7 @@ fn rows(text: &str) -> Vec<Row<'_>> {
 
 fn table() -> String {
     let metrics = Metrics::new();
+    metrics.engines.show_samples();
     let text = render(&metrics, Exposition::Prometheus).unwrap();
     let mut table = "| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n".to_owned();
     for row in rows(&text) {

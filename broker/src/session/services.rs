@@ -7,7 +7,7 @@ use widecast_protocol::ChannelName;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::engine::{self, Engine, HistoryLimits, MemberQuery};
+use crate::engine::{self, Engine, HistoryLimits, MemberQuery, NamedEngine};
 use crate::limits::{Quotas, Shares};
 use crate::memory_budget::{Bounds, Turns};
 use crate::metrics::Metrics;
@@ -31,6 +31,8 @@ pub struct Services {
     pub hook: Option<Hook>,
     /// Offsets, history and presence.
     pub engine: Arc<dyn Engine>,
+    /// The engines that it consists of, for the metrics.
+    pub engines: Vec<NamedEngine>,
     /// What the broker counts about itself.
     pub metrics: Arc<Metrics>,
     /// Which shards have subscribers of a channel.
@@ -62,6 +64,11 @@ impl Services {
         routes: Arc<Routes>,
     ) -> Self {
         let bounds = Bounds::of(&config);
+        let name = config.namespaces.default.engine.as_str().to_owned();
+        let only = NamedEngine {
+            name,
+            engine: Arc::clone(&engine),
+        };
         Self {
             shares: Arc::new(Shares::new(&config, &metrics)),
             quotas: Quotas::new(&config.limits, &metrics.shares),
@@ -72,6 +79,7 @@ impl Services {
             auth,
             hook: None,
             engine,
+            engines: vec![only],
             metrics,
             routes,
             sessions: SessionDirectory::default(),
@@ -84,6 +92,12 @@ impl Services {
     #[must_use]
     pub fn asking(self, hook: Option<Hook>) -> Self {
         Self { hook, ..self }
+    }
+
+    /// The same where the engine consists of these.
+    #[must_use]
+    pub fn with_engines(self, engines: Vec<NamedEngine>) -> Self {
+        Self { engines, ..self }
     }
 
     /// The same under this name.

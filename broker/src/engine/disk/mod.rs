@@ -268,7 +268,10 @@ impl Directory for DiskEngine {
 
 impl Lifecycle for DiskEngine {
     fn figures(&self) -> EngineFigures {
-        self.shared.figures()
+        EngineFigures {
+            writes: Some(self.queue.figures()),
+            ..self.shared.figures()
+        }
     }
 
     fn bound_history(&self, bytes: u64) {

@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::company::Company;
 use super::waiting::{Caller, WaitingPublication, WaitingRoom, too_much};
 use super::writer::Writer;
-use crate::engine::{EngineError, Publication, Published};
+use crate::engine::{EngineError, Publication, Published, WriteFigures};
+use crate::metrics::Latency;
 
 /// How many publications may wait to be written.
 const WAITING: usize = 16_384;
@@ -49,6 +50,8 @@ pub(super) struct WriteQueue {
     /// Wakes the thread.
     thread: Condvar,
     room: WaitingRoom,
+    /// How long writes take.
+    pub(super) latency: Latency,
     /// Whether several publish at a time.
     pub(super) company: Company,
 }
@@ -104,6 +107,7 @@ impl WriteQueue {
             writer: Mutex::new(writer),
             thread: Condvar::new(),
             room: WaitingRoom::new(waiting_bytes),
+            latency: Latency::default(),
             company: Company::default(),
         }
     }
@@ -162,15 +166,23 @@ impl WriteQueue {
     /// Writes what waits, unless somebody is about it, or the disk would be waited for: then the thread does.
     pub(super) fn write_here(&self) {
         let began = Instant::now();
-        while let Some((mut turn, batch)) = self.turn_of_worker(began) {
+        let mut now = began;
+        while let Some((mut turn, batch)) = self.turn_of_worker(began, now) {
             turn.publish(batch);
+            // Also what says whether the worker goes on: the clock is read once for each write.
+            let written = Instant::now();
+            self.latency.observe(written.saturating_duration_since(now));
+            now = written;
         }
     }
 
-    /// The next batch of a worker that began to write then.
-    fn turn_of_worker(&self, began: Instant) -> Option<(Turn<'_>, Vec<WaitingPublication>)> {
+    /// The next batch of a worker that began to write then, and looks for more now.
+    fn turn_of_worker(
+        &self,
+        began: Instant,
+        now: Instant,
+    ) -> Option<(Turn<'_>, Vec<WaitingPublication>)> {
         let mut state = self.lock();
-        let now = Instant::now();
         let time = now.saturating_duration_since(began);
         if time > SLOW {
             state.slow_until = Some(now + time * REST);
@@ -219,6 +231,15 @@ impl WriteQueue {
             writer: self.writer(),
             is_of_thread: true,
         })
+    }
+
+    /// How it is with writing.
+    pub(super) fn figures(&self) -> WriteFigures {
+        WriteFigures {
+            latency: self.latency.counts(),
+            waiting: self.room.publications() as u64,
+            waiting_bytes: self.room.taken_bytes() as u64,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -13,7 +13,7 @@ use widecast_protocol::EncodedMessage;
 use super::tests::{DiskStage, settings};
 use super::*;
 use crate::engine::conformance::{publication, texts};
-use crate::engine::{ManualClock, NumberedChange};
+use crate::engine::{ManualClock, NumberedChange, WriteFigures};
 
 /// For how long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -162,6 +162,35 @@ async fn what_waits_is_bounded_in_number() {
         published.unwrap().unwrap();
     }
     stage.publish("news", "b").await;
+}
+
+#[tokio::test]
+async fn writes_and_what_waits_for_them_are_counted() {
+    for durability in [Durability::Process, Durability::Power] {
+        let stage = DiskStage::with(|settings| settings.durability = durability);
+        let figures = || stage.engine.figures().writes.unwrap();
+        assert_eq!(figures(), WriteFigures::default());
+        stage.publish("news", "a").await;
+        // Who writes answers before the write is counted.
+        let is_counted = || figures().latency.count() == 1;
+        wait_until("the write is counted", is_counted).await;
+        // What is being written waits, too.
+        let held = stage.engine.shared.no_reading();
+        let answers = ["b", "c"].map(|text| {
+            let answer = stage.engine.queue.add(publication("news", text));
+            answer.unwrap()
+        });
+        stage.engine.queue.call_thread();
+        let waiting = figures();
+        assert_eq!((waiting.waiting, waiting.latency.count()), (2, 1));
+        assert!(waiting.waiting_bytes > 2, "{waiting:?}");
+        drop(held);
+        for published in join_all(answers).await {
+            published.unwrap().unwrap();
+        }
+        let waiting = figures();
+        assert_eq!((waiting.waiting, waiting.waiting_bytes), (0, 0));
+    }
 }
 
 #[tokio::test]

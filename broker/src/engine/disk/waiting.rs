@@ -68,6 +68,17 @@ impl WaitingRoom {
         }
         Ok(room)
     }
+
+    /// How many publications have room now.
+    pub(super) fn publications(&self) -> usize {
+        // Each of them shares the count of bytes with this, so nobody has to count them.
+        Arc::strong_count(&self.taken) - 1
+    }
+
+    /// How many bytes these take.
+    pub(super) fn taken_bytes(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Room {
@@ -112,9 +123,11 @@ mod tests {
         assert!(is_refused(&take(&room, ROOM / 2)));
         drop(first);
         let third = take(&room, ROOM / 2).unwrap();
+        assert_eq!(room.publications(), 2);
+        assert!(room.taken_bytes() as u64 > ROOM * 3 / 4);
         assert!(is_refused(&take(&room, ROOM / 2)));
         drop((second, third));
-        assert_eq!(room.taken.load(Ordering::Relaxed), 0);
+        assert_eq!((room.publications(), room.taken_bytes()), (0, 0));
     }
 
     #[test]

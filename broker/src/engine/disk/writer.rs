@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use widecast_protocol::{ChannelName, Message, Position, record};
 
@@ -54,8 +54,10 @@ fn run(queue: &WriteQueue) {
         loop {
             match turn.next() {
                 Next::Write(publications) => {
+                    let began = Instant::now();
                     turn.wait_for_journal();
                     turn.publish(publications);
+                    queue.latency.observe(began.elapsed());
                 }
                 Next::Do(request) => {
                     if turn.answer(request).is_break() {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::engine::ServerFigures;
+use crate::metrics::Latency;
 
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub(super) struct RedisFigures {
-    commands: AtomicU64,
-    waited_us: AtomicU64,
+    latency: Latency,
     reconnects: AtomicU64,
     rereads: AtomicU64,
 }
@@ -17,9 +17,7 @@ pub(super) struct RedisFigures {
 impl RedisFigures {
     /// A command was answered or given up after so long.
     pub(super) fn asked(&self, waited: Duration) {
-        let waited = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-        self.commands.fetch_add(1, Ordering::Relaxed);
-        self.waited_us.fetch_add(waited, Ordering::Relaxed);
+        self.latency.observe(waited);
     }
 
     /// A connection was lost, and there is a new one.
@@ -36,8 +34,7 @@ impl RedisFigures {
     pub(super) fn with_waiting(&self, waiting: usize) -> ServerFigures {
         ServerFigures {
             waiting: waiting as u64,
-            commands: self.commands.load(Ordering::Relaxed),
-            waited: Duration::from_micros(self.waited_us.load(Ordering::Relaxed)),
+            latency: self.latency.counts(),
             reconnects: self.reconnects.load(Ordering::Relaxed),
             rereads: self.rereads.load(Ordering::Relaxed),
         }

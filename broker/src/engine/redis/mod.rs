@@ -215,14 +215,11 @@ impl Lifecycle for RedisEngine {
     }
 
     fn figures(&self) -> EngineFigures {
+        let link = &self.shared.link;
         EngineFigures {
             channels: self.shared.listening.len() as u64,
             members: self.shared.book.len() as u64,
-            server: self
-                .shared
-                .link
-                .figures
-                .with_waiting(self.shared.link.waiting()),
+            server: Some(link.figures.with_waiting(link.waiting())),
             ..EngineFigures::default()
         }
     }

@@ -51,7 +51,7 @@ async fn after_a_restart_with_all_its_data_nothing_is_missing_where_that_is_trus
     assert_eq!(node.told.texts(), ["a", "b"]);
     let texts = node.texts_after("news", start).await;
     assert_eq!(texts, Some(vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(node.engine.figures().server.reconnects, 1);
+    assert_eq!(node.reconnects(), 1);
 }
 
 #[tokio::test]
@@ -66,9 +66,8 @@ async fn what_was_published_while_nothing_was_heard_is_told_as_lost() {
         // Its connections are cut while the other publishes.
         let killed = server.ask::<u64>(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         let (_, _) = futures_util::future::join(killed, other.publish("moves", "c")).await;
-        let count = || one.engine.figures().server.reconnects;
         until("the connection", async || {
-            count() >= round && one.is_healthy().await
+            one.reconnects() >= round && one.is_healthy().await
         })
         .await;
     }
@@ -96,6 +95,30 @@ async fn without_a_server_publishers_are_told_and_subscribers_go_on_later() {
     assert_eq!(node.texts_after("news", before).await, None);
     node.publish("news", "c").await;
     assert_eq!(node.told.texts(), ["a", "c"]);
+}
+
+#[tokio::test]
+async fn commands_are_counted_while_they_wait_and_when_they_were_answered() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    server.signal("STOP");
+    let before = node.server_figures().latency.count();
+    let publishing = node.try_publish("news", "a");
+    let go_on = async {
+        until("the command to wait", async || {
+            node.server_figures().waiting > 0
+        })
+        .await;
+        server.signal("CONT");
+    };
+    let (published, ()) = futures_util::future::join(publishing, go_on).await;
+    published.unwrap();
+    assert!(node.server_figures().latency.count() > before);
+    // The engine asks by itself, too.
+    until("nothing to wait", async || {
+        node.server_figures().waiting == 0
+    })
+    .await;
 }
 
 #[tokio::test]

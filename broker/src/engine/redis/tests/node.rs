@@ -13,7 +13,7 @@ use crate::engine::redis::scripts::{CLOCK, Scripts};
 use crate::engine::{
     Announcement, ConnectionId, Deliver, EngineError, HistoryLimits, Interest, Lifecycle,
     MemberStore, MessageLog, NumberedChange, PresenceChange, PresenceEntry, Published, RedisEngine,
-    RedisSettings, Replay,
+    RedisSettings, Replay, ServerFigures,
 };
 
 /// What an engine has told of the channels that are heard.
@@ -178,6 +178,14 @@ impl Node {
 
     pub(super) async fn is_healthy(&self) -> bool {
         self.engine.health().await.is_ok()
+    }
+
+    pub(super) fn reconnects(&self) -> u64 {
+        self.server_figures().reconnects
+    }
+
+    pub(super) fn server_figures(&self) -> ServerFigures {
+        self.engine.figures().server.expect("it has a server")
     }
 }
 

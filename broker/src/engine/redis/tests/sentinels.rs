@@ -9,7 +9,7 @@ use super::node::{Node, Told, until};
 use super::server::{RedisServer, free_port, program};
 use super::stage::settings;
 use crate::engine::conformance::{EVERYBODY, name, publication};
-use crate::engine::{Lifecycle, MemberStore, MessageLog, Publication, RedisEngine, RedisSettings};
+use crate::engine::{MemberStore, MessageLog, Publication, RedisEngine, RedisSettings};
 use widecast_protocol::error::chain;
 use widecast_protocol::{IdempotencyKey, Offset, Position};
 
@@ -228,7 +228,7 @@ async fn go_back(one: &RedisServer, other: &RedisServer, node: &Node) {
     one.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
     until("the change to be noticed", async || {
         let is_back = node.is_healthy().await;
-        is_back && node.engine.figures().server.reconnects > 0
+        is_back && node.reconnects() > 0
     })
     .await;
 }
