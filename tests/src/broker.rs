@@ -17,10 +17,9 @@ use crate::deadline::{eventually, within};
 use crate::join::Join;
 use crate::metrics::Metrics;
 use crate::publisher::Publisher;
-use crate::redis::RedisServer;
 use crate::settings::Settings;
 use crate::subscriber::{Subscriber, Transport};
-use crate::{cli, message_pack};
+use crate::{cli, message_pack, test_engine};
 
 /// A signal to a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +68,6 @@ pub struct Broker {
     authorities: Option<String>,
     http: reqwest::Client,
     _directory: TempDir,
-    /// The server of its own that it has its channels on, if the environment says so.
-    _redis: Option<RedisServer>,
 }
 
 impl Broker {
@@ -91,8 +88,7 @@ impl Broker {
     }
 
     /// Starts a broker with a settings file of this text, in which `{directory}` stands for a directory of the broker's own.
-    /// `TEST_ENGINE` in the environment (`disk`, or `redis` for a server of the broker's own) says what its engine is, unless the
-    /// text does.
+    /// `TEST_ENGINE` in the environment (`disk`, `redis`, `sentinel`, `cluster`) says what its engine is, unless the text does.
     ///
     /// # Errors
     /// When it does not come up in time.
@@ -111,13 +107,10 @@ impl Broker {
     async fn launched(text: &str, authorities: Option<String>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("widecast.toml");
-        let mut redis = None;
-        let engine = match std::env::var("TEST_ENGINE").as_deref() {
-            _ if text.contains("engine.") => Settings::new(),
-            Err(_) | Ok("" | "memory") => Settings::new(),
-            Ok("disk") => Settings::new().disk(),
-            Ok("redis") => redis.insert(RedisServer::start(&[]).await?).settings(),
-            Ok(other) => bail!("TEST_ENGINE is {other:?}: expected memory, disk or redis"),
+        let engine = if text.contains("engine.") {
+            Settings::new()
+        } else {
+            test_engine::settings().await?
         };
         write_settings(&config, &format!("{}\n{text}", engine.to_toml()))?;
         let log = Log::default();
@@ -132,7 +125,6 @@ impl Broker {
             authorities,
             http: reqwest::Client::builder().no_proxy().build()?,
             _directory: directory,
-            _redis: redis,
         })
     }
 

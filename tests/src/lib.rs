@@ -27,6 +27,7 @@ pub mod settings;
 pub mod socket;
 pub mod subscriber;
 pub mod surface;
+mod test_engine;
 pub mod tls;
 pub mod translation;
 pub mod witness;

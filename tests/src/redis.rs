@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use crate::broker::Signal;
 use crate::deadline::within;
 use crate::settings::Settings;
+use crate::test_engine::Remains;
 use crate::tls::TlsIdentity;
 
 /// Stands for the server's port in its options, and for another one.
@@ -154,6 +155,11 @@ impl RedisServer {
     /// When it cannot be asked.
     pub async fn ask(&self, words: &[&str]) -> Result<String> {
         ask(self.port, words).await
+    }
+
+    /// What remains when this is not dropped.
+    pub(crate) fn remains(&self) -> Option<Remains> {
+        Remains::of(self.child.as_ref()?, self.directory.path())
     }
 
     /// The port on which it listens.

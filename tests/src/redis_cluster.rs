@@ -9,6 +9,7 @@ use crate::broker::Signal;
 use crate::deadline::eventually;
 use crate::redis::{RedisServer, TLS_PORT};
 use crate::settings::Settings;
+use crate::test_engine::Remains;
 use crate::tls::TlsIdentity;
 
 const OPTIONS: [&str; 12] = [
@@ -341,6 +342,11 @@ impl RedisCluster {
         } else {
             node.port()
         }
+    }
+
+    /// What remains when this is not dropped.
+    pub(crate) fn remains(&self) -> Vec<Remains> {
+        self.nodes.iter().filter_map(RedisServer::remains).collect()
     }
 
     /// The ports of all nodes.

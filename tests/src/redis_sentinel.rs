@@ -11,6 +11,7 @@ use tokio::process::Child;
 use crate::deadline::eventually;
 use crate::redis::{RedisServer, ask, free_port, program, tls_options};
 use crate::settings::Settings;
+use crate::test_engine::Remains;
 use crate::tls::TlsIdentity;
 
 /// After so long they give up a fail-over that comes to nothing.
@@ -19,7 +20,7 @@ const FAIL_OVER_TIMEOUT: Duration = Duration::from_secs(4);
 /// Sentinels of which two have to agree. They are killed when this is dropped.
 #[derive(Debug)]
 pub struct RedisSentinels {
-    _children: Vec<(Child, TempDir)>,
+    children: Vec<(Child, TempDir)>,
     ports: Vec<u16>,
     /// Where they speak TLS, if they do.
     tls_ports: Vec<u16>,
@@ -81,7 +82,7 @@ impl RedisSentinels {
             ports.push(port);
         }
         let sentinels = Self {
-            _children: children,
+            children,
             ports,
             tls_ports,
         };
@@ -167,6 +168,15 @@ impl WatchedServers {
         }
         let sentinels = RedisSentinels::start(&servers[0], 2).await?;
         Ok(Self { servers, sentinels })
+    }
+
+    /// What remains when this is not dropped.
+    pub(crate) fn remains(&self) -> Vec<Remains> {
+        let servers = self.servers.iter().filter_map(RedisServer::remains);
+        let sentinels = self.sentinels.children.iter();
+        let sentinels =
+            sentinels.filter_map(|(child, directory)| Remains::of(child, directory.path()));
+        servers.chain(sentinels).collect()
     }
 
     /// Where they listen, and then the Sentinels.
