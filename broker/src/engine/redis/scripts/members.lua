@@ -7,7 +7,13 @@ local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 local limit, bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local page = {}
 local more = 0
-local change = redis.call('HGET', KEYS[1], 'c') or '0'
+local change = redis.call('HGET', KEYS[1], 'c')
+if not change then
+  -- The server has evicted it, or nobody has ever been here. What was told before may still be on its way to a node, and is in the list:
+  -- its numbers are lower than this, and those of later changes are higher (roster.lua).
+  local time = redis.call('TIME')
+  change = string.format('%.0f', time[1] * 1000000 + time[2])
+end
 while more == 0 do
   local ids = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', '0', '256')
   if #ids == 0 then

@@ -257,6 +257,24 @@ async fn when_the_server_has_forgotten_all_members_only_who_is_gone_leaves() {
     }
 }
 
+#[tokio::test]
+async fn a_list_is_of_after_all_that_was_told_even_if_the_server_has_evicted_the_number() {
+    let server = RedisServer::start(&[]).await;
+    let (one, other) = (Node::start(&server).await, Node::start(&server).await);
+    let changes = async || {
+        let list = other.engine.members(&name("room"), &EVERYBODY).await;
+        list.unwrap().changes
+    };
+    one.enter(1, "ann").await;
+    let told = changes().await;
+    server.ask::<()>(&["DEL", "widecast:s:{room}"]).await;
+    let listed_again = changes().await;
+    assert!(told <= listed_again, "{told} and {listed_again}");
+    one.enter(2, "bob").await;
+    let told = changes().await;
+    assert!(listed_again < told, "{listed_again} and {told}");
+}
+
 /// The members of the room, with what they show.
 async fn listed(node: &Node) -> Vec<(String, String)> {
     let list = node.engine.members(&name("room"), &EVERYBODY).await;
