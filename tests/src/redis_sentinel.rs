@@ -89,14 +89,11 @@ impl RedisSentinels {
         for &port in &sentinels.ports {
             // Before that there is no fail-over.
             eventually("a Sentinel knows the replicas and the others", async || {
-                let state = ask(port, &["SENTINEL", "MASTER", "main"]).await;
-                let state = state.unwrap_or_default();
-                let is = |key: &str, value: String| {
-                    let lines = state.lines().zip(state.lines().skip(1));
-                    lines.into_iter().any(|pair| pair == (key, &*value))
-                };
-                Ok(is("num-slaves", replicas.to_string())
-                    && is("num-other-sentinels", (count - 1).to_string()))
+                let expected = [
+                    ("num-slaves", &*replicas.to_string()),
+                    ("num-other-sentinels", &*(count - 1).to_string()),
+                ];
+                Ok(says(port, &expected).await)
             })
             .await?;
         }
@@ -112,6 +109,18 @@ impl RedisSentinels {
         let answer = ask(self.ports[0], &words).await?;
         let port = answer.lines().nth(1).with_context(|| answer.clone())?;
         Ok(port.parse()?)
+    }
+
+    /// Waits until all of them call this server the primary, and no fail-over is on its way.
+    async fn until_agreed(&self, primary: u16) -> Result<()> {
+        for &port in &self.ports {
+            eventually("the Sentinels agree", async || {
+                let expected = [("port", &*primary.to_string()), ("flags", "master")];
+                Ok(says(port, &expected).await)
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Orders a fail-over; gives whether one has begun. They refuse while another one is on its way, and while no replica is good enough.
@@ -143,6 +152,15 @@ impl RedisSentinels {
             .key("engine.default.kind", "\"redis\"")
             .key("engine.default.url", format!("{:?}", self.url()))
     }
+}
+
+/// Whether a Sentinel says all of this of the primary.
+async fn says(port: u16, expected: &[(&str, &str)]) -> bool {
+    let state = ask(port, &["SENTINEL", "MASTER", "main"]).await;
+    let state = state.unwrap_or_default();
+    let lines: Vec<_> = state.lines().collect();
+    let mut expected = expected.iter();
+    expected.all(|&(key, value)| lines.chunks_exact(2).any(|pair| pair == [key, value]))
 }
 
 /// Three servers, of which Sentinels say which is the primary. They are killed when this is dropped.
@@ -202,6 +220,17 @@ impl WatchedServers {
         })
         .await?;
         found.context("no primary")
+    }
+
+    /// Waits until all Sentinels agree on the primary, and a replica follows it.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_agreed(&self) -> Result<()> {
+        let primary = self.primary().await?;
+        self.sentinels
+            .until_agreed(self.servers[primary].port())
+            .await
     }
 
     /// Waits until another server has taken over from this one.

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use widecast_tests::broker::{Broker, Signal};
 use widecast_tests::{Publisher, eventually};
 
+use crate::place::Place;
 use crate::plan::Plan;
 use crate::proxy::Proxy;
 use crate::scope::EngineKind;
@@ -33,6 +34,7 @@ pub struct Brokers {
     servers: Option<Servers>,
     /// The ways of each broker to the servers; they are there as long as they are kept.
     links: Vec<Vec<Proxy>>,
+    channels: Vec<String>,
     losses: usize,
 }
 
@@ -48,6 +50,7 @@ impl Brokers {
             engine,
             servers: Servers::start(engine).await?,
             links: Vec::new(),
+            channels: plan.channels.clone(),
             losses: 0,
         };
         for number in 0..engine.brokers() {
@@ -62,8 +65,8 @@ impl Brokers {
                     ways.push(Proxy::before(port, host, *weather, random, calm).await?);
                 }
                 brokers.links.push(ways);
-                settings =
-                    settings.key("engine.default.url", format!("{:?}", servers.url_at(host)));
+                let (key, value) = servers.setting_at(host);
+                settings = settings.key(key, value);
             }
             let broker = Broker::with(settings).await?;
             brokers.nodes.push(broker.quiet());
@@ -103,6 +106,16 @@ impl Brokers {
             eventually("a broker is ready when all is calm", ready).await?;
         }
         Ok(())
+    }
+
+    /// Where a channel ends, as each of them says; nothing if one cannot say so just now.
+    pub async fn ends_of(&self, channel: &str) -> Option<Vec<Place>> {
+        let mut ends = Vec::new();
+        for broker in &self.nodes {
+            let cursor = broker.end_of(channel).await.ok()?;
+            ends.push(Place::read(&cursor).ok()?);
+        }
+        Some(ends)
     }
 
     /// The names of the members that each of them lists in a room; none if it cannot say so just now.
@@ -158,7 +171,8 @@ impl Brokers {
             Process::Broker(number) => self.broker(number, event.trouble).await,
             Process::Server(number) => {
                 let servers = self.servers.as_mut().context("a Redis server")?;
-                self.losses += servers.suffer(number, event.trouble).await?;
+                let trouble = event.trouble;
+                self.losses += servers.suffer(number, trouble, &self.channels).await?;
                 Ok(())
             }
         }
@@ -172,15 +186,19 @@ impl Brokers {
                 sleep(pause).await;
                 return broker.signal(Signal::Continue).await;
             }
+            Trouble::Stop => return broker.signal(Signal::Stop).await,
+            Trouble::GoOn => return broker.signal(Signal::Continue).await,
             Trouble::Kill(pause) => {
                 broker.kill().await?;
                 sleep(pause).await;
             }
             Trouble::Terminate => {
                 broker.signal(Signal::Terminate).await?;
+                // One that was stopped hears it then.
+                broker.signal(Signal::Continue).await?;
                 broker.ended().await?;
             }
-            Trouble::Replace | Trouble::FailOver | Trouble::Move(_) => return Ok(()),
+            _ => return Ok(()),
         }
         if self.engine == EngineKind::Memory {
             self.losses += 1;

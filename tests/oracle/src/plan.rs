@@ -16,7 +16,7 @@ use crate::scope::{EngineKind, Feature, Scope};
 use crate::seed::generator;
 use crate::servers::ALWAYS;
 use crate::subscriber::{Habit, Publishing, Spec};
-use crate::trouble::{Disturbance, Event, disturbances, events};
+use crate::trouble::{Disturbance, Event, Evicted, Trouble, disturbances, events};
 use crate::visitor::{TRANSPORTS, Visit};
 
 /// A run.
@@ -92,7 +92,7 @@ impl Plan {
         };
         let subscribers = draft.subscribers(random);
         let publishers = draft.publishers(&subscribers, random);
-        let events = events(scope, random);
+        let events = events(scope, channels.len(), random);
         let links = links(scope, random);
         // From generators of their own, so that the seeds go on meaning the same.
         let disturbances = disturbances(scope, &mut generator(seed, "the disturbances"));
@@ -132,7 +132,10 @@ impl Plan {
             EngineKind::Memory => settings,
             EngineKind::Disk => settings.disk(),
             // Where the server is, only the stage knows.
-            EngineKind::Redis | EngineKind::Sentinel | EngineKind::Cluster => settings
+            EngineKind::Redis
+            | EngineKind::Several
+            | EngineKind::Sentinel
+            | EngineKind::Cluster => settings
                 .key("engine.default.kind", "\"redis\"")
                 .key("engine.default.timeout_ms", "2000")
                 .key("engine.default.lease_ms", "4000"),
@@ -141,15 +144,17 @@ impl Plan {
 
     /// The rules of the channels.
     pub fn rules(&self) -> BTreeMap<String, ChannelRules> {
-        let channels = self.channels.iter();
-        let rules = channels.filter_map(|channel| {
+        let channels = self.channels.iter().enumerate();
+        let rules = channels.filter_map(|(number, channel)| {
             let (namespace, _) = channel.split_once(':')?;
             let found = NAMESPACES.iter().find(|(name, ..)| *name == namespace)?;
             let &(_, messages, bytes, policy) = found;
+            let evicts = Trouble::Evict(number, Evicted::History);
             let rules = ChannelRules {
                 history_messages: messages as u64,
                 history_bytes: bytes as u64,
                 drops: policy != SlowConsumer::Disconnect,
+                evicted: self.events.iter().any(|event| event.trouble == evicts),
             };
             Some((channel.clone(), rules))
         });
@@ -369,7 +374,6 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::trouble::Trouble;
 
     #[test]
     fn a_seed_gives_the_same_plan_again() {
@@ -401,6 +405,42 @@ mod tests {
     }
 
     #[test]
+    fn whatever_can_happen_to_single_servers_and_their_brokers_happens() {
+        for engine in [EngineKind::Redis, EngineKind::Several] {
+            let scope = Scope {
+                time: Duration::from_secs(5),
+                without: Vec::new(),
+                engine,
+            };
+            let (mut troubles, mut whom) = (BTreeSet::new(), BTreeSet::new());
+            for seed in 0..40 {
+                for event in Plan::draw(seed, &scope).events {
+                    let trouble = format!("{:?}", event.trouble);
+                    let name = trouble.split('(').next();
+                    let evicted = trouble.rsplit(' ').next().filter(|_| name == Some("Evict"));
+                    troubles.extend(evicted.or(name).map(str::to_owned));
+                    whom.insert(format!("{:?}", event.whom));
+                }
+            }
+            let troubles: Vec<_> = troubles.iter().map(String::as_str).collect();
+            let all = [
+                "Drain",
+                "Fill",
+                "Flush",
+                "GoOn",
+                "Halt",
+                "History)",
+                "Kill",
+                "State)",
+                "Stop",
+                "Terminate",
+            ];
+            assert_eq!(troubles, all);
+            assert_eq!(whom.len(), engine.brokers() + engine.servers());
+        }
+    }
+
+    #[test]
     fn each_broker_has_a_way_to_each_server_and_all_of_them_are_disturbed() {
         let mut scope = Scope {
             time: Duration::from_secs(20),
@@ -411,11 +451,11 @@ mod tests {
         for seed in 0..40 {
             let plan = Plan::draw(seed, &scope);
             let links: Vec<_> = plan.links.iter().map(Vec::len).collect();
-            assert_eq!(links, [6, 6]);
+            assert_eq!(links, [6, 6, 6]);
             let ways = plan.disturbances.iter();
             disturbed.extend(ways.map(|way| (way.broker, way.server)));
         }
-        assert_eq!(disturbed.len(), 12);
+        assert_eq!(disturbed.len(), 18);
         scope.without.push(Feature::Faults);
         assert_eq!(Plan::draw(0, &scope).disturbances, []);
     }

@@ -22,8 +22,10 @@ pub enum EngineKind {
     Memory,
     /// On the disk: a restart is no reason for a gap.
     Disk,
-    /// On a Redis server that two brokers share: a restart of the server loses them, one of a broker does not.
+    /// On a Redis server that the brokers share: a restart of the server loses them, one of a broker does not.
     Redis,
+    /// On several such servers, each with channels of its own.
+    Several,
     /// On a primary with replicas, which take over when the Sentinels say so.
     Sentinel,
     /// On a cluster of three primaries, each with a replica.
@@ -36,6 +38,7 @@ impl fmt::Display for EngineKind {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Redis => "redis",
+            Self::Several => "several",
             Self::Sentinel => "sentinel",
             Self::Cluster => "cluster",
         })
@@ -67,8 +70,10 @@ pub enum Feature {
     ShortHistories,
     /// Faults of the network.
     Faults,
-    /// What goes wrong with the Redis servers, and on the way from the brokers to the only one.
+    /// What goes wrong with the Redis servers, and on the way from the brokers to them.
     Server,
+    /// What Redis servers forget, or refuse because they are full.
+    Forgetting,
     /// Members that come and go.
     Presence,
 }
@@ -79,6 +84,7 @@ impl EngineKind {
         match self {
             Self::Memory | Self::Disk => 0.0,
             Self::Redis | Self::Sentinel => 1.0,
+            Self::Several => 3.0,
             Self::Cluster => 32.0,
         }
     }

@@ -160,20 +160,34 @@ impl Stage<'_> {
         Ok(Endpoint { http, base })
     }
 
-    /// Publishes one more message on each channel, for everybody to wait for.
+    /// Publishes one more message on each channel, for everybody to wait for, and waits until all brokers know of all of them. Some may
+    /// notice only now what has happened to a connection before, or that another server has taken over, which has its own epochs.
     async fn publish_ends(&self) -> Result<BTreeMap<String, Place>> {
-        let mut ends = BTreeMap::new();
-        for (number, channel) in self.plan.channels.iter().enumerate() {
-            let mut place = None;
-            let mut author = self.author_of_end(number, channel);
-            // A broker may notice only now what has happened to a connection before.
-            eventually("the end of a channel is published", async || {
-                place = self.publish_end(&mut author, number, channel).await?;
-                Ok(place.is_some())
-            })
-            .await?;
-            ends.extend(place.map(|place| (channel.clone(), place)));
-        }
+        let channels = self.plan.channels.iter().enumerate();
+        let authors = channels.map(|(number, channel)| self.author_of_end(number, channel));
+        let mut authors: Vec<_> = authors.collect();
+        let mut ends: BTreeMap<String, Place> = BTreeMap::new();
+        eventually("the ends of the channels are published", async || {
+            let mut all_know = true;
+            for (number, channel) in self.plan.channels.iter().enumerate() {
+                let found = self.brokers.ends_of(channel).await;
+                let holds = |check: fn(&Place, &Place) -> bool| {
+                    let both = found.as_ref().zip(ends.get(channel));
+                    both.is_some_and(|(found, end)| found.iter().all(|it| check(it, end)))
+                };
+                if holds(Place::reaches) {
+                    continue;
+                }
+                all_know = false;
+                if !ends.contains_key(channel) || holds(|it, end| it.epoch != end.epoch) {
+                    let author = &mut authors[number];
+                    let place = self.publish_end(author, number, channel).await?;
+                    ends.extend(place.map(|place| (channel.clone(), place)));
+                }
+            }
+            Ok(all_know)
+        })
+        .await?;
         Ok(ends)
     }
 

@@ -25,7 +25,7 @@ pub struct Event {
 pub enum Process {
     /// The broker of this number.
     Broker(usize),
-    /// The Redis server, or the primary among several; that of the pair of this number in a cluster.
+    /// The Redis server of this number, or the primary among those that are watched; that of the pair of this number in a cluster.
     Server(usize),
 }
 
@@ -34,6 +34,10 @@ pub enum Process {
 pub enum Trouble {
     /// SIGSTOP, and SIGCONT after a while.
     Halt(Duration),
+    /// SIGSTOP, while other things may happen.
+    Stop,
+    /// SIGCONT.
+    GoOn,
     /// SIGKILL, and a new start after a while.
     Kill(Duration),
     /// SIGTERM, and a new start.
@@ -44,6 +48,23 @@ pub enum Trouble {
     FailOver,
     /// The slot of a channel moves to the pair that is so many further.
     Move(usize),
+    /// `FLUSHALL`: it forgets everything.
+    Flush,
+    /// It has no memory left, and refuses what would take more, while other things may happen.
+    Fill,
+    /// It has memory again.
+    Drain,
+    /// It evicts something of the channel of this number.
+    Evict(usize, Evicted),
+}
+
+/// What a server evicts of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evicted {
+    /// Its state: the channel begins a new epoch.
+    State,
+    /// Its history: the epoch goes on, and whoever needs the history is told a gap.
+    History,
 }
 
 impl EngineKind {
@@ -51,7 +72,7 @@ impl EngineKind {
     pub fn brokers(self) -> usize {
         match self {
             Self::Memory | Self::Disk => 1,
-            Self::Redis | Self::Sentinel | Self::Cluster => 2,
+            Self::Redis | Self::Several | Self::Sentinel | Self::Cluster => 3,
         }
     }
 
@@ -60,6 +81,7 @@ impl EngineKind {
         match self {
             Self::Memory | Self::Disk => 0,
             Self::Redis => 1,
+            Self::Several => 3,
             // A primary, two replicas, and three Sentinels.
             Self::Sentinel => 6,
             Self::Cluster => 2 * RedisCluster::PAIRS,
@@ -101,13 +123,19 @@ pub fn disturbances(scope: &Scope, random: &mut StdRng) -> Vec<Disturbance> {
     disturbances.collect()
 }
 
-/// What happens in a run.
-pub fn events(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+/// What happens in a run with so many channels.
+pub fn events(scope: &Scope, channels: usize, random: &mut StdRng) -> Vec<Event> {
     let mut events = of_brokers(scope, random);
     if scope.has(Feature::Server) {
         events.extend(match scope.engine {
             EngineKind::Memory | EngineKind::Disk => Vec::new(),
-            EngineKind::Redis => of_server(scope, random),
+            EngineKind::Redis | EngineKind::Several => {
+                let mut events = of_servers(scope, random);
+                if scope.has(Feature::Forgetting) {
+                    events.extend(of_memory(scope, channels, random));
+                }
+                events
+            }
             EngineKind::Sentinel => of_primaries(scope, 1, random),
             EngineKind::Cluster => of_primaries(scope, RedisCluster::PAIRS, random),
         });
@@ -135,6 +163,9 @@ fn of_brokers(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
             let pause = Duration::from_millis(random.random_range(20..1200));
             events.push(event(Trouble::Halt(pause), random));
         }
+        if brokers > 1 {
+            events.extend(long_halts(scope, random));
+        }
     }
     if scope.has(Feature::Restarts) {
         for _ in 0..count(often * 0.6, random) {
@@ -155,10 +186,42 @@ fn of_brokers(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
     events
 }
 
-fn of_server(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+/// Halts of brokers that are longer than their leases: the others take them for gone, and then they are back.
+fn long_halts(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
+    let mut events = Vec::new();
+    for _ in 0..count(scope.time.as_secs_f64() / 10.0 * 0.5, random) {
+        let whom = Process::Broker(random.random_range(0..scope.engine.brokers()));
+        let pause = Duration::from_millis(random.random_range(4500..6500));
+        let begins = early(scope, whom, Trouble::Stop, random);
+        events.extend([begins, begins.ends(Trouble::GoOn, pause)]);
+    }
+    events
+}
+
+/// Something that goes on for long: it begins so early that the run does not become much longer.
+fn early(scope: &Scope, whom: Process, trouble: Trouble, random: &mut StdRng) -> Event {
+    Event {
+        at: scope.time.mul_f64(random.random_range(0.05..0.3)),
+        whom,
+        trouble,
+    }
+}
+
+impl Event {
+    /// What ends this after a while.
+    fn ends(self, trouble: Trouble, pause: Duration) -> Self {
+        Self {
+            at: self.at + pause,
+            trouble,
+            ..self
+        }
+    }
+}
+
+fn of_servers(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
     let event = |trouble, random: &mut StdRng| Event {
         at: scope.time.mul_f64(random.random_range(0.05..0.95)),
-        whom: Process::Server(0),
+        whom: one_of_servers(scope, random),
         trouble,
     };
     let mut events = Vec::new();
@@ -174,6 +237,36 @@ fn of_server(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
             let pause = Duration::from_millis(random.random_range(0..1500));
             events.push(event(Trouble::Kill(pause), random));
         }
+    }
+    events
+}
+
+fn one_of_servers(scope: &Scope, random: &mut StdRng) -> Process {
+    Process::Server(random.random_range(0..scope.engine.servers()))
+}
+
+/// What servers forget that go on, and when they are full.
+fn of_memory(scope: &Scope, channels: usize, random: &mut StdRng) -> Vec<Event> {
+    let event = |trouble, random: &mut StdRng| Event {
+        at: scope.time.mul_f64(random.random_range(0.05..0.95)),
+        whom: one_of_servers(scope, random),
+        trouble,
+    };
+    let mut events = Vec::new();
+    let often = scope.time.as_secs_f64() / 10.0;
+    for _ in 0..count(often * 0.5, random) {
+        events.push(event(Trouble::Flush, random));
+    }
+    for _ in 0..count(often, random) {
+        let evicted = [Evicted::State, Evicted::History][random.random_range(0..2)];
+        let channel = random.random_range(0..channels);
+        events.push(event(Trouble::Evict(channel, evicted), random));
+    }
+    for _ in 0..count(often * 0.5, random) {
+        let whom = one_of_servers(scope, random);
+        let pause = Duration::from_millis(random.random_range(50..6000));
+        let begins = early(scope, whom, Trouble::Fill, random);
+        events.extend([begins, begins.ends(Trouble::Drain, pause)]);
     }
     events
 }

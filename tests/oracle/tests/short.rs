@@ -22,8 +22,13 @@ async fn nothing_is_lost_in_restarts_with_messages_on_the_disk() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_lost_by_two_brokers_whatever_their_redis_server_does() -> Result<()> {
+async fn nothing_is_lost_by_several_brokers_whatever_their_redis_server_does() -> Result<()> {
     judge(EngineKind::Redis, &[1, 2, 3, new()]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_by_several_brokers_whatever_their_redis_servers_do() -> Result<()> {
+    judge(EngineKind::Several, &[1, new()]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,6 +92,8 @@ pub struct ChannelRules {
     pub history_bytes: u64,
     /// Whether messages are dropped for slow consumers.
     pub drops: bool,
+    /// Whether the history was evicted at some time, so that nobody can say what it had.
+    pub evicted: bool,
 }
 
 /// A promise that was broken.

@@ -290,7 +290,7 @@ impl<'a> Hearing<'a> {
             return false;
         };
         let messages = to.offset.saturating_sub(from.offset);
-        if from.epoch != to.epoch || messages > rules.history_messages {
+        if from.epoch != to.epoch || messages > rules.history_messages || rules.evicted {
             return false;
         }
         let mut bytes = 0;

@@ -111,6 +111,7 @@ fn rules(history_messages: u64) -> ChannelRules {
         history_messages,
         history_bytes: 1 << 20,
         drops: false,
+        evicted: false,
     }
 }
 
@@ -243,6 +244,16 @@ fn a_gap_may_cover_own_messages_alone() {
     assert_eq!(kinds(&case), []);
     case.rules.insert("c".to_owned(), rules(1));
     assert_eq!(kinds(&case), [Kind::NeedlessGap]);
+}
+
+#[test]
+fn a_gap_is_not_needless_when_the_history_was_evicted() {
+    let mut case = case(vec![given(EPOCH, 2), gap(EPOCH, 3)]);
+    assert_eq!(kinds(&case), [Kind::NeedlessGap]);
+    for rules in case.rules.values_mut() {
+        rules.evicted = true;
+    }
+    assert_eq!(kinds(&case), []);
 }
 
 #[test]
