@@ -191,7 +191,7 @@ fn long_halts(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
     let mut events = Vec::new();
     for _ in 0..count(scope.time.as_secs_f64() / 10.0 * 0.5, random) {
         let whom = Process::Broker(random.random_range(0..scope.engine.brokers()));
-        let pause = Duration::from_millis(random.random_range(4500..6500));
+        let pause = Duration::from_millis(random.random_range(4500..5500));
         let begins = early(scope, whom, Trouble::Stop, random);
         events.extend([begins, begins.ends(Trouble::GoOn, pause)]);
     }
@@ -201,7 +201,7 @@ fn long_halts(scope: &Scope, random: &mut StdRng) -> Vec<Event> {
 /// Something that goes on for long: it begins so early that the run does not become much longer.
 fn early(scope: &Scope, whom: Process, trouble: Trouble, random: &mut StdRng) -> Event {
     Event {
-        at: scope.time.mul_f64(random.random_range(0.05..0.3)),
+        at: scope.time.mul_f64(random.random_range(0.05..0.2)),
         whom,
         trouble,
     }
@@ -264,7 +264,7 @@ fn of_memory(scope: &Scope, channels: usize, random: &mut StdRng) -> Vec<Event> 
     }
     for _ in 0..count(often * 0.5, random) {
         let whom = one_of_servers(scope, random);
-        let pause = Duration::from_millis(random.random_range(50..6000));
+        let pause = Duration::from_millis(random.random_range(50..4000));
         let begins = early(scope, whom, Trouble::Fill, random);
         events.extend([begins, begins.ends(Trouble::Drain, pause)]);
     }
