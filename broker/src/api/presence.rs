@@ -53,7 +53,8 @@ pub(super) async fn presence(
     let Parameters { after, limit } = parameters.0;
     let limit = query::value("limit", limit.as_deref(), query::COUNT)?;
     let services = &caller.services;
-    let list = session::members(services, caller.reader(), &channel, after, limit).await?;
+    let query = services.member_query(after, limit);
+    let list = session::members(services, caller.reader(), &channel, &query).await?;
     let page = list.list;
     let members: Result<_, _> = page
         .members

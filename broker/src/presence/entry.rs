@@ -33,6 +33,8 @@ pub struct MemberQuery {
     pub limit: usize,
     /// None behind the one with which their data reaches this many bytes.
     pub bytes: usize,
+    /// The member who asks, and is told of every change that the list does not have; nothing for who is told of none.
+    pub watcher: Option<String>,
 }
 
 /// The members of a channel, or a page of them.

@@ -276,6 +276,7 @@ mod tests {
                 after,
                 limit,
                 bytes,
+                watcher: None,
             });
             let ids: Vec<_> = page
                 .members

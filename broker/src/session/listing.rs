@@ -6,7 +6,7 @@ use widecast_protocol::reply::Member;
 use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
-use crate::engine::{MemberList, PresenceEntry};
+use crate::engine::{MemberList, MemberQuery, PresenceEntry};
 use crate::memory_budget::{Part, held};
 use crate::registry::PresenceWatch;
 
@@ -97,8 +97,24 @@ impl Session {
 
     /// Finds out who is here, as much of it as one answer may have.
     pub(super) async fn list_members(&self, channel: &ChannelName) -> Result<MemberList, Refusal> {
-        let query = self.services().member_query(None, None);
+        let query = self.member_query(channel, None, None);
         Ok(self.services().engine.members(channel, &query).await?)
+    }
+
+    /// As [`Services::member_query`], for this session.
+    ///
+    /// [`Services::member_query`]: super::services::Services::member_query
+    pub(super) fn member_query(
+        &self,
+        channel: &ChannelName,
+        after: Option<String>,
+        limit: Option<usize>,
+    ) -> MemberQuery {
+        let is_listed = self.listed.borrow().has(channel);
+        MemberQuery {
+            watcher: is_listed.then(|| self.member_id()),
+            ..self.services().member_query(after, limit)
+        }
     }
 
     async fn appear(&self, channel: &ChannelName, data: Payload) -> Result<MemberList, Refusal> {

@@ -13,7 +13,7 @@ use super::services::Services;
 use crate::auth::Principal;
 use crate::config::Right;
 use crate::engine::{
-    ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, MemberList,
+    ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, MemberList, MemberQuery,
 };
 use crate::limits::Share;
 use crate::offload::offload;
@@ -88,7 +88,7 @@ fn within(mut page: HistoryPage, query: HistoryQuery, most: u64) -> HistoryPage 
     page
 }
 
-/// Finds out who is in a channel: a page of the members behind `after`, at most `limit` of them, and no more than one answer may have.
+/// Finds out who is in a channel.
 ///
 /// # Errors
 /// As [`require`], or what the authorisation hook says; that the clients of the address make too much work; that the engine failed.
@@ -96,13 +96,11 @@ pub async fn members(
     services: &Services,
     reader: Reader<'_>,
     channel: &ChannelName,
-    after: Option<String>,
-    limit: Option<usize>,
+    query: &MemberQuery,
 ) -> Result<MemberList, Refusal> {
     admit_reader(services, reader.principal, channel, Right::Presence).await?;
     reader.share.check_work()?;
-    let query = services.member_query(after, limit);
-    let list = services.engine.members(channel, &query).await?;
+    let list = services.engine.members(channel, query).await?;
     reader
         .share
         .charge_work(list.list.members.len() * MEMBER_WORK_BYTES);
@@ -201,7 +199,8 @@ mod tests {
             order: HistoryOrder::OldestFirst,
         };
         let history = history(services, reader, &channel, query).await.err();
-        let members = members(services, reader, &channel, None, None).await.err();
+        let query = services.member_query(None, None);
+        let members = members(services, reader, &channel, &query).await.err();
         let position = position(services, &anybody, &channel).await.err();
         let info = channel_info(services, &anybody, &channel, Right::History);
         for refusal in [history, members, position, info.await.err()] {

@@ -143,6 +143,7 @@ impl Services {
             after,
             limit: limit.map_or(most, |limit| limit.min(most)),
             bytes: self.config.outbox.bytes.as_usize() / 4,
+            watcher: None,
         }
     }
 

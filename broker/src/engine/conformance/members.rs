@@ -32,6 +32,7 @@ pub(in crate::engine) const EVERYBODY: MemberQuery = MemberQuery {
     after: None,
     limit: usize::MAX,
     bytes: usize::MAX,
+    watcher: None,
 };
 
 pub(in crate::engine) async fn members_join_once_and_leave_after_the_grace_time(stage: &dyn Stage) {

@@ -57,7 +57,8 @@ impl Picture {
 
     /// A page of the members as the watchers know them, instead of a list of after so many changes, if that is another: changes may be on
     /// their way, or lost, and a server that has taken over may not know the newest. Whoever is shown this page is told the difference
-    /// together with the watchers. Those who are `here` on this node are on it in any case.
+    /// together with the watchers. Those who are `here` on this node are on it in any case; for a watcher only itself is, since it is told of
+    /// the others.
     pub(super) fn page_instead(
         &self,
         changes: u64,
@@ -73,11 +74,11 @@ impl Picture {
         let mut newest = self.newest;
         // What differs from the members that are known: the data of those who are on the page, nothing for the others.
         let mut differing: BTreeMap<&str, Option<&Payload>> = BTreeMap::new();
-        for member in here
-            .iter()
-            .filter(|member| !members.contains_key(&member.id))
-        {
-            differing.insert(&member.id, Some(&member.data));
+        let is_told = |id: &String| query.watcher.as_ref().is_some_and(|watcher| watcher != id);
+        for member in &here {
+            if !members.contains_key(&member.id) && !is_told(&member.id) {
+                differing.insert(&member.id, Some(&member.data));
+            }
         }
         for held in self.held.iter().flatten() {
             newest = newest.max(held.number);
@@ -369,6 +370,7 @@ mod tests {
             after: None,
             limit: 3,
             bytes: 1000,
+            watcher: None,
         };
         assert_eq!(picture.page_instead(1000, &query, Vec::new), None);
         assert!(picture.page_instead(1001, &query, Vec::new).is_some());
@@ -396,6 +398,12 @@ mod tests {
             (ids(&shown), shown.list.next),
             (vec!["5".into(), "6".into()], None)
         );
+        // Who has just come, and is told of the others who have.
+        for (watcher, expected) in [("6", &["5", "6"][..]), ("7", &["5"])] {
+            query.watcher = Some(watcher.to_owned());
+            let shown = picture.page_instead(900, &query, || here.clone()).unwrap();
+            assert_eq!(ids(&shown), expected);
+        }
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Shared {
             after: None,
             limit: MEMBERS_AT_ONCE,
             bytes: BYTES_AT_ONCE,
+            watcher: None,
         };
         let first = self.members(channel, &query).await?;
         let (mut list, changes) = (first.list, first.changes);

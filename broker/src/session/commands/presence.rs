@@ -21,7 +21,8 @@ pub(in crate::session) async fn presence(
         share: session.share(),
     };
     let services = session.services();
-    let list = reading::members(services, reader, &channel, request.after, limit).await?;
+    let query = session.member_query(&channel, request.after, limit);
+    let list = reading::members(services, reader, &channel, &query).await?;
     session.shows_page(&channel, &list);
     session.reply(&Reply::Presence {
         id,
