@@ -266,21 +266,61 @@ async fn guarded(directory: &Path) -> Result<Broker> {
 
 /// A token with these rights, valid for so many seconds.
 async fn token(directory: &Path, rights: &str, seconds: u32) -> Result<String> {
+    let seconds = seconds.to_string();
+    let claims = ["--sub", "7", "--expires-in", &seconds];
+    token_with(directory, rights, &claims).await
+}
+
+/// A token with these rights, and what else these arguments say.
+async fn token_with(directory: &Path, rights: &str, more: &[&str]) -> Result<String> {
     let secret = directory.join("jwt.key");
     let secret = secret.to_str().context("a path of text")?;
-    let seconds = seconds.to_string();
-    let arguments = [
-        "token",
-        "--secret-file",
-        secret,
-        "--sub",
-        "7",
-        "--allow",
-        rights,
-    ];
-    let run = cli::run(&[&arguments[..], &["--expires-in", &seconds]].concat()).await?;
+    let arguments = ["token", "--secret-file", secret, "--allow", rights];
+    let run = cli::run(&[&arguments[..], more].concat()).await?;
     anyhow::ensure!(run.status == 0, "{}", run.errors);
     Ok(run.output.trim().to_owned())
+}
+
+#[tokio::test]
+async fn a_member_is_shown_with_what_its_token_says_and_not_what_it_says_itself() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let broker = guarded(directory.path()).await?;
+    let rights = "*=subscribe,presence";
+    let with_info = async |info| {
+        let claims = ["--sub", "8", "--info", info];
+        token_with(directory.path(), rights, &claims).await
+    };
+    let plain = token(directory.path(), rights, 600).await?;
+    // A client of its own is a member of its own.
+    let open = async |token: &str| {
+        let client = Client::new(&broker.base())?;
+        client.session().token(token).connect().await
+    };
+    let (watching, mut events) = open(&plain).await?;
+    watching.subscribe("room").presence("a watcher").await?;
+    let mut shown = async || match next(&mut events).await? {
+        Event::Presence(told) => match told.change {
+            PresenceChange::Joined(member) => Ok(member.data::<Value>()?),
+            other => bail!("expected a member to be shown, not {other:?}"),
+        },
+        other => bail!("expected a member to be shown, not {other:?}"),
+    };
+    let (ann, _kept) = open(&with_info(r#"{"name":"Ann"}"#).await?).await?;
+    let subscribed = ann.subscribe("room").presence("the admin").await?;
+    let listed = subscribed.members.iter().map(|member| member.json().get());
+    assert!(listed.into_iter().any(|data| data == r#"{"name":"Ann"}"#));
+    assert_eq!(shown().await?, json!({ "name": "Ann" }));
+    // Saying something else changes nothing, and a new token does.
+    ann.subscribe("room").presence("the admin again").await?;
+    ann.authenticate(&with_info(r#"{"name":"Ann B."}"#).await?)
+        .await?;
+    assert_eq!(shown().await?, json!({ "name": "Ann B." }));
+    let large = format!("{:?}", "x".repeat(5000));
+    let (too_large, _kept) = open(&with_info(&large).await?).await?;
+    let refused = too_large.subscribe("room").presence("me").await;
+    let refused = refused.err().context("it was let in")?;
+    assert_eq!(refused.code(), Some("message_too_large"));
+    Ok(())
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
-use widecast_protocol::ChannelName;
+use serde_json::value::RawValue;
+use widecast_protocol::{ChannelName, Payload};
 
 use super::grant::Grant;
 use super::token::Expectations;
@@ -48,6 +49,9 @@ pub struct Claims {
     /// Patterns of channels, and the rights on them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub channels: BTreeMap<String, Words>,
+    /// What others are shown of the user, where a session is listed as a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<Box<RawValue>>,
     /// Channels that sessions join without asking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subscribe_to: Option<Words>,
@@ -99,6 +103,8 @@ pub struct Proof {
     pub user: Option<Arc<str>>,
     /// The name of the token (`jti`), by which it can be revoked.
     pub name: Option<Arc<str>>,
+    /// What others are shown of the user, in place of what a session says of itself.
+    pub info: Option<Payload>,
     /// When the token was issued, if it says so.
     pub issued_at: Option<SystemTime>,
     /// When the token ends, for a clock that may differ from the issuer's.
@@ -114,6 +120,7 @@ impl Proof {
         Arc::new(Self {
             user: None,
             name: None,
+            info: None,
             issued_at: None,
             expires_at: SystemTime::UNIX_EPOCH,
             grant: Grant::default(),
@@ -132,12 +139,15 @@ impl Claims {
                 return Err(format!("{claim} has to have 1 to {MAX_NAME_BYTES} bytes"));
             }
         }
+        let info = self.info.as_deref().map(|info| info.get().to_owned());
+        let info = info.map(Payload::from_json).transpose();
         let issued_at = self.issued_at()?;
         let ends = self.ends().ok_or("exp is no time")?;
         expected.check_lifetime(issued_at, ends)?;
         let expires_at = ends.checked_add(expected.leeway);
         Ok(Proof {
             expires_at: expires_at.ok_or("exp is no time")?,
+            info: info.map_err(|error| format!("info cannot be read: {error}"))?,
             issued_at,
             grant: self.grant(expected)?,
             user: self.sub.map(Arc::from),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use widecast_protocol::{ChannelName, Code, Origin};
+use widecast_protocol::{ChannelName, Code, Origin, Payload};
 
 use super::authenticator::ApiKey;
 use super::claims::Proof;
@@ -150,6 +150,14 @@ impl Principal {
         }
     }
 
+    /// What others are shown of the user, if the token says it.
+    pub fn info(&self) -> Option<&Payload> {
+        match &self.subject {
+            Subject::User(proof) => proof.info.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The name of its API key, if it has one.
     pub fn api_key(&self) -> Option<&str> {
         match &self.subject {
@@ -283,6 +291,7 @@ mod tests {
         Subject::User(Arc::new(Proof {
             user: Some("7".into()),
             name: None,
+            info: None,
             issued_at: None,
             expires_at: SystemTime::UNIX_EPOCH,
             grant: grant(pattern, right),

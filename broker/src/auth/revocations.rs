@@ -361,6 +361,7 @@ mod tests {
         Proof {
             user: user.map(Arc::from),
             name: name.map(Arc::from),
+            info: None,
             issued_at,
             expires_at: SystemTime::now() + Duration::from_hours(1),
             grant: Grant::default(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use serde_json::value::RawValue;
 use widecast_protocol::ChannelName;
 
 use super::arguments::ServeArguments;
@@ -51,6 +52,9 @@ pub struct TokenArguments {
     /// A channel that sessions join without asking, such as `user:{sub}`; may be given several times
     #[arg(long, value_name = "CHANNEL")]
     pub subscribe_to: Vec<String>,
+    /// What others are shown of the user where it is listed as a member: JSON, such as {"name":"Ann"}
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    pub info: Option<Box<RawValue>>,
     /// For how many seconds the token is valid
     #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
     expires_in: u32,
@@ -87,6 +91,10 @@ pub struct InspectArguments {
     /// The settings that the broker has.
     #[command(flatten)]
     pub serve: ServeArguments,
+}
+
+fn json(text: &str) -> Result<Box<RawValue>, String> {
+    serde_json::from_str(text).map_err(|error| format!("expected JSON: {error}"))
 }
 
 /// Reads `PATTERN=RIGHTS`. A pattern may have `=` itself, rights have none.

@@ -39,6 +39,7 @@ pub fn make_token(arguments: &TokenArguments, output: &mut dyn Write) -> Result<
         iss: arguments.issuer.clone(),
         aud: arguments.audience.clone(),
         jti: arguments.jti.clone(),
+        info: arguments.info.clone(),
     };
     let token = sign(&secret, &claims).map_err(|error| CliError::Arguments(error.to_string()))?;
     writeln!(output, "{token}").map_err(CliError::Output)

@@ -118,11 +118,13 @@ impl Session {
             user: principal.user().map(str::to_owned),
             expires_at: principal.expires_at().map(seconds),
         });
+        let shown = self.principal().info().cloned();
         if let Some(expiry) = self.change_principal(principal) {
             expiry.abort();
         }
         self.watch_expiry();
         self.leave_what_is_denied(None).await;
+        self.show_info(shown).await;
         self.join_named_channels(cursor).await;
         Ok(())
     }

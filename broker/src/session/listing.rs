@@ -49,7 +49,8 @@ impl Session {
         data: &Payload,
     ) -> Result<(), Refusal> {
         let limit = self.services().config.limits.presence_bytes;
-        let actual = data.size_bytes();
+        let shown = self.principal();
+        let actual = shown.info().unwrap_or(data).size_bytes();
         if actual > limit.as_usize() {
             let detail = format!(
                 "the presence data has {actual} bytes, limits.presence_bytes allows {}",
@@ -74,12 +75,12 @@ impl Session {
         Some(PresenceWatch::new(wire, self.member_id()))
     }
 
-    /// Lists the session.
+    /// Lists the session, with what its token says of the user rather than what it says itself.
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
         self.listed.borrow_mut().add(channel);
         let member = Member {
             id: self.member_id(),
-            data,
+            data: self.principal().info().cloned().unwrap_or(data),
         };
         let entry = PresenceEntry {
             connection: self.connection(),
@@ -120,6 +121,30 @@ impl Session {
     async fn appear(&self, channel: &ChannelName, data: Payload) -> Result<MemberList, Refusal> {
         self.enter(channel, data).await?;
         self.list_members(channel).await
+    }
+
+    /// Shows what a new token says of the user, wherever the session is listed, unless that is what was shown before.
+    pub(super) async fn show_info(&self, before: Option<Payload>) {
+        let Some(info) = self.principal().info().cloned() else {
+            return;
+        };
+        if before.is_some_and(|before| before == info) {
+            return;
+        }
+        let channels = self.listed.borrow().0.clone();
+        for channel in channels {
+            let shown = match self.check_listing(&channel, &info) {
+                Ok(()) => self.enter(&channel, info.clone()).await,
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(refusal) = shown {
+                tracing::warn!(
+                    channel.name = %channel,
+                    code = refusal.code.as_str(),
+                    "others are not shown what a new token says of a member"
+                );
+            }
+        }
     }
 
     /// Takes the session from the list, if it is on it.

@@ -279,6 +279,7 @@ mod tests {
         Arc::new(Proof {
             user: None,
             name: None,
+            info: None,
             issued_at: None,
             expires_at,
             grant: Grant::default(),
