@@ -291,6 +291,7 @@ async fn a_member_is_shown_with_what_its_token_says_and_not_what_it_says_itself(
         token_with(directory.path(), rights, &claims).await
     };
     let plain = token(directory.path(), rights, 600).await?;
+    let plain_of_bob = token_with(directory.path(), rights, &["--sub", "9"]).await?;
     // A client of its own is a member of its own.
     let open = async |token: &str| {
         let client = Client::new(&broker.base())?;
@@ -315,6 +316,21 @@ async fn a_member_is_shown_with_what_its_token_says_and_not_what_it_says_itself(
     ann.authenticate(&with_info(r#"{"name":"Ann B."}"#).await?)
         .await?;
     assert_eq!(shown().await?, json!({ "name": "Ann B." }));
+    ann.authenticate(&token_with(directory.path(), rights, &["--sub", "8"]).await?)
+        .await?;
+    assert_eq!(shown().await?, "the admin again");
+    // The token of a single channel says it there.
+    let bob = async |name: &str| {
+        let claims = ["--sub", "9", "--info", name];
+        token_with(directory.path(), rights, &claims).await
+    };
+    let (session, _kept) = open(&plain_of_bob).await?;
+    let joining = session.subscribe("room").presence("the admin");
+    joining.token(&bob("\"Bob\"").await?).await?;
+    assert_eq!(shown().await?, "Bob");
+    let renewing = session.subscribe("room");
+    renewing.token(&bob("\"Bob C.\"").await?).await?;
+    assert_eq!(shown().await?, "Bob C.");
     let large = format!("{:?}", "x".repeat(5000));
     let (too_large, _kept) = open(&with_info(&large).await?).await?;
     let refused = too_large.subscribe("room").presence("me").await;

@@ -150,12 +150,13 @@ impl Principal {
         }
     }
 
-    /// What others are shown of the user, if the token says it.
+    /// What others are shown of the user, if the token says it, or else the subscription token that it has shown.
     pub fn info(&self) -> Option<&Payload> {
-        match &self.subject {
+        let own = match &self.subject {
             Subject::User(proof) => proof.info.as_ref(),
             _ => None,
-        }
+        };
+        own.or_else(|| self.shown.as_ref()?.1.info.as_ref())
     }
 
     /// The name of its API key, if it has one.

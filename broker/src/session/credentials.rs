@@ -118,13 +118,11 @@ impl Session {
             user: principal.user().map(str::to_owned),
             expires_at: principal.expires_at().map(seconds),
         });
-        let shown = self.principal().info().cloned();
         if let Some(expiry) = self.change_principal(principal) {
             expiry.abort();
         }
         self.watch_expiry();
         self.leave_what_is_denied(None).await;
-        self.show_info(shown).await;
         self.join_named_channels(cursor).await;
         Ok(())
     }
@@ -224,13 +222,15 @@ impl Session {
         }
     }
 
-    /// Leaves a channel, or its list of members, if the session may not be in it any more. The client is told this code, or else
-    /// that of what is missing.
+    /// Leaves a channel, or its list of members, if the session may not be in it any more, and shows what its tokens say of it now. The
+    /// client is told this code, or else that of what is missing.
     pub(super) async fn review_channel(&self, channel: &ChannelName, code: Option<Code>) {
         if let Err(refusal) = self.require(channel, Right::Subscribe) {
             self.put_out(channel, code.unwrap_or(refusal.code)).await;
         } else if self.require(channel, Right::Presence).is_err() {
-            self.disappear(channel).await;
+            self.unlist_member(channel).await;
+        } else {
+            self.show_anew(channel).await;
         }
     }
 
@@ -323,3 +323,7 @@ mod tests {
         assert!(waited.is_ok());
     }
 }
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod shown;

@@ -6,7 +6,7 @@ use widecast_protocol::reply::Member;
 use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
-use crate::engine::{MemberList, MemberQuery, PresenceEntry};
+use crate::engine::{MemberList, MemberQuery, PresenceEntry, renew};
 use crate::memory_budget::{Part, held};
 use crate::registry::PresenceWatch;
 
@@ -15,29 +15,47 @@ use super::session::Session;
 
 /// The channels in which a session is listed as a member, or may be: each once, in the order of their names.
 #[derive(Default)]
-pub(super) struct ListedChannels(Vec<ChannelName>);
+pub(super) struct ListedChannels(Vec<ListedChannel>);
+
+struct ListedChannel {
+    name: ChannelName,
+    /// What the session says of itself.
+    said: Payload,
+    /// What the others are shown.
+    shown: Payload,
+}
 
 impl ListedChannels {
+    fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
+        self.0.binary_search_by(|listed| listed.name.cmp(channel))
+    }
+
+    fn get(&self, channel: &ChannelName) -> Option<&ListedChannel> {
+        Some(&self.0[self.find(channel).ok()?])
+    }
+
     /// The session is, or may be, listed from now on.
-    fn add(&mut self, channel: &ChannelName) {
-        if let Err(index) = self.0.binary_search(channel) {
-            self.0.insert(index, channel.clone());
+    fn put(&mut self, listed: ListedChannel) {
+        match self.find(&listed.name) {
+            Ok(index) => self.0[index] = listed,
+            Err(index) => self.0.insert(index, listed),
         }
     }
 
     fn has(&self, channel: &ChannelName) -> bool {
-        self.0.binary_search(channel).is_ok()
+        self.find(channel).is_ok()
     }
 
     /// The session is listed no longer. Returns whether it was.
     fn remove(&mut self, channel: &ChannelName) -> bool {
-        let found = self.0.binary_search(channel);
+        let found = self.find(channel);
         found.map(|index| self.0.remove(index)).is_ok()
     }
 
     /// Takes all of them.
     pub(super) fn drain(&mut self) -> Vec<ChannelName> {
-        std::mem::take(&mut self.0)
+        let listed = std::mem::take(&mut self.0).into_iter();
+        listed.map(|listed| listed.name).collect()
     }
 }
 
@@ -49,8 +67,7 @@ impl Session {
         data: &Payload,
     ) -> Result<(), Refusal> {
         let limit = self.services().config.limits.presence_bytes;
-        let shown = self.principal();
-        let actual = shown.info().unwrap_or(data).size_bytes();
+        let actual = self.shown(channel, data).size_bytes();
         if actual > limit.as_usize() {
             let detail = format!(
                 "the presence data has {actual} bytes, limits.presence_bytes allows {}",
@@ -75,13 +92,20 @@ impl Session {
         Some(PresenceWatch::new(wire, self.member_id()))
     }
 
-    /// Lists the session, with what its token says of the user rather than what it says itself.
+    /// Lists the session.
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
-        self.listed.borrow_mut().add(channel);
+        // It outlives the frame in which it came.
+        let said = data.detached();
+        let shown = self.shown(channel, &said);
         let member = Member {
             id: self.member_id(),
-            data: self.principal().info().cloned().unwrap_or(data),
+            data: shown.clone(),
         };
+        self.listed.borrow_mut().put(ListedChannel {
+            name: channel.clone(),
+            said,
+            shown,
+        });
         let entry = PresenceEntry {
             connection: self.connection(),
             member,
@@ -123,28 +147,36 @@ impl Session {
         self.list_members(channel).await
     }
 
-    /// Shows what a new token says of the user, wherever the session is listed, unless that is what was shown before.
-    pub(super) async fn show_info(&self, before: Option<Payload>) {
-        let Some(info) = self.principal().info().cloned() else {
-            return;
-        };
-        if before.is_some_and(|before| before == info) {
-            return;
-        }
-        let channels = self.listed.borrow().0.clone();
-        for channel in channels {
-            let shown = match self.check_listing(&channel, &info) {
-                Ok(()) => self.enter(&channel, info.clone()).await,
-                Err(refusal) => Err(refusal),
+    /// Shows the others what the session's tokens say of it now, if that is not what they are shown and it is listed. Where it cannot be
+    /// shown, the session ends: it must not be listed as somebody else.
+    pub(super) async fn show_anew(&self, channel: &ChannelName) {
+        let said = {
+            let listed = self.listed.borrow();
+            let Some(listed) = listed.get(channel) else {
+                return;
             };
-            if let Err(refusal) = shown {
-                tracing::warn!(
-                    channel.name = %channel,
-                    code = refusal.code.as_str(),
-                    "others are not shown what a new token says of a member"
-                );
+            if listed.shown == self.shown(channel, &listed.said) {
+                return;
             }
+            listed.said.clone()
+        };
+        let shown = match self.check_listing(channel, &said) {
+            Ok(()) => self.enter(channel, said).await,
+            Err(refusal) => Err(refusal),
+        };
+        match shown {
+            Ok(()) => renew(),
+            // It has left the list meanwhile.
+            Err(_) if !self.listed.borrow().has(channel) => {}
+            Err(refusal) => self.fail(refusal),
         }
+    }
+
+    /// What the others in a channel are shown: what the session's token says of the user, or that for this channel alone, rather than
+    /// what it says itself.
+    fn shown(&self, channel: &ChannelName, said: &Payload) -> Payload {
+        let principal = self.principal_on(channel);
+        principal.info().unwrap_or(said).clone()
     }
 
     /// Takes the session from the list, if it is on it.
@@ -163,8 +195,7 @@ impl Session {
         listing: Listing,
     ) -> Result<Option<MemberList>, Refusal> {
         let Listing::Listed(data) = listing else {
-            self.set_watch(channel, None);
-            self.disappear(channel).await;
+            self.unlist_member(channel).await;
             return Ok(None);
         };
         self.check_listing(channel, &data)?;
@@ -173,11 +204,16 @@ impl Session {
         match self.appear(channel, data).await {
             Ok(list) => Ok(Some(list)),
             Err(refusal) => {
-                self.set_watch(channel, None);
-                self.disappear(channel).await;
+                self.unlist_member(channel).await;
                 Err(refusal)
             }
         }
+    }
+
+    /// Takes the session from the list of a channel that it goes on to hear: it is no longer told who comes and goes.
+    pub(super) async fn unlist_member(&self, channel: &ChannelName) {
+        self.set_watch(channel, None);
+        self.disappear(channel).await;
     }
 
     fn set_watch(&self, channel: &ChannelName, watch: Option<PresenceWatch>) {

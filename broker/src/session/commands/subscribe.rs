@@ -30,6 +30,7 @@ pub(in crate::session) async fn subscribe(
     if stays && session.place(&channel).is_some() {
         if let Some(proof) = token {
             session.show_subscription_token(&channel, proof);
+            session.show_anew(&channel).await;
         }
         session.channels.borrow_mut().note_asked_for(&channel);
         return stay(session, id, channel, subscribe.presence).await;
