@@ -1,5 +1,6 @@
 //! A node that is added to two busy ones: when it hears its channels, and what those notice who hear the others.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,7 +67,8 @@ fn p99(nodes: &Nodes, plan: &Plan) -> Result<f64> {
 
 fn joined(nodes: &Nodes, command: &BrokerCommand, plan: &Plan) -> Result<Joined> {
     thread::scope(|scope| {
-        let joining = scope.spawn(|| -> Result<f64> {
+        let (measured, until_measured) = mpsc::channel::<()>();
+        let joining = scope.spawn(move || -> Result<f64> {
             thread::sleep(plan.time / 4);
             let start = Instant::now();
             let node = Server::node(command, nodes.redis_address(), Keeping::History)?;
@@ -74,15 +76,19 @@ fn joined(nodes: &Nodes, command: &BrokerCommand, plan: &Plan) -> Result<Joined>
                 subscribers: CHANNELS,
                 channels: CHANNELS,
             };
-            let _heard = swarm(&node, Form::JsonWebSocket, spread)?;
-            Ok(start.elapsed().as_secs_f64() * 1e3)
+            let _swarm = swarm(&node, Form::JsonWebSocket, spread)?;
+            let heard_ms = start.elapsed().as_secs_f64() * 1e3;
+            // They stay until the others have been looked at: this ends when nobody can say so any more.
+            let _ = until_measured.recv();
+            Ok(heard_ms)
         });
-        let p99_ms = p99(nodes, plan)?;
+        let p99_ms = p99(nodes, plan);
+        drop(measured);
         let heard_ms = joining
             .join()
             .map_err(|_| anyhow!("the thread that added a node has panicked"))?;
         Ok(Joined {
-            p99_ms,
+            p99_ms: p99_ms?,
             heard_ms: heard_ms.context("the new node")?,
         })
     })
