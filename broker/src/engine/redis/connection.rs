@@ -214,10 +214,12 @@ impl Server {
     /// Whether the user may do less than when the connection began. The next connection finds out what is missing; meanwhile the broker is
     /// not ready. What a script has done before it was refused is read afterwards.
     fn is_not_allowed_any_more(&self, error: &RedisError) -> bool {
+        // What a command in a script is refused with, by Redis and by Valkey.
+        const IN_SCRIPTS: [&str; 3] = ["user executing the script", "has no permissions", "NOPERM"];
         let is_refused = error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
-            || error.detail().is_some_and(|detail| {
-                detail.contains("user executing the script") || detail.contains("NOPERM")
-            });
+            || error
+                .detail()
+                .is_some_and(|detail| IN_SCRIPTS.iter().any(|text| detail.contains(text)));
         is_refused && self.begun.elapsed() > SETTLED_AFTER
     }
 
