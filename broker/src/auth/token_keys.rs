@@ -1,7 +1,9 @@
 //! The keys that tokens are checked with.
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// One key, with its name and the algorithms that it may be used for.
 pub(super) struct TokenKey {
@@ -22,6 +24,12 @@ pub enum KeyError {
         "the secret has {0} bytes, at least 32 are needed: make one with `openssl rand -base64 48`"
     )]
     ShortSecret(usize),
+    /// The modulus of an RSA key has fewer than 2048 bits
+    /// ([RFC 7518, section 3.3](https://www.rfc-editor.org/rfc/rfc7518#section-3.3)).
+    #[error(
+        "the RSA key has fewer than 2048 bits: make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`"
+    )]
+    ShortRsa,
     /// It is no public key in PEM.
     #[error("expected a public key in PEM: RSA, ECDSA (P-256 or P-384) or Ed25519")]
     NoPublicKey,
@@ -33,6 +41,12 @@ pub enum KeyError {
     EmptySet,
 }
 
+/// A JWK set, whose keys are read one by one: one that cannot be read does not keep the others from being used.
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
 const RSA: [Algorithm; 6] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -41,6 +55,9 @@ const RSA: [Algorithm; 6] = [
     Algorithm::PS384,
     Algorithm::PS512,
 ];
+
+/// The length in bytes of the shortest modulus that may be used.
+const RSA_MODULUS: usize = 2048 / 8;
 
 /// The length of an uncompressed point on P-256 and on P-384.
 const P256_POINT: usize = 65;
@@ -80,6 +97,9 @@ impl TokenKey {
     /// When the text is not such a key.
     pub(super) fn pem(pem: &[u8]) -> Result<Self, KeyError> {
         let (algorithms, key) = if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
+            if is_short_rsa(&key) {
+                return Err(KeyError::ShortRsa);
+            }
             (RSA.to_vec(), key)
         } else if let Ok(key) = DecodingKey::from_ec_pem(pem) {
             let length = key.try_get_as_bytes().map_or(0, <[u8]>::len);
@@ -101,14 +121,16 @@ impl TokenKey {
     }
 
     /// The keys of a JWK set ([RFC 7517, section 5](https://www.rfc-editor.org/rfc/rfc7517#section-5)). Those that the broker
-    /// has no use for are passed over: keys of unknown algorithms, keys for encryption, and secrets, which have no place in a
-    /// set of public keys.
+    /// has no use for are passed over: keys of unknown algorithms, keys that are too short, keys for encryption, and secrets, which
+    /// have no place in a set of public keys.
     ///
     /// # Errors
     /// When it is no set, or no key of it can check a token.
     pub(super) fn set(json: &[u8]) -> Result<Vec<Self>, KeyError> {
-        let set: JwkSet = serde_json::from_slice(json).map_err(KeyError::NoSet)?;
-        let keys: Vec<_> = set.keys.iter().filter_map(Self::of_set).collect();
+        let set: Set = serde_json::from_slice(json).map_err(KeyError::NoSet)?;
+        let read = |key| serde_json::from_value(key).ok();
+        let keys = set.keys.into_iter().filter_map(read);
+        let keys: Vec<_> = keys.filter_map(|key| Self::of_set(&key)).collect();
         if keys.is_empty() {
             return Err(KeyError::EmptySet);
         }
@@ -143,10 +165,78 @@ impl TokenKey {
         if algorithms.is_empty() {
             return None;
         }
+        let key = DecodingKey::from_jwk(jwk).ok()?;
+        if is_short_rsa(&key) {
+            return None;
+        }
         Some(Self {
             id: jwk.common.key_id.clone(),
             algorithms,
-            key: DecodingKey::from_jwk(jwk).ok()?,
+            key,
         })
+    }
+}
+
+/// Whether it is an RSA key that is too short to be used.
+fn is_short_rsa(key: &DecodingKey) -> bool {
+    let modulus = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, .. } => n.len(),
+        // In DER the modulus is all but a few of the bytes.
+        DecodingKeyKind::SecretOrDer(der) if key.family() == AlgorithmFamily::Rsa => der.len(),
+        DecodingKeyKind::SecretOrDer(_) => return false,
+    };
+    modulus < RSA_MODULUS
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A modulus of so many bytes, as a JWK set has it.
+    fn modulus(bytes: usize) -> String {
+        use base64::Engine as _;
+        base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(vec![0xff; bytes])
+    }
+
+    fn ids(keys: &Value) -> Vec<String> {
+        let set = json!({ "keys": keys }).to_string();
+        let keys = TokenKey::set(set.as_bytes()).unwrap();
+        keys.into_iter().filter_map(|key| key.id).collect()
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_do_not_keep_others_of_their_set_from_being() {
+        let long = modulus(RSA_MODULUS);
+        let good = json!({ "kid": "good", "kty": "RSA", "n": long, "e": "AQAB" });
+        for other in [
+            json!({ "kid": "of a later standard", "kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA" }),
+            json!({ "kid": "on another curve", "kty": "EC", "crv": "secp256k1", "x": "AAAA", "y": "AAAA" }),
+            json!({ "kid": "not whole", "kty": "RSA" }),
+            json!({ "kid": "no base64", "kty": "RSA", "n": "!", "e": "AQAB" }),
+            json!({ "kid": "too short", "kty": "RSA", "n": modulus(RSA_MODULUS - 1), "e": "AQAB" }),
+            json!({ "kid": "for encryption", "kty": "RSA", "use": "enc", "n": long, "e": "AQAB" }),
+            json!({ "kid": 7, "kty": "RSA", "use": true, "n": long, "e": "AQAB" }),
+            json!({ "kid": "a secret", "kty": "oct", "k": long }),
+            json!("no key"),
+        ] {
+            assert_eq!(ids(&json!([other, good])), ["good"], "{other}");
+            let set = json!({ "keys": [other] }).to_string();
+            let alone = TokenKey::set(set.as_bytes());
+            assert!(matches!(alone, Err(KeyError::EmptySet)), "{set}");
+        }
+    }
+
+    #[test]
+    fn a_short_rsa_key_is_told_when_it_is_read() {
+        // Made with `openssl genrsa 1024 | openssl rsa -pubout`.
+        let short = b"-----BEGIN PUBLIC KEY-----\n\
+            MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCs3Q08RmQ+D0VA/S6PJp12ZXSR\n\
+            gVwXtAUiRj0w1yl/KcToj9YEXFyA/rgAbgrxpM+WDAOmWAISd18wVw9AiSKJsEEd\n\
+            KrogPZcqvBUek51VukRvZvMEfCddc8ik8bVPVh/B/RXBT0oBQwPSusi9qBQrN0Xv\n\
+            rtRWI1qzhohLYKovewIDAQAB\n\
+            -----END PUBLIC KEY-----\n";
+        assert!(matches!(TokenKey::pem(short), Err(KeyError::ShortRsa)));
     }
 }
