@@ -71,7 +71,7 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Starts a broker with its defaults.
+    /// Starts a broker with its defaults, but more patience for clients that read nothing.
     ///
     /// # Errors
     /// When it does not come up in time.
@@ -84,7 +84,7 @@ impl Broker {
     /// # Errors
     /// When it does not come up in time.
     pub async fn with(settings: Settings) -> Result<Self> {
-        Self::with_toml(&settings.to_toml()).await
+        Self::with_toml(&settings.patient().to_toml()).await
     }
 
     /// Starts a broker with a settings file of this text, in which `{directory}` stands for a directory of the broker's own.
@@ -101,7 +101,7 @@ impl Broker {
     /// # Errors
     /// When it does not come up in time.
     pub async fn trusting(authorities: &str, settings: Settings) -> Result<Self> {
-        Self::launched(&settings.to_toml(), Some(authorities.to_owned())).await
+        Self::launched(&settings.patient().to_toml(), Some(authorities.to_owned())).await
     }
 
     async fn launched(text: &str, authorities: Option<String>) -> Result<Self> {
@@ -163,7 +163,7 @@ impl Broker {
     /// # Errors
     /// When they cannot be written.
     pub fn reconfigure(&self, settings: &Settings) -> Result<()> {
-        write_settings(&self.config, &settings.to_toml())
+        write_settings(&self.config, &settings.clone().patient().to_toml())
     }
 
     /// Where it listens.

@@ -36,6 +36,16 @@ impl Settings {
         self
     }
 
+    /// With more patience for clients than is the default, unless a test has said how much: on a busy machine a test may well read
+    /// nothing for ten seconds.
+    #[must_use]
+    pub(crate) fn patient(mut self) -> Self {
+        let keys = &mut self.keys;
+        keys.entry("heartbeat.timeout_ms".to_owned())
+            .or_insert_with(|| "60000".to_owned());
+        self
+    }
+
     fn milliseconds(self, name: &str, duration: Duration) -> Self {
         self.key(name, duration.as_millis().to_string())
     }

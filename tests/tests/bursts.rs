@@ -160,12 +160,6 @@ async fn post(broker: &Broker, request: &str) -> Result<()> {
     Ok(())
 }
 
-/// One whose clients may take nothing for as long as a busy machine needs to publish.
-async fn patient_broker() -> Result<Broker> {
-    let minute = Duration::from_mins(1);
-    Broker::with(Settings::new().heartbeat(minute, minute)).await
-}
-
 /// The number that a message begins with.
 fn number(text: &str) -> Result<usize> {
     let (number, _) = text.split_once(' ').context("a number")?;
@@ -216,7 +210,7 @@ async fn numbers(stream: &mut Bare, count: usize) -> Result<Vec<usize>> {
 /// What the defaults promise (docs/decisions/0018): publishers wait for none of these, who read only when all is published.
 #[tokio::test]
 async fn two_of_the_largest_requests_at_once_are_heard_by_slow_subscribers() -> Result<()> {
-    let (broker, requests) = (patient_broker().await?, largest_requests(2));
+    let (broker, requests) = (Broker::start().await?, largest_requests(2));
     let mut subscribers = Vec::new();
     for transport in [
         Transport::RawWebSocket,
@@ -244,7 +238,7 @@ const WINDOW_BYTES: usize = 512 << 10;
 
 #[tokio::test]
 async fn two_of_the_largest_requests_at_once_are_heard_far_away() -> Result<()> {
-    let (broker, requests) = (patient_broker().await?, largest_requests(2));
+    let (broker, requests) = (Broker::start().await?, largest_requests(2));
     let one_way = Duration::from_millis(60);
     let way = Relay::slow(broker.socket_address(), one_way, WINDOW_BYTES).await?;
     let mut far = narrow(way.address()).await?;
