@@ -433,7 +433,7 @@ async fn members_come_and_go(transport: Transport) -> Result<()> {
     // A session of polls is over when it is not polled for a while.
     let settings = Settings::new()
         .presence_grace(Duration::from_millis(1))
-        .poll_session_idle(Duration::from_secs(2));
+        .poll_session_idle(Duration::from_secs(6));
     let broker = Broker::with(settings).await?;
     let ann = Client::new(&broker.base())?;
     let bob = Client::new(&broker.base())?;

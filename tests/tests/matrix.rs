@@ -429,7 +429,7 @@ async fn told(subscriber: &mut Subscriber) -> Result<()> {
 
 /// Nothing tells that a client has stopped polling but that it polls no more.
 async fn impatient_broker() -> Result<Broker> {
-    Broker::with(settings().poll_session_idle(Duration::from_secs(1))).await
+    Broker::with(settings().poll_session_idle(Duration::from_secs(5))).await
 }
 
 async fn is_no_subscriber_once_it_is_closed(transport: Transport) -> Result<()> {
