@@ -184,7 +184,7 @@ async fn a_cut_repeats_what_was_not_answered_and_publishes_it_once(
     transport: Transport,
 ) -> Result<()> {
     let broker = Broker::with(impatient()).await?;
-    let relay = Relay::long(broker.socket_address(), Duration::from_millis(60)).await?;
+    let relay = Relay::long(broker.socket_address(), Duration::from_millis(400)).await?;
     let (session, mut events) = open(&relay.base(), transport).await?;
     session.subscribe("answers").await?;
     // Cut when the broker has published, while its answer is on its way.
@@ -378,13 +378,13 @@ async fn a_token_that_ends_is_asked_for_and_renewed(transport: Transport) -> Res
     let broker = guarded(directory.path()).await?;
     let client = Client::new(&broker.base())?;
     let open = || client.session().transport(transport).echo(true);
+    let longer = token(directory.path(), "*=subscribe,publish", 600).await?;
     let short = token(directory.path(), "*=subscribe", SHORT_SECONDS).await?;
     let (renewing, mut renewed) = open().token(&short).connect().await?;
     let (ending, mut ended) = open().token(&short).connect().await?;
     renewing.subscribe("news").await?;
     ending.subscribe("news").await?;
     assert!(matches!(next(&mut renewed).await?, Event::TokenRequired(_)));
-    let longer = token(directory.path(), "*=subscribe,publish", 600).await?;
     let user = renewing.authenticate(&longer).await?;
     assert_eq!(user.as_deref(), Some("7"));
     // The one that was not renewed ends, and the other goes on.

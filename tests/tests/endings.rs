@@ -66,16 +66,19 @@ async fn a_client_that_is_silent_is_ended_by_the_heartbeat() -> Result<()> {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_a_slow_consumer() -> Result<()> {
-    let second = Duration::from_secs(1);
+    let patience = Duration::from_secs(2);
     let settings = Settings::new()
         .outbox_bytes(200_000, 8192)
-        .heartbeat(second, second);
+        .heartbeat(patience, patience);
     let broker = Broker::with(settings).await?;
     let _deaf = stream(&broker, "/channels/news/stream").await?;
-    let filler = "x".repeat(50_000);
-    for _ in 0..20 {
-        broker.publisher().publish("news", json!(filler)).await?;
-    }
+    // All at once: with less than its outbox holds, it would be taken for dead.
+    let message = json!({ "channel": "news", "data": "x".repeat(50_000) });
+    let batch = json!({ "messages": vec![message; 20] }).to_string();
+    let answer = broker
+        .post("/v1/publish", "application/json", batch.into_bytes())
+        .await?;
+    assert_eq!(answer.status, 200, "{answer:?}");
     ends_as(&broker, "stream", "slow_consumer").await
 }
 
