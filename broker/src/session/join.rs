@@ -61,25 +61,38 @@ impl Session {
     /// the engine cannot be reached.
     pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         // All that it asks of the engine has one deadline, with what is cleared away after a failure.
-        let joining = self.join_or_clear_away(request);
+        let joining = async {
+            self.admit(&request).await?;
+            self.join_admitted(request).await
+        };
         self.services().with_patience(joining).await
     }
 
-    async fn join_or_clear_away(
+    /// Makes sure that the session may join a channel, by the broker's rules and then by the authorisation hook. A channel that it has
+    /// joined stays joined, whatever the outcome.
+    ///
+    /// # Errors
+    /// When the session may not hear the channel, or has joined as many others as it may.
+    pub(super) async fn admit(&self, request: &JoinRequest) -> Result<(), Refusal> {
+        let outcome = match self.check(request) {
+            Ok(()) => self.ask_to_join(request).await,
+            Err(refusal) => Err(refusal),
+        };
+        outcome.inspect_err(|refusal| self.audit_join(&request.channel, Err(refusal.code)))
+    }
+
+    /// Joins a channel that the session has been admitted to.
+    ///
+    /// # Errors
+    /// When the session has left the channel meanwhile, or the engine cannot be reached. It is then not in the channel.
+    pub(super) async fn join_admitted(
         self: &Rc<Self>,
         request: JoinRequest,
     ) -> Result<JoinOutcome, Refusal> {
         let channel = request.channel.clone();
         let outcome = self.try_join(request).await;
         let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
-        let principal = self.principal_on(&channel);
-        audit(
-            self.services(),
-            &principal,
-            "subscribe",
-            Some(&channel),
-            told,
-        );
+        self.audit_join(&channel, told);
         if outcome.is_err() {
             self.leave(&channel);
             self.disappear(&channel).await;
@@ -87,9 +100,18 @@ impl Session {
         outcome
     }
 
+    fn audit_join(&self, channel: &ChannelName, outcome: Result<(), Code>) {
+        let principal = self.principal_on(channel);
+        audit(
+            self.services(),
+            &principal,
+            "subscribe",
+            Some(channel),
+            outcome,
+        );
+    }
+
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
-        self.check(&request)?;
-        self.ask_to_join(&request).await?;
         let JoinRequest {
             channel,
             since,
@@ -196,10 +218,15 @@ impl Session {
         Ok(page.messages.last().map(|oldest| oldest.position()))
     }
 
+    /// Leaves a channel in order to join it again: what was shown for it still counts. Returns whether it had been joined.
+    pub(super) fn step_out(&self, channel: &ChannelName) -> bool {
+        self.channels.borrow_mut().remove(channel).is_some()
+    }
+
     /// Leaves a channel; whoever was listed there still is. Returns whether it had been joined.
     pub(super) fn leave(&self, channel: &ChannelName) -> bool {
         self.forget_subscription_token(channel);
-        self.channels.borrow_mut().remove(channel).is_some()
+        self.step_out(channel)
     }
 
     async fn ask_to_join(&self, request: &JoinRequest) -> Result<(), Refusal> {
@@ -219,7 +246,9 @@ impl Session {
             self.require(channel, Right::History)?;
         }
         let limit = self.services().config.limits.channels_per_session;
-        if self.channels.borrow().len() >= limit {
+        let channels = self.channels.borrow();
+        let others = channels.len() - usize::from(channels.handle(channel).is_some());
+        if others >= limit {
             let detail = format!(
                 "the session has joined {limit} channels, limits.channels_per_session allows no more"
             );

@@ -301,3 +301,61 @@ async fn when_all_channels_have_to_be_read_only_so_many_are_at_once() {
         answered += 1;
     }
 }
+
+/// What a session has been told since it was last asked, as text.
+fn told(session: &Session) -> String {
+    let frames = session.outbox().take().concat();
+    String::from_utf8(frames).unwrap()
+}
+
+#[actix_web::test]
+async fn a_refused_subscribe_leaves_the_session_where_it_was() {
+    let long = "x".repeat(5000);
+    let too_long =
+        format!(r#"{{"type":"subscribe","channel":"a","history":1,"presence":"{long}"}}"#);
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let joining = r#"{"type":"subscribe","channel":"a","presence":1}"#;
+    Rc::clone(&session).dispatch(commands(joining)).await;
+    told(&session);
+    let refused = commands(too_long.leak());
+    Rc::clone(&session).dispatch(refused).await;
+    let answer = told(&session);
+    assert!(answer.contains(r#""type":"error""#), "{answer}");
+    assert!(!answer.contains("unsubscribed"), "{answer}");
+    let message = r#"{"type":"publish","channel":"a","data":"still there"}"#;
+    let other = trial.session();
+    Rc::clone(&other).dispatch(commands(message)).await;
+    trial.let_others_run().await;
+    let heard = told(&session);
+    assert!(heard.contains("still there"), "{heard}");
+    let query = trial.worker.services.member_query(None, None);
+    let members = trial.engine.memory.members(&trial.channel, &query).await;
+    assert_eq!(members.unwrap().list.members.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_session_that_cannot_join_again_is_told_that_it_has_left() {
+    for call in ["interested", "position", "history"] {
+        let trial = Trial::new();
+        let session = trial.polled_session();
+        let joining = r#"{"type":"subscribe","id":1,"channel":"a"}"#;
+        let again = r#"{"type":"subscribe","id":2,"channel":"a","history":1}"#;
+        for has_joined in [false, true] {
+            if has_joined {
+                Rc::clone(&session).dispatch(commands(joining)).await;
+                told(&session);
+            }
+            trial.break_at(call, Fault::Fails);
+            Rc::clone(&session).dispatch(commands(again)).await;
+            let answer = told(&session);
+            let left = r#"{"type":"unsubscribed","channel":"a","code":"engine_unavailable"}"#;
+            assert_eq!(answer.contains(left), has_joined, "{call}: {answer}");
+            assert!(
+                answer.contains(r#""type":"error","id":2"#),
+                "{call}: {answer}"
+            );
+            trial.looks_untouched(call).await;
+        }
+    }
+}

@@ -54,6 +54,21 @@ impl Trial {
 
     /// A session of anybody.
     pub(super) fn session(&self) -> Rc<Session> {
+        self.open(Carrier {
+            dialect: Dialect::connected(Wire::JsonWebSocket),
+            transport: Transport::WebSocket,
+        })
+    }
+
+    /// A session of polls.
+    pub(super) fn polled_session(&self) -> Rc<Session> {
+        self.open(Carrier {
+            dialect: Dialect::polled(Wire::JsonNdjson),
+            transport: Transport::Poll,
+        })
+    }
+
+    fn open(&self, carrier: Carrier) -> Rc<Session> {
         let share = Share::default();
         let held = share.open_session().unwrap();
         let identity = Identity {
@@ -62,10 +77,6 @@ impl Trial {
             principal: Principal::new(Subject::Anybody, Origin::unknown()),
             share,
             headers: Vec::new(),
-        };
-        let carrier = Carrier {
-            dialect: Dialect::connected(Wire::JsonWebSocket),
-            transport: Transport::WebSocket,
         };
         Session::new(&self.worker, identity, held, carrier)
     }

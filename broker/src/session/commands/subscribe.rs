@@ -1,10 +1,12 @@
 //! `subscribe` and `unsubscribe`.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use widecast_protocol::command::{Listing, Subscribe};
 use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
+use crate::auth::Proof;
 use crate::session::audit::audit;
 use crate::session::join::{JoinRequest, has_left};
 use crate::session::refusal::Refusal;
@@ -35,26 +37,31 @@ pub(in crate::session) async fn subscribe(
         session.channels.borrow_mut().note_asked_for(&channel);
         return stay(session, id, channel, subscribe.presence).await;
     }
-    let token = token.or_else(|| session.subscription_token(&channel));
-    session.leave(&channel);
-    if let Some(proof) = token {
-        session.show_subscription_token(&channel, proof);
-    }
     let presence = match subscribe.presence {
         Some(Listing::Listed(data)) => Some(data),
-        Some(Listing::Unlisted) | None => {
-            session.disappear(&channel).await;
-            None
-        }
+        Some(Listing::Unlisted) | None => None,
     };
-    let outcome = session
-        .join(JoinRequest {
-            channel: channel.clone(),
-            since,
-            history: subscribe.history,
-            presence,
-        })
-        .await?;
+    let request = JoinRequest {
+        channel: channel.clone(),
+        since,
+        history: subscribe.history,
+        presence,
+    };
+    admit(session, &request, token).await?;
+    let was_joined = session.step_out(&channel);
+    if request.presence.is_none() {
+        session.disappear(&channel).await;
+    }
+    let joined = session.join_admitted(request).await;
+    let outcome = joined.inspect_err(|refusal| {
+        if was_joined {
+            session.reply(&Reply::Unsubscribed {
+                id: None,
+                channel: channel.clone(),
+                code: Some(refusal.code),
+            });
+        }
+    })?;
     // Always answered: without the cursor in it the client could not resume.
     session.reply(&Reply::Subscribed {
         id,
@@ -66,6 +73,28 @@ pub(in crate::session) async fn subscribe(
     });
     session.let_flow(outcome).await;
     Ok(())
+}
+
+/// Makes sure that the session may join a channel with this new token, if there is one. If it may not, the old one still counts.
+async fn admit(
+    session: &Rc<Session>,
+    request: &JoinRequest,
+    token: Option<Arc<Proof>>,
+) -> Result<(), Refusal> {
+    let Some(proof) = token else {
+        return session.admit(request).await;
+    };
+    let channel = &request.channel;
+    let old = session.subscription_token(channel);
+    session.show_subscription_token(channel, proof);
+    let outcome = session.admit(request).await;
+    if outcome.is_err() {
+        match old {
+            Some(old) => session.show_subscription_token(channel, old),
+            None => session.forget_subscription_token(channel),
+        }
+    }
+    outcome
 }
 
 /// Answers for a channel that is joined already, in which the session stays where it is.
