@@ -48,16 +48,21 @@ impl Session {
             }
             match one {
                 Inbound::Large(bytes, decode) => {
+                    let unheard = self.stop_listening();
                     let Some(mut turn) = self.wait_for_turn(bytes).await else {
                         return;
                     };
                     let inbound = offload(bytes, decode).await;
+                    drop(unheard);
                     // What follows waits for the client, too.
                     turn.pass_on();
                     Box::pin(Rc::clone(&self).dispatch(inbound)).await;
                 }
                 Inbound::Done(turn) => drop(turn),
-                Inbound::Command(command) => self.dispatch_command(command).await,
+                Inbound::Command(command) => {
+                    let _unheard = self.stop_listening();
+                    self.dispatch_command(command).await;
+                }
                 Inbound::Unreadable(id, error) => {
                     self.refuse(id, None, Refusal::new(error.code(), error.to_string()));
                 }
@@ -87,10 +92,9 @@ impl Session {
         None
     }
 
-    /// Waits until somebody has closed the session. Meanwhile its client is not listened to, so that its silence means nothing.
+    /// Waits until somebody has closed the session.
     async fn until_closed(&self) {
         while self.outbox().is_open() {
-            self.liveness.heard();
             sleep(LOOK_INTERVAL).await;
         }
     }

@@ -135,11 +135,10 @@ impl Session {
             return None;
         }
         let config = &self.services().config;
-        if let Some(polled) = &self.polled {
+        if self.polled.is_some() {
             let most = config.poll.session_idle;
-            let left = polled
-                .idle_for()
-                .map_or(most, |idle| most.saturating_sub(idle));
+            let idle = self.idle_for();
+            let left = idle.map_or(most, |idle| most.saturating_sub(idle));
             if left.is_zero() {
                 self.end(Ended::HeartbeatTimeout);
                 return None;

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use super::session::Session;
 use super::worker::Worker;
 use crate::memory_budget::Level;
 use crate::registry::Ended;
@@ -34,10 +33,9 @@ pub(super) fn make_room(worker: &Worker, level: Level) {
         return;
     };
     let sessions = worker.heartbeat.sessions();
-    let idle_for = |session: &Session| session.polled.as_ref()?.idle_for();
     let mut idle: Vec<_> = sessions
         .iter()
-        .filter_map(|session| Some((idle_for(session)?, session)))
+        .filter_map(|session| Some((session.idle_for()?, session)))
         .filter(|(idle, _)| *idle >= most)
         .collect();
     let share = idle.len().div_ceil(8);

@@ -41,6 +41,8 @@ pub(super) struct Liveness {
     known: Cell<Known>,
     /// How much had been written at the last check, if more was waiting then.
     written: Cell<Option<u64>>,
+    /// Whether the other end is not listened to at the moment, because what it has asked for is being carried out.
+    is_unheard: Cell<bool>,
 }
 
 impl Liveness {
@@ -51,10 +53,26 @@ impl Liveness {
         }
     }
 
+    /// The other end is not listened to from now on: its silence means nothing.
+    pub(super) fn stop_listening(&self) {
+        self.is_unheard.set(true);
+    }
+
+    /// The other end is listened to again. What it has said meanwhile is yet to be read.
+    pub(super) fn listen_again(&self) {
+        self.is_unheard.set(false);
+        self.heard();
+    }
+
+    /// Whether the other end is listened to.
+    pub(super) fn listens(&self) -> bool {
+        !self.is_unheard.get()
+    }
+
     /// Looks after the other end, and says what to do.
     pub(super) fn check(&self, transfer: Transfer) -> LivenessAction {
-        if self.has_taken_bytes(transfer) {
-            // The ping may still be queued behind the bytes that the client is receiving.
+        if self.has_taken_bytes(transfer) || self.is_unheard.get() {
+            // The ping may still be queued behind the bytes that the client is receiving, or its answer has not been read.
             self.heard();
         }
         let (known, action) = match self.known.get() {
@@ -109,6 +127,19 @@ mod tests {
     fn a_sign_of_life_before_the_ping_is_no_answer() {
         let liveness = Liveness::default();
         liveness.heard();
+        assert_eq!(liveness.check(IDLE), LivenessAction::Ping);
+        assert_eq!(liveness.check(IDLE), LivenessAction::GiveUp);
+    }
+
+    #[test]
+    fn a_client_that_is_not_listened_to_is_alive_and_then_has_time_to_answer() {
+        let liveness = Liveness::default();
+        assert_eq!(liveness.check(IDLE), LivenessAction::Ping);
+        liveness.stop_listening();
+        assert_eq!(liveness.check(IDLE), LivenessAction::Wait);
+        assert_eq!(liveness.check(IDLE), LivenessAction::Ping);
+        liveness.listen_again();
+        assert_eq!(liveness.check(IDLE), LivenessAction::Wait);
         assert_eq!(liveness.check(IDLE), LivenessAction::Ping);
         assert_eq!(liveness.check(IDLE), LivenessAction::GiveUp);
     }

@@ -43,6 +43,7 @@ mod transport;
 #[cfg(test)]
 mod trial;
 mod unfinished;
+mod unheard;
 mod worker;
 
 pub use access::{require, require_jsonp, require_of_proven};

@@ -48,8 +48,14 @@ impl Default for PolledFrames {
 
 impl PolledFrames {
     /// For how long nobody has polled; none while a poll waits.
-    pub(super) fn idle_for(&self) -> Option<Duration> {
+    fn idle_for(&self) -> Option<Duration> {
         (self.waiting.get() == 0).then(|| self.answered.get().elapsed())
+    }
+
+    /// For so long polls had to wait until they were heard: that is nobody's silence.
+    pub(super) fn excuse(&self, time: Duration) {
+        let answered = self.answered.get() + time;
+        self.answered.set(answered.min(Instant::now()));
     }
 
     /// How many bytes are kept because polls may ask for them again.
@@ -131,6 +137,13 @@ impl Handler<TakeFrames> for SessionActor {
 }
 
 impl Session {
+    /// For how long nobody has polled it; none if it is no session of polls, while a poll waits, and while what its client has asked
+    /// for is carried out: polls are heard after that.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        let polled = self.polled.as_ref()?;
+        self.liveness.listens().then(|| polled.idle_for())?
+    }
+
     async fn take(self: Rc<Self>, take: TakeFrames) -> Option<TakenFrames> {
         let polled = self.polled.as_ref()?;
         polled.forget_until(take.arrived.unwrap_or(0));
