@@ -141,17 +141,35 @@ pub(super) fn check(
     Err(failed)
 }
 
+/// Why a token cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No broker would take it.
+    #[error("no broker would take the token: {0}")]
+    Claims(#[from] TokenError),
+}
+
 /// Makes a token, signed with a secret by HS256.
 ///
 /// # Errors
-/// When the secret is too short.
-pub fn sign(secret: &[u8], claims: &Claims) -> Result<String, KeyError> {
+/// When the secret is too short, or no broker would take the token. That it is over already is no error.
+pub fn sign(secret: &[u8], claims: &Claims) -> Result<String, SignError> {
     signature::install();
     // The broker would not take a shorter one either.
-    TokenKey::secret(secret)?;
+    let checked_with = Arc::new(vec![TokenKey::secret(secret)?]);
     let short = |_| KeyError::ShortSecret(secret.len());
     let key = EncodingKey::from_secret(secret.trim_ascii()).map_err(short)?;
-    encode(&Header::new(Algorithm::HS256), claims, &key).map_err(short)
+    let token = encode(&Header::new(Algorithm::HS256), claims, &key).map_err(short)?;
+    let expected = Expectations {
+        leeway: Duration::from_hours(1),
+        max_subscriptions: usize::MAX,
+        ..Expectations::default()
+    };
+    check(&token, &[checked_with], &expected)?;
+    Ok(token)
 }
 
 /// What a token says, whether it is true or not.

@@ -304,7 +304,9 @@ impl ServeArguments {
 
     /// The file to read: the one that was named, or the default one if it is there.
     pub fn file(&self) -> Option<&Path> {
-        let default = || Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists());
+        // A link that leads nowhere is there, too, and an error.
+        let default =
+            || Some(Path::new(DEFAULT_FILE)).filter(|path| path.symlink_metadata().is_ok());
         self.config.as_deref().or_else(default)
     }
 

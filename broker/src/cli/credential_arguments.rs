@@ -1,5 +1,6 @@
 //! The arguments of the subcommands that are about credentials: `key`, `token` and `config explain`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use serde_json::value::RawValue;
 use widecast_protocol::ChannelName;
 
 use super::arguments::ServeArguments;
-use crate::auth::Words;
 use crate::config::{ApiKeyName, Rights};
 
 /// Which channel to explain, and to whom.
@@ -20,6 +20,9 @@ pub struct ExplainArguments {
     /// For somebody with this token or API key; - reads it from standard input. Without it: for somebody without credentials
     #[arg(long)]
     pub token: Option<String>,
+    /// From which address it is shown, where an API key may be used from some only (auth.api_key.addresses)
+    #[arg(long)]
+    pub address: Option<IpAddr>,
     /// The settings that the broker has.
     #[command(flatten)]
     pub serve: ServeArguments,
@@ -48,7 +51,7 @@ pub struct TokenArguments {
     pub sub: Option<String>,
     /// Rights on channels, such as `user:{sub}:*=subscribe,history` or `news=*`; may be given several times
     #[arg(long, value_name = "PATTERN=RIGHTS", value_parser = allowed)]
-    pub allow: Vec<(String, Words)>,
+    pub allow: Vec<(String, Vec<String>)>,
     /// A channel that sessions join without asking, such as `user:{sub}`; may be given several times
     #[arg(long, value_name = "CHANNEL")]
     pub subscribe_to: Vec<String>,
@@ -98,7 +101,7 @@ fn json(text: &str) -> Result<Box<RawValue>, String> {
 }
 
 /// Reads `PATTERN=RIGHTS`. A pattern may have `=` itself, rights have none.
-fn allowed(text: &str) -> Result<(String, Words), String> {
+fn allowed(text: &str) -> Result<(String, Vec<String>), String> {
     let expected = || {
         format!(
             "expected PATTERN=RIGHTS, each right one of {}",
@@ -111,5 +114,5 @@ fn allowed(text: &str) -> Result<(String, Words), String> {
         .map(|word| word.trim().to_owned())
         .collect();
     Rights::read(rights.iter().map(String::as_str)).ok_or_else(expected)?;
-    Ok((pattern.to_owned(), Words::Several(rights)))
+    Ok((pattern.to_owned(), rights))
 }

@@ -57,7 +57,7 @@ fn show(loaded: &Loaded, output: &mut dyn Write) -> io::Result<()> {
         };
         if section != current {
             let gap = if current.is_empty() { "" } else { "\n" };
-            writeln!(output, "{gap}[{}]", section_header(section))?;
+            writeln!(output, "{gap}{}", section_header(section))?;
             section.clone_into(&mut current);
         }
         for line in comment(&entry) {
@@ -68,11 +68,14 @@ fn show(loaded: &Loaded, output: &mut dyn Write) -> io::Result<()> {
     output.flush()
 }
 
-/// The name of a section as TOML wants it: the name of a namespace may need quotes.
+/// The head of a section as TOML wants it: API keys are a list of tables, and the name of a namespace may need quotes.
 fn section_header(section: &str) -> String {
+    if section.starts_with("auth.api_key.") {
+        return "[[auth.api_key]]".to_owned();
+    }
     match section.split_once('.') {
-        Some((table, name)) if !is_bare(name) => format!("{table}.{}", serde_json::json!(name)),
-        _ => section.to_owned(),
+        Some((table, name)) if !is_bare(name) => format!("[{table}.{}]", serde_json::json!(name)),
+        _ => format!("[{section}]"),
     }
 }
 
@@ -105,7 +108,7 @@ fn comment(entry: &ReferenceEntry) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layers;
+    use crate::config::{KeyHash, Layers};
     use std::fs;
 
     fn shown(loaded: &Loaded) -> String {
@@ -116,9 +119,24 @@ mod tests {
 
     #[test]
     fn the_shown_settings_are_a_file_with_the_same_settings() {
-        let layers = Layers::new().set("namespace.a b.c.jsonp=true");
-        let loaded = layers.set("limits.message_bytes=17").load().unwrap();
         let directory = tempfile::tempdir().unwrap();
+        let keys = directory.path().join("keys.toml");
+        let key = |name: &str, rest: &str| {
+            let hash = KeyHash::of(name);
+            format!("[[auth.api_key]]\nname = \"{name}\"\nhash = \"{hash}\"\n{rest}\n")
+        };
+        let one = key(
+            "one",
+            "allow = { \"a:*\" = [\"publish\"] }\noperator = true",
+        );
+        let other = key(
+            "other",
+            "addresses = [\"10.0.0.0/8\"]\nallow = { \"*\" = [\"*\"] }",
+        );
+        fs::write(&keys, one + &other).unwrap();
+        let layers = Layers::new().file(&keys).set("namespace.a b.c.jsonp=true");
+        let loaded = layers.set("limits.message_bytes=17").load().unwrap();
+        assert_eq!(loaded.config.api_keys.len(), 2);
         let path = directory.path().join("shown.toml");
         fs::write(&path, shown(&loaded)).unwrap();
         let again = Layers::new().file(&path).load().unwrap();

@@ -28,12 +28,19 @@ pub fn make_token(arguments: &TokenArguments, output: &mut dyn Write) -> Result<
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default();
     let expires = now + arguments.expires_in();
-    let channels: BTreeMap<String, Words> = arguments.allow.iter().cloned().collect();
+    let mut channels = BTreeMap::<String, Vec<String>>::new();
+    for (pattern, rights) in &arguments.allow {
+        let all = channels.entry(pattern.clone()).or_default();
+        all.extend(rights.iter().cloned());
+    }
+    let channels = channels.into_iter();
     let claims = Claims {
         sub: arguments.sub.clone(),
         exp: expires.as_secs().into(),
         iat: Some(now.as_secs().into()),
-        channels,
+        channels: channels
+            .map(|(pattern, rights)| (pattern, Words::Several(rights)))
+            .collect(),
         subscribe_to: (!arguments.subscribe_to.is_empty())
             .then(|| Words::Several(arguments.subscribe_to.clone())),
         iss: arguments.issuer.clone(),
@@ -78,7 +85,10 @@ pub fn explain(
     let subject = match &arguments.token {
         None => authenticator.without_credential(),
         Some(token) => authenticator
-            .check(shown(&given(token)?))
+            .check(Shown {
+                address: arguments.address,
+                ..shown(&given(token)?)
+            })
             .map_err(|error| CliError::Arguments(error.to_string()))?,
     };
     let who = described(&subject);
@@ -94,6 +104,9 @@ pub fn explain(
             Err(denial) => format!("refused ({}): {}", denial.code, denial.detail),
         };
         lines.push(format!("{:9} {verdict}", right.as_str()));
+    }
+    if config.hook.is_configured() && principal.api_key().is_none() {
+        lines.push("auth.hook.url is set: what is allowed, the hook may still refuse".to_owned());
     }
     writeln!(output, "{}", lines.join("\n")).map_err(CliError::Output)
 }
@@ -139,4 +152,49 @@ fn given(argument: &str) -> Result<String, CliError> {
             .map_err(CliError::Input)?;
     }
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: TokenArguments,
+    }
+
+    fn made(arguments: &[&str]) -> Result<String, CliError> {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = directory.path().join("secret");
+        fs::write(&secret, "x".repeat(32)).unwrap();
+        let file = ["token", "--secret-file", secret.to_str().unwrap()];
+        let command = Command::parse_from(file.iter().chain(arguments));
+        let mut output = Vec::new();
+        make_token(&command.arguments, &mut output)?;
+        Ok(String::from_utf8(output).unwrap().trim().to_owned())
+    }
+
+    #[test]
+    fn rights_on_the_same_pattern_add_up() {
+        let token = made(&["--allow", "a=subscribe", "--allow", "a=publish"]).unwrap();
+        let claims = read_unchecked(&token).unwrap();
+        let rights = serde_json::json!({ "a": ["subscribe", "publish"] });
+        assert_eq!(claims["channels"], rights);
+    }
+
+    #[test]
+    fn a_token_that_no_broker_would_take_is_not_made() {
+        for (arguments, told) in [
+            (&["--sub", ""][..], "sub"),
+            (&["--subscribe-to", ".."], "subscribe_to"),
+            (&["--allow", "user:{sub}=subscribe"], "{sub}"),
+        ] {
+            let refused = made(arguments).unwrap_err().to_string();
+            assert!(refused.contains(told), "{refused}");
+        }
+        assert!(made(&["--expires-in", "0"]).is_ok());
+    }
 }

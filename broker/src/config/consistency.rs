@@ -36,6 +36,9 @@ impl Config {
         errors.extend(self.unusable_api_keys());
         errors.extend(self.engines.errors());
         errors.extend(self.missing_engines());
+        let names = self.namespaces.all().map(|(name, _)| name);
+        let never = names.filter(|name| name.contains(':'));
+        errors.extend(never.map(|name| ConfigError::NamespaceWithColon(name.to_owned())));
         errors
     }
 
@@ -151,6 +154,14 @@ fn at_most(key: &'static str, other: &'static str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_namespace_that_no_channel_can_have_is_refused() {
+        let layers = crate::config::Layers::new();
+        let loaded = layers.set("namespace.user:vip.private=true").load();
+        let told = loaded.unwrap_err().to_string();
+        assert!(told.contains("user:vip"), "{told}");
+    }
 
     #[test]
     fn the_defaults_are_valid() {

@@ -144,6 +144,11 @@ pub enum ConfigError {
         /// The name of the engine.
         engine: String,
     },
+    /// No channel can have this namespace: it is what comes before the first colon of a name.
+    #[error(
+        "namespace.{0:?}: no channel is in it, since the part of a channel's name before the first colon is its namespace"
+    )]
+    NamespaceWithColon(String),
     /// Two settings contradict each other.
     #[error("{key} must be {relation} {other}: change one of the two")]
     Contradiction {

@@ -32,23 +32,32 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// Every text is taken: one that is no URL is found at the start, by an error that does not repeat it.
+/// What is shown in the place of a password.
+const HIDDEN: &str = "…";
+
+/// A text that is no URL is found at the start, by an error that does not repeat it.
 impl Word for RedisUrl {
-    const EXPECTED: &'static str = "the URL of a Redis server";
+    const EXPECTED: &'static str = "the URL of a Redis server, with the password itself and not `…` in its place (or see password_file)";
 
     fn read(text: &str) -> Option<Self> {
-        Some(Self(text.to_owned()))
+        let is_hidden = text.contains(&format!(":{HIDDEN}@")) || text == HIDDEN;
+        (!is_hidden).then(|| Self(text.to_owned()))
     }
 
     fn text(&self) -> String {
         let Some((scheme, rest)) = self.0.split_once("://") else {
-            return if self.0.contains('@') { "…" } else { &self.0 }.to_owned();
+            return if self.0.contains('@') {
+                HIDDEN
+            } else {
+                &self.0
+            }
+            .to_owned();
         };
         // A password may have an @ itself.
         match rest.rsplit_once('@') {
             Some((credentials, place)) => {
                 let user = credentials.split(':').next().unwrap_or_default();
-                format!("{scheme}://{user}:…@{place}")
+                format!("{scheme}://{user}:{HIDDEN}@{place}")
             }
             None => self.0.clone(),
         }
@@ -107,6 +116,8 @@ mod tests {
             let url = url.unwrap();
             assert_eq!(url.text(), shown);
             assert_eq!(format!("{url:?}"), shown);
+            // What is shown would be another password.
+            assert_eq!(RedisUrl::read(shown).is_none(), shown.contains(HIDDEN));
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use hyper::Uri;
+use hyper::http::uri::Authority;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::Error;
@@ -67,17 +68,36 @@ impl FromStr for BrokerUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || Error::BadUrl(text.to_owned());
+        // What comes before an @ may be a password.
+        let shown = text.rsplit_once('@').map_or(text, |(_, place)| place);
+        let bad = || Error::BadUrl(shown.to_owned());
         let uri: Uri = text.parse().map_err(|_| bad())?;
         let is_tls = match uri.scheme_str() {
             Some("http" | "ws") => false,
             Some("https" | "wss") => true,
             _ => return Err(bad()),
         };
+        let is_place = uri.authority().is_some_and(is_place) && uri.query().is_none();
         let place = text.split_once("://").map(|(_, place)| place);
-        let place = place.filter(|_| uri.host().is_some() && uri.query().is_none());
+        // A fragment is dropped when the text is read.
+        let place = place.filter(|place| is_place && !place.contains('#'));
         let place = place.ok_or_else(bad)?.trim_end_matches('/').to_owned();
         Ok(Self { is_tls, place })
+    }
+}
+
+/// Whether it is a host, perhaps with a port, and no name or password of a user, which nobody would be shown.
+fn is_place(authority: &Authority) -> bool {
+    let (text, host) = (authority.as_str(), authority.host());
+    match authority.port_u16() {
+        Some(port) => {
+            port > 0
+                && text
+                    .rsplit_once(':')
+                    .is_some_and(|(before, _)| before == host)
+        }
+        // Also for a port that is none.
+        None => !host.is_empty() && text == host,
     }
 }
 
@@ -99,8 +119,23 @@ mod tests {
             let expected = if is_tls { "https://a/x" } else { "http://a/x" };
             assert_eq!(url.join("/x"), expected);
         }
-        for bad in ["localhost:8080", "ftp://a", "http://", "http://a?b"] {
+        for bad in [
+            "localhost:8080",
+            "ftp://a",
+            "http://",
+            "http://a?b",
+            "http://a#b",
+            "http://a:80800",
+            "http://a:x",
+            "http://a:",
+            "http://a:0",
+            "http://[::1]:65536",
+        ] {
             assert!(bad.parse::<BrokerUrl>().is_err(), "{bad}");
+        }
+        for secret in ["http://user:secret@a", "http://secret@a:80"] {
+            let error = secret.parse::<BrokerUrl>().unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 }
