@@ -1,10 +1,14 @@
-//! Quotas: how much one session, user, API key or channel may publish in a second, and how many sessions a user may have.
+//! Quotas: how much one session, user, API key or channel may publish in a second, how many commands a session may send, and how many
+//! sessions, members and idempotency keys a user may have.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use widecast_tests::broker::Answer;
 use widecast_tests::guarded::{SECRET, key as api_key};
+use widecast_tests::socket::Bare;
+use widecast_tests::subscriber::envelope::Envelope;
 use widecast_tests::{Broker, Join, Settings, Transport, cli, eventually};
 
 /// A broker with these limits that takes tokens and an API key.
@@ -184,5 +188,218 @@ async fn a_user_has_so_many_sessions_whatever_they_are() -> Result<()> {
         .broker
         .join(Transport::RawSse, &join(&other))
         .await?;
+    Ok(())
+}
+
+/// Sends commands until one is refused, and gives that answer.
+async fn send_too_much(session: &mut Envelope, command: &Value) -> Result<Value> {
+    for _ in 0..1000 {
+        let reply = session.command(command.clone()).await?;
+        if reply["type"] == "error" {
+            return Ok(reply);
+        }
+    }
+    anyhow::bail!("all of it was carried out")
+}
+
+fn assert_told_when(refused: &Value, setting: &str) {
+    assert_eq!(refused["code"], "share_exceeded", "{refused}");
+    assert_eq!(refused["retryable"], true, "{refused}");
+    let after = refused["retry_after_ms"].as_u64().unwrap_or_default();
+    assert!(after > 0, "{refused}");
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(message.contains(setting), "{refused}");
+}
+
+/// So few commands that no machine is slow enough to send them in time.
+fn few_commands() -> Settings {
+    Settings::new()
+        .channels_per_session(1)
+        .key("limits.commands_per_session_and_second", "2")
+        .key("namespace.default.jsonp", "true")
+}
+
+#[tokio::test]
+async fn a_session_is_told_when_it_may_send_commands_again() -> Result<()> {
+    let broker = Broker::with(few_commands()).await?;
+    let history = json!({ "type": "history", "channel": "a" });
+    let transports = [
+        Transport::JsonWebSocket,
+        Transport::MessagePackWebSocket,
+        Transport::EnvelopeSse,
+        Transport::JsonStream,
+        Transport::EnvelopePoll,
+        Transport::EnvelopeJsonp,
+    ];
+    for transport in transports {
+        let mut session = broker.join(transport, &Join::channels(&["a"])).await?;
+        let session = session.envelope()?;
+        let refused = send_too_much(session, &history).await?;
+        assert_told_when(&refused, "limits.commands_per_session_and_second ");
+        // What costs nothing is never refused.
+        for (command, reply) in [
+            (json!({ "type": "ping" }), "pong"),
+            (
+                json!({ "type": "unsubscribe", "channel": "a" }),
+                "unsubscribed",
+            ),
+        ] {
+            let answer = session.command(command).await?;
+            assert_eq!(answer["type"], reply, "{transport:?} {answer}");
+        }
+        // Another session has an allowance of its own.
+        let mut other = broker.join(transport, &Join::channels(&["a"])).await?;
+        other.envelope()?.publish("a", json!(1)).await?;
+        eventually("it may go on", async || {
+            let reply = session.command(history.clone()).await?;
+            Ok(reply["type"] == "history")
+        })
+        .await?;
+    }
+    let parts = [
+        "widecast_share_refusals_total",
+        "limit=\"session_commands\"",
+    ];
+    assert!(broker.metrics().await?.sum(&parts) >= 6.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_raw_websocket_that_publishes_too_fast_is_closed_with_the_reason() -> Result<()> {
+    let broker = Broker::with(few_commands()).await?;
+    let mut page = broker
+        .join(Transport::RawWebSocket, &Join::channel("a"))
+        .await?;
+    for _ in 0..100 {
+        // It may be closed before all of them are sent.
+        if page.publish("a", "text").await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(page.closed().await?, Some(1013));
+    Ok(())
+}
+
+#[tokio::test]
+async fn commands_that_wait_for_their_session_are_bounded() -> Result<()> {
+    const MESSAGE_BYTES: usize = 250_000;
+    let settings = Settings::new()
+        .message_bytes(MESSAGE_BYTES)
+        .key("limits.request_bytes", MESSAGE_BYTES.to_string())
+        .key("outbox.bytes", "1024")
+        .key("outbox.send_buffer_bytes", "4096");
+    let broker = Broker::with(settings).await?;
+    let publisher = broker.publisher();
+    for _ in 0..4 {
+        let text = "x".repeat(MESSAGE_BYTES - 2);
+        publisher.publish("a", text).await?;
+    }
+    let mut stream = Bare::connect_narrow(&broker).await?;
+    stream.get("/v1/sse?session=new", "").await?;
+    stream.until(b"\"session\":\"").await?;
+    let session = String::from_utf8(stream.until(b"\"").await?)?;
+    let session = session.trim_end_matches('"');
+    // Its answer is more than the kernel takes, so that whatever comes behind waits.
+    let history = json!({ "type": "history", "channel": "a" });
+    let (url, http) = (
+        format!("{}/v1/sessions/{session}/commands", broker.base()),
+        broker.http().clone(),
+    );
+    let post = |commands: Value| {
+        let request = http.post(&url).json(&commands);
+        async move {
+            let answer = request.send().await?;
+            let after = answer.headers().get("retry-after").cloned();
+            anyhow::Ok((Answer::read(answer).await?, after))
+        }
+    };
+    assert_eq!(post(history.clone()).await?.0.status, 202);
+    let pings = vec![json!({ "type": "ping" }); 200];
+    let mut posts = JoinSet::new();
+    posts.spawn(post(history));
+    for _ in 0..8 {
+        posts.spawn(post(pings.clone().into()));
+    }
+    // One or two are taken at once, the first that follow wait, and the others are refused.
+    let mut refused = None;
+    while refused.is_none() {
+        let (answer, after) = posts.join_next().await.context("none was refused")???;
+        if answer.status != 202 {
+            refused = Some((answer, after));
+        }
+    }
+    let (answer, after) = refused.context("a refusal")?;
+    assert_exceeded(&answer, "limits.request_bytes ");
+    assert_eq!(after.context("a time")?, "1");
+    // Once its client listens, it is as before.
+    let listening = tokio::spawn(async move {
+        let _ = stream.to_end().await;
+    });
+    while let Some(answered) = posts.join_next().await {
+        answered??;
+    }
+    eventually("nothing waits", async || {
+        Ok(post(json!({ "type": "ping" })).await?.0.status == 202)
+    })
+    .await?;
+    listening.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_is_listed_as_so_many_members() -> Result<()> {
+    let limited = Limited::start(&[("members_per_user", 2)]).await?;
+    let (one, other) = (limited.token("7").await?, limited.token("8").await?);
+    let open = async |token: &str| {
+        let join = Join::channels(&[]).token(token);
+        limited.broker.join(Transport::JsonWebSocket, &join).await
+    };
+    let (mut first, mut second, mut stranger) =
+        (open(&one).await?, open(&one).await?, open(&other).await?);
+    let subscribe = |channel: &str| json!({ "type": "subscribe", "channel": channel, "presence": { "name": "Ann" } });
+    for channel in ["a", "b"] {
+        let reply = first.envelope()?.command(subscribe(channel)).await?;
+        assert_eq!(reply["type"], "subscribed", "{reply}");
+    }
+    // To change what it says of itself takes no other place.
+    let changed = json!({ "type": "subscribe", "channel": "b", "presence": { "name": "Bob" } });
+    let reply = first.envelope()?.command(changed).await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    let refused = second.envelope()?.command(subscribe("a")).await?;
+    assert_told_when(&refused, "limits.members_per_user ");
+    let reply = second
+        .envelope()?
+        .command(json!({ "type": "subscribe", "channel": "a" }))
+        .await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    let reply = stranger.envelope()?.command(subscribe("a")).await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    drop(first);
+    eventually("they are shown no longer", async || {
+        let reply = second.envelope()?.command(subscribe("b")).await?;
+        Ok(reply["type"] == "subscribed")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_user_may_use_so_many_idempotency_keys() -> Result<()> {
+    let limited = Limited::start(&[("idempotency_keys_per_user", 2)]).await?;
+    let (one, other) = (limited.token("7").await?, limited.token("8").await?);
+    let publish = async |who: &str, key: Option<&str>| {
+        let url = format!("{}/channels/a/messages", limited.broker.base());
+        let mut request = limited.broker.http().post(url).body("1").bearer_auth(who);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        Answer::read(request.send().await?).await
+    };
+    for key in ["a", "b"] {
+        assert_eq!(publish(&one, Some(key)).await?.status, 200);
+    }
+    let refused = publish(&one, Some("c")).await?;
+    assert_exceeded(&refused, "limits.idempotency_keys_per_user ");
+    assert_eq!(publish(&one, None).await?.status, 200);
+    assert_eq!(publish(&other, Some("c")).await?.status, 200);
     Ok(())
 }

@@ -79,7 +79,7 @@ impl Answer {
 /// Asks as a proxy does for a client; the connection carries the session, if one begins.
 async fn ask_for(broker: &Broker, client: &str, target: &str) -> Result<(Bare, Answer)> {
     let mut connection = Bare::connect(broker).await?;
-    let upgrade = if target.ends_with("ws") {
+    let upgrade = if target.contains("/ws") {
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     } else {
         ""
@@ -247,6 +247,60 @@ async fn work_that_costs_its_client_little_is_charged_to_its_address() -> Result
         );
     }
     assert_eq!(publish("203.0.113.8", "", b"0").await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn members_of_one_address_leave_room_for_those_of_others() -> Result<()> {
+    let settings = proxied()
+        .key("limits.members_per_address", "2")
+        .key("presence.grace_ms", "100");
+    let broker = Broker::with(settings).await?;
+    let list = async |client: &str, channel: &str| {
+        let target = format!("/channels/{channel}/ws?json&presence=true");
+        ask_for(&broker, client, &target).await
+    };
+    let mut held = Vec::new();
+    for channel in ["a", "b"] {
+        let (connection, answer) = list("203.0.113.7", channel).await?;
+        assert_eq!(answer.status, 101, "{answer:?}");
+        held.push(connection);
+    }
+    let (_, refused) = list("203.0.113.7", "a").await?;
+    assert!(refused.is_refused_for("members_per_address"), "{refused:?}");
+    assert_eq!(list("203.0.113.8", "a").await?.1.status, 101);
+    let (_, unlisted) = ask_for(&broker, "203.0.113.7", "/channels/a/ws?json").await?;
+    assert_eq!(unlisted.status, 101);
+    assert!(refusals(&broker, "members").await? >= 1.0);
+    drop(held);
+    eventually("they are shown no longer", async || {
+        Ok(list("203.0.113.7", "a").await?.1.status == 101)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn idempotency_keys_are_charged_to_an_address() -> Result<()> {
+    let broker = Broker::with(proxied().key("limits.idempotency_keys_per_address", "1")).await?;
+    let publish = async |client: &str, query: &str| -> Result<Answer> {
+        let mut connection = Bare::connect(&broker).await?;
+        let head = format!(
+            "POST /channels/a/messages{query} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n\
+             Content-Type: text/plain\r\nContent-Length: 1\r\n\r\n0"
+        );
+        connection.send(head.as_bytes()).await?;
+        Answer::of(&mut connection).await
+    };
+    assert_eq!(publish("203.0.113.7", "?message_id=1").await?.status, 200);
+    let refused = publish("203.0.113.7", "?message_id=2").await?;
+    assert!(
+        refused.is_refused_for("idempotency_keys_per_address"),
+        "{refused:?}"
+    );
+    // They are remembered for five minutes.
+    assert!(refused.retry_after > Some(60), "{refused:?}");
+    assert_eq!(publish("203.0.113.7", "").await?.status, 200);
+    assert_eq!(publish("203.0.113.8", "?message_id=2").await?.status, 200);
     Ok(())
 }
 

@@ -1,9 +1,14 @@
 //! `[limits]`: how much one client may ask for at once.
 
+use std::time::Duration;
+
 use widecast_protocol::ChannelName;
 
 use super::byte_count::ByteCount;
 use super::section::settings;
+
+/// How long every engine remembers an idempotency key.
+pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_mins(5);
 
 settings! {
     /// How much one client may ask for at once. A request that goes beyond is refused with an error that names the limit.
@@ -14,7 +19,8 @@ settings! {
         memory_bytes: ByteCount, "memory_bytes" = ByteCount::new(0), within 0..=1_099_511_627_776;
         /// The largest message: the bytes of its data.
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=33_554_432;
-        /// The largest body of an HTTP request that carries several messages or commands.
+        /// The largest body of an HTTP request that carries several messages or commands; and how many bytes of commands may wait for
+        /// one session to carry them out, where they come by requests of their own.
         request_bytes: ByteCount, "request_bytes" = ByteCount::mebibytes(8), within 1..=1_073_741_824;
         /// The most that unfinished requests and WebSocket messages of all clients may take together. Beyond it the largest
         /// of them is given up.
@@ -29,6 +35,10 @@ settings! {
         messages_per_batch: usize, "messages_per_batch" = 1000, within 1..=10_000;
         /// How many commands one frame or POST may have.
         commands_per_frame: usize, "commands_per_frame" = 256, within 1..=1024;
+        /// How many commands one session may send in a second, on whatever transport; 0 for any number. The allowance of a whole second may
+        /// be used at once, so it has to be more than `channels_per_session`: a session that comes back joins all its channels at once.
+        /// `unsubscribe` and `ping` do not count.
+        commands_per_session_and_second: usize, "commands_per_session_and_second" = 10_000, within 0..=100_000_000;
         /// How many fragments one WebSocket message may come in.
         fragments_per_message: usize, "fragments_per_message" = 4096, within 1..=10_000_000;
         /// How many members one presence list may have; a client asks for the others page by page. Their data is bounded by a
@@ -55,9 +65,21 @@ settings! {
         /// each command and each member in a list; 0 for any amount. Work beyond that is still done, but then nothing more until
         /// the excess is paid off.
         work_bytes_per_address_and_second: ByteCount, "work_bytes_per_address_and_second" = ByteCount::mebibytes(64), within 0..=1_099_511_627_776;
+        /// How many members of channels the clients of one address may be at a time, each counted once for each session and channel; 0 for
+        /// any number. Those who have left count for as long as they are shown (`presence.grace_ms`).
+        members_per_address: usize, "members_per_address" = 10_000, within 0..=100_000_000;
+        /// How many idempotency keys and message ids the clients of one address may use in five minutes, which is for how long each is
+        /// remembered; 0 for any number. The allowance of the whole time may be used at once. API keys are not counted here.
+        idempotency_keys_per_address: usize, "idempotency_keys_per_address" = 1_000_000, within 0..=1_000_000_000;
         /// How many sessions and streams one user may have at a time, polls that wait included; 0 for any number. The user is the
         /// one that the token, or else the authorisation hook, names.
         sessions_per_user: usize, "sessions_per_user" = 0, within 0..=100_000_000;
+        /// How many members of channels one user may be at a time, counted as for `members_per_address`; 0 for any number. A user that
+        /// comes back is counted twice for `presence.grace_ms`.
+        members_per_user: usize, "members_per_user" = 0, within 0..=100_000_000;
+        /// How many idempotency keys and message ids one user may use in five minutes, as for `idempotency_keys_per_address`; 0 for any
+        /// number.
+        idempotency_keys_per_user: usize, "idempotency_keys_per_user" = 0, within 0..=1_000_000_000;
         /// How many messages one session may publish in a second; 0 for any number. The allowance of a whole second may be used at
         /// once.
         publications_per_session_and_second: usize, "publications_per_session_and_second" = 0, within 0..=100_000_000;

@@ -53,7 +53,7 @@ pub use heartbeat::HeartbeatSettings;
 pub use history::HistorySettings;
 pub use hook::{HookEvent, HookSettings, OnFailure, ShownHeader};
 pub use key_hash::KeyHash;
-pub use limits::LimitSettings;
+pub use limits::{IDEMPOTENCY_WINDOW, LimitSettings};
 pub use load::{Layers, Loaded};
 pub use log::{LogFilter, LogFormat, LogSettings};
 pub use namespace::{NamespaceRules, NamespaceSettings, SlowConsumerPolicy, Switch};

@@ -7,15 +7,21 @@
 
 mod address;
 mod allowance;
+mod commands;
+mod exceeded;
 mod forwarded;
+mod members;
 mod quota;
 mod quotas;
 mod share;
 mod shares;
 mod table;
 
+pub use commands::{Backlog, CommandAllowance, Queued};
+pub use exceeded::Exceeded;
 pub use forwarded::Proxies;
+pub use members::ListedMember;
 pub use quota::{Permit, Quota};
 pub use quotas::{Publishing, Quotas};
-pub use share::{Exceeded, Held, Share};
+pub use share::{Held, Share};
 pub use shares::Shares;

@@ -1,10 +1,12 @@
-//! A quota: how much one session, user, API key or channel may publish in a second.
+//! A quota: how much one session, user, API key or channel may publish in a second, and what else is counted for a user.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::allowance::{Allowance, Rate};
-use super::share::Exceeded;
+use super::exceeded::Exceeded;
+use super::members::{Lists, Members};
+use super::quotas::Publishing;
 use super::table::Counted;
 use crate::metrics::ShareLimit;
 
@@ -13,13 +15,16 @@ use crate::metrics::ShareLimit;
 pub(super) struct Rates {
     pub(super) publications: Rate,
     pub(super) bytes: Rate,
+    /// How many idempotency keys may be used, for those where that is limited.
+    pub(super) keys: Rate,
+    /// Those of publications and of their bytes.
     pub(super) limits: [ShareLimit; 2],
 }
 
 impl Rates {
     /// Whether anything is limited.
     pub(super) fn are_set(&self) -> bool {
-        self.publications.0 > 0 || self.bytes.0 > 0
+        self.publications.is_set() || self.bytes.is_set() || self.keys.is_set()
     }
 }
 
@@ -28,23 +33,32 @@ impl Rates {
 pub struct Quota {
     publications: Allowance,
     bytes: Allowance,
+    keys: Allowance,
+    members: Members,
     /// How many sessions a user has.
     sessions: AtomicUsize,
 }
 
 impl Quota {
-    /// Whether there may be another publication.
-    pub(super) fn check(&self, rates: Rates, now: u64) -> Result<(), Exceeded> {
+    /// Whether there may be another publication, with an idempotency key if it is `keyed`.
+    pub(super) fn check(&self, keyed: bool, rates: Rates, now: u64) -> Result<(), Exceeded> {
         let [publications, bytes] = rates.limits;
         let exceeded = |limit| move |wait| Exceeded { limit, wait };
         self.publications
             .check_one(rates.publications, now)
             .map_err(exceeded(publications))?;
+        if keyed {
+            self.keys
+                .check_one(rates.keys, now)
+                .map_err(exceeded(ShareLimit::UserIdempotencyKeys))?;
+        }
         self.bytes.check(rates.bytes, now).map_err(exceeded(bytes))
     }
 
-    /// Charges a publication of so many bytes.
-    pub(super) fn charge(&self, bytes: usize, rates: Rates, now: u64) {
+    /// Charges a publication.
+    pub(super) fn charge(&self, publishing: &Publishing<'_>, rates: Rates, now: u64) {
+        let Publishing { bytes, keyed, .. } = *publishing;
+        self.keys.charge(u64::from(keyed), rates.keys, now);
         self.publications.charge(1, rates.publications, now);
         self.bytes.charge(bytes as u64, rates.bytes, now);
     }
@@ -60,7 +74,15 @@ impl Quota {
 
 impl Counted for Quota {
     fn is_idle(&self, now: u64) -> bool {
-        self.publications.is_paid_off(now) && self.bytes.is_paid_off(now)
+        let allowances = [&self.publications, &self.bytes, &self.keys];
+        let mut allowances = allowances.iter();
+        allowances.all(|allowance| allowance.is_paid_off(now)) && self.members.is_empty()
+    }
+}
+
+impl Lists for Quota {
+    fn members(&self) -> &Members {
+        &self.members
     }
 }
 

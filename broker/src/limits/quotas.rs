@@ -4,13 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::allowance::Rate;
+use super::commands::{Backlog, CommandAllowance, Queued};
+use super::exceeded::Exceeded;
+use super::members::ListedMember;
 use super::quota::{Permit, Quota, Rates};
-use super::share::{Exceeded, nanoseconds};
+use super::share::nanoseconds;
 use super::table::{MOST, Table};
-use crate::config::{ByteCount, LimitSettings};
+use crate::config::{ByteCount, IDEMPOTENCY_WINDOW, LimitSettings};
 use crate::metrics::{ShareLimit, Shares as Figures};
 
-/// How long a client waits whose user has too many sessions: by then another session may have ended.
+/// How long a client waits where too much is there at a time: by then another session may have ended, or commands are carried out.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Who publishes a message, and where.
@@ -26,11 +29,13 @@ pub struct Publishing<'a> {
     pub channel: &'a str,
     /// The size of its data, in bytes.
     pub bytes: usize,
+    /// Whether it has an idempotency key.
+    pub keyed: bool,
     /// When.
     pub at: Instant,
 }
 
-/// How much everybody may publish in a second, and how many sessions a user may have. What is not limited is not counted.
+/// How much everybody may publish in a second, how many commands a session may send, and how many sessions and members a user may have. What is not limited is not counted.
 #[derive(Debug)]
 pub struct Quotas {
     session: Rates,
@@ -38,6 +43,10 @@ pub struct Quotas {
     api_keys: Kind,
     channels: Kind,
     sessions_per_user: usize,
+    members_per_user: usize,
+    commands: Rate,
+    /// How many bytes of commands may wait for a session.
+    waiting_bytes: usize,
     /// Whether anybody's publications are limited.
     limits_publications: bool,
     began: Instant,
@@ -80,8 +89,9 @@ impl Quotas {
     /// Nobody has had anything yet.
     pub fn new(limits: &LimitSettings, figures: &Figures) -> Self {
         let rates = |publications: usize, bytes: ByteCount, limits| Rates {
-            publications: Rate(publications as u64),
-            bytes: Rate(bytes.get()),
+            publications: Rate::per_second(publications as u64),
+            bytes: Rate::per_second(bytes.get()),
+            keys: Rate::NONE,
             limits,
         };
         let session = rates(
@@ -94,6 +104,11 @@ impl Quotas {
             limits.publication_bytes_per_user_and_second,
             [ShareLimit::UserPublications, ShareLimit::UserBytes],
         );
+        let keys = limits.idempotency_keys_per_user as u64;
+        let users = Rates {
+            keys: Rate::within(keys, IDEMPOTENCY_WINDOW),
+            ..users
+        };
         let api_keys = rates(
             limits.publications_per_api_key_and_second,
             limits.publication_bytes_per_api_key_and_second,
@@ -112,6 +127,9 @@ impl Quotas {
             channels: Kind::new(channels),
             limits_publications: all.iter().any(Rates::are_set),
             sessions_per_user: limits.sessions_per_user,
+            members_per_user: limits.members_per_user,
+            commands: Rate::per_second(limits.commands_per_session_and_second as u64),
+            waiting_bytes: limits.request_bytes.as_usize(),
             began: Instant::now(),
             figures: figures.clone(),
         }
@@ -136,7 +154,7 @@ impl Quotas {
             user,
             api_key,
             channel,
-            bytes,
+            keyed,
             ..
         } = publishing;
         let session = publishing.session.map(|quota| (quota, self.session));
@@ -151,11 +169,11 @@ impl Quotas {
             session.into_iter().chain(named)
         };
         for (quota, rates) in all() {
-            let checked = quota.check(rates, now);
+            let checked = quota.check(keyed, rates, now);
             checked.inspect_err(|exceeded| self.figures.refused(exceeded.limit))?;
         }
         for (quota, rates) in all() {
-            quota.charge(bytes, rates, now);
+            quota.charge(&publishing, rates, now);
         }
         Ok(())
     }
@@ -169,11 +187,44 @@ impl Quotas {
             return Ok(Permit::default());
         };
         let quota = self.users.of(user, self.now());
-        quota.permit(self.sessions_per_user).ok_or_else(|| {
-            let limit = ShareLimit::UserSessions;
-            self.figures.refused(limit);
-            Exceeded { limit, wait: SOON }
-        })
+        let permit = quota.permit(self.sessions_per_user);
+        permit.ok_or_else(|| self.exceeded(ShareLimit::UserSessions, SOON))
+    }
+
+    /// Counts a member of a channel as one of its user's, for as long as what is returned is kept.
+    ///
+    /// # Errors
+    /// When the user is listed as often as one may be.
+    pub fn list_member(&self, user: Option<&str>) -> Result<ListedMember, Exceeded> {
+        let Some(user) = user.filter(|_| self.members_per_user > 0) else {
+            return Ok(ListedMember::default());
+        };
+        let quota = self.users.of(user, self.now());
+        let listed = ListedMember::add(quota, self.members_per_user);
+        listed.map_err(|wait| self.exceeded(ShareLimit::UserMembers, wait))
+    }
+
+    /// Charges a command to its session.
+    ///
+    /// # Errors
+    /// When the session has sent too many lately; then nothing is charged.
+    pub fn take_command(&self, session: &CommandAllowance) -> Result<(), Exceeded> {
+        let taken = session.take(self.commands, self.now());
+        taken.map_err(|wait| self.exceeded(ShareLimit::SessionCommands, wait))
+    }
+
+    /// Counts so many bytes of commands as waiting for their session, for as long as what is returned is kept.
+    ///
+    /// # Errors
+    /// When others wait, and all of them would be more than may wait.
+    pub fn queue(&self, backlog: &Backlog, bytes: usize) -> Result<Queued, Exceeded> {
+        let queued = backlog.add(bytes, self.waiting_bytes);
+        queued.ok_or_else(|| self.exceeded(ShareLimit::WaitingCommands, SOON))
+    }
+
+    fn exceeded(&self, limit: ShareLimit, wait: Duration) -> Exceeded {
+        self.figures.refused(limit);
+        Exceeded { limit, wait }
     }
 
     fn now(&self) -> u64 {
@@ -199,6 +250,7 @@ mod tests {
             api_key: None,
             channel,
             bytes: 100,
+            keyed: true,
             at: Instant::now(),
         }
     }
@@ -255,6 +307,38 @@ mod tests {
         assert_eq!(publish(&other, "a"), Some(ShareLimit::ChannelBytes));
         assert_eq!(publish(&other, "b"), None);
         assert_eq!(publish(&other, "c"), Some(ShareLimit::SessionPublications));
+    }
+
+    #[test]
+    fn keys_are_counted_for_as_long_as_they_are_remembered() {
+        let quotas = quotas(|limits| limits.idempotency_keys_per_user = 2);
+        let publish = |user, keyed| {
+            quotas.publish(Publishing {
+                keyed,
+                ..publishing(user, "a")
+            })
+        };
+        assert_eq!(publish(Some("7"), true), Ok(()));
+        assert_eq!(publish(Some("7"), true), Ok(()));
+        let refused = publish(Some("7"), true).unwrap_err();
+        assert_eq!(refused.limit, ShareLimit::UserIdempotencyKeys);
+        assert!(refused.wait > IDEMPOTENCY_WINDOW / 3, "{refused:?}");
+        assert_eq!(publish(Some("7"), false), Ok(()));
+        assert_eq!(publish(Some("8"), true), Ok(()));
+        assert_eq!(publish(None, true), Ok(()));
+    }
+
+    #[test]
+    fn a_user_is_listed_so_often_at_a_time() {
+        let quotas = quotas(|limits| limits.members_per_user = 2);
+        let members = [quotas.list_member(Some("7")), quotas.list_member(Some("7"))];
+        assert!(members.iter().all(Result::is_ok));
+        let refused = quotas.list_member(Some("7")).unwrap_err();
+        assert_eq!(refused.limit, ShareLimit::UserMembers);
+        assert!(quotas.list_member(Some("8")).is_ok());
+        assert!(quotas.list_member(None).is_ok());
+        drop(members);
+        assert!(quotas.list_member(Some("7")).is_ok());
     }
 
     #[test]

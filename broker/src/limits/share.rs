@@ -1,14 +1,15 @@
 //! The share of one address: what its clients have at the moment, and may have.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::allowance::{Allowance, Rate};
+use super::exceeded::Exceeded;
+use super::members::{ListedMember, Lists, Members};
 use super::table::Counted;
-use crate::config::LimitSettings;
+use crate::config::{IDEMPOTENCY_WINDOW, LimitSettings};
 use crate::metrics::{ShareLimit, Shares as Figures};
 
 /// How long a client waits whose address has used up its share: by then another client may have left.
@@ -25,6 +26,8 @@ pub(super) struct Rules {
     sessions: usize,
     session_rate: Rate,
     work_rate: Rate,
+    members: usize,
+    key_rate: Rate,
     began: Instant,
     pub(super) figures: Figures,
     /// When the log is next told of a refusal, in nanoseconds since the beginning.
@@ -35,10 +38,15 @@ impl Rules {
     pub(super) fn new(limits: &LimitSettings, figures: Figures) -> Self {
         Self {
             connections: limits.connections_per_address,
-            connection_rate: Rate(limits.connections_per_address_and_second as u64),
+            connection_rate: Rate::per_second(limits.connections_per_address_and_second as u64),
             sessions: limits.sessions_per_address,
-            session_rate: Rate(limits.sessions_per_address_and_second as u64),
-            work_rate: Rate(limits.work_bytes_per_address_and_second.get()),
+            session_rate: Rate::per_second(limits.sessions_per_address_and_second as u64),
+            work_rate: Rate::per_second(limits.work_bytes_per_address_and_second.get()),
+            members: limits.members_per_address,
+            key_rate: Rate::within(
+                limits.idempotency_keys_per_address as u64,
+                IDEMPOTENCY_WINDOW,
+            ),
             began: Instant::now(),
             figures,
             tell_at: AtomicU64::new(0),
@@ -77,90 +85,6 @@ pub(super) fn nanoseconds(began: Instant, at: Instant) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The share of an address, or the quota of a session, user, API key or channel, is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exceeded {
-    pub(super) limit: ShareLimit,
-    /// How long the client should wait before it tries again.
-    pub wait: Duration,
-}
-
-impl fmt::Display for Exceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.detail())
-    }
-}
-
-impl Exceeded {
-    /// The setting that says so.
-    const fn setting(self) -> &'static str {
-        match self.limit {
-            ShareLimit::Connections => "limits.connections_per_address",
-            ShareLimit::NewConnections => "limits.connections_per_address_and_second",
-            ShareLimit::Sessions => "limits.sessions_per_address",
-            ShareLimit::NewSessions => "limits.sessions_per_address_and_second",
-            ShareLimit::Work => "limits.work_bytes_per_address_and_second",
-            ShareLimit::UserSessions => "limits.sessions_per_user",
-            ShareLimit::SessionPublications => "limits.publications_per_session_and_second",
-            ShareLimit::SessionBytes => "limits.publication_bytes_per_session_and_second",
-            ShareLimit::UserPublications => "limits.publications_per_user_and_second",
-            ShareLimit::UserBytes => "limits.publication_bytes_per_user_and_second",
-            ShareLimit::ApiKeyPublications => "limits.publications_per_api_key_and_second",
-            ShareLimit::ApiKeyBytes => "limits.publication_bytes_per_api_key_and_second",
-            ShareLimit::ChannelPublications => "limits.publications_per_channel_and_second",
-            ShareLimit::ChannelBytes => "limits.publication_bytes_per_channel_and_second",
-        }
-    }
-
-    /// The text for the client: what is used up, and which setting limits it.
-    pub const fn detail(&self) -> &'static str {
-        match self.limit {
-            ShareLimit::Connections => {
-                "the clients of your address have as many connections as limits.connections_per_address allows: use one for several channels, or try again later"
-            }
-            ShareLimit::NewConnections => {
-                "the clients of your address open more connections than limits.connections_per_address_and_second allows: keep them open, and try again later"
-            }
-            ShareLimit::Sessions => {
-                "the clients of your address have as many sessions and streams as limits.sessions_per_address allows: use one for several channels, or try again later"
-            }
-            ShareLimit::NewSessions => {
-                "the clients of your address open more sessions and streams than limits.sessions_per_address_and_second allows: keep them open, and try again later"
-            }
-            ShareLimit::Work => {
-                "the clients of your address make more work than limits.work_bytes_per_address_and_second allows: try again later"
-            }
-            ShareLimit::UserSessions => {
-                "the user has as many sessions and streams as limits.sessions_per_user allows: use one for several channels, or try again later"
-            }
-            ShareLimit::SessionPublications => {
-                "the session publishes more messages than limits.publications_per_session_and_second allows: try again later"
-            }
-            ShareLimit::SessionBytes => {
-                "the session publishes more bytes than limits.publication_bytes_per_session_and_second allows: try again later"
-            }
-            ShareLimit::UserPublications => {
-                "the user publishes more messages than limits.publications_per_user_and_second allows: try again later"
-            }
-            ShareLimit::UserBytes => {
-                "the user publishes more bytes than limits.publication_bytes_per_user_and_second allows: try again later"
-            }
-            ShareLimit::ApiKeyPublications => {
-                "the API key publishes more messages than limits.publications_per_api_key_and_second allows: try again later"
-            }
-            ShareLimit::ApiKeyBytes => {
-                "the API key publishes more bytes than limits.publication_bytes_per_api_key_and_second allows: try again later"
-            }
-            ShareLimit::ChannelPublications => {
-                "in this channel there are published more messages than limits.publications_per_channel_and_second allows: try again later"
-            }
-            ShareLimit::ChannelBytes => {
-                "in this channel there are published more bytes than limits.publication_bytes_per_channel_and_second allows: try again later"
-            }
-        }
-    }
-}
-
 /// What the clients of an address have.
 #[derive(Debug)]
 pub(super) struct Counts {
@@ -172,6 +96,8 @@ pub(super) struct Counts {
     new_connections: Allowance,
     new_sessions: Allowance,
     work: Allowance,
+    members: Members,
+    keys: Allowance,
 }
 
 impl Counts {
@@ -184,6 +110,8 @@ impl Counts {
             new_connections: Allowance::default(),
             new_sessions: Allowance::default(),
             work: Allowance::default(),
+            members: Members::default(),
+            keys: Allowance::default(),
         }
     }
 
@@ -197,10 +125,20 @@ impl Counts {
 
 impl Counted for Counts {
     fn is_idle(&self, now: u64) -> bool {
-        let allowances = [&self.new_connections, &self.new_sessions, &self.work];
-        allowances
-            .iter()
-            .all(|allowance| allowance.is_paid_off(now))
+        let allowances = [
+            &self.new_connections,
+            &self.new_sessions,
+            &self.work,
+            &self.keys,
+        ];
+        let mut allowances = allowances.iter();
+        allowances.all(|allowance| allowance.is_paid_off(now)) && self.members.is_empty()
+    }
+}
+
+impl Lists for Counts {
+    fn members(&self) -> &Members {
+        &self.members
     }
 }
 
@@ -230,6 +168,30 @@ impl Share {
     /// When the address has as many, or has opened too many lately.
     pub fn open_session(&self) -> Result<Held, Exceeded> {
         self.hold(Kind::Session)
+    }
+
+    /// Counts a member of a channel for as long as what is returned is kept.
+    ///
+    /// # Errors
+    /// When the clients of the address are listed as often as they may be.
+    pub fn list_member(&self) -> Result<ListedMember, Exceeded> {
+        let limited = self.0.as_ref();
+        let Some(counts) = limited.filter(|counts| counts.rules.members > 0) else {
+            return Ok(ListedMember::default());
+        };
+        let listed = ListedMember::add(Arc::clone(counts) as _, counts.rules.members);
+        listed.map_err(|wait| counts.exceeded(ShareLimit::Members, wait))
+    }
+
+    /// Charges an idempotency key that is used now.
+    ///
+    /// # Errors
+    /// When the address has used too many lately; then nothing is charged.
+    pub fn take_key(&self, now: Instant) -> Result<(), Exceeded> {
+        let Some(counts) = &self.0 else { return Ok(()) };
+        let rules = &counts.rules;
+        let taken = counts.keys.take(rules.key_rate, rules.time(now));
+        taken.map_err(|wait| counts.exceeded(ShareLimit::IdempotencyKeys, wait))
     }
 
     /// Charges work that is asked for now, as the bytes that it is done on.

@@ -181,6 +181,28 @@ mod tests {
     }
 
     #[test]
+    fn members_and_keys_are_charged_to_the_address_that_has_them() {
+        let shares = shares(|config| {
+            config.limits.members_per_address = 1;
+            config.limits.idempotency_keys_per_address = 1;
+        });
+        let (share, now) = (of(&shares, "192.0.2.1"), Instant::now());
+        let member = share.list_member().unwrap();
+        let refused = share.list_member().unwrap_err();
+        let setting = "limits.members_per_address ";
+        assert!(refused.to_string().contains(setting), "{refused}");
+        assert_eq!(share.take_key(now), Ok(()));
+        let refused = share.take_key(now).unwrap_err();
+        let setting = "limits.idempotency_keys_per_address ";
+        assert!(refused.to_string().contains(setting), "{refused}");
+        let other = of(&shares, "192.0.2.2");
+        assert!(other.list_member().is_ok());
+        assert_eq!(other.take_key(now), Ok(()));
+        drop(member);
+        assert!(share.list_member().is_ok());
+    }
+
+    #[test]
     fn the_table_keeps_the_addresses_that_have_something_up_to_its_bound() {
         let shares = shares(|config| config.limits.sessions_per_address = 1);
         for number in 0..100 {

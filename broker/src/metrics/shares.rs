@@ -37,10 +37,22 @@ pub enum ShareLimit {
     ChannelPublications,
     /// Bytes that are published in a channel in a second.
     ChannelBytes,
+    /// Commands of a session in a second.
+    SessionCommands,
+    /// Commands that wait for their session.
+    WaitingCommands,
+    /// Members at a time.
+    Members,
+    /// Members of a user at a time.
+    UserMembers,
+    /// Idempotency keys for as long as they are remembered.
+    IdempotencyKeys,
+    /// Idempotency keys of a user for as long as they are remembered.
+    UserIdempotencyKeys,
 }
 
 impl ShareLimit {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 20] = [
         Self::Connections,
         Self::NewConnections,
         Self::Sessions,
@@ -55,6 +67,12 @@ impl ShareLimit {
         Self::ApiKeyBytes,
         Self::ChannelPublications,
         Self::ChannelBytes,
+        Self::SessionCommands,
+        Self::WaitingCommands,
+        Self::Members,
+        Self::UserMembers,
+        Self::IdempotencyKeys,
+        Self::UserIdempotencyKeys,
     ];
 }
 
@@ -80,6 +98,12 @@ impl From<ShareLimit> for LimitLabels {
             ShareLimit::ApiKeyBytes => "api_key_bytes",
             ShareLimit::ChannelPublications => "channel_publications",
             ShareLimit::ChannelBytes => "channel_bytes",
+            ShareLimit::SessionCommands => "session_commands",
+            ShareLimit::WaitingCommands => "waiting_commands",
+            ShareLimit::Members => "members",
+            ShareLimit::UserMembers => "user_members",
+            ShareLimit::IdempotencyKeys => "idempotency_keys",
+            ShareLimit::UserIdempotencyKeys => "user_idempotency_keys",
         };
         Self { limit }
     }

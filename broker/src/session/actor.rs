@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
+use crate::limits::Queued;
 use crate::net::{Connection, Detached};
 use crate::registry::Ended;
 use actix::prelude::*;
@@ -91,15 +92,17 @@ impl SessionActor {
         let bytes = input.decoder.unfinished_bytes();
         UnfinishedMessage::follow(&mut input.unfinished, bytes, config);
         if !inbound.is_empty() {
-            self.dispatch(inbound, context);
+            self.dispatch(inbound, None, context);
         }
     }
 
-    fn dispatch(&self, inbound: Vec<Inbound>, context: &mut Context<Self>) {
+    /// Carries out what was sent; until that is done, what has come by a request of its own counts as waiting.
+    fn dispatch(&self, inbound: Vec<Inbound>, queued: Option<Queued>, context: &mut Context<Self>) {
         let session = Rc::clone(&self.session);
         let span = session.span().clone();
         let dispatched = session.dispatch(inbound).instrument(span).into_actor(self);
-        context.wait(dispatched.map(|(), actor, _| {
+        context.wait(dispatched.map(move |(), actor, _| {
+            drop(queued);
             let config = &actor.session.services().config;
             let input = actor.input.as_mut();
             if let Some(unfinished) = input.and_then(|input| input.unfinished.as_mut()) {
@@ -118,7 +121,7 @@ impl SessionActor {
         if let Some(Poll::Ready(Refusal { code, detail, .. })) = given_up {
             input.decoder = Box::new(DiscardInbound);
             input.unfinished = None;
-            self.dispatch(vec![Inbound::Fail { code, detail }], context);
+            self.dispatch(vec![Inbound::Fail { code, detail }], None, context);
         }
     }
 }
@@ -189,13 +192,19 @@ impl ActorFuture<SessionActor> for ReadSocket {
 /// Commands that came by another way than the session's own connection.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Commands(pub Vec<Inbound>);
+pub struct Commands {
+    /// The commands.
+    pub inbound: Vec<Inbound>,
+    /// Counts them until they are carried out.
+    pub queued: Queued,
+}
 
 impl Handler<Commands> for SessionActor {
     type Result = ();
 
-    fn handle(&mut self, Commands(inbound): Commands, context: &mut Self::Context) {
-        self.dispatch(inbound, context);
+    fn handle(&mut self, commands: Commands, context: &mut Self::Context) {
+        let Commands { inbound, queued } = commands;
+        self.dispatch(inbound, Some(queued), context);
     }
 }
 

@@ -7,6 +7,7 @@ use widecast_protocol::SessionId;
 
 use super::actor::SessionActor;
 use super::dialect::Dialect;
+use crate::limits::Backlog;
 
 /// A session as other threads see it.
 #[derive(Clone)]
@@ -15,6 +16,20 @@ pub struct SessionHandle {
     pub address: Addr<SessionActor>,
     /// Its dialect.
     pub dialect: Dialect,
+    /// The commands that wait for it to carry them out.
+    pub backlog: Backlog,
+}
+
+impl SessionHandle {
+    /// The handle of a session for which nothing waits.
+    pub fn new(address: Addr<SessionActor>, dialect: Dialect) -> Self {
+        let backlog = Backlog::default();
+        Self {
+            address,
+            dialect,
+            backlog,
+        }
+    }
 }
 
 /// Sessions by name.

@@ -16,7 +16,8 @@ use super::inbound::Inbound;
 use super::refusal::Refusal;
 use super::session::Session;
 
-/// The bytes of work that each command is charged, in addition to the work that it asks for.
+/// The bytes of work that each command is charged to its address, in addition to the work that it asks for. That bounds what many sessions
+/// do together, as `limits.commands_per_session_and_second` bounds one.
 const COMMAND_WORK_BYTES: usize = 256;
 
 /// How often a session that is not listened to is looked after.
@@ -109,13 +110,9 @@ impl Session {
 
     async fn dispatch_command(self: &Rc<Self>, command: Command) {
         let id = command.id.clone();
-        let is_new_work = !matches!(
-            command.kind,
-            CommandKind::Unsubscribe { .. } | CommandKind::Authenticate { .. } | CommandKind::Ping
-        );
         let channel = command.kind.channel().cloned();
         self.share().charge_work(COMMAND_WORK_BYTES);
-        if is_new_work && let Err(refusal) = self.may_make_work() {
+        if let Err(refusal) = self.admit(&command.kind) {
             self.refuse(id, channel.as_ref(), refusal);
             return;
         }
@@ -143,6 +140,17 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Whether the session may be served now. What costs nothing, or gives something back, is never refused.
+    fn admit(&self, command: &CommandKind) -> Result<(), Refusal> {
+        match command {
+            CommandKind::Unsubscribe { .. } | CommandKind::Ping => return Ok(()),
+            // What others do must not take its rights from a session.
+            CommandKind::Authenticate { .. } => {}
+            _ => self.may_make_work()?,
+        }
+        Ok(self.services().quotas.take_command(&self.commands)?)
     }
 
     fn may_make_work(&self) -> Result<(), Refusal> {

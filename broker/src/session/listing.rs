@@ -7,6 +7,7 @@ use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
 use crate::engine::{MemberList, MemberQuery, PresenceEntry, renew};
+use crate::limits::ListedMember;
 use crate::memory_budget::{Part, held};
 use crate::registry::PresenceWatch;
 
@@ -23,7 +24,11 @@ struct ListedChannel {
     said: Payload,
     /// What the others are shown.
     shown: Payload,
+    places: Places,
 }
+
+/// Counts a member as one of its address, and as one of the user who listed it.
+type Places = [ListedMember; 2];
 
 impl ListedChannels {
     fn find(&self, channel: &ChannelName) -> Result<usize, usize> {
@@ -32,6 +37,12 @@ impl ListedChannels {
 
     fn get(&self, channel: &ChannelName) -> Option<&ListedChannel> {
         Some(&self.0[self.find(channel).ok()?])
+    }
+
+    /// Takes the places of the session in a channel where it is listed already.
+    fn take_places(&mut self, channel: &ChannelName) -> Option<Places> {
+        let index = self.find(channel).ok()?;
+        Some(std::mem::take(&mut self.0[index].places))
     }
 
     /// The session is, or may be, listed from now on.
@@ -92,8 +103,26 @@ impl Session {
         Some(PresenceWatch::new(wire, self.member_id()))
     }
 
+    /// Counts the session as a member of another channel.
+    fn take_places(&self) -> Result<Places, Refusal> {
+        let services = self.services();
+        let mut places = [
+            self.share().list_member()?,
+            services.quotas.list_member(self.principal().user())?,
+        ];
+        for place in &mut places {
+            place.is_shown(services.config.presence.grace);
+        }
+        Ok(places)
+    }
+
     /// Lists the session.
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
+        let present = self.listed.borrow_mut().take_places(channel);
+        let places = match present {
+            Some(places) => places,
+            None => self.take_places()?,
+        };
         // It outlives the frame in which it came.
         let said = data.detached();
         let shown = self.shown(channel, &said);
@@ -105,6 +134,7 @@ impl Session {
             name: channel.clone(),
             said,
             shown,
+            places,
         });
         let entry = PresenceEntry {
             connection: self.connection(),

@@ -64,7 +64,7 @@ pub use order::{Action, Order, OrderActor, OrderOutcome, Workers};
 pub use polled::{TakeFrames, TakenFrames};
 pub use publisher::{Publisher, checked_gzip, note_refused, publish};
 pub use reading::{Reader, channel_info, channels, history, members, position};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, wait_millis};
 pub use relief::relieve;
 pub use services::Services;
 pub use session::{Session, millis};

@@ -109,12 +109,18 @@ async fn admit(
         None => None,
     };
     message.payload = admit_payload(services, &who.share, message.payload, now).await?;
+    // An id is a key, too.
+    let keyed = message.idempotency_key.is_some() || message.message_id.is_some();
+    if keyed && who.principal.api_key().is_none() {
+        who.share.take_key(now)?;
+    }
     services.quotas.publish(Publishing {
         session: who.quota.as_deref(),
         user: who.principal.user(),
         api_key: who.principal.api_key(),
         channel: message.channel.as_str(),
         bytes: message.payload.size_bytes(),
+        keyed,
         at: now,
     })?;
     let session = who.session.as_ref();

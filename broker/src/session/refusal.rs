@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use widecast_protocol::{Code, CommandId, Reply};
 
-use super::session::millis;
 use crate::engine::EngineError;
 use crate::limits::Exceeded;
 use crate::memory_budget::is_full;
@@ -37,9 +36,15 @@ impl Refusal {
             id,
             code: self.code,
             message: self.detail,
-            retry_after_ms: self.retry_after.map(millis),
+            retry_after_ms: self.retry_after.map(wait_millis),
         }
     }
+}
+
+/// How long to wait, as the wire has it. The time is rounded up: a client that comes back too early is refused again.
+pub fn wait_millis(wait: Duration) -> u64 {
+    let millis = wait.as_nanos().div_ceil(1_000_000);
+    millis.try_into().unwrap_or(u64::MAX)
 }
 
 impl From<Exceeded> for Refusal {
@@ -74,5 +79,17 @@ impl From<EngineError> for Refusal {
         );
         let detail = error.to_string();
         Self::new(error.into(), detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_wait_too_short() {
+        assert_eq!(wait_millis(Duration::from_nanos(1)), 1);
+        assert_eq!(wait_millis(Duration::from_micros(1001)), 2);
+        assert_eq!(wait_millis(Duration::from_millis(7)), 7);
     }
 }

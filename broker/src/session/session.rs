@@ -11,7 +11,7 @@ use tracing::{Span, field};
 use widecast_protocol::{ChannelName, Reply, SenderKey, SessionId};
 
 use crate::engine::ConnectionId;
-use crate::limits::{Held, Quota, Share};
+use crate::limits::{CommandAllowance, Held, Quota, Share};
 use crate::offload::offload;
 use crate::registry::{Outbox, Shard};
 
@@ -51,6 +51,8 @@ pub struct Session {
     pub(super) keys: RefCell<SessionKeys>,
     /// How much it may publish, if that is limited.
     quota: Option<Arc<Quota>>,
+    /// What it has used of its allowance of commands.
+    pub(super) commands: CommandAllowance,
     /// Its part in the share of its client's address.
     _share: Held,
     carrier: Carrier,
@@ -100,6 +102,7 @@ impl Session {
             subscription_tokens: RefCell::new(None),
             keys: RefCell::default(),
             quota: services.quotas.of_session(),
+            commands: CommandAllowance::default(),
             _share: held,
             sender,
             echo,

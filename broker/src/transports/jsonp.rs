@@ -16,7 +16,7 @@ use widecast_protocol::codec::Codec;
 use widecast_protocol::framing::jsonp::{self, Callback};
 
 use crate::http::{Problem, Query};
-use crate::session::{Dialect, Services, millis};
+use crate::session::{Dialect, Services, wait_millis};
 
 use super::common::streaming::uncached;
 
@@ -67,7 +67,7 @@ const HEADERS: [(HeaderName, &str); 3] = [
 ];
 
 fn refusal(problem: &Problem) -> HttpResponse {
-    let wait = problem.wait().map(millis);
+    let wait = problem.wait().map(wait_millis);
     let json = jsonp::refusal(problem.code(), problem.detail(), wait);
     uncached(&mut HttpResponse::Ok()).body(json)
 }

@@ -6,9 +6,9 @@ use widecast_protocol::framing::jsonp::Callback;
 use widecast_protocol::{Code, SessionId};
 
 use crate::http::Problem;
-use crate::session::{Commands, Inbound, Services, SessionHandle};
+use crate::session::{Commands, Services, SessionHandle};
 
-use super::common::inbound_commands::{body_commands, commands_of};
+use super::common::inbound_commands::{SentCommands, body_commands, commands_of};
 use super::common::streaming::uncached;
 use super::jsonp;
 
@@ -46,7 +46,7 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let handle = session(&services, &name, None)?;
     let commands = body_commands(&request, body, &services).await?;
-    accept(&handle, commands).await
+    accept(&services, &handle, commands).await
 }
 
 /// `GET /v1/sessions/{session}/commands?callback=…`: the same for a session over JSONP, which can only load scripts.
@@ -63,18 +63,34 @@ pub(super) async fn get(
         })?;
         let handle = session(&services, &name, Some(&callback))?;
         let (codec, bytes) = jsonp::commands(&request)?;
-        accept(&handle, commands_of(codec, bytes, &services).await?).await
+        let commands = commands_of(codec, bytes, &services).await?;
+        accept(&services, &handle, commands).await
     };
     jsonp::wrapped(&request, answer).await
 }
 
-async fn accept(handle: &SessionHandle, commands: Vec<Inbound>) -> Result<HttpResponse, Problem> {
-    let is_command = |one: &&Inbound| !matches!(one, Inbound::Done(_));
-    let accepted = commands.iter().filter(is_command).count();
-    handle
-        .address
-        .send(Commands(commands))
-        .await
-        .map_err(|_| session_not_found())?;
+async fn accept(
+    services: &Services,
+    handle: &SessionHandle,
+    sent: SentCommands,
+) -> Result<HttpResponse, Problem> {
+    let accepted = sent.count;
+    pass_on(services, handle, sent).await?;
     Ok(uncached(&mut HttpResponse::Accepted()).json(json!({ "accepted": accepted })))
+}
+
+/// Gives commands to their session, and waits until it has carried out those that came before.
+///
+/// # Errors
+/// `share_exceeded` when too much waits for the session already; `session_not_found` when it is gone.
+pub(super) async fn pass_on(
+    services: &Services,
+    handle: &SessionHandle,
+    sent: SentCommands,
+) -> Result<(), Problem> {
+    let SentCommands { inbound, bytes, .. } = sent;
+    let queued = services.quotas.queue(&handle.backlog, bytes)?;
+    let commands = Commands { inbound, queued };
+    let taken = handle.address.send(commands).await;
+    taken.map_err(|_| session_not_found())
 }

@@ -13,9 +13,7 @@ use widecast_protocol::framing::body::PolledBody;
 use widecast_protocol::{Code, SessionId};
 
 use crate::http::{PiecesBody, Problem};
-use crate::session::{
-    Commands, Dialect, Services, SessionActor, SessionHandle, TakeFrames, Transport,
-};
+use crate::session::{Dialect, Services, SessionActor, SessionHandle, TakeFrames, Transport};
 
 use super::common::inbound_commands::body_commands_if_any;
 use super::common::opened_session::open;
@@ -24,7 +22,7 @@ use super::common::streaming::uncached;
 use super::common::worker::worker;
 use super::jsonp;
 use super::long_poll::wait_of;
-use super::session_commands::{session, session_not_found};
+use super::session_commands::{pass_on, session, session_not_found};
 
 /// `POST /v1/poll?session=new|{session}`: commands, and the poll behind them.
 pub(super) async fn post(
@@ -36,11 +34,9 @@ pub(super) async fn post(
     let commands = body_commands_if_any(&request, body, &services).await?;
     let arrived = arrived(&wanted)?;
     let (id, handle) = find_or_open(&request, &wanted, &services).await?;
-    handle
-        .address
-        .send(Commands(commands))
-        .await
-        .map_err(|_| session_not_found())?;
+    if let Some(commands) = commands {
+        pass_on(&services, &handle, commands).await?;
+    }
     answer(&id, &handle, arrived, wait_of(&wanted, &services)).await
 }
 
@@ -80,7 +76,7 @@ async fn find_or_open(
             session.join_named_channels(wanted.cursor.as_ref()).await;
             let id = session.id().clone();
             let address = SessionActor::start_polled(session);
-            let handle = SessionHandle { address, dialect };
+            let handle = SessionHandle::new(address, dialect);
             services.sessions.add(&id, handle.clone());
             Ok((id, handle))
         }

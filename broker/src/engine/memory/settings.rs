@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::IDEMPOTENCY_WINDOW;
+
 /// Bounds and times of the memory engine, for all channels alike. What differs between namespaces comes with each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemorySettings {
@@ -27,7 +29,7 @@ impl Default for MemorySettings {
             idle_channels: 262_144,
             idle_grace: Duration::from_mins(5),
             presence_grace: Duration::from_secs(5),
-            idempotency_window: Duration::from_mins(5),
+            idempotency_window: IDEMPOTENCY_WINDOW,
             idempotency_keys: 65_536,
         }
     }

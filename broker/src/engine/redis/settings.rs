@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::ephemeral::EphemeralChannels;
+use crate::config::IDEMPOTENCY_WINDOW;
 
 /// Where the server is, and the bounds and times of the engine.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +61,7 @@ impl Default for RedisSettings {
             lease: Duration::from_secs(12),
             idle_grace: Duration::from_mins(5),
             presence_grace: Duration::from_secs(5),
-            idempotency_window: Duration::from_mins(5),
+            idempotency_window: IDEMPOTENCY_WINDOW,
             ephemeral: EphemeralChannels::default(),
         }
     }

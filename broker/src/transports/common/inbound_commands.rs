@@ -9,6 +9,18 @@ use crate::http::{BodyLimit, Problem, read_body, take_turn};
 use crate::offload::offload;
 use crate::session::{Inbound, Services};
 
+/// About what a command takes besides its bytes in the body.
+const COMMAND_BYTES: usize = 256;
+
+/// The commands of one request.
+pub(in crate::transports) struct SentCommands {
+    pub(in crate::transports) inbound: Vec<Inbound>,
+    /// How many there are.
+    pub(in crate::transports) count: usize,
+    /// How many bytes they take while they wait for their session.
+    pub(in crate::transports) bytes: usize,
+}
+
 type Decoded = Result<Vec<Result<Command, RefusedCommand>>, DecodeError>;
 
 /// Turns the commands of one frame or body into what a session is to do.
@@ -44,7 +56,7 @@ pub(in crate::transports) async fn body_commands(
     request: &HttpRequest,
     body: web::Payload,
     services: &Services,
-) -> Result<Vec<Inbound>, Problem> {
+) -> Result<SentCommands, Problem> {
     let body = body_bytes(request, body, services).await?;
     commands_in(request, body, services).await
 }
@@ -54,12 +66,12 @@ pub(in crate::transports) async fn body_commands_if_any(
     request: &HttpRequest,
     body: web::Payload,
     services: &Services,
-) -> Result<Vec<Inbound>, Problem> {
+) -> Result<Option<SentCommands>, Problem> {
     let body = body_bytes(request, body, services).await?;
     if body.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    commands_in(request, body, services).await
+    commands_in(request, body, services).await.map(Some)
 }
 
 async fn body_bytes(
@@ -75,20 +87,20 @@ async fn commands_in(
     request: &HttpRequest,
     body: Bytes,
     services: &Services,
-) -> Result<Vec<Inbound>, Problem> {
+) -> Result<SentCommands, Problem> {
     let codec = match request.content_type() {
         "application/msgpack" | "application/x-msgpack" | "application/vnd.msgpack" => {
             Codec::MessagePack
         }
         _ => Codec::Json,
     };
-    let mut inbound = commands_of(codec, body, services).await?;
+    let mut sent = commands_of(codec, body, services).await?;
     if let Some(mut turn) = take_turn(request) {
         // They are carried out as the client takes the answers.
         turn.pass_on();
-        inbound.push(Inbound::Done(turn));
+        sent.inbound.push(Inbound::Done(turn));
     }
-    Ok(inbound)
+    Ok(sent)
 }
 
 /// Reads commands in this codec.
@@ -96,9 +108,15 @@ pub(in crate::transports) async fn commands_of(
     codec: Codec,
     bytes: Bytes,
     services: &Services,
-) -> Result<Vec<Inbound>, Problem> {
+) -> Result<SentCommands, Problem> {
     let most = services.config.limits.commands_per_frame;
-    let decoded = offload(bytes.len(), move || decode_commands(codec, &bytes)).await;
+    let length = bytes.len();
+    let decoded = offload(length, move || decode_commands(codec, &bytes)).await;
     let commands = no_more_than(most, decoded?)?;
-    Ok(inbound_of(Ok(commands), most))
+    let count = commands.len();
+    Ok(SentCommands {
+        inbound: inbound_of(Ok(commands), most),
+        count,
+        bytes: length + count * COMMAND_BYTES,
+    })
 }

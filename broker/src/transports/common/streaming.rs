@@ -59,7 +59,7 @@ pub(in crate::transports) fn hand_over(
         if let Some(id) = named {
             services
                 .sessions
-                .add(&id, SessionHandle { address, dialect });
+                .add(&id, SessionHandle::new(address, dialect));
         }
     });
     let body = body.ok_or_else(|| {

@@ -1,0 +1,115 @@
+//! How many commands a session may send in a second, and how much of them may wait for it.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::allowance::{Allowance, Rate};
+
+/// For how long a session that has used up its allowance is refused everything. What it had sent before it heard of the first refusal
+/// is refused, too, so that nothing overtakes what it then sends again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a session has used of its allowance of commands.
+#[derive(Debug, Default)]
+pub struct CommandAllowance {
+    used: Allowance,
+    /// Until when nothing is granted, in nanoseconds of the clock of [`Quotas`](super::Quotas).
+    paused_until: Cell<u64>,
+}
+
+impl CommandAllowance {
+    /// Charges a command, if that much is left; else says how long it takes until it is.
+    pub(super) fn take(&self, rate: Rate, now: u64) -> Result<(), Duration> {
+        let pause = self.paused_until.get().saturating_sub(now);
+        if pause > 0 {
+            return Err(Duration::from_nanos(pause));
+        }
+        self.used.take(rate, now).map_err(|wait| {
+            let wait = wait.max(PAUSE);
+            let nanoseconds = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+            self.paused_until.set(now.saturating_add(nanoseconds));
+            wait
+        })
+    }
+}
+
+/// What a session was sent by requests of their own, and has yet to carry out. Clones are of the same session.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog(Arc<AtomicUsize>);
+
+impl Backlog {
+    /// Counts so many bytes, unless others wait and there would be more than `most`.
+    pub(super) fn add(&self, bytes: usize, most: usize) -> Option<Queued> {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        // Given back when it is dropped, whatever is decided below.
+        let queued = Queued {
+            backlog: self.clone(),
+            bytes,
+        };
+        (before == 0 || before.saturating_add(bytes) <= most).then_some(queued)
+    }
+}
+
+/// Commands that count in the backlog of their session until this is dropped.
+#[derive(Debug)]
+pub struct Queued {
+    backlog: Backlog,
+    bytes: usize,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.backlog.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn what_was_sent_before_the_refusal_was_heard_is_refused_too() {
+        let (allowance, rate) = (CommandAllowance::default(), Rate::per_second(1000));
+        for _ in 0..1000 {
+            assert_eq!(allowance.take(rate, SECOND), Ok(()));
+        }
+        assert_eq!(allowance.take(rate, SECOND), Err(PAUSE));
+        // By itself, the allowance would grant fifty again.
+        let left = allowance.take(rate, SECOND + SECOND / 20);
+        assert_eq!(left, Err(PAUSE / 2));
+        let later = SECOND + SECOND / 10;
+        for _ in 0..100 {
+            assert_eq!(allowance.take(rate, later), Ok(()));
+        }
+        assert_eq!(allowance.take(rate, later), Err(PAUSE));
+    }
+
+    #[test]
+    fn a_low_rate_says_truly_when_the_next_command_may_come() {
+        let (allowance, rate) = (CommandAllowance::default(), Rate::per_second(2));
+        assert_eq!(allowance.take(rate, SECOND), Ok(()));
+        assert_eq!(allowance.take(rate, SECOND), Ok(()));
+        let wait = allowance.take(rate, SECOND).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(500));
+        assert_eq!(allowance.take(rate, SECOND + SECOND / 2), Ok(()));
+        let unlimited = CommandAllowance::default();
+        assert!((0..10_000).all(|_| unlimited.take(Rate::NONE, SECOND).is_ok()));
+    }
+
+    #[test]
+    fn a_backlog_takes_one_request_of_any_size_and_several_up_to_its_bound() {
+        let backlog = Backlog::default();
+        let large = backlog.add(1000, 100).unwrap();
+        assert!(backlog.clone().add(1, 100).is_none());
+        drop(large);
+        let small = [backlog.add(60, 100), backlog.add(40, 100)];
+        assert!(small.iter().all(Option::is_some));
+        assert!(backlog.add(1, 100).is_none());
+        drop(small);
+        assert!(backlog.add(1000, 100).is_some());
+    }
+}
