@@ -23,6 +23,7 @@ export class Publisher extends Outbox {
   readonly #session: Session;
   #isFlushing = false;
   #batchTimer: ReturnType<typeof setTimeout> | undefined;
+  #againTimer: ReturnType<typeof setTimeout> | undefined;
   /** How many bytes were posted since the last time that posts were sent. */
   #batchedBytes = 0;
 
@@ -89,10 +90,11 @@ export class Publisher extends Outbox {
     });
   }
 
-  /** The broker could not take it now, and may have said when it can. */
+  /** The broker could not take it now, and may have said when it can. Those behind it that it refuses, too, go with it: in their order. */
   #again(entry: Entry, delay = this.#options.minDelay): void {
     this.hold(entry);
-    setTimeout(() => {
+    clearTimeout(this.#againTimer);
+    this.#againTimer = setTimeout(() => {
       this.resume();
       this.#flush();
     }, delay);
