@@ -9,7 +9,7 @@ use super::allowance::{Allowance, Rate};
 
 /// For how long a session that has used up its allowance is refused everything. What it had sent before it heard of the first refusal
 /// is refused, too, so that nothing overtakes what it then sends again.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What a session has used of its allowance of commands.
 #[derive(Debug, Default)]
@@ -78,11 +78,11 @@ mod tests {
             assert_eq!(allowance.take(rate, SECOND), Ok(()));
         }
         assert_eq!(allowance.take(rate, SECOND), Err(PAUSE));
-        // By itself, the allowance would grant fifty again.
-        let left = allowance.take(rate, SECOND + SECOND / 20);
+        // By itself, the allowance would grant some again.
+        let left = allowance.take(rate, SECOND + SECOND / 8);
         assert_eq!(left, Err(PAUSE / 2));
-        let later = SECOND + SECOND / 10;
-        for _ in 0..100 {
+        let later = SECOND + SECOND / 4;
+        for _ in 0..250 {
             assert_eq!(allowance.take(rate, later), Ok(()));
         }
         assert_eq!(allowance.take(rate, later), Err(PAUSE));
