@@ -64,14 +64,6 @@ impl Config {
         if limits.message_bytes > limits.request_bytes {
             errors.push(at_most("limits.message_bytes", "limits.request_bytes"));
         }
-        let commands = limits.commands_per_session_and_second;
-        if commands > 0 && commands <= limits.channels_per_session {
-            errors.push(ConfigError::Contradiction {
-                key: "limits.commands_per_session_and_second",
-                relation: "0 or more than",
-                other: "limits.channels_per_session",
-            });
-        }
         let memory = limits.memory_bytes.get();
         let too_large = [
             ("limits.request_bytes", limits.request_bytes),

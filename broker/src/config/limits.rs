@@ -36,9 +36,9 @@ settings! {
         /// How many commands one frame or POST may have.
         commands_per_frame: usize, "commands_per_frame" = 256, within 1..=1024;
         /// How many commands one session may send in a second, on whatever transport; 0 for any number. The allowance of a whole second may
-        /// be used at once, so it has to be more than `channels_per_session`: a session that comes back joins all its channels at once.
-        /// `unsubscribe` and `ping` do not count.
-        commands_per_session_and_second: usize, "commands_per_session_and_second" = 10_000, within 0..=100_000_000;
+        /// be used at once, and never less than `channels_per_session` and one more: a session that comes back joins all its channels at
+        /// once. `unsubscribe` and `ping` do not count.
+        commands_per_session_and_second: usize, "commands_per_session_and_second" = 0, within 0..=100_000_000;
         /// How many fragments one WebSocket message may come in.
         fragments_per_message: usize, "fragments_per_message" = 4096, within 1..=10_000_000;
         /// How many members one presence list may have; a client asks for the others page by page. Their data is bounded by a
@@ -70,7 +70,7 @@ settings! {
         members_per_address: usize, "members_per_address" = 10_000, within 0..=100_000_000;
         /// How many idempotency keys and message ids the clients of one address may use in five minutes, which is for how long each is
         /// remembered; 0 for any number. The allowance of the whole time may be used at once. API keys are not counted here.
-        idempotency_keys_per_address: usize, "idempotency_keys_per_address" = 1_000_000, within 0..=1_000_000_000;
+        idempotency_keys_per_address: usize, "idempotency_keys_per_address" = 3_000_000, within 0..=1_000_000_000;
         /// How many sessions and streams one user may have at a time, polls that wait included; 0 for any number. The user is the
         /// one that the token, or else the authorisation hook, names.
         sessions_per_user: usize, "sessions_per_user" = 0, within 0..=100_000_000;

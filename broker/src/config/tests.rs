@@ -204,15 +204,6 @@ fn settings_that_contradict_each_other_are_refused() {
     limits.memory_bytes must be 0 or at least eight times limits.request_bytes: change one of the two
     limits.memory_bytes must be 0 or at least eight times limits.bytes_per_history: change one of the two
     ");
-    insta::assert_snapshot!(refusal("limits.channels_per_session = 10000"), @"limits.commands_per_session_and_second must be 0 or more than limits.channels_per_session: change one of the two");
-    assert!(
-        load(
-            "[limits]\nchannels_per_session = 10000\ncommands_per_session_and_second = 0",
-            &[],
-            &[]
-        )
-        .is_ok()
-    );
     let small =
         "[limits]\nmemory_bytes = 16000000\nrequest_bytes = 2000000\nbytes_per_history = 2000000";
     assert!(load(small, &[], &[]).is_ok());

@@ -85,6 +85,17 @@ impl Kind {
     }
 }
 
+/// How many commands a session may send. All its channels can be joined at once, however few it may send in the long run.
+fn commands(limits: &LimitSettings) -> Rate {
+    let in_a_second = limits.commands_per_session_and_second as u64;
+    let at_once = in_a_second.max(limits.channels_per_session as u64 + 1);
+    if in_a_second == 0 {
+        return Rate::NONE;
+    }
+    let millis = at_once.saturating_mul(1000) / in_a_second;
+    Rate::within(at_once, Duration::from_millis(millis))
+}
+
 impl Quotas {
     /// Nobody has had anything yet.
     pub fn new(limits: &LimitSettings, figures: &Figures) -> Self {
@@ -128,7 +139,7 @@ impl Quotas {
             limits_publications: all.iter().any(Rates::are_set),
             sessions_per_user: limits.sessions_per_user,
             members_per_user: limits.members_per_user,
-            commands: Rate::per_second(limits.commands_per_session_and_second as u64),
+            commands: commands(limits),
             waiting_bytes: limits.request_bytes.as_usize(),
             began: Instant::now(),
             figures: figures.clone(),
@@ -326,6 +337,29 @@ mod tests {
         assert_eq!(publish(Some("7"), false), Ok(()));
         assert_eq!(publish(Some("8"), true), Ok(()));
         assert_eq!(publish(None, true), Ok(()));
+    }
+
+    #[test]
+    fn a_session_may_join_all_its_channels_at_once() {
+        let limits = LimitSettings {
+            channels_per_session: 99,
+            commands_per_session_and_second: 10,
+            ..LimitSettings::default()
+        };
+        assert_eq!(
+            commands(&limits),
+            Rate::within(100, Duration::from_secs(10))
+        );
+        let many = LimitSettings {
+            commands_per_session_and_second: 1000,
+            ..limits
+        };
+        assert_eq!(commands(&many), Rate::per_second(1000));
+        let any = LimitSettings {
+            commands_per_session_and_second: 0,
+            ..many
+        };
+        assert_eq!(commands(&any), Rate::NONE);
     }
 
     #[test]

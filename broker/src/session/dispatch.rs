@@ -112,7 +112,7 @@ impl Session {
         let id = command.id.clone();
         let channel = command.kind.channel().cloned();
         self.share().charge_work(COMMAND_WORK_BYTES);
-        if let Err(refusal) = self.admit(&command.kind) {
+        if let Err(refusal) = self.admit_command(&command.kind) {
             self.refuse(id, channel.as_ref(), refusal);
             return;
         }
@@ -143,7 +143,7 @@ impl Session {
     }
 
     /// Whether the session may be served now. What costs nothing, or gives something back, is never refused.
-    fn admit(&self, command: &CommandKind) -> Result<(), Refusal> {
+    fn admit_command(&self, command: &CommandKind) -> Result<(), Refusal> {
         match command {
             CommandKind::Unsubscribe { .. } | CommandKind::Ping => return Ok(()),
             // What others do must not take its rights from a session.
