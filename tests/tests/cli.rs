@@ -1,11 +1,18 @@
 //! `widecast publish` and `widecast subscribe` against a real broker. Exit statuses of bad arguments are in
 //! `broker/tests/cli.rs`.
 
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use widecast_tests::{Broker, Relay, Settings, TlsProxy, cli, eventually, within};
+use widecast_client::Client;
+use widecast_tests::{Broker, Guarded, Relay, Settings, TlsProxy, cli, eventually, within};
 
 /// Expands a scenario into one test for each transport of `widecast subscribe`.
 macro_rules! over_every_transport {
@@ -48,6 +55,8 @@ over_every_transport! {
     a_broker_that_forgot_everything_is_a_gap;
     a_cursor_on_the_command_line_is_where_it_begins;
     a_refusal_for_good_ends_the_command;
+    a_new_token_in_the_file_goes_on_without_loss;
+    a_token_that_is_over_is_waited_for;
 }
 
 /// A running `widecast subscribe`.
@@ -109,6 +118,22 @@ impl Subscribing {
             }
         })
         .await
+    }
+
+    /// Waits until the broker counts it in for all channels, which it publishes `0` to until then; false if the command ends before.
+    async fn hears(&mut self, backend: &Client, channels: &[&str]) -> Result<bool> {
+        let mut has_ended = false;
+        eventually("the subscription", async || {
+            has_ended = self.child.try_wait()?.is_some();
+            for channel in channels {
+                if backend.publish(channel, &0).await?.subscribers != Some(1) {
+                    return Ok(has_ended);
+                }
+            }
+            Ok(true)
+        })
+        .await?;
+        Ok(!has_ended)
     }
 
     async fn end(&mut self) -> Result<i32> {
@@ -434,5 +459,237 @@ async fn publish_says_why_the_broker_refuses() -> Result<()> {
     let expected = "error: the broker refuses: ";
     assert!(run.errors.starts_with(expected), "{}", run.errors);
     assert!(run.errors.contains("too_large"), "{}", run.errors);
+    Ok(())
+}
+
+/// A broker that takes tokens, a client that may publish there, and a file for tokens.
+struct WithTokenFile {
+    guarded: Guarded,
+    backend: Client,
+    directory: TempDir,
+    made: Cell<u32>,
+}
+
+impl WithTokenFile {
+    async fn start() -> Result<Self> {
+        let guarded = Guarded::with(|settings| settings.key("shutdown.retry_ms", "50")).await?;
+        let backend = Client::builder(&guarded.broker.base()).token(&guarded.backend);
+        Ok(Self {
+            backend: backend.build()?,
+            guarded,
+            directory: tempfile::tempdir()?,
+            made: Cell::new(0),
+        })
+    }
+
+    fn path(&self) -> Result<String> {
+        let path = self.directory.path().join("token");
+        Ok(path.to_str().context("a path of text")?.to_owned())
+    }
+
+    /// Puts a new token into the file that is valid for so many seconds.
+    async fn renew(&self, seconds: u32) -> Result<String> {
+        let allow = ["a=subscribe,publish", "b=subscribe"];
+        // Two that were made in the same second would be one without it.
+        self.made.set(self.made.get() + 1);
+        let name = self.made.get().to_string();
+        let claims = ["--sub", "7", "--jti", &name];
+        let token = self.guarded.token_with(&claims, &allow, seconds).await?;
+        std::fs::write(self.path()?, format!("{token}\n"))?;
+        Ok(token)
+    }
+
+    /// Listens with a token that ends soon. On a busy machine the first ones may have ended before.
+    async fn listen(&self, transport: &str, channels: &[&str]) -> Result<(Subscribing, String)> {
+        let line = format!("--token-file {} {}", self.path()?, channels.join(" "));
+        for seconds in [2, 4, 8, 16] {
+            let token = self.renew(seconds).await?;
+            let base = self.guarded.broker.base();
+            let mut reader = Subscribing::start(&base, transport, &line).await?;
+            if reader.hears(&self.backend, channels).await? {
+                return Ok((reader, token));
+            }
+        }
+        anyhow::bail!("no token was valid for long enough to join");
+    }
+}
+
+async fn a_new_token_in_the_file_goes_on_without_loss(transport: &str) -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (mut reader, _) = with.listen(transport, &["a"]).await?;
+    let is_over = AtomicBool::new(false);
+    let publishing = async {
+        let mut last = 0;
+        while !is_over.load(Ordering::Relaxed) {
+            last += 1;
+            with.backend.publish("a", &last).await?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(last)
+    };
+    // Whenever a token ends, the file has another.
+    let renewing = async {
+        loop {
+            with.renew(4).await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let going_on = async {
+        let told = async {
+            for _ in 0..3 {
+                reader.notice("going on with the new token in ").await?;
+            }
+            Ok(())
+        };
+        let told = tokio::select! {
+            told = told => told,
+            failed = renewing => failed,
+        };
+        is_over.store(true, Ordering::Relaxed);
+        told
+    };
+    let (last, ()): (u32, ()) = tokio::try_join!(publishing, going_on)?;
+    with.renew(600).await?;
+    let mut heard = Vec::new();
+    while heard.last() != Some(&last) {
+        heard.push(reader.line().await?.parse()?);
+    }
+    heard.retain(|&number| number > 0);
+    let expected: Vec<u32> = (1..=last).collect();
+    assert_eq!(heard, expected);
+    Ok(())
+}
+
+async fn a_token_that_is_over_is_waited_for(transport: &str) -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (mut reader, token) = with.listen(transport, &["a", "b"]).await?;
+    let mut notices = vec![reader.notice("put a valid token into ").await?];
+    assert!(notices[0].contains("expired"), "{notices:?}");
+    for (channel, number) in [("a", 1), ("b", 2), ("a", 3)] {
+        with.backend.publish(channel, &number).await?;
+    }
+    // A file that is being replaced.
+    for held in [Some(""), Some("half"), None] {
+        match held {
+            Some(held) => std::fs::write(with.path()?, held)?,
+            None => std::fs::remove_file(with.path()?)?,
+        }
+        notices.push(reader.notice("put a valid token into ").await?);
+    }
+    let reasons = [
+        "expired",
+        "it is empty",
+        "no JSON Web Token",
+        "No such file",
+    ];
+    for (notice, reason) in notices.iter().zip(reasons) {
+        assert!(notice.contains(reason), "{notice}");
+        assert!(
+            !notice.contains(&token) && !notice.contains("half"),
+            "{notice}"
+        );
+    }
+    with.renew(600).await?;
+    reader.notice("going on with the new token in ").await?;
+    with.backend.publish("b", &4).await?;
+    let mut heard = Vec::new();
+    while heard.last().map(String::as_str) != Some("b\t4") {
+        heard.push(reader.line().await?);
+    }
+    heard.retain(|line| !line.ends_with("\t0"));
+    heard.sort();
+    assert_eq!(heard, ["a\t1", "a\t3", "b\t2", "b\t4"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_file_that_is_refused_at_first_is_named() -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (base, path) = (with.guarded.broker.base(), with.path()?);
+    let token = with.renew(0).await?;
+    for command in [&["subscribe", "a"][..], &["publish", "a", "1"], &["nodes"]] {
+        let arguments = [command, &["--url", &base, "--token-file", &path]].concat();
+        let run = cli::run(&arguments).await?;
+        assert_eq!(run.status, 1);
+        let expected = format!("put a valid token or API key into {path}\n");
+        assert!(run.errors.ends_with(&expected), "{}", run.errors);
+        assert!(!run.errors.contains(&token), "{}", run.errors);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_is_from_a_file_or_from_elsewhere() -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (base, path) = (with.guarded.broker.base(), with.path()?);
+    std::fs::write(&path, &with.guarded.backend)?;
+    let arguments = ["publish", "--url", &base, "a", "1"];
+    for (more, status) in [(None, 0), (Some(("WIDECAST_TOKEN", "x")), 2)] {
+        let mut command = cli::command(&arguments).await?;
+        let command = command.env("WIDECAST_TOKEN_FILE", &path).envs(more);
+        let output = command.spawn()?.wait_with_output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        assert_eq!(errors.contains("give one of them only"), status == 2);
+    }
+    Ok(())
+}
+
+/// Answers one request, once it has come, with this status and body, and gives its head.
+async fn answer_one(
+    listener: &TcpListener,
+    answer: impl FnOnce() -> Result<(&'static str, &'static str)>,
+) -> Result<String> {
+    let (socket, _) = listener.accept().await?;
+    let mut socket = BufReader::new(socket);
+    let (mut head, mut length) = (String::new(), 0);
+    while !head.ends_with("\r\n\r\n") {
+        let start = head.len();
+        anyhow::ensure!(socket.read_line(&mut head).await? > 0, "no whole head");
+        if let Some(said) = head[start..].strip_prefix("content-length: ") {
+            length = said.trim().parse()?;
+        }
+    }
+    socket.read_exact(&mut vec![0; length]).await?;
+    let (status, body) = answer()?;
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    socket.write_all(answer.as_bytes()).await?;
+    Ok(head)
+}
+
+#[tokio::test]
+async fn publish_reads_the_token_again_when_it_is_refused() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("token");
+    std::fs::write(&path, "old")?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let file = path.to_str().context("a path of text")?;
+    let arguments = ["publish", "--url", &base, "--token-file", file, "a", "1"];
+    let refusal = r#"{"title":"T","detail":"d","code":"unauthorized"}"#;
+    let published = r#"{"channel":"a","offset":1,"epoch":"e","duplicate":false}"#;
+    let answering = async {
+        let refuse = || {
+            // The token has been read by now.
+            std::fs::write(&path, "newer")?;
+            Ok(("401 Unauthorized", refusal))
+        };
+        let first = answer_one(&listener, refuse).await?;
+        let second = answer_one(&listener, || Ok(("200 OK", published))).await?;
+        Ok([first, second])
+    };
+    let asking = cli::run(&arguments);
+    let (run, heads) = tokio::try_join!(asking, within("two requests", answering))?;
+    assert_eq!(run.status, 0, "{}", run.errors);
+    assert!(
+        heads[0].contains("authorization: Bearer old\r\n"),
+        "{heads:?}"
+    );
+    assert!(
+        heads[1].contains("authorization: Bearer newer\r\n"),
+        "{heads:?}"
+    );
     Ok(())
 }

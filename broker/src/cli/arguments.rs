@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use widecast_client::{BrokerUrl, Client};
 use widecast_protocol::{ChannelName, Cursor, EventName, IdempotencyKey};
 
+use super::broker_arguments::BrokerArguments;
 use super::credential_arguments::{ExplainArguments, KeyArguments, TokenArguments};
 use super::error::CliError;
 use crate::config::{ConfigErrors, Layers, Loaded};
@@ -151,47 +151,6 @@ impl FormArguments {
         let asked = forms.into_iter().find(|(asked, _)| *asked);
         asked.map(|(_, form)| form)
     }
-}
-
-/// Which broker.
-#[derive(Debug, Clone, Args)]
-pub(super) struct BrokerArguments {
-    /// The broker's address
-    #[arg(long, value_name = "URL", env = "WIDECAST_URL", default_value = BrokerUrl::DEFAULT, value_parser = url)]
-    url: BrokerUrl,
-    /// For an https:// address: trust the authorities in this PEM file, and not those of the system
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// The token or API key to prove who this is; other users of this machine can see arguments, but not the variable
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "WIDECAST_TOKEN",
-        hide_env_values = true
-    )]
-    token: Option<String>,
-}
-
-impl BrokerArguments {
-    /// A client of the broker.
-    pub(super) fn client(&self) -> Result<Client, CliError> {
-        let mut client = Client::builder(&self.url.to_string());
-        if let Some(file) = &self.ca {
-            client = client.authorities(file);
-        }
-        if let Some(token) = &self.token {
-            client = client.token(token);
-        }
-        Ok(client.build()?)
-    }
-}
-
-/// An address; clap says already which text is none.
-fn url(text: &str) -> Result<BrokerUrl, String> {
-    text.parse().map_err(|_| {
-        let default = BrokerUrl::DEFAULT;
-        format!("expected an address such as {default} or https://push.example.com")
-    })
 }
 
 /// What to listen to, and how.

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -54,6 +55,22 @@ pub enum CliError {
     /// The broker answers that it will not.
     #[error("the broker refuses: {0}")]
     Refused(String),
+    /// The file of `--token-file` holds no token that can be shown.
+    #[error("cannot use the token file {}: {reason}; expected a file with a token or API key and nothing else", .file.display())]
+    TokenFile {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The broker does not take the token of `--token-file`.
+    #[error("the broker refuses: {reason}; put a valid token or API key into {}", .file.display())]
+    TokenRefused {
+        /// The file.
+        file: PathBuf,
+        /// What the broker says.
+        reason: String,
+    },
     /// The data cannot be read.
     #[error("cannot read the data from standard input")]
     Input(#[source] io::Error),
@@ -73,7 +90,11 @@ impl CliError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Asked(_) => 0,
-            Self::Arguments(_) | Self::Config(_) | Self::Start(_) | Self::Tls(_) => 2,
+            Self::Arguments(_)
+            | Self::Config(_)
+            | Self::Start(_)
+            | Self::Tls(_)
+            | Self::TokenFile { .. } => 2,
             // Whoever reads the output has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,

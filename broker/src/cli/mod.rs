@@ -5,6 +5,7 @@
 //! protocol and HTTP, nothing else of the broker.
 
 mod arguments;
+mod broker_arguments;
 mod credential_arguments;
 mod error;
 mod key;
@@ -15,6 +16,7 @@ mod publish;
 mod settings;
 mod subscribe;
 mod token;
+mod token_file;
 
 pub use arguments::{
     Arguments, CliCommand, ConfigCommand, NodesArguments, Output, PublishArguments, ServeArguments,

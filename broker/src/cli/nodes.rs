@@ -13,8 +13,8 @@ use super::error::CliError;
 /// # Errors
 /// When the broker cannot be reached or refuses, or the answer cannot be printed.
 pub fn list_nodes(arguments: &NodesArguments, output: &mut dyn Write) -> Result<(), CliError> {
-    let client = arguments.broker.client()?;
-    let nodes = actix_rt::System::new().block_on(client.nodes())?;
+    let asked = arguments.broker.ask(async |client| client.nodes().await);
+    let nodes = actix_rt::System::new().block_on(asked)?;
     let printed = if arguments.json {
         print_json(&nodes, output)
     } else {

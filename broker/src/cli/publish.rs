@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use widecast_client::{Data, Published};
+use widecast_client::{Client, Data, Error, Published};
 
 use super::arguments::{DataForm, PublishArguments};
 use super::error::CliError;
@@ -16,7 +16,8 @@ use super::error::CliError;
 pub fn publish(arguments: &PublishArguments, output: &mut dyn Write) -> Result<(), CliError> {
     let data = read_data(arguments.data.as_ref(), &mut io::stdin())?;
     let data = data_of(arguments.form.form(), data)?;
-    let published = actix_rt::System::new().block_on(send(arguments, data))?;
+    let sent = async |client: &Client| send(client, arguments, &data).await;
+    let published = actix_rt::System::new().block_on(arguments.broker.ask(sent))?;
     let printed = serde_json::to_writer(&mut *output, &published)
         .map_err(io::Error::from)
         .and_then(|()| output.write_all(b"\n"))
@@ -64,16 +65,19 @@ fn form_of(data: &Bytes) -> DataForm {
     }
 }
 
-async fn send(arguments: &PublishArguments, data: Data) -> Result<Published, CliError> {
-    let client = arguments.broker.client()?;
-    let mut message = client.publish_data(arguments.channel.as_str(), data);
+async fn send(
+    client: &Client,
+    arguments: &PublishArguments,
+    data: &Data,
+) -> Result<Published, Error> {
+    let mut message = client.publish_data(arguments.channel.as_str(), data.clone());
     if let Some(event) = &arguments.event {
         message = message.event(event.as_str());
     }
     if let Some(key) = &arguments.idempotency_key {
         message = message.idempotency_key(key.as_str());
     }
-    Ok(message.await?)
+    message.await
 }
 
 #[cfg(test)]

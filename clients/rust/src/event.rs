@@ -66,6 +66,8 @@ pub enum PresenceChange {
 pub struct Unsubscribed {
     /// The channel.
     pub channel: String,
+    /// The place up to which it was heard, from which it can be taken up again.
+    pub cursor: Option<String>,
     /// Why, if nobody asked for it.
     pub error: Option<Error>,
 }

@@ -206,9 +206,12 @@ impl Channels {
     }
 
     fn left(&mut self, name: &ChannelName, error: Option<Error>, queue: &Queue) {
-        self.0.shift_remove(name);
-        let channel = name.to_string();
-        let event = Event::Unsubscribed(Unsubscribed { channel, error });
+        let place = self.0.shift_remove(name).and_then(|known| known.place);
+        let event = Event::Unsubscribed(Unsubscribed {
+            channel: name.to_string(),
+            cursor: place.map(|place| place.to_string()),
+            error,
+        });
         queue.push(Item::at(event, Place::Left(name.clone())));
     }
 

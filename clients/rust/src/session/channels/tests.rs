@@ -170,6 +170,8 @@ async fn a_channel_that_was_left_is_not_joined_again() {
         told[1].contains("Unsubscribed") && told[1].contains("forbidden"),
         "{told:?}"
     );
+    // It can be taken up again where it was left.
+    assert!(told[1].contains(r#"cursor: Some("e-1")"#), "{told:?}");
 }
 
 #[tokio::test]
