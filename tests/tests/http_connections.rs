@@ -1,6 +1,7 @@
 //! HTTP/1.1 as the standards have it: what a connection carries, what a broker says to what is no request, and when it stops
 //! waiting ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110), [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112)).
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -682,7 +683,32 @@ async fn no_head_and_no_body_is_waited_for_for_ever() -> Result<()> {
         .await?;
     connection.send(b"1").await?;
     assert_eq!(answer(&mut connection).await?.status, 408);
+    for (reason, count) in [("opening", 1), ("head", 2), ("body", 1)] {
+        gave_up(&broker, reason, count).await?;
+    }
     Ok(())
+}
+
+/// So many clients were given up for this reason.
+async fn gave_up(broker: &Broker, reason: &str, count: u32) -> Result<()> {
+    let name = format!("widecast_client_timeouts_total{{reason=\"{reason}\"}}");
+    let counted = broker.metrics().await?.value(&name);
+    let is_right = (counted - f64::from(count)).abs() < f64::EPSILON;
+    anyhow::ensure!(is_right, "{reason}: {counted}, expected {count}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_header_of_a_proxy_is_waited_for_for_ever() -> Result<()> {
+    let settings = Settings::new()
+        .key("timeouts.head_ms", SOON)
+        .key("server.trusted_proxies", "[\"127.0.0.2\"]")
+        .key("server.proxy_protocol", "true");
+    let broker = Broker::with(settings).await?;
+    let mut connection = Bare::connect_from(&broker, Ipv4Addr::new(127, 0, 0, 2)).await?;
+    connection.send(b"PROXY TCP4 ").await?;
+    assert_eq!(connection.to_end().await?, b"");
+    gave_up(&broker, "proxy_header", 1).await
 }
 
 #[tokio::test]
@@ -706,7 +732,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_given_up() -> Result<()> {
         connections.push(connection);
     }
     eventually("their end", async || Ok(open().await? <= before)).await?;
-    Ok(())
+    gave_up(&broker, "answer", 5).await
 }
 
 #[tokio::test]
@@ -737,7 +763,7 @@ async fn an_unfinished_websocket_message_is_not_waited_for_for_ever() -> Result<
             assert!(close, "{path} {part:?}: {said:?}");
         }
     }
-    Ok(())
+    gave_up(&broker, "message", 6).await
 }
 
 #[tokio::test]

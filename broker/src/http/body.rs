@@ -20,6 +20,7 @@ use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
 use crate::memory_budget::{GIVEN_UP, Hold, NO_TURN, Part, Turn};
+use crate::metrics::Slowness;
 use crate::net::{Pace, Patience};
 use crate::offload::{LARGE_BYTES, offload};
 use crate::session::Services;
@@ -108,7 +109,12 @@ pub async fn read_body(
     let mut body = BodyParts::default();
     let mut pace = Pace::begin(Instant::now(), limit.patience);
     let mut intake = None;
-    while let Some(part) = next_part_soon(&mut payload, &pace, intake.as_ref()).await? {
+    loop {
+        let part = next_part_soon(&mut payload, &pace, intake.as_ref()).await;
+        let part = part.inspect_err(|problem| count_timeout(request, problem));
+        let Some(part) = part? else {
+            break;
+        };
         pace.progress(Instant::now(), part.len());
         body.push(part);
         // A body that is whole has nothing more to wait for.
@@ -208,6 +214,14 @@ fn inflate(body: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {
 pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Problem> {
     let part = payload.next().await;
     part.transpose().map_err(|error| unreadable(&error))
+}
+
+/// Counts a client whose body has not come in time, if that is the problem.
+fn count_timeout(request: &HttpRequest, problem: &Problem) {
+    let services = request.app_data::<web::Data<Services>>();
+    if let Some(services) = services.filter(|_| problem.code() == Code::RequestTimeout) {
+        services.metrics.connections.gave_up(Slowness::Body);
+    }
 }
 
 async fn next_part_soon(

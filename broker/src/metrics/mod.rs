@@ -16,14 +16,14 @@ mod outbound_http;
 mod per_engine;
 mod publications;
 #[cfg(test)]
-mod reference;
+mod reference_tests;
 mod sessions;
 mod shares;
 mod tokens;
 mod workers;
 
 pub use catalog::Metrics;
-pub use connections::Connections;
+pub use connections::{Connections, Slowness};
 pub use deliveries::{Deliveries, Policy};
 pub use engines::{EngineDisks, EngineServers, Engines, ServerLabels};
 pub use exposition::{Exposition, render};

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use prometheus_client::metrics::gauge::Gauge;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -19,6 +18,7 @@ use tokio::net::TcpStream;
 use super::connection_io::{Dispatch, Terms};
 use super::refusal::RequestRefusal;
 use crate::limits::{Held, Share, Shares};
+use crate::metrics::Slowness;
 
 /// The number of open connections, and the limit for it.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ impl Connections {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// The client of a connection that is not counted yet was waited for in vain.
+    pub(super) fn gave_up(&self, slowness: Slowness) {
+        self.metrics.gave_up(slowness);
+    }
+
     /// Counts one more, unless the limit is reached.
     fn enter(&self) -> Option<ConnectionPlace> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
@@ -54,7 +59,7 @@ impl Connections {
         self.metrics.open.inc();
         Some(ConnectionPlace {
             open: Arc::clone(&self.open),
-            gauge: self.metrics.open.clone(),
+            metrics: self.metrics.clone(),
         })
     }
 }
@@ -62,13 +67,13 @@ impl Connections {
 /// One connection that is counted until this is dropped.
 struct ConnectionPlace {
     open: Arc<AtomicUsize>,
-    gauge: Gauge,
+    metrics: crate::metrics::Connections,
 }
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        self.gauge.dec();
+        self.metrics.open.dec();
     }
 }
 
@@ -103,7 +108,7 @@ pub struct Connection {
     head_written: Cell<bool>,
     /// The task that waits for `head_written`.
     leaving: RefCell<Option<Waker>>,
-    _place: ConnectionPlace,
+    place: ConnectionPlace,
     /// The share of the client at the other end; none if a proxy is there, which asks for many.
     share: Option<Share>,
     /// The connection's part in the share of its address.
@@ -138,7 +143,7 @@ impl Connection {
             dispatch: RefCell::new(Some(Box::new(Dispatch::new(terms)))),
             head_written: Cell::new(false),
             leaving: RefCell::new(None),
-            _place: place,
+            place,
             share: (!shares.trusts(peer.ip())).then_some(share),
             _part: part,
         }))
@@ -147,6 +152,11 @@ impl Connection {
     /// The address of the other end, or of the client for whom a proxy has passed the connection on.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// The client was waited for in vain.
+    pub(super) fn gave_up(&self, slowness: Slowness) {
+        self.place.metrics.gave_up(slowness);
     }
 
     /// The share in which all requests of the connection count; none if each may be from another client, because a trusted proxy is at

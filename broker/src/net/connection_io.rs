@@ -22,6 +22,7 @@ use super::pace::{Alarm, Pace, Patience};
 use super::refusal::RequestRefusal;
 use crate::config::TimeoutSettings;
 use crate::memory_budget::{Bounds, Hold, Part};
+use crate::metrics::Slowness;
 
 /// How often the broker checks whether a client is still there while it leaves the client's bytes unread. The end of the
 /// connection lies behind these bytes, so reading would not show it.
@@ -165,8 +166,13 @@ impl Connection {
             Poll::Pending => {
                 ready!(dispatch.poll_too_late(context));
                 if dispatch.gate.is_in_head() {
+                    self.gave_up(Slowness::Head);
                     self.refuse(dispatch, RequestRefusal::HeadTimeout);
                 } else {
+                    // That no further request comes is nothing to count.
+                    if dispatch.gate.is_first() {
+                        self.gave_up(Slowness::Opening);
+                    }
                     dispatch.gate.close();
                 }
             }
@@ -335,6 +341,7 @@ impl Connection {
                     .deadline();
                 ready!(dispatch.writing.poll(deadline, context));
                 tracing::debug!(client.address = %self.peer(), "the client did not take its answer within timeouts.answer_ms: ending its connection");
+                self.gave_up(Slowness::Answer);
                 self.reset();
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }

@@ -25,6 +25,7 @@ use super::exchange::exchange;
 use super::proxy_protocol::read_client;
 use crate::auth::LastCredential;
 use crate::limits::Shares;
+use crate::metrics::Slowness;
 
 /// Why an address could not be listened on.
 #[derive(Debug, ThisError)]
@@ -107,6 +108,7 @@ async fn client_of(stream: &mut TcpStream, options: &ListenerOptions) -> Option<
             None
         }
         Err(_) => {
+            options.connections.gave_up(Slowness::ProxyHeader);
             tracing::debug!(%peer, "no PROXY protocol header came within timeouts.head_ms");
             None
         }

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
 
 use crate::limits::Queued;
+use crate::metrics::Slowness;
 use crate::net::{Connection, Detached};
 use crate::registry::Ended;
 use actix::prelude::*;
 use tracing::{Instrument, field};
+use widecast_protocol::Code;
 
 use super::inbound::{DiscardInbound, Inbound, InboundDecoder};
 use super::refusal::Refusal;
@@ -121,6 +123,10 @@ impl SessionActor {
         if let Some(Poll::Ready(Refusal { code, detail, .. })) = given_up {
             input.decoder = Box::new(DiscardInbound);
             input.unfinished = None;
+            if code == Code::RequestTimeout {
+                let metrics = &self.session.services().metrics;
+                metrics.connections.gave_up(Slowness::Message);
+            }
             self.dispatch(vec![Inbound::Fail { code, detail }], None, context);
         }
     }
