@@ -20,7 +20,7 @@ pub struct ExplainArguments {
     /// For somebody with this token or API key; - reads it from standard input. Without it: for somebody without credentials
     #[arg(long)]
     pub token: Option<String>,
-    /// From which address it is shown, where an API key may be used from some only (auth.api_key.addresses)
+    /// From which address it is shown, where an API key may be used from some only (`auth.api_key.addresses`)
     #[arg(long)]
     pub address: Option<IpAddr>,
     /// The settings that the broker has.

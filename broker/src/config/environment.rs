@@ -12,7 +12,12 @@ use super::value::Given;
 
 const PREFIX: &str = "WIDECAST_";
 /// Variables that the command line reads itself.
-const ARGUMENTS: [&str; 3] = ["WIDECAST_CONFIG", "WIDECAST_URL", "WIDECAST_TOKEN"];
+const ARGUMENTS: [&str; 4] = [
+    "WIDECAST_CONFIG",
+    "WIDECAST_URL",
+    "WIDECAST_TOKEN",
+    "WIDECAST_TOKEN_FILE",
+];
 
 /// Variables that Kubernetes puts into every container beside a service that is named `widecast`
 /// ([Kubernetes, "Discovering services"](https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables)).
