@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use widecast_protocol::ChannelName;
 use widecast_protocol::framing::body::Page;
+use widecast_protocol::{ChannelName, Code};
 
 use crate::auth::Principal;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
@@ -59,10 +59,13 @@ pub(super) async fn several(
 }
 
 /// The answer to a poll.
-struct PollAnswer {
-    messages: Vec<Bytes>,
-    cursor: String,
-    recovered: bool,
+pub(super) struct PollAnswer {
+    /// Each as it is on [`Page::WIRE`].
+    pub(super) messages: Vec<Bytes>,
+    /// Where the next poll begins.
+    pub(super) cursor: String,
+    /// Whether nothing was lost before the messages.
+    pub(super) recovered: bool,
 }
 
 async fn poll(
@@ -76,17 +79,7 @@ async fn poll(
             require_jsonp(&worker.services, channel)?;
         }
     }
-    // A client that says how long to wait wants to wait: without a cursor, for the first message from now on.
-    let waits = wanted.timeout.is_some_and(|asked| !asked.is_zero());
-    let answer = if wanted.cursor.is_none() && !waits {
-        let Identity {
-            principal, headers, ..
-        } = wanted.identity;
-        let principal = session::admit(&worker.services, principal, &headers).await?;
-        present(worker, &principal, channels, scope).await?
-    } else {
-        after(worker, channels, wanted, scope).await?
-    };
+    let answer = answer(worker, channels, wanted, scope).await?;
     let mut response = HttpResponse::Ok();
     uncached(&mut response).insert_header((CURSOR_HEADER, answer.cursor.as_str()));
     let page = Page {
@@ -97,6 +90,28 @@ async fn poll(
     Ok(response
         .content_type("application/json")
         .body(PiecesBody(page.encode())))
+}
+
+/// What a client is answered that asks for messages of these channels.
+///
+/// # Errors
+/// When one of the channels cannot be joined or read, or the cursor is not for them.
+pub(super) async fn answer(
+    worker: &Worker,
+    channels: &[ChannelName],
+    wanted: StreamRequest,
+    scope: CursorScope,
+) -> Result<PollAnswer, Problem> {
+    // A client that says how long to wait wants to wait: without a cursor, for the first message from now on.
+    let waits = wanted.timeout.is_some_and(|asked| !asked.is_zero());
+    if wanted.cursor.is_some() || waits {
+        return after(worker, channels, wanted, scope).await;
+    }
+    let Identity {
+        principal, headers, ..
+    } = wanted.identity;
+    let principal = session::admit(&worker.services, principal, &headers).await?;
+    present(worker, &principal, channels, scope).await
 }
 
 /// The present ends of the channels: a client that has no cursor yet begins there.
@@ -175,6 +190,10 @@ async fn after(
             cursor: beginning,
             recovered,
         });
+    }
+    if messages.is_empty() && outbox.closed() == Some(Ended::EngineUnavailable) {
+        let detail = "the history cannot be read now: poll again with the same cursor";
+        return Err(Problem::new(Code::EngineUnavailable, detail));
     }
     // The last words of a broker that shuts down are empty: the answer is one without messages.
     messages.retain(|message| !message.is_empty());

@@ -178,8 +178,11 @@ impl Backlog {
         taken
     }
 
-    /// Throws everything away.
+    /// Throws everything away; the client stays where it is.
     pub(in crate::registry) fn clear(&mut self) {
+        if let Some(places) = &mut self.places {
+            places.forget_passed();
+        }
         self.items = VecDeque::new();
         self.bytes = 0;
         self.owed = 0;

@@ -86,9 +86,9 @@ impl Outbox {
     }
 
     /// A message is not sent to the client, because the client has published it itself. The client's place moves past it all
-    /// the same.
+    /// the same, unless the session ends: what came before may have been thrown away then.
     pub(in crate::registry) fn pass(&self, message: &EncodedMessage) {
-        if self.form.keeps_places() {
+        if self.form.keeps_places() && self.is_open() {
             let channel = &message.message().channel;
             self.backlog.borrow_mut().pass(channel, message.position());
         }

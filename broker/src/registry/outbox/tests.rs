@@ -357,6 +357,19 @@ fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
 }
 
 #[test]
+fn nothing_of_ones_own_moves_the_place_past_what_is_thrown_away() {
+    let outbox = speaking(GapForm::Closes, CursorForm::OfAnswers, LIMIT);
+    let start = message("a", 0);
+    outbox.begin_at(&start.message().channel, start.position());
+    push(&outbox, "a", 1, SlowConsumerPolicy::Disconnect);
+    outbox.pass(&message("a", 2));
+    outbox.close(Ended::EngineUnavailable);
+    outbox.pass(&message("a", 3));
+    assert!(outbox.take().is_empty());
+    assert_eq!(outbox.places().to_string(), "a=1-0");
+}
+
+#[test]
 fn every_ping_is_answered_until_half_of_the_outbox_is_full() {
     let outbox = outbox(GapForm::Told);
     for number in 0..1000 {

@@ -43,6 +43,11 @@ impl ToldPlaces {
         }
     }
 
+    /// What waited will never be told.
+    pub(in crate::registry) fn forget_passed(&mut self) {
+        self.passed.clear();
+    }
+
     /// Moves `at`, the place after the last waiting item, past the client's own messages.
     pub(in crate::registry) fn behind_the_last(&self, at: &mut CursorVector) {
         for (channel, position) in &self.passed {
