@@ -271,13 +271,14 @@ impl Lifecycle for EngineRouter {
 mod tests {
     use super::*;
     use crate::engine::conformance::{Heard, announced, announcement, name, publication};
-    use crate::engine::flaky::{Fault, FlakyEngine};
-    use crate::engine::{ManualClock, MemoryEngine, MemorySettings};
+    use crate::engine::flaky::{Fault, FlakyStore};
+    use crate::engine::{ManualClock, MemorySettings};
 
     fn engine(faults: Option<Fault>) -> Arc<dyn Engine> {
         let (clock, heard) = (Arc::new(ManualClock::new()), Arc::new(Heard::default()));
-        let memory = MemoryEngine::new(MemorySettings::default(), clock, heard);
-        Arc::new(FlakyEngine::new(memory, move |_| faults))
+        let engine = FlakyStore::new(MemorySettings::default(), clock).node(heard);
+        engine.set_faults(move |_| faults);
+        Arc::new(engine)
     }
 
     #[actix_web::test]

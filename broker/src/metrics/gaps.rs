@@ -110,4 +110,10 @@ impl Gaps {
     pub fn hole(&self, channel: &ChannelName, outcome: HoleOutcome) {
         self.holes.of(channel)[outcome as usize].inc();
     }
+
+    /// How many holes of a channel's engine ended so.
+    #[cfg(test)]
+    pub(crate) fn holes(&self, channel: &ChannelName, outcome: HoleOutcome) -> u64 {
+        self.holes.of(channel)[outcome as usize].get()
+    }
 }

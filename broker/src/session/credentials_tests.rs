@@ -45,7 +45,12 @@ async fn prove(session: &Rc<Session>, info: Option<&str>) {
 /// What the others are shown of whoever is listed.
 async fn shown(trial: &Trial) -> Vec<String> {
     let query = trial.worker.services.member_query(None, None);
-    let members = trial.engine.memory.members(&trial.channel, &query).await;
+    let members = trial
+        .engine
+        .store
+        .memory
+        .members(&trial.channel, &query)
+        .await;
     let members = members.unwrap().list.members.into_iter();
     let text = |data: Payload| data.as_text().unwrap_or_default().to_owned();
     members.map(|member| text(member.data)).collect()
@@ -97,7 +102,7 @@ async fn who_has_left_meanwhile_is_not_listed_again() {
     trial.engine.go_on.notify_one();
     proving.await.unwrap();
     trial.clock.pass(Duration::from_mins(1));
-    trial.engine.memory.sweep();
+    trial.engine.store.memory.sweep();
     assert!(shown(&trial).await.is_empty());
     assert!(session.outbox().is_open());
 }

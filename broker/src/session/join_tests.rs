@@ -43,9 +43,14 @@ impl Trial {
         assert_eq!(here, 0, "{case}: in the registry");
         // A member that has left stays listed for its grace time.
         self.clock.pass(Duration::from_mins(1));
-        self.engine.memory.sweep();
+        self.engine.store.memory.sweep();
         let query = self.worker.services.member_query(None, None);
-        let members = self.engine.memory.members(&self.channel, &query).await;
+        let members = self
+            .engine
+            .store
+            .memory
+            .members(&self.channel, &query)
+            .await;
         assert_eq!(members.unwrap().list.members, [], "{case}: members");
         // A channel that nobody hears and that has no members is not in use.
         let query = ChannelQuery {
@@ -53,7 +58,7 @@ impl Trial {
             after: None,
             limit: 1,
         };
-        let channels = self.engine.memory.channels(query).await;
+        let channels = self.engine.store.memory.channels(query).await;
         assert_eq!(channels.unwrap(), [], "{case}: at the engine");
     }
 
@@ -255,9 +260,14 @@ async fn an_exit_that_is_under_way_does_not_take_away_who_has_come_back() {
         trial.engine.go_on.notify_one();
         coming_back.await.unwrap();
         trial.clock.pass(Duration::from_mins(1));
-        trial.engine.memory.sweep();
+        trial.engine.store.memory.sweep();
         let query = trial.worker.services.member_query(None, None);
-        let members = trial.engine.memory.members(&trial.channel, &query).await;
+        let members = trial
+            .engine
+            .store
+            .memory
+            .members(&trial.channel, &query)
+            .await;
         assert_eq!(members.unwrap().list.members.len(), 1, "{fault:?}");
     }
 }

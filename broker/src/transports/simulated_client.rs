@@ -9,6 +9,7 @@ use widecast_protocol::codec::Codec;
 use widecast_protocol::framing::{Content, Framing};
 use widecast_protocol::{ChannelName, Cursor, CursorVector, Offset, Position};
 
+use super::long_poll::PollAnswer;
 use crate::session::{CursorScope, Dialect};
 
 /// The client's own messages, which it is never sent.
@@ -27,6 +28,8 @@ pub(super) struct SimulatedClient {
     pub(super) asked: Vec<(ChannelName, Position)>,
     /// How many gaps it was told of.
     pub(super) gaps: usize,
+    /// A command was refused since it connected.
+    pub(super) is_refused: bool,
     own: OwnMessages,
     /// What has come of a unit that is not whole yet.
     partial: Vec<u8>,
@@ -41,6 +44,7 @@ impl SimulatedClient {
             told: BTreeMap::new(),
             asked: Vec::new(),
             gaps: 0,
+            is_refused: false,
             own: Rc::clone(own),
             partial: Vec::new(),
         }
@@ -71,6 +75,7 @@ impl SimulatedClient {
     /// A new connection: what was left of the old one is lost.
     pub(super) fn connects(&mut self) {
         self.partial.clear();
+        self.is_refused = false;
         if self.known.is_empty() {
             self.told.clear();
         }
@@ -83,8 +88,46 @@ impl SimulatedClient {
         }
     }
 
+    /// Some bytes of the stream; keeps the client as it is behind each that changes what it knows.
+    pub(super) fn read(&mut self, bytes: &[u8], cuts: &mut Vec<Self>) {
+        for byte in bytes {
+            let known = self.known.clone();
+            if self.byte(*byte) && self.known != known {
+                cuts.push(self.clone());
+            }
+        }
+    }
+
+    /// The answer to a poll: the messages up to its cursor, or that some before it are lost.
+    pub(super) fn answer(&mut self, answer: &PollAnswer) {
+        if !answer.recovered {
+            self.gaps += 1;
+            self.told.clear();
+        }
+        for message in &answer.messages {
+            let line: Value = serde_json::from_slice(message).unwrap();
+            if !answer.recovered {
+                self.begins_before(&line);
+            }
+            self.line(&line);
+        }
+        self.learn(&answer.cursor);
+    }
+
+    /// What is lost in a channel is lost before its first message.
+    fn begins_before(&mut self, line: &Value) {
+        let channel = ChannelName::parse(line["channel"].as_str().unwrap()).unwrap();
+        let cursor = Cursor::parse(line["cursor"].as_str().unwrap()).unwrap();
+        // The cursor may be further: behind messages of the client's own.
+        let epoch = cursor.position(&channel).unwrap().epoch;
+        let offset = Offset(line["offset"].as_u64().unwrap() - 1);
+        self.told
+            .entry(channel)
+            .or_insert(Position { epoch, offset });
+    }
+
     /// One byte of the stream; says whether it ended something.
-    pub(super) fn byte(&mut self, byte: u8) -> bool {
+    fn byte(&mut self, byte: u8) -> bool {
         self.partial.push(byte);
         let unit = match self.dialect.wire().framing() {
             Framing::Sse => ending(&self.partial, b"\n\n"),
@@ -218,6 +261,10 @@ impl SimulatedClient {
                 self.learn_one(channel(), cursor());
             }
             "welcome" | "pong" => {}
+            "error" => {
+                assert_eq!(frame["code"], "engine_unavailable", "{frame}");
+                self.is_refused = true;
+            }
             other => panic!("a frame of type {other}: {frame}"),
         }
     }

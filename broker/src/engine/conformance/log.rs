@@ -1,10 +1,12 @@
 //! Messages get their places in a channel, and are replayed from there.
 
+use std::collections::BTreeSet;
+
 use widecast_protocol::{IdempotencyKey, Offset, Origin, Position};
 
 use super::{
-    IDEMPOTENCY_WINDOW, IDLE_GRACE, Stage, all, assert_replay, at, listen, name, position,
-    publication, publish, texts,
+    ALL, IDEMPOTENCY_WINDOW, IDLE_GRACE, Stage, Told, all, assert_replay, at, listen, name,
+    position, publication, publish, texts,
 };
 use crate::engine::{HistoryLimits, Portion, Publication};
 
@@ -23,6 +25,57 @@ pub(in crate::engine) async fn offsets_count_from_one_without_holes(stage: &dyn 
     let offsets: Vec<_> = heard.iter().map(|m| m.message().offset.0).collect();
     assert_eq!(offsets, (1..=300).collect::<Vec<_>>());
     assert_eq!(position(stage, "news").await, at(start, 300));
+}
+
+pub(in crate::engine) async fn everything_is_delivered_or_told_as_lost(stage: &dyn Stage) {
+    let channels = ["news", "sport"];
+    let mut starts = Vec::new();
+    for channel in channels {
+        listen(stage, channel).await;
+        starts.push(position(stage, channel).await);
+    }
+    let published: Vec<_> = (1..=60).map(|number| number.to_string()).collect();
+    for text in &published {
+        for channel in channels {
+            publish(stage, channel, &[text]).await;
+        }
+    }
+    stage.settle();
+    for (channel, start) in channels.into_iter().zip(starts) {
+        assert_eq!(known_in_the_end(stage, channel, start).await, published);
+    }
+}
+
+/// The texts that a node knows in the end that takes what comes next, passes over what comes again, and reads what is missing.
+async fn known_in_the_end(stage: &dyn Stage, channel: &str, start: Position) -> Vec<String> {
+    let channel = name(channel);
+    let (mut known, mut known_texts) = (start, Vec::new());
+    let mut arrived = BTreeSet::new();
+    for told in stage.heard().told_of(&channel) {
+        if let Told::Message(message) = told {
+            let (epoch, offset) = (message.message().epoch, message.message().offset);
+            assert_eq!(epoch, start.epoch);
+            let is_new = arrived.last().is_none_or(|newest| *newest < offset);
+            assert!(
+                is_new || arrived.contains(&offset),
+                "{offset} overtaken in {channel}"
+            );
+            arrived.insert(offset);
+            if offset <= known.offset {
+                continue;
+            }
+            if offset == known.offset.next() {
+                known = message.position();
+                known_texts.extend(texts(&[message]).iter().map(ToString::to_string));
+                continue;
+            }
+        }
+        let missing = stage.engine().replay(&channel, known, ALL).await.unwrap();
+        assert!(missing.recovered && missing.complete);
+        known = missing.position;
+        known_texts.extend(texts(&missing.messages).iter().map(ToString::to_string));
+    }
+    known_texts
 }
 
 pub(in crate::engine) async fn what_was_published_is_what_is_delivered_and_replayed(

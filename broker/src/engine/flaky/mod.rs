@@ -1,17 +1,30 @@
-//! An engine for tests that fails, and takes its time, as one in the network does.
+//! An engine for tests that does what one in the network may do: it fails, takes its time, loses answers, and has several nodes on one
+//! store, to which messages come late, twice or not at all.
+//!
+//! What it never does, because no engine may: it gives back no wrong answer, delivers no message out of order but repetitions, and does
+//! not lose a message without saying so in the end ([`FlakyDelivery`]). Changes of presence always arrive, because nobody can ask for
+//! them later. Announcements are in the store, and other nodes are not told of them.
 
-use std::sync::Mutex;
+mod delivery;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use widecast_protocol::{ChannelName, Position};
 
 use super::deadline::timeout;
+pub(crate) use delivery::{FlakyDelivery, Passage};
+pub(crate) use store::FlakyStore;
+
 use super::{
     Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, EngineError,
     EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest, Lifecycle,
-    MemberList, MemberQuery, MemberStore, MemoryEngine, MessageLog, Portion, PresenceEntry,
-    Publication, Published, Replay,
+    MemberList, MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry, Publication,
+    Published, Replay,
 };
 
 /// What happens at a call.
@@ -19,6 +32,8 @@ use super::{
 pub(crate) enum Fault {
     /// The engine cannot be reached.
     Fails,
+    /// It does what it was asked, and its answer is lost.
+    LosesAnswer,
     /// It waits for [`FlakyEngine::go_on`] before it does what it was asked.
     WaitsBefore,
     /// It waits for [`FlakyEngine::go_on`] before it answers.
@@ -35,9 +50,11 @@ type Faults = Box<dyn FnMut(&'static str) -> Option<Fault> + Send>;
 /// How long it may take for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A memory engine with faults.
+/// A node of a [`FlakyStore`], with faults.
 pub(crate) struct FlakyEngine {
-    pub(crate) memory: MemoryEngine,
+    pub(crate) store: Arc<FlakyStore>,
+    /// The way of messages to the node.
+    pub(crate) delivery: Arc<FlakyDelivery>,
     faults: Mutex<Faults>,
     /// The engine has come to where it waits.
     pub(crate) reached: Notify,
@@ -46,14 +63,11 @@ pub(crate) struct FlakyEngine {
 }
 
 impl FlakyEngine {
-    /// The engine with these faults.
-    pub(crate) fn new(
-        memory: MemoryEngine,
-        faults: impl FnMut(&'static str) -> Option<Fault> + Send + 'static,
-    ) -> Self {
+    fn new(store: Arc<FlakyStore>, delivery: Arc<FlakyDelivery>) -> Self {
         Self {
-            memory,
-            faults: Mutex::new(Box::new(faults)),
+            store,
+            delivery,
+            faults: Mutex::new(Box::new(|_| None)),
             reached: Notify::new(),
             go_on: Notify::new(),
         }
@@ -76,6 +90,10 @@ impl FlakyEngine {
             let fault = self.faults.lock().unwrap()(call);
             match fault {
                 Some(Fault::Fails) => Err(EngineError::unavailable("no answer")),
+                Some(Fault::LosesAnswer) => {
+                    let _ = answer.await;
+                    Err(EngineError::unavailable("the answer was lost"))
+                }
                 Some(Fault::Hangs) => {
                     let _ = timeout(PATIENCE, std::future::pending::<()>()).await;
                     Err(EngineError::unavailable("no answer in time"))
@@ -114,7 +132,15 @@ async fn let_others_run(times: usize) {
 
 impl MessageLog for FlakyEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
-        self.meet("publish", self.memory.publish(publication))
+        let published = async {
+            let mut published = self.store.memory.publish(publication).await?;
+            if !published.duplicate {
+                // The store counts those of all nodes.
+                published.subscribers = self.delivery.subscribers();
+            }
+            Ok(published)
+        };
+        self.meet("publish", Box::pin(published))
     }
 
     fn position<'a>(
@@ -122,7 +148,7 @@ impl MessageLog for FlakyEngine {
         channel: &'a ChannelName,
         limits: HistoryLimits,
     ) -> EngineFuture<'a, Position> {
-        self.meet("position", self.memory.position(channel, limits))
+        self.meet("position", self.store.memory.position(channel, limits))
     }
 
     fn replay<'a>(
@@ -131,7 +157,7 @@ impl MessageLog for FlakyEngine {
         since: Position,
         portion: Portion,
     ) -> EngineFuture<'a, Replay> {
-        self.meet("replay", self.memory.replay(channel, since, portion))
+        self.meet("replay", self.store.memory.replay(channel, since, portion))
     }
 
     fn history<'a>(
@@ -139,13 +165,13 @@ impl MessageLog for FlakyEngine {
         channel: &'a ChannelName,
         query: HistoryQuery,
     ) -> EngineFuture<'a, HistoryPage> {
-        self.meet("history", self.memory.history(channel, query))
+        self.meet("history", self.store.memory.history(channel, query))
     }
 }
 
 impl MemberStore for FlakyEngine {
     fn enter<'a>(&'a self, channel: &'a ChannelName, entry: PresenceEntry) -> EngineFuture<'a, ()> {
-        self.meet("enter", self.memory.enter(channel, entry))
+        self.meet("enter", self.store.memory.enter(channel, entry))
     }
 
     fn exit<'a>(
@@ -153,7 +179,7 @@ impl MemberStore for FlakyEngine {
         channel: &'a ChannelName,
         connection: ConnectionId,
     ) -> EngineFuture<'a, ()> {
-        self.meet("exit", self.memory.exit(channel, connection))
+        self.meet("exit", self.store.memory.exit(channel, connection))
     }
 
     fn members<'a>(
@@ -161,44 +187,54 @@ impl MemberStore for FlakyEngine {
         channel: &'a ChannelName,
         query: &'a MemberQuery,
     ) -> EngineFuture<'a, MemberList> {
-        self.meet("members", self.memory.members(channel, query))
+        self.meet("members", self.store.memory.members(channel, query))
     }
 }
 
 impl Interest for FlakyEngine {
     fn interested<'a>(&'a self, channel: &'a ChannelName) -> EngineFuture<'a, ()> {
-        self.meet("interested", self.memory.interested(channel))
+        let heard = async {
+            self.delivery.set_heard(channel, true);
+            self.store.memory.interested(channel).await
+        };
+        self.meet("interested", Box::pin(heard))
     }
 
     fn uninterested(&self, channel: &ChannelName) {
-        self.memory.uninterested(channel);
+        self.delivery.set_heard(channel, false);
+        if !self.store.is_heard(channel) {
+            self.store.memory.uninterested(channel);
+        }
     }
 }
 
 impl Directory for FlakyEngine {
     fn channels(&self, query: ChannelQuery) -> EngineFuture<'_, Vec<ChannelName>> {
-        self.meet("channels", self.memory.channels(query))
+        self.meet("channels", self.store.memory.channels(query))
     }
 
     fn channel_info<'a>(
         &'a self,
         channel: &'a ChannelName,
     ) -> EngineFuture<'a, Option<ChannelInfo>> {
-        self.meet("channel_info", self.memory.channel_info(channel))
+        self.meet("channel_info", self.store.memory.channel_info(channel))
     }
 }
 
 impl Announcements for FlakyEngine {
     fn lease(&self) -> Option<Duration> {
-        self.memory.lease()
+        self.store.memory.lease()
     }
 
     fn announce(&self, announcement: Announcement, keep_for: Duration) -> EngineFuture<'_, ()> {
-        self.meet("announce", self.memory.announce(announcement, keep_for))
+        self.meet(
+            "announce",
+            self.store.memory.announce(announcement, keep_for),
+        )
     }
 
     fn announced(&self) -> EngineFuture<'_, Vec<Announcement>> {
-        self.meet("announced", self.memory.announced())
+        self.meet("announced", self.store.memory.announced())
     }
 }
 
@@ -208,18 +244,18 @@ impl Lifecycle for FlakyEngine {
     }
 
     fn figures(&self) -> EngineFigures {
-        self.memory.figures()
+        self.store.memory.figures()
     }
 
     fn bound_history(&self, bytes: u64) {
-        self.memory.bound_history(bytes);
+        self.store.memory.bound_history(bytes);
     }
 
     fn health(&self) -> EngineFuture<'_, ()> {
-        self.meet("health", self.memory.health())
+        self.meet("health", self.store.memory.health())
     }
 
     fn close(&self) -> EngineFuture<'_, ()> {
-        self.meet("close", self.memory.close())
+        self.meet("close", self.store.memory.close())
     }
 }
