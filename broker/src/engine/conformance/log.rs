@@ -1,6 +1,7 @@
 //! Messages get their places in a channel, and are replayed from there.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use widecast_protocol::{IdempotencyKey, Offset, Origin, Position};
 
@@ -46,34 +47,36 @@ pub(in crate::engine) async fn everything_is_delivered_or_told_as_lost(stage: &d
     }
 }
 
-/// The texts that a node knows in the end that takes what comes next, passes over what comes again, and reads what is missing.
+/// The texts that a node knows in the end that takes what comes next, passes over what comes again, and reads what is missing: before a
+/// message that comes, or all there is when it is told of a loss.
 async fn known_in_the_end(stage: &dyn Stage, channel: &str, start: Position) -> Vec<String> {
     let channel = name(channel);
     let (mut known, mut known_texts) = (start, Vec::new());
     let mut arrived = BTreeSet::new();
     for told in stage.heard().told_of(&channel) {
-        if let Told::Message(message) = told {
-            let (epoch, offset) = (message.message().epoch, message.message().offset);
-            assert_eq!(epoch, start.epoch);
-            let is_new = arrived.last().is_none_or(|newest| *newest < offset);
-            assert!(
-                is_new || arrived.contains(&offset),
-                "{offset} overtaken in {channel}"
+        let upto = match told {
+            Told::Message(message) => {
+                let Position { epoch, offset } = message.position();
+                assert_eq!(epoch, start.epoch);
+                let is_new = arrived.last().is_none_or(|newest| *newest < offset);
+                let is_in_turn = is_new || arrived.contains(&offset);
+                assert!(is_in_turn, "{offset} of {channel} was overtaken");
+                arrived.insert(offset);
+                offset
+            }
+            Told::Lost(_) => Offset(u64::MAX),
+        };
+        let read = stage.engine().replay(&channel, known, ALL).await.unwrap();
+        assert!(read.recovered && read.complete);
+        let messages = read.messages.iter();
+        for message in messages.take_while(|message| message.message().offset <= upto) {
+            known = message.position();
+            known_texts.extend(
+                texts(&[Arc::clone(message)])
+                    .iter()
+                    .map(ToString::to_string),
             );
-            arrived.insert(offset);
-            if offset <= known.offset {
-                continue;
-            }
-            if offset == known.offset.next() {
-                known = message.position();
-                known_texts.extend(texts(&[message]).iter().map(ToString::to_string));
-                continue;
-            }
         }
-        let missing = stage.engine().replay(&channel, known, ALL).await.unwrap();
-        assert!(missing.recovered && missing.complete);
-        known = missing.position;
-        known_texts.extend(texts(&missing.messages).iter().map(ToString::to_string));
     }
     known_texts
 }
