@@ -55,7 +55,7 @@ pub enum Command {
     Nodes,
     /// The disk engine with both durabilities, beside the memory engine: `floor` is the latter here.
     Disk,
-    /// Three nodes that hear the same 3,333 channels, whose Redis server is restarted.
+    /// Three nodes that hear the same 10,000 channels, whose Redis server is restarted.
     Heal,
     /// Two busy nodes to which a third is added: what they notice, and when that one hears 1000 channels
     Join,

@@ -35,6 +35,7 @@ fn run(batching: Batching, form: Form, channels: usize, plan: &Plan) -> Result<O
         form,
         subscribers: 10,
         channels,
+        channels_each: 1,
         headers: String::new(),
     })?;
     let mut publishers = Publishers::connect(&swarm, plan)?;

@@ -18,13 +18,13 @@ const CONNECTIONS_PER_SOURCE: usize = 20_000;
 enum Stage {
     /// Waits for the head of the answer.
     Opening(Vec<u8>),
-    /// Has asked to join, waits for `subscribed`.
-    Joining(Vec<u8>),
+    /// Has asked to join, waits for so many times `subscribed`.
+    Joining(Vec<u8>, usize),
     /// Hears its channel.
     Live,
 }
 
-/// One connection that subscribes to one channel.
+/// One connection that subscribes to one channel, or several.
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) stream: TcpStream,
@@ -67,8 +67,8 @@ impl Subscriber {
         })
     }
 
-    /// Reads once: epoll is level-triggered, so what is left makes another event.
-    pub(super) fn read(&mut self, buffer: &mut [u8], channel: &str) -> Result<Progress> {
+    /// Reads once: epoll is level-triggered, so what is left makes another event. It joins these channels once it can.
+    pub(super) fn read(&mut self, buffer: &mut [u8], channels: &[String]) -> Result<Progress> {
         let length = match self.stream.read(buffer) {
             Ok(0) => bail!("the server closed a subscriber's connection"),
             Ok(length) => length,
@@ -79,7 +79,7 @@ impl Subscriber {
         if let Stage::Live = self.stage {
             return self.count(bytes);
         }
-        self.advance(bytes, channel)
+        self.advance(bytes, channels)
     }
 
     /// Reads all that has come; whether the server has closed the connection behind it.
@@ -103,7 +103,7 @@ impl Subscriber {
     }
 
     /// Goes on with the set-up.
-    fn advance(&mut self, bytes: &[u8], channel: &str) -> Result<Progress> {
+    fn advance(&mut self, bytes: &[u8], channels: &[String]) -> Result<Progress> {
         if let Stage::Opening(head) = &mut self.stage {
             head.extend_from_slice(bytes);
             let Some(end) = head_length(head) else {
@@ -111,13 +111,17 @@ impl Subscriber {
             };
             check_status(head)?;
             let rest = head.split_off(end);
-            let Some(join) = self.form.join(channel) else {
+            let joins = channels
+                .iter()
+                .filter_map(|channel| self.form.join(channel));
+            let joins: Vec<_> = joins.collect();
+            if joins.is_empty() {
                 self.stage = Stage::Live;
                 self.count(&rest)?;
                 return Ok(Progress::WentLive);
-            };
-            self.stream.write_all(&join)?;
-            self.stage = Stage::Joining(Vec::new());
+            }
+            self.stream.write_all(&joins.concat())?;
+            self.stage = Stage::Joining(Vec::new(), joins.len());
             return self.await_joined(&rest);
         }
         self.await_joined(bytes)
@@ -125,13 +129,14 @@ impl Subscriber {
 
     fn await_joined(&mut self, bytes: &[u8]) -> Result<Progress> {
         self.count(bytes)?;
-        let Stage::Joining(heard) = &mut self.stage else {
+        let Stage::Joining(heard, joins) = &mut self.stage else {
             return Ok(Progress::None);
         };
         heard.extend_from_slice(bytes);
         let answer = self.form.joined();
-        let joined = heard.windows(answer.len()).any(|window| window == answer);
-        if !joined || !self.counter.is_between_messages() {
+        let windows = heard.windows(answer.len());
+        let joined = windows.filter(|window| *window == answer).count();
+        if joined < *joins || !self.counter.is_between_messages() {
             return Ok(Progress::None);
         }
         self.stage = Stage::Live;

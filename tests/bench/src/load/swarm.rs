@@ -1,6 +1,7 @@
 //! Many subscribers at once.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -28,6 +29,8 @@ pub struct SwarmPlan {
     pub subscribers: usize,
     /// Over how many channels they are spread, in turn.
     pub channels: usize,
+    /// How many channels each of them hears; more than one only in a form that joins them by frames.
+    pub channels_each: usize,
     /// The lines that each request needs beside its own.
     pub headers: String,
 }
@@ -39,6 +42,12 @@ impl SwarmPlan {
             1 => "bench".to_owned(),
             _ => format!("bench-{index:05}"),
         }
+    }
+
+    /// Which channels a subscriber hears.
+    fn channels_of(&self, index: usize) -> Range<usize> {
+        let first = index * self.channels_each % self.channels;
+        first..(first + self.channels_each).min(self.channels)
     }
 }
 
@@ -149,8 +158,8 @@ impl Swarm {
     }
 
     fn progress(&mut self, index: usize) -> Result<Progress> {
-        let channel = &self.channels[index % self.channels.len()];
-        self.subscribers[index].read(&mut self.buffer, channel)
+        let joins = self.plan.channels_of(index);
+        self.subscribers[index].read(&mut self.buffer, &self.channels[joins])
     }
 
     fn connect_all(&mut self) -> Result<()> {
@@ -168,7 +177,7 @@ impl Swarm {
 
     fn connect(&mut self) -> Result<()> {
         let index = self.subscribers.len();
-        let channel = &self.channels[index % self.channels.len()];
+        let channel = &self.channels[self.plan.channels_of(index).start];
         let request = with_headers(&self.plan.form.open(channel), &self.plan.headers);
         let subscriber = Subscriber::connect(self.plan.target, index, self.plan.form, &request)?;
         self.poller.add(&subscriber.stream, index)?;
@@ -191,5 +200,28 @@ impl Swarm {
         }
         self.events = events;
         Ok(joined)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_share_the_channels_and_hear_each_once() {
+        let target = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut plan = SwarmPlan {
+            target,
+            publish_to: target,
+            form: Form::JsonWebSocket,
+            subscribers: 3,
+            channels: 10,
+            channels_each: 4,
+            headers: String::new(),
+        };
+        let heard: Vec<_> = (0..3).map(|index| plan.channels_of(index)).collect();
+        assert_eq!(heard, [0..4, 4..8, 8..10]);
+        plan.channels_each = 1;
+        assert_eq!(plan.channels_of(12), 2..3, "in turn");
     }
 }

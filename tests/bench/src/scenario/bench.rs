@@ -183,6 +183,7 @@ pub(super) fn swarm(server: &Server, form: Form, spread: Spread) -> Result<Swarm
         form,
         subscribers: spread.subscribers,
         channels: spread.channels,
+        channels_each: 1,
         headers: server.headers().to_owned(),
     })
 }

@@ -109,6 +109,7 @@ impl Nodes {
             form: self.form,
             subscribers: spread.subscribers,
             channels: spread.channels,
+            channels_each: 1,
             headers: self.publishing.headers().to_owned(),
         })
     }
