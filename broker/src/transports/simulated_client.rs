@@ -261,7 +261,8 @@ impl SimulatedClient {
                 self.learn_one(channel(), cursor());
             }
             "welcome" | "pong" => {}
-            "error" => {
+            // It comes before the error when the session had joined the channel.
+            "error" | "unsubscribed" => {
                 assert_eq!(frame["code"], "engine_unavailable", "{frame}");
                 self.is_refused = true;
             }
