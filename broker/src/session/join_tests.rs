@@ -340,7 +340,12 @@ async fn a_refused_subscribe_leaves_the_session_where_it_was() {
     let heard = told(&session);
     assert!(heard.contains("still there"), "{heard}");
     let query = trial.worker.services.member_query(None, None);
-    let members = trial.engine.store.memory.members(&trial.channel, &query).await;
+    let members = trial
+        .engine
+        .store
+        .memory
+        .members(&trial.channel, &query)
+        .await;
     assert_eq!(members.unwrap().list.members.len(), 1);
 }
 

@@ -278,7 +278,7 @@ mod two_nodes_that_lose_messages_conform {
 async fn whatever_becomes_of_messages_each_is_delivered_or_told_as_lost() {
     for seed in 0..200 {
         // Shown when it fails.
-        println!("seed {seed}");
+        eprintln!("seed {seed}");
         let stage = PairStage::lossy(seed);
         crate::engine::conformance::everything_is_delivered_or_told_as_lost(&stage).await;
     }
