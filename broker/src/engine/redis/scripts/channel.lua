@@ -16,11 +16,23 @@ end
 
 -- The channel as it is, or a new one. An epoch belongs to one server process: one that was started from an older file, or
 -- a replica that had not heard everything, knows smaller offsets than subscribers have seen.
+--
+-- A server that is full refuses the first write of a script if it can take memory, and none that follows. So that write is the first
+-- here, and if it is refused, this answers nothing and why. What another process has left makes room then: it is of no use.
 local function open(server, new_epoch)
   local state = redis.call('HMGET', KEYS[1], 'e', 'o', 's', 't', 'f', 'h', 'b', 'a')
   if not state[1] or state[3] ~= server then
-    redis.call('DEL', KEYS[1], KEYS[2])
-    redis.call('HSET', KEYS[1], 'e', new_epoch, 'o', '0', 's', server)
+    local written = redis.pcall('HSET', KEYS[1], 'e', new_epoch, 'o', '0', 's', server)
+    if type(written) == 'table' then
+      if state[1] then
+        redis.call('DEL', KEYS[1], KEYS[2])
+      end
+      return nil, written
+    end
+    if state[1] then
+      redis.call('HDEL', KEYS[1], 't', 'f', 'h', 'b', 'a', 'c')
+    end
+    redis.call('DEL', KEYS[2])
     return {epoch = new_epoch, offset = 0, time = 0, first = 1, oldest = 0, bytes = 0, age = 0, began = 1}
   end
   local offset, age = tonumber(state[2]), tonumber(state[8] or 0)
@@ -34,6 +46,16 @@ local function open(server, new_epoch)
     age = age,
     began = 0,
   }
+end
+
+-- The same for who only reads. A channel may begin even on a server that is full where another process had left it: that took more.
+local function open_to_read(server, new_epoch)
+  local channel, refused = open(server, new_epoch)
+  if refused then
+    -- Only if something was deleted, this is not the first write any more.
+    channel, refused = open(server, new_epoch)
+  end
+  return channel, refused
 end
 
 -- Nothing is held when the history has expired, or the server has evicted it.

@@ -3,11 +3,14 @@
 -- KEYS: state, history.
 -- ARGV: server, epoch of a new channel, ms for which a channel is remembered, ms of age.
 -- Answers: epoch, offset, 1 for a channel that begins.
-local channel = open(ARGV[1], ARGV[2])
+local channel, refused = open_to_read(ARGV[1], ARGV[2])
+if refused then
+  return refused
+end
 local age = tonumber(ARGV[4])
--- A server that is full refuses this write, but not the others. Where nothing was held, nothing is: 'f' and 'b' are older than that.
+-- Where nothing was held, nothing is: 'f' and 'b' are older than that. A server that is full refuses this: the next publication says it.
 if channel.age ~= age then
-  redis.call('HSET', KEYS[1], 'a', ARGV[4], 'f', integer(channel.first), 'b', integer(channel.bytes))
+  redis.pcall('HSET', KEYS[1], 'a', ARGV[4], 'f', integer(channel.first), 'b', integer(channel.bytes))
 end
 remember(tonumber(ARGV[3]), age)
 return {channel.epoch, integer(channel.offset), channel.began}

@@ -18,7 +18,10 @@ if KEYS[3] then
   end
 end
 
-local channel = open(ARGV[1], ARGV[2])
+local channel, refused = open(ARGV[1], ARGV[2])
+if refused then
+  return refused
+end
 local now = now_ms()
 local time = math.max(now, channel.time)
 local place = integer(channel.offset + 1)
@@ -58,8 +61,9 @@ if messages > 0 and #record <= bytes and age > 0 then
     redis.call('HSET', KEYS[1], 'o', place, 't', stamp, 'b', integer(channel.bytes))
   end
 elseif channel.age > 0 then
-  redis.call('DEL', KEYS[2])
+  -- First what a server that is full refuses.
   redis.call('HSET', KEYS[1], 'o', place, 't', stamp, 'a', '0')
+  redis.call('DEL', KEYS[2])
 else
   redis.call('HSET', KEYS[1], 'o', place, 't', stamp)
 end

@@ -6,7 +6,10 @@
 -- Answers: epoch, newest offset, 1 unless messages are lost, offset of the last that is given, entries.
 local kind, since_epoch, since = ARGV[4], ARGV[5], tonumber(ARGV[6])
 local messages, bytes = tonumber(ARGV[7]), tonumber(ARGV[8])
-local channel = open(ARGV[1], ARGV[2])
+local channel, refused = open_to_read(ARGV[1], ARGV[2])
+if refused then
+  return refused
+end
 remember(tonumber(ARGV[3]), channel.age)
 expire(channel)
 local newest = channel.offset

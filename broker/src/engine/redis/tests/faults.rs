@@ -274,6 +274,67 @@ async fn a_full_server_refuses_publications_and_subscribers_go_on() {
     assert_eq!(node.told.texts(), ["a", "c"]);
 }
 
+/// What a publication has in addition when it can be repeated.
+fn keyed(channel: &str) -> Publication {
+    Publication {
+        idempotency_key: IdempotencyKey::parse("key").ok(),
+        ..publication(channel, "a")
+    }
+}
+
+#[tokio::test]
+async fn a_full_server_lets_no_channel_begin() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
+    let node = Node::start(&server).await;
+    node.publish("old", "a").await;
+    let brief = Publication {
+        history: HistoryLimits {
+            messages: 0,
+            ..HistoryLimits::default()
+        },
+        ..publication("old", "b")
+    };
+    let keys = server.ask::<u64>(&["DBSIZE"]).await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert_unavailable(node.try_publish("new", "a").await);
+    assert_unavailable(node.engine.publish(keyed("new")).await);
+    assert_unavailable(node.engine.publish(keyed("old")).await);
+    assert_unavailable(node.engine.publish(brief).await);
+    let limits = HistoryLimits::default();
+    assert_unavailable(node.engine.position(&name("new"), limits).await);
+    let nowhere = node.position("old").await;
+    assert_unavailable(node.engine.replay(&name("new"), nowhere, ALL).await);
+    assert_eq!(server.ask::<u64>(&["DBSIZE"]).await, keys);
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let published = node.engine.publish(keyed("new")).await.unwrap();
+    assert_eq!(published.position.offset, Offset(1));
+    assert!(!published.duplicate);
+}
+
+#[tokio::test]
+async fn where_a_full_server_has_channels_of_an_earlier_process_they_make_room_and_can_be_read() {
+    let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]).await;
+    let node = Node::start(&server).await;
+    for channel in ["published", "read", "joined"] {
+        let end = node.publish(channel, "a").await;
+        let state = format!("widecast:s:{{{channel}}}");
+        server.ask::<u64>(&["HSET", &state, "s", "earlier"]).await;
+        let memory = ["CONFIG", "SET", "maxmemory"];
+        server.ask::<()>(&[&memory[..], &["1"]].concat()).await;
+        match channel {
+            "published" => assert_unavailable(node.try_publish(channel, "b").await),
+            "read" => assert_eq!(node.texts_after(channel, end).await, None, "a told gap"),
+            _ => assert_ne!(node.position(channel).await.epoch, end.epoch),
+        }
+        let history = format!("widecast:h:{{{channel}}}");
+        assert_eq!(server.ask::<u64>(&["EXISTS", &history]).await, 0);
+        server.ask::<()>(&[&memory[..], &["0"]].concat()).await;
+        let next = node.publish(channel, "c").await;
+        assert_ne!(next.epoch, end.epoch);
+        assert_eq!(next.offset, Offset(1), "{channel}");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_may_not_publish_any_more_is_noticed_and_nothing_is_missed() {
     let server = RedisServer::start(&[]).await;
