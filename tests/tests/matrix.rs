@@ -403,7 +403,17 @@ async fn is_told_of_a_new_epoch(transport: Transport) -> Result<()> {
     let mut resumed = broker
         .join(transport, &Join::channel("news").from(cursor))
         .await?;
-    told(&mut resumed).await
+    told(&mut resumed).await?;
+    counts_one_gap(&broker).await
+}
+
+/// A gap is counted once, however it is told.
+async fn counts_one_gap(broker: &Broker) -> Result<()> {
+    let metrics = broker.metrics().await?;
+    let gaps = "widecast_gaps_total{";
+    let too_late = metrics.sum(&[gaps, "reason=\"resumed_too_late\""]);
+    assert_eq!([metrics.sum(&[gaps]), too_late], [1.0; 2]);
+    Ok(())
 }
 
 /// Hears that messages were lost; the plain WebSocket, which has no word for it, is closed instead.

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use widecast_protocol::{ChannelName, Position};
 
 use crate::engine::EngineError;
-use crate::metrics::GapReason;
 
 use super::outbox::Outbox;
 use super::shard::Shard;
@@ -57,8 +56,6 @@ impl SubscriptionHandle {
     pub fn tell_gap(&self, cursor: Position) {
         let channels = self.shard.channels.borrow();
         if let Some(fanout) = channels.get(&self.channel) {
-            let gaps = &self.shard.metrics.gaps;
-            gaps.told(&self.channel, GapReason::ResumedTooLate);
             fanout.tell_one(self.key, &self.channel, cursor);
         }
     }

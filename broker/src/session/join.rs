@@ -8,7 +8,7 @@ use widecast_protocol::{ChannelName, Code, Payload, Position};
 
 use crate::config::Right;
 use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay, renew};
-use crate::metrics::ResumeOutcome;
+use crate::metrics::{GapReason, ResumeOutcome};
 use crate::registry::{Destination, SubscriptionHandle};
 
 use super::audit::audit;
@@ -190,6 +190,8 @@ impl Session {
         services.metrics.sessions.resumed(if replay.recovered {
             ResumeOutcome::Recovered
         } else {
+            let gaps = &services.metrics.gaps;
+            gaps.told(channel, GapReason::ResumedTooLate);
             ResumeOutcome::Lost
         });
         Ok(replay)
