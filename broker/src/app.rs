@@ -111,7 +111,6 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
         "{signal}: taking leave of {} connections",
         connections.open()
     );
-    handle.pause().await;
     shutdown::take_leave(&services, &connections).await;
     handle.stop(false).await;
     session::leave_nodes(&services).await;

@@ -75,17 +75,18 @@ pub async fn send_away(worker: Worker) {
     }
 }
 
-/// Takes leave of all clients; returns when the last has gone or the deadline has passed.
+/// Takes leave of all clients; returns when the last has gone or the deadline has passed. Who comes meanwhile is told to go elsewhere.
 pub async fn take_leave(services: &Arc<Services>, connections: &Connections) {
     let deadline = services.config.shutdown.deadline;
+    connections.leave();
     services.drain();
     let gone = async {
-        while connections.open() > 0 {
+        while connections.awaited() > 0 {
             sleep(LOOK).await;
         }
     };
     if timeout_at(Instant::now() + deadline, gone).await.is_err() {
-        let left = connections.open();
+        let left = connections.awaited();
         tracing::warn!(
             connections.open = left,
             "the deadline has passed: cutting the connections that are left"

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use widecast_tests::broker::Signal;
 use widecast_tests::cli::run;
+use widecast_tests::socket::Bare;
 use widecast_tests::subscriber::event_stream::EventStream;
 use widecast_tests::{Broker, Heard, Join, Settings, Subscriber, Transport, within};
 
@@ -157,7 +158,7 @@ async fn a_client_that_does_not_read_cannot_delay_the_end_beyond_the_deadline() 
             .history("big", 1000, 64 << 20),
     )
     .await?;
-    let mut deaf = widecast_tests::socket::Bare::connect_narrow(&broker).await?;
+    let mut deaf = Bare::connect_narrow(&broker).await?;
     deaf.get("/channels/big:a/sse", "").await?;
     deaf.until(b"\r\n\r\n").await?;
     for _ in 0..10 {
@@ -174,6 +175,48 @@ async fn a_client_that_does_not_read_cannot_delay_the_end_beyond_the_deadline() 
         "{:?}",
         began.elapsed()
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_while_the_broker_takes_leave_is_sent_elsewhere_at_once() -> Result<()> {
+    let long = Duration::from_mins(10);
+    let settings = Settings::new().shutdown(SPREAD, long);
+    let settings = settings.key("timeouts.head_ms", long.as_millis().to_string());
+    let mut broker = Broker::with(settings).await?;
+    // The broker waits for it, since it does not answer the close frame.
+    let mut slow = Bare::connect(&broker).await?;
+    slow.upgrade("/channels/news/ws").await?;
+    broker.signal(Signal::Terminate).await?;
+    slow.until(&1001_u16.to_be_bytes()).await?;
+    // It asks nothing, and is not waited for.
+    let _silent = Bare::connect(&broker).await?;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (path, headers, status) in [
+        ("/health/ready", "", 503),
+        ("/health/live", "", 200),
+        ("/channels/news/sse", "", 503),
+        ("/channels/news/poll", "", 503),
+        ("/channels/news/ws", upgrade, 503),
+    ] {
+        let mut late = Bare::connect(&broker).await?;
+        late.get(path, headers).await?;
+        let answer = String::from_utf8(late.to_end().await?)?.to_ascii_lowercase();
+        let expected = format!("http/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{path}: {answer}");
+        assert!(
+            answer.contains("\r\nconnection: close\r\n"),
+            "{path}: {answer}"
+        );
+        assert_eq!(
+            answer.contains("\"shutting_down\""),
+            status == 503,
+            "{path}"
+        );
+    }
+    slow.reset();
+    assert_eq!(broker.ended().await?.code(), Some(0));
     Ok(())
 }
 

@@ -178,9 +178,13 @@ mod tests {
     #[actix_web::test]
     async fn a_broker_that_shuts_down_ends_the_stream_with_an_error() {
         let broker = TestBroker::new();
+        let request = TestRequest::post()
+            .uri("/v1/publish")
+            .insert_header(("content-type", NDJSON))
+            .set_payload("{\"channel\":\"a\",\"data\":1}\n".repeat(2));
+        let response = broker.call(request).await;
         broker.services.drain();
-        let lines = "{\"channel\":\"a\",\"data\":1}\n".repeat(2);
-        insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r#"200 {"error":{"type":"about:blank","title":"The broker is shutting down: reconnect, to another or to the next.","status":503,"detail":"no further line is published","code":"shutting_down","retryable":true}}"#);
+        insta::assert_snapshot!(shown(response).await, @r#"200 {"error":{"type":"about:blank","title":"The broker is shutting down: reconnect, to another or to the next.","status":503,"detail":"no further line is published","code":"shutting_down","retryable":true}}"#);
     }
 
     #[actix_web::test]

@@ -31,13 +31,16 @@ const PREFLIGHT_AGE_SECONDS: &str = "7200";
 const EXPOSED: &str = "Widecast-Cursor, Retry-After, Allow";
 
 /// The paths that anybody may read: they tell nothing of the channels.
-const OPEN: [&str; 2] = [CLIENT, "/health/"];
+const OPEN: [&str; 2] = [CLIENT, HEALTH];
+
+/// The paths that say how the broker is.
+const HEALTH: &str = "/health/";
 
 /// The paths that are answered however much memory clients make the broker hold: they take hardly any, and say why others
 /// are refused, or put clients out.
 fn is_for_operators(path: &str) -> bool {
     const PATHS: [&str; 3] = ["/metrics", "/v1/disconnect", "/v1/unsubscribe"];
-    PATHS.contains(&path) || path.starts_with("/v1/revocations") || path.starts_with("/health/")
+    PATHS.contains(&path) || path.starts_with("/v1/revocations") || path.starts_with(HEALTH)
 }
 
 /// The paths that any page may load: the scripts of the client, whose requests are judged later. A frame of an opaque origin
@@ -72,6 +75,9 @@ pub async fn edge<B: MessageBody + 'static>(
         }
         request.extensions_mut().insert(page.verified());
     }
+    if let Err(problem) = check_stays(&request) {
+        return Ok(refuse(request, &problem));
+    }
     let response = next.call(request).await?;
     let mut response = in_form(response);
     let headers = response.headers_mut();
@@ -81,6 +87,17 @@ pub async fn edge<B: MessageBody + 'static>(
         page.grant(headers);
     }
     Ok(response)
+}
+
+/// Sends those elsewhere who come while the broker takes leave, but not those who look how it is.
+fn check_stays(request: &ServiceRequest) -> Result<(), Problem> {
+    let services = request.app_data::<web::Data<Services>>();
+    if request.path().starts_with(HEALTH) || !services.is_some_and(|it| it.is_draining()) {
+        return Ok(());
+    }
+    let detail =
+        "the broker is taking leave of its clients: connect again, to another or in a moment";
+    Err(Problem::new(Code::ShuttingDown, detail))
 }
 
 /// The page that sent a request, as [`edge`] has judged it.
@@ -355,6 +372,25 @@ mod tests {
             header(&response, "access-control-allow-headers"),
             "content-type,widecast-sender"
         );
+    }
+
+    #[actix_web::test]
+    async fn a_page_that_comes_while_the_broker_takes_leave_may_read_that_it_is_to_go_elsewhere() {
+        let broker = TestBroker::new();
+        broker.services.drain();
+        let post = |method| {
+            let request = TestRequest::default().method(method);
+            let request = request.uri("/channels/news/messages");
+            request.insert_header(("origin", "http://localhost:3000"))
+        };
+        let asked = post(Method::OPTIONS).insert_header(("access-control-request-method", "POST"));
+        assert_eq!(broker.call(asked).await.status(), 204);
+        let response = broker.call(post(Method::POST)).await;
+        assert_eq!(response.status(), 503);
+        let origin = header(&response, "access-control-allow-origin");
+        assert_eq!(origin, "http://localhost:3000");
+        assert_eq!(header(&response, "retry-after"), "1");
+        assert!(text(response).await.contains("shutting_down"));
     }
 
     #[actix_web::test]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,16 +23,24 @@ use crate::metrics::Slowness;
 /// The number of open connections, and the limit for it.
 #[derive(Debug, Clone)]
 pub struct Connections {
-    open: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     limit: usize,
     metrics: crate::metrics::Connections,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    open: AtomicUsize,
+    /// Those of them that were accepted before the broker began to take leave.
+    awaited: AtomicUsize,
+    is_leaving: AtomicBool,
 }
 
 impl Connections {
     /// A count that starts at zero.
     pub fn new(limit: usize, metrics: crate::metrics::Connections) -> Self {
         Self {
-            open: Arc::default(),
+            counts: Arc::default(),
             limit,
             metrics,
         }
@@ -40,7 +48,22 @@ impl Connections {
 
     /// How many connections are open.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.counts.open.load(Ordering::Relaxed)
+    }
+
+    /// From now on each answer is the last of its connection, and who connects is not waited for.
+    pub fn leave(&self) {
+        self.counts.is_leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether the broker takes leave of its clients.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.counts.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// How many connections are open that were accepted before [`Self::leave`].
+    pub fn awaited(&self) -> usize {
+        self.counts.awaited.load(Ordering::Relaxed)
     }
 
     /// The client of a connection that is not counted yet was waited for in vain.
@@ -50,29 +73,39 @@ impl Connections {
 
     /// Counts one more, unless the limit is reached.
     fn enter(&self) -> Option<ConnectionPlace> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+        let counts = &self.counts;
+        if counts.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            counts.open.fetch_sub(1, Ordering::Relaxed);
             self.metrics.refused.inc();
             return None;
         }
         self.metrics.accepted.inc();
         self.metrics.open.inc();
+        let is_awaited = !self.is_leaving();
+        if is_awaited {
+            counts.awaited.fetch_add(1, Ordering::Relaxed);
+        }
         Some(ConnectionPlace {
-            open: Arc::clone(&self.open),
+            counts: Arc::clone(counts),
             metrics: self.metrics.clone(),
+            is_awaited,
         })
     }
 }
 
 /// One connection that is counted until this is dropped.
 struct ConnectionPlace {
-    open: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
     metrics: crate::metrics::Connections,
+    is_awaited: bool,
 }
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.counts.open.fetch_sub(1, Ordering::Relaxed);
+        if self.is_awaited {
+            self.counts.awaited.fetch_sub(1, Ordering::Relaxed);
+        }
         self.metrics.open.dec();
     }
 }
@@ -234,6 +267,11 @@ impl Connection {
     /// The part of the broker that reads and writes.
     pub(super) fn owner(&self) -> Owner {
         self.owner.get()
+    }
+
+    /// Whether its next answer is its last, because the broker takes leave of its clients.
+    pub(super) fn has_last_answer(&self) -> bool {
+        self.place.counts.is_leaving.load(Ordering::Acquire)
     }
 
     /// Whether the other end has ended its direction, although something may be left to read, or the connection is gone.

@@ -53,8 +53,8 @@ where
             end,
             rest: Bytes::new(),
         });
-        if response.body().is_early() {
-            // The rest of the body is not read, so that the next request could not be told from it.
+        // Where the rest of the body is not read, the next request could not be told from it.
+        if response.body().is_early() || response.body().is_last() && !response.head().upgrade() {
             let head = response.head_mut();
             head.set_connection_type(ConnectionType::Close);
         }
@@ -87,6 +87,12 @@ impl<B> AnswerBody<B> {
     fn is_early(&self) -> bool {
         let end = self.end.as_ref();
         end.is_some_and(|AnswerEnd(connection)| connection.is_in_request())
+    }
+
+    /// Whether the broker takes leave of its clients.
+    fn is_last(&self) -> bool {
+        let end = self.end.as_ref();
+        end.is_some_and(|AnswerEnd(connection)| connection.has_last_answer())
     }
 }
 

@@ -13,6 +13,7 @@ use actix_service::{
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error};
+use futures_util::future::{Either, pending};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error as ThisError;
 use tokio::io::AsyncWriteExt;
@@ -144,7 +145,8 @@ async fn accept(
 }
 
 /// Serves the app on the listeners; `app` makes it once per worker, on the worker's own thread. Once the future that
-/// `leaving` makes is ready, idle connections are closed, and requests under way are the last of their connections.
+/// `leaving` makes is ready, idle connections are closed, and requests under way are the last of their connections. Who connects
+/// after [`Connections::leave`] is answered one request: the app says what.
 ///
 /// # Errors
 /// When a listener cannot be registered.
@@ -179,6 +181,15 @@ where
         let options = options.clone();
         server = server.listen("http", listener, move || {
             let accepting = options.clone();
+            let (leaving, connections) = (leaving.clone(), options.connections.clone());
+            // The dispatcher would close a connection that is new before it reads anything.
+            let closing = move || {
+                if connections.is_leaving() {
+                    Either::Right(pending())
+                } else {
+                    Either::Left(leaving())
+                }
+            };
             let http = HttpService::build()
                 // The gate has all timeouts.
                 .client_request_timeout(Duration::ZERO)
@@ -187,7 +198,7 @@ where
                 .client_disconnect_timeout(Duration::ZERO)
                 // A poll whose client is gone must end.
                 .h1_allow_half_closed(false)
-                .graceful_shutdown_signal(leaving.clone())
+                .graceful_shutdown_signal(closing)
                 .on_connect_ext(|io: &ConnectionIo, data: &mut actix_http::Extensions| {
                     data.insert(Rc::clone(&io.0));
                     data.insert(LastCredential::default());
