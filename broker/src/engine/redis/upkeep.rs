@@ -16,10 +16,13 @@ use super::link::Repeat;
 use super::roster_book::MembershipKey;
 use super::scripts::call;
 use super::settings::milliseconds;
-use crate::engine::{ConnectionId, EngineError};
+use crate::engine::{ConnectionId, EngineError, with_patience};
 
 /// How many channels or connections are attended to at once.
 const AT_ONCE: usize = 64;
+
+/// How long a node that ends waits for the server: who stops the broker does not wait for ever.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Does so for as long as the engine is there.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -126,8 +129,9 @@ impl Shared {
         Ok((had == 1, gone))
     }
 
-    /// This node ends: the others need not wait until its lease has run out.
+    /// This node ends: the others need not wait until its lease has run out. A server that is away is not waited for.
     pub(super) async fn give_up_lease(&self) -> Result<(), EngineError> {
+        self.link.check()?;
         let make = |_: &str| {
             let mut command = redis::cmd("ZADD");
             command
@@ -137,7 +141,8 @@ impl Shared {
                 .arg(&self.node);
             command
         };
-        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
+        let asked = self.link.ask::<u64>(Repeat::Yes, make);
+        with_patience(Some(FAREWELL), asked).await.map(drop)
     }
 
     /// Nobody may be here through a node that nobody would sweep.

@@ -145,6 +145,24 @@ async fn a_server_that_hangs_is_no_server() {
 }
 
 #[tokio::test]
+async fn a_node_that_ends_hardly_waits_for_a_server_that_is_away() {
+    let mut server = RedisServer::start(&[]).await;
+    let node = Node::start_with(RedisSettings {
+        timeout: Duration::from_mins(10),
+        ..settings(&server)
+    })
+    .await;
+    server.signal("STOP");
+    let bound = Duration::from_mins(1);
+    let closed = tokio::time::timeout(bound, node.engine.close()).await;
+    assert_unavailable(closed.expect("it does not wait as long as a command may"));
+    server.kill();
+    until("the loss to be noticed", async || !node.is_healthy().await).await;
+    let closed = tokio::time::timeout(bound, node.engine.close()).await;
+    assert_unavailable(closed.expect("there is nothing to wait for"));
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let server = RedisServer::start(&[]).await;
     let node = Node::start_with(RedisSettings {
