@@ -20,6 +20,17 @@ pub(super) struct LineReader {
     searched: usize,
     /// The rest of the present line is thrown away.
     skipping: bool,
+    /// How many lines have ended, blank ones included.
+    ended: u64,
+}
+
+/// A line that has come in part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PartialLine {
+    /// How many lines have ended before it.
+    pub(super) number: u64,
+    /// How many bytes of it are held: none if it is too long.
+    pub(super) held: usize,
 }
 
 impl LineReader {
@@ -30,7 +41,16 @@ impl LineReader {
             held: BytesMut::new(),
             searched: 0,
             skipping: false,
+            ended: 0,
         }
+    }
+
+    /// The line of which only a part has come, when every complete line is taken.
+    pub(super) fn partial(&self) -> Option<PartialLine> {
+        (self.skipping || !self.held.is_empty()).then_some(PartialLine {
+            number: self.ended,
+            held: self.held.len(),
+        })
     }
 
     /// Takes the next part of the body. Every complete line has to be taken with [`Self::next`] before.
@@ -49,6 +69,7 @@ impl LineReader {
             let line = self.held.split_to(length).freeze();
             self.held.advance(1);
             self.searched = 0;
+            self.ended += 1;
             if let Some(line) = self.finish_line(line) {
                 return Some(line);
             }
@@ -65,7 +86,10 @@ impl LineReader {
     fn hold_partial_line(&mut self) {
         if self.skipping || self.held.len() > self.limit {
             self.skipping = true;
-            self.held.clear();
+            self.held = BytesMut::new();
+        } else if self.searched == 0 {
+            // A line that begins must not keep the room of those before it.
+            self.held = BytesMut::from(&self.held[..]);
         }
         self.searched = self.held.len();
     }
@@ -116,6 +140,31 @@ mod tests {
             [Line::TooLong, whole("1234"), Line::TooLong, whole("x")]
         );
         assert_eq!(read(4, &[b"123", b"456"]), [Line::TooLong]);
+    }
+
+    #[test]
+    fn a_line_that_has_come_in_part_is_told_from_the_one_before_and_keeps_only_its_own_room() {
+        let mut reader = LineReader::new(1 << 20);
+        let partial = |number, held| Some(PartialLine { number, held });
+        reader.push(&[b'x'; 1000]);
+        assert_eq!(reader.next(), None);
+        assert_eq!(reader.partial(), partial(0, 1000));
+        reader.push(b"\n\n yz");
+        assert!(reader.next().is_some());
+        assert_eq!(reader.next(), None);
+        assert_eq!(reader.partial(), partial(2, 3));
+        assert!(reader.held.capacity() < 1000);
+        reader.push(b"\n");
+        assert!(reader.next().is_some());
+        assert_eq!((reader.next(), reader.partial()), (None, None));
+        let mut reader = LineReader::new(4);
+        reader.push(b"12345");
+        assert_eq!(reader.next(), None);
+        assert_eq!(
+            reader.partial(),
+            partial(0, 0),
+            "thrown away, and not ended"
+        );
     }
 
     proptest! {

@@ -2,7 +2,8 @@
 //!
 //! The answer begins with the request, and pulls it: the next line is read when the client has taken the results before,
 //! so that neither side can make the broker hold more than a line and a few results. A line that is too long or no
-//! message is answered by an error, and the stream goes on.
+//! message is answered by an error, and the stream goes on. Between two lines the client may take its time; a line of which a part has come
+//! counts, and has to come on, as the body of a request does.
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,7 +15,10 @@ use widecast_protocol::codec::decode_batch_line;
 use super::batch::{publish_one, refuse};
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
-use crate::http::{Caller, Problem, next_part, refuse_compressed};
+use crate::http::{
+    BodyLimit, Caller, Problem, UnfinishedPiece, next_part, refuse_compressed, turn_of,
+};
+use crate::offload::offload;
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
 const BATCH_BYTES: usize = 16 * 1024;
@@ -26,11 +30,13 @@ pub(super) fn publish_lines(
     body: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     refuse_compressed(request.headers())?;
-    let limit = caller.services.config.limits.request_bytes.as_usize();
+    let config = &caller.services.config;
     let lines = Lines {
+        reader: LineReader::new(config.limits.request_bytes.as_usize()),
+        limit: BodyLimit::request(config),
         caller,
         body,
-        reader: LineReader::new(limit),
+        unfinished: None,
         ended: false,
     };
     Ok(HttpResponse::Ok()
@@ -44,6 +50,10 @@ struct Lines {
     caller: Caller,
     body: web::Payload,
     reader: LineReader,
+    /// The bound of a line, and of how long it may take.
+    limit: BodyLimit,
+    /// The line that has come in part, with its number.
+    unfinished: Option<(u64, UnfinishedPiece)>,
     ended: bool,
 }
 
@@ -85,7 +95,7 @@ impl Lines {
     }
 
     async fn read_more(&mut self, out: &mut BytesMut) {
-        match next_part(&mut self.body).await {
+        match self.next_part().await {
             Ok(Some(part)) => {
                 self.reader.push(&part);
             }
@@ -103,9 +113,29 @@ impl Lines {
         }
     }
 
-    async fn publish(&self, line: Line) -> MessageOutcome {
+    /// The next part of the body: it may take as long as it likes between two lines, but not within one.
+    async fn next_part(&mut self) -> Result<Option<Bytes>, Problem> {
+        let Some(line) = self.reader.partial() else {
+            self.unfinished = None;
+            return next_part(&mut self.body).await;
+        };
+        let known = self.unfinished.take();
+        let (_, unfinished) = self.unfinished.insert(
+            known
+                .filter(|&(number, _)| number == line.number)
+                .unwrap_or_else(|| (line.number, UnfinishedPiece::begin(self.limit))),
+        );
+        let services = &self.caller.services;
+        unfinished
+            .next_part(&mut self.body, line.held, services)
+            .await
+    }
+
+    async fn publish(&mut self, line: Line) -> MessageOutcome {
+        // The line is whole; what is behind it counts when it is waited for.
+        self.unfinished = None;
         match line {
-            Line::Whole(line) => publish_one(&self.caller, decode_batch_line(&line)).await,
+            Line::Whole(line) => self.publish_line(line).await,
             Line::TooLong => {
                 let limit = self.caller.services.config.limits.request_bytes.get();
                 let detail = format!(
@@ -114,6 +144,17 @@ impl Lines {
                 refuse(&self.caller, Problem::new(Code::MessageTooLarge, detail))
             }
         }
+    }
+
+    async fn publish_line(&self, line: Bytes) -> MessageOutcome {
+        let bytes = line.len();
+        // Held until the line is carried out.
+        let _turn = match turn_of(&self.caller.services, bytes, bytes, self.limit).await {
+            Ok(turn) => turn,
+            Err(problem) => return refuse(&self.caller, problem),
+        };
+        let message = offload(bytes, move || decode_batch_line(&line)).await;
+        publish_one(&self.caller, message).await
     }
 }
 
@@ -133,7 +174,8 @@ fn write(out: &mut BytesMut, outcome: &MessageOutcome) {
 mod tests {
     use std::time::Duration;
 
-    use actix_web::rt::time::timeout;
+    use actix_web::dev::ServerHandle;
+    use actix_web::rt::time::{sleep, timeout};
     use actix_web::test::TestRequest;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -217,18 +259,74 @@ mod tests {
 
     #[actix_web::test]
     async fn a_line_is_acknowledged_while_the_request_is_still_being_sent() {
-        let (address, server) = TestBroker::new().serve();
-        let mut socket = TcpStream::connect(address).await.unwrap();
-        let head = "POST /v1/publish HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
-        socket.write_all(head.as_bytes()).await.unwrap();
-        for offset in 1..=3 {
-            let line = "{\"channel\":\"a\",\"data\":1}\n";
-            let chunk = format!("{:x}\r\n{line}\r\n", line.len());
-            socket.write_all(chunk.as_bytes()).await.unwrap();
+        let line = "{\"channel\":\"a\",\"data\":1}\n";
+        let (mut socket, server) = begin_stream(&TestBroker::new(), line).await;
+        read_until(&mut socket, "\"offset\":1,").await;
+        for offset in 2..=3 {
+            send(&mut socket, line).await;
             read_until(&mut socket, &format!("\"offset\":{offset},")).await;
         }
         socket.write_all(b"0\r\n\r\n").await.unwrap();
         read_until(&mut socket, "0\r\n\r\n").await;
         server.stop(false).await;
+    }
+
+    /// A stream of lines of which these bytes have been sent, on a connection that stays open.
+    async fn begin_stream(broker: &TestBroker, sent: &str) -> (TcpStream, ServerHandle) {
+        let (address, server) = broker.serve();
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let head = "POST /v1/publish HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+        socket.write_all(head.as_bytes()).await.unwrap();
+        send(&mut socket, sent).await;
+        (socket, server)
+    }
+
+    async fn send(socket: &mut TcpStream, lines: &str) {
+        let chunk = format!("{:x}\r\n{lines}\r\n", lines.len());
+        socket.write_all(chunk.as_bytes()).await.unwrap();
+    }
+
+    #[actix_web::test]
+    async fn a_stream_may_pause_between_lines_but_not_within_one() {
+        let pause = Duration::from_millis(50);
+        let broker = TestBroker::with(|config| config.timeouts.body = pause);
+        let line = "{\"channel\":\"a\",\"data\":1}\n";
+        let (mut socket, server) = begin_stream(&broker, line).await;
+        read_until(&mut socket, "\"offset\":1,").await;
+        // Nothing has to come between two lines.
+        sleep(4 * pause).await;
+        send(&mut socket, line).await;
+        read_until(&mut socket, "\"offset\":2,").await;
+        send(&mut socket, "{\"channel\":").await;
+        read_until(&mut socket, "\"code\":\"request_timeout\"").await;
+        server.stop(false).await;
+    }
+
+    #[actix_web::test]
+    async fn lines_of_which_only_a_part_has_come_are_bounded_over_all_clients() {
+        let broker = TestBroker::with(|config| {
+            config.limits.unfinished_bytes = ByteCount::new(100_000);
+        });
+        let (mut socket, server) = begin_stream(&broker, &"x".repeat(100_001)).await;
+        read_until(&mut socket, "\"code\":\"overloaded\"").await;
+        server.stop(false).await;
+    }
+
+    #[actix_web::test]
+    async fn a_long_line_waits_for_its_turn_and_a_short_one_does_not() {
+        let broker = TestBroker::with(|config| config.timeouts.body = Duration::from_millis(50));
+        let room = usize::try_from(broker.services.bounds.requests).unwrap();
+        let others = broker.services.turns.try_take(room).unwrap();
+        let line = |bytes| format!("{{\"channel\":\"a\",\"data\":\"{}\"}}\n", "x".repeat(bytes));
+        let lines = line(100_000) + &line(1);
+        insta::assert_snapshot!(broker.post("/v1/publish", NDJSON, lines).await, @r##"
+    200 {"error":{"type":"about:blank","title":"The broker has as much to hold as it may.","status":503,"detail":"the broker has too many large requests to carry out: try again later","code":"overloaded","retryable":true}}
+    {"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":2,"duplicate":false}]}
+"##);
+        drop(others);
+        let answer = broker.post("/v1/publish", NDJSON, line(100_000)).await;
+        assert!(answer.contains("\"offset\":2,"), "{answer}");
+        let room = broker.services.turns.try_take(room);
+        assert!(room.is_some(), "a turn was not given back");
     }
 }

@@ -106,12 +106,14 @@ pub async fn read_body(
     if let Some(announced) = announced.filter(|&bytes| bytes > limit.bytes.get()) {
         return Err(limit.exceeded(&announced.to_string()));
     }
+    let services = request.app_data::<web::Data<Services>>();
+    let services = services.map(|services| &***services);
     let mut body = BodyParts::default();
     let mut pace = Pace::begin(Instant::now(), limit.patience);
     let mut intake = None;
     loop {
         let part = next_part_soon(&mut payload, &pace, intake.as_ref()).await;
-        let part = part.inspect_err(|problem| count_timeout(request, problem));
+        let part = part.inspect_err(|problem| count_timeout(services, problem));
         let Some(part) = part? else {
             break;
         };
@@ -160,33 +162,46 @@ async fn wait_for_turn(
     kept: usize,
     limit: BodyLimit,
 ) -> Result<(), Problem> {
-    let services = request.app_data::<web::Data<Services>>();
-    let Some(turns) = services.map(|services| &services.turns) else {
+    let Some(services) = request.app_data::<web::Data<Services>>() else {
         return Ok(());
     };
-    if bytes < LARGE_BYTES {
-        return Ok(());
+    if let Some(turn) = turn_of(services, bytes, kept, limit).await? {
+        request.extensions_mut().insert(turn);
     }
-    let turn = if let Some(turn) = turns.try_take(bytes) {
-        turn
-    } else {
-        let mut intake = Hold::of(Part::Unfinished);
-        intake.hold(kept, limit.unfinished_bytes.get());
-        let waited = async {
-            tokio::select! {
-                biased;
-                () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
-                    Err(Problem::new(Code::Overloaded, GIVEN_UP))
-                }
-                turn = turns.take(bytes) => Ok(turn),
-            }
-        };
-        timeout(limit.wait, waited)
-            .await
-            .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, NO_TURN)))?
-    };
-    request.extensions_mut().insert(turn);
     Ok(())
+}
+
+/// Waits until something that takes `bytes` to carry out has its turn; meanwhile it takes `kept`. What is not large needs none.
+///
+/// # Errors
+/// `overloaded` when it has waited for as long as a body may pause, or is given up because too much waits.
+pub async fn turn_of(
+    services: &Services,
+    bytes: usize,
+    kept: usize,
+    limit: BodyLimit,
+) -> Result<Option<Turn>, Problem> {
+    if bytes < LARGE_BYTES {
+        return Ok(None);
+    }
+    let turns = &services.turns;
+    if let Some(turn) = turns.try_take(bytes) {
+        return Ok(Some(turn));
+    }
+    let mut intake = Hold::of(Part::Unfinished);
+    intake.hold(kept, limit.unfinished_bytes.get());
+    let waited = async {
+        tokio::select! {
+            biased;
+            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => {
+                Err(Problem::new(Code::Overloaded, GIVEN_UP))
+            }
+            turn = turns.take(bytes) => Ok(Some(turn)),
+        }
+    };
+    timeout(limit.wait, waited)
+        .await
+        .unwrap_or_else(|_| Err(Problem::new(Code::Overloaded, NO_TURN)))
 }
 
 /// The turn of a request whose body was large, for whoever carries it out beyond the end of the request.
@@ -217,10 +232,47 @@ pub async fn next_part(payload: &mut web::Payload) -> Result<Option<Bytes>, Prob
 }
 
 /// Counts a client whose body has not come in time, if that is the problem.
-fn count_timeout(request: &HttpRequest, problem: &Problem) {
-    let services = request.app_data::<web::Data<Services>>();
+fn count_timeout(services: Option<&Services>, problem: &Problem) {
     if let Some(services) = services.filter(|_| problem.code() == Code::RequestTimeout) {
         services.metrics.connections.gave_up(Slowness::Body);
+    }
+}
+
+/// A piece of a body that has not come whole, where the body as a whole may take its time: how long the rest of the piece may take, and that
+/// it counts meanwhile.
+pub struct UnfinishedPiece {
+    pace: Pace,
+    intake: Hold,
+    limit: BodyLimit,
+}
+
+impl UnfinishedPiece {
+    /// The first bytes of a piece have come.
+    pub fn begin(limit: BodyLimit) -> Self {
+        Self {
+            pace: Pace::begin(Instant::now(), limit.patience),
+            intake: Hold::of(Part::Unfinished),
+            limit,
+        }
+    }
+
+    /// The next part of the body, while `kept` bytes of the piece are kept; `None` at the body's end.
+    ///
+    /// # Errors
+    /// `request_timeout` when it does not come in time, `overloaded` when the piece is given up because too much is unfinished,
+    /// `invalid_request` when the body is not as HTTP has it.
+    pub async fn next_part(
+        &mut self,
+        payload: &mut web::Payload,
+        kept: usize,
+        services: &Services,
+    ) -> Result<Option<Bytes>, Problem> {
+        self.intake.hold(kept, self.limit.unfinished_bytes.get());
+        let part = next_part_soon(payload, &self.pace, Some(&self.intake)).await;
+        let part = part.inspect_err(|problem| count_timeout(Some(services), problem))?;
+        let bytes = part.as_ref().map_or(0, Bytes::len);
+        self.pace.progress(Instant::now(), bytes);
+        Ok(part)
     }
 }
 

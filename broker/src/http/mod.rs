@@ -22,7 +22,9 @@ pub mod query;
 mod refused_origins;
 
 pub use accept::prefers;
-pub use body::{BodyLimit, next_part, read_body, refuse_compressed, take_turn};
+pub use body::{
+    BodyLimit, UnfinishedPiece, next_part, read_body, refuse_compressed, take_turn, turn_of,
+};
 pub use caller::{Caller, sender_key};
 pub use channel_path::ChannelPath;
 pub use client_share::client_share;
