@@ -176,3 +176,23 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::session::trial::Trial;
+
+    #[actix_web::test]
+    async fn a_heartbeat_does_not_come_on_top_of_what_the_client_is_receiving() {
+        let trial = Trial::new();
+        let session = trial.session();
+        session.send_heartbeat();
+        let heartbeat = session.outbox().queued_bytes();
+        assert!(heartbeat > 0);
+        let limit = session.outbox().limit_bytes();
+        for _ in 0..limit {
+            session.send_heartbeat();
+        }
+        assert_eq!(session.outbox().queued_bytes(), heartbeat);
+        assert!(session.outbox().is_open());
+    }
+}

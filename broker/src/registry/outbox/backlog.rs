@@ -24,7 +24,7 @@ const IDLE_CAPACITY: usize = 4;
 pub(in crate::registry) struct Size {
     /// The bytes of all items, with their overhead.
     pub(in crate::registry) bytes: usize,
-    /// How many of them belong to answers.
+    /// The bytes of the answers, those that are written of the first one included.
     pub(in crate::registry) owed: usize,
 }
 
@@ -32,8 +32,14 @@ pub(in crate::registry) struct Size {
 pub(in crate::registry) struct Backlog {
     items: VecDeque<Item>,
     bytes: usize,
-    /// How many of the bytes belong to answers.
+    /// The bytes of the answers; one of which a part is written counts as a whole, because all of it is still there.
     owed: usize,
+    /// How many of these belong to answers that are larger than half of the bound.
+    owed_large: usize,
+    /// How many bytes of the answer in front are written.
+    begun: usize,
+    /// Half of the bound in bytes.
+    half: usize,
     form: OutboxForm,
     /// The client's place in each channel; kept only if the client is told it, in cursors of several channels or in answers to
     /// polls.
@@ -43,11 +49,15 @@ pub(in crate::registry) struct Backlog {
 }
 
 impl Backlog {
-    pub(in crate::registry) fn new(form: OutboxForm) -> Self {
+    /// An empty one, whose answers are bounded by `limit` bytes.
+    pub(in crate::registry) fn new(form: OutboxForm, limit: usize) -> Self {
         Self {
             items: VecDeque::new(),
             bytes: 0,
             owed: 0,
+            owed_large: 0,
+            begun: 0,
+            half: limit / 2,
             form,
             places: form.keeps_places().then(Box::default),
             droppable: None,
@@ -59,7 +69,7 @@ impl Backlog {
         self.bytes
     }
 
-    /// How many of the bytes belong to answers.
+    /// The bytes of the answers that are not written as a whole.
     pub(in crate::registry) fn owed(&self) -> usize {
         self.owed
     }
@@ -105,8 +115,7 @@ impl Backlog {
         if let (Some(places), Some((channel, _))) = (&mut self.places, item.place()) {
             places.overtake(channel);
         }
-        self.bytes += item.size();
-        self.owed += item.owed();
+        self.count(&item);
         self.items.push_back(item);
     }
 
@@ -115,9 +124,10 @@ impl Backlog {
         let Some(Item::Pong(pong)) = self.items.back_mut() else {
             return false;
         };
-        self.bytes = self.bytes - pong.len() + newer.len();
-        self.owed = self.owed - pong.len() + newer.len();
-        pong.clone_from(newer);
+        let older = std::mem::replace(pong, newer.clone());
+        let newer = Item::Pong(newer.clone());
+        self.uncount(&Item::Pong(older), 0);
+        self.count(&newer);
         true
     }
 
@@ -128,9 +138,41 @@ impl Backlog {
     }
 
     /// Whether an answer of `bytes` is taken. Messages do not take the room of answers, because a client can have messages
-    /// again, but not answers. However large it is, an answer is taken when few others wait.
+    /// again, but not answers. However large it is, an answer is taken when few others wait. A large one does not take the room of those that
+    /// come behind it, of which the client may have asked for none: heartbeats, and the news of who came and went.
     pub(in crate::registry) fn fits_answer(&self, bytes: usize, limit: usize) -> bool {
-        self.owed <= limit / 2 || self.owed + size_with(bytes) <= limit
+        let size = size_with(bytes);
+        let others = if size > self.half {
+            self.owed
+        } else {
+            self.owed - self.owed_large
+        };
+        others <= self.half || others + size <= limit
+    }
+
+    /// Counts an item that waits from now on.
+    fn count(&mut self, item: &Item) {
+        self.bytes += item.size();
+        self.add_owed(item.owed(), 0);
+    }
+
+    /// Counts an item no more, of which `begun` bytes are written.
+    fn uncount(&mut self, item: &Item, begun: usize) {
+        self.bytes -= item.size();
+        let owed = item.owed() + begun;
+        self.owed -= owed;
+        if owed > self.half {
+            self.owed_large -= owed;
+        }
+    }
+
+    /// An answer waits, of which `begun` bytes are written.
+    fn add_owed(&mut self, waiting: usize, begun: usize) {
+        let owed = waiting + begun;
+        self.owed += owed;
+        if owed > self.half {
+            self.owed_large += owed;
+        }
     }
 
     /// Drops messages until an item of `bytes` fits, if that is possible, and returns how many were dropped. Under the
@@ -172,10 +214,13 @@ impl Backlog {
         if let Some(places) = &mut self.places {
             places.tell_passed();
         }
-        self.bytes = 0;
-        self.owed = 0;
+        self.nothing_waits();
         self.rest();
         taken
+    }
+
+    fn nothing_waits(&mut self) {
+        (self.bytes, self.owed, self.owed_large, self.begun) = (0, 0, 0, 0);
     }
 
     /// Throws everything away; the client stays where it is.
@@ -184,8 +229,7 @@ impl Backlog {
             places.forget_passed();
         }
         self.items = VecDeque::new();
-        self.bytes = 0;
-        self.owed = 0;
+        self.nothing_waits();
         self.droppable = None;
     }
 
@@ -274,15 +318,27 @@ impl Backlog {
         if let Some(droppable) = &mut self.droppable {
             droppable.begun(&item);
         }
+        let begun = self.begun;
         self.settle(&item, self.items.len() == 1);
+        let is_owed = item.owed() > 0;
         let bytes = item.into_bytes();
+        let length = bytes.len();
         let rest = match written.checked_sub(head.len()) {
             Some(written) => bytes.slice(written..),
             None => joined(head.slice(written..), bytes),
         };
-        let rest = Item::Frame(rest);
-        self.bytes += rest.size();
-        self.items[0] = rest;
+        if is_owed {
+            // Nothing stands before an answer, so that all that is written is of it.
+            self.begun = begun + (length - rest.len());
+            let rest = Item::Answer(rest);
+            self.bytes += rest.size();
+            self.add_owed(rest.owed(), self.begun);
+            self.items[0] = rest;
+        } else {
+            let rest = Item::Frame(rest);
+            self.count(&rest);
+            self.items[0] = rest;
+        }
     }
 
     fn pop_front(&mut self) -> Option<Item> {
@@ -296,8 +352,8 @@ impl Backlog {
 
     /// Counts an item as told: its bytes no longer wait, and the client's place moves past it.
     fn settle(&mut self, item: &Item, is_last: bool) {
-        self.bytes -= item.size();
-        self.owed -= item.owed();
+        let begun = std::mem::take(&mut self.begun);
+        self.uncount(item, begun);
         let Some(places) = &mut self.places else {
             return;
         };

@@ -82,7 +82,7 @@ impl Outbox {
         owner: ConnectionId,
     ) -> Rc<Self> {
         Rc::new(Self {
-            backlog: RefCell::new(Backlog::new(form)),
+            backlog: RefCell::new(Backlog::new(form, limit_bytes)),
             limit_bytes,
             form,
             owner,

@@ -194,6 +194,46 @@ fn more_may_be_asked_for_when_few_answers_wait() {
 }
 
 #[test]
+fn an_answer_of_which_a_part_is_written_counts_until_all_of_it_is() {
+    let outbox = outbox(GapForm::Told);
+    let mut context = Context::from_waker(Waker::noop());
+    let large = 10 * LIMIT;
+    outbox.push_frame(vec![b'r'; large].into());
+    outbox.push_frame(Bytes::from_static(b"second"));
+    let owed = outbox.owed_bytes();
+    for most in [1, LIMIT, large - LIMIT - 2] {
+        outbox.written(most);
+        assert_eq!(outbox.owed_bytes(), owed);
+        assert!(outbox.poll_answers(&mut context).is_pending());
+    }
+    outbox.written(2);
+    assert!(outbox.owed_bytes() < LIMIT / 2);
+    assert!(outbox.poll_answers(&mut context).is_ready());
+    assert_eq!(taken(&outbox), ["econd"]);
+    assert_eq!(outbox.owed_bytes(), 0);
+}
+
+#[test]
+fn behind_a_large_answer_there_is_room_for_the_news() {
+    let outbox = outbox(GapForm::Told);
+    let news = || Bytes::from_static(b"joins");
+    for most in [0, 1, LIMIT] {
+        outbox.push_frame(vec![b'r'; 10 * LIMIT].into());
+        outbox.written(most);
+        for _ in 0..LIMIT / 69 {
+            assert_eq!(outbox.push_frame(news()), Pushed::Queued);
+        }
+        outbox.take();
+    }
+    // But only so many.
+    outbox.push_frame(vec![b'r'; 10 * LIMIT].into());
+    while outbox.push_frame(news()) == Pushed::Queued {
+        assert!(outbox.owed_bytes() <= 10 * LIMIT + 64 + LIMIT);
+    }
+    assert_eq!(outbox.closed(), Some(Ended::SlowConsumer));
+}
+
+#[test]
 fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
     let outbox = outbox(GapForm::Ends);
     outbox.push_frame(Bytes::from_static(b"before"));
