@@ -33,9 +33,9 @@ parts! {
     Polled = "polled";
     /// Answers to requests, for as long as they are being written.
     Answers = "answers";
-    /// Heads, bodies and WebSocket messages that have come in part.
+    /// Heads, bodies, lines and WebSocket messages that have come in part, and large ones that wait, for their turn or for their client.
     Unfinished = "unfinished";
-    /// Large bodies and WebSocket messages that are whole, until they are carried out.
+    /// Large bodies and WebSocket messages that are whole and have their turn.
     Requests = "requests";
     /// Publications that wait until a disk has them.
     Unwritten = "unwritten";

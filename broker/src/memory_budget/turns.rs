@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
+use super::hold::Hold;
 use super::ledger::{Part, add};
 
 /// Why a request was given up that has waited long enough.
@@ -91,6 +92,16 @@ impl Turn {
     /// takes the answers, so that nobody waits for that client.
     pub fn pass_on(&mut self) {
         self.permit = None;
+    }
+
+    /// The next one may have its turn, and the bytes count with all that is unfinished on this thread, which may have `limit` bytes: where
+    /// that is too much, the largest is given up. For a request that is not carried out as fast as the broker can.
+    pub fn into_hold(self, limit: u64) -> Hold {
+        let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+        drop(self);
+        let mut hold = Hold::of(Part::Unfinished);
+        hold.hold(bytes, limit);
+        hold
     }
 }
 

@@ -28,7 +28,29 @@ const PER_TURN: usize = 64;
 
 impl Session {
     /// Carries out what was sent, in its order.
-    pub async fn dispatch(self: Rc<Self>, inbound: Vec<Inbound>) {
+    pub async fn dispatch(self: Rc<Self>, mut inbound: Vec<Inbound>) {
+        let last = inbound.pop_if(|last| matches!(last, Inbound::Done(_)));
+        if let Some(Inbound::Done(turn)) = last {
+            self.dispatch_large(turn, inbound).await;
+        } else {
+            self.dispatch_each(inbound).await;
+        }
+    }
+
+    /// Carries out what has come in a large request, as fast as the client takes the answers. It counts with what is unfinished; where that is
+    /// too much, the session of the largest ends.
+    async fn dispatch_large(self: Rc<Self>, turn: Turn, inbound: Vec<Inbound>) {
+        let kept = turn.into_hold(self.services().config.limits.unfinished_bytes.get());
+        tokio::select! {
+            biased;
+            () = std::future::poll_fn(|context| kept.poll_given_up(context)) => {
+                self.fail(Refusal::new(Code::Overloaded, GIVEN_UP));
+            }
+            () = Box::pin(Rc::clone(&self).dispatch_each(inbound)) => {}
+        }
+    }
+
+    async fn dispatch_each(self: Rc<Self>, inbound: Vec<Inbound>) {
         for (count, one) in inbound.into_iter().enumerate() {
             if count % PER_TURN == PER_TURN - 1 {
                 tokio::task::yield_now().await;
@@ -43,21 +65,19 @@ impl Session {
             }
             if !matches!(
                 one,
-                Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)
+                Inbound::Large(..) | Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)
             ) {
                 self.wait_for_answers().await;
             }
             match one {
                 Inbound::Large(bytes, decode) => {
-                    let unheard = self.stop_listening();
-                    let Some(mut turn) = self.wait_for_turn(bytes).await else {
+                    let Some(turn) = self.wait_for_turn(bytes).await else {
                         return;
                     };
+                    let unheard = self.stop_listening();
                     let inbound = offload(bytes, decode).await;
                     drop(unheard);
-                    // What follows waits for the client, too.
-                    turn.pass_on();
-                    Box::pin(Rc::clone(&self).dispatch(inbound)).await;
+                    Rc::clone(&self).dispatch_large(turn, inbound).await;
                 }
                 Inbound::Done(turn) => drop(turn),
                 Inbound::Command(command) => {
@@ -74,23 +94,36 @@ impl Session {
         }
     }
 
-    /// Waits until a large frame has its turn, for as long as a body does. Where too much waits, the session of the largest ends.
+    /// Waits until a large frame has its turn. It counts with what is unfinished meanwhile; where that is too much, the session of the largest
+    /// ends.
     async fn wait_for_turn(&self, bytes: usize) -> Option<Turn> {
+        let mut intake = Hold::of(Part::Unfinished);
+        intake.hold(bytes, self.services().config.limits.unfinished_bytes.get());
+        let turn = tokio::select! {
+            biased;
+            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => Err(GIVEN_UP),
+            turn = self.turn_behind_answers(bytes) => turn,
+        };
+        turn.unwrap_or_else(|detail| {
+            self.fail(Refusal::new(Code::Overloaded, detail));
+            None
+        })
+    }
+
+    /// The turn of a large frame, once the client has taken most of its answers. It is waited for as long as that of a body.
+    async fn turn_behind_answers(&self, bytes: usize) -> Result<Option<Turn>, &'static str> {
+        self.wait_for_answers().await;
         let services = self.services();
         if let Some(turn) = services.turns.try_take(bytes) {
-            return Some(turn);
+            return Ok(Some(turn));
         }
-        let mut intake = Hold::of(Part::Unfinished);
-        intake.hold(bytes, services.config.limits.unfinished_bytes.get());
-        let detail = tokio::select! {
+        let _unheard = self.stop_listening();
+        tokio::select! {
             biased;
-            () = std::future::poll_fn(|context| intake.poll_given_up(context)) => GIVEN_UP,
-            turn = services.turns.take(bytes) => return Some(turn),
-            () = self.until_closed() => return None,
-            () = sleep(services.config.timeouts.body) => NO_TURN,
-        };
-        self.fail(Refusal::new(Code::Overloaded, detail));
-        None
+            turn = services.turns.take(bytes) => Ok(Some(turn)),
+            () = self.until_closed() => Ok(None),
+            () = sleep(services.config.timeouts.body) => Err(NO_TURN),
+        }
     }
 
     /// Waits until somebody has closed the session.
@@ -177,8 +210,10 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use bytes::Bytes;
     use tokio::time::{Instant, sleep};
 
     use super::*;
@@ -228,6 +263,51 @@ mod tests {
         }
         let most = trial.worker.services.config.timeouts.body;
         assert!((most..most * 2).contains(&began.elapsed()));
+    }
+
+    /// More than all that is unfinished may have.
+    fn too_much(session: &Session) -> usize {
+        let limit = session.services().config.limits.unfinished_bytes;
+        limit.as_usize() + 1
+    }
+
+    /// A session that has yet to take an answer, so that it carries out nothing more.
+    fn owing(trial: &Trial) -> Rc<Session> {
+        let session = trial.session();
+        let large = vec![0; session.outbox().limit_bytes()];
+        session.outbox().push_frame(large.into());
+        session
+    }
+
+    #[actix_web::test]
+    async fn a_large_frame_that_waits_for_the_client_counts_and_may_be_given_up() {
+        let trial = Trial::new();
+        let session = owing(&trial);
+        let held = Arc::new(());
+        let decode = {
+            let held = Arc::clone(&held);
+            move || {
+                drop(held);
+                Vec::new()
+            }
+        };
+        let frame = Inbound::Large(too_much(&session), Box::new(decode));
+        Rc::clone(&session).dispatch(vec![frame]).await;
+        assert!(!session.outbox().is_open());
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[actix_web::test]
+    async fn what_came_in_a_large_request_and_waits_for_the_client_may_be_given_up() {
+        let trial = Trial::new();
+        let session = owing(&trial);
+        let turns = &trial.worker.services.turns;
+        let mut turn = turns.try_take(too_much(&session)).unwrap();
+        turn.pass_on();
+        let pong = Inbound::Answer(Bytes::from_static(b"pong"));
+        let inbound = vec![pong, Inbound::Done(turn)];
+        Rc::clone(&session).dispatch(inbound).await;
+        assert!(!session.outbox().is_open());
     }
 
     #[actix_web::test]

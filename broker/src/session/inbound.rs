@@ -35,7 +35,7 @@ pub enum Inbound {
     Command(Command),
     /// A command that cannot be carried out, and the id to answer with.
     Unreadable(Option<CommandId>, DecodeError),
-    /// All that came in a large request is carried out.
+    /// What came before it has come in one large request, and counts until it is carried out.
     Done(Turn),
     /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
