@@ -337,6 +337,43 @@ async fn no_more_is_asked_at_a_time_than_the_settings_say() -> Result<()> {
 }
 
 #[tokio::test]
+async fn batches_that_wait_for_the_hook_keep_no_large_request_out() -> Result<()> {
+    // Room for two of the largest requests: an eighth.
+    let settings = [
+        ("limits.memory_bytes", "134_217_728"),
+        ("auth.hook.timeout_ms", "10_000"),
+    ];
+    let slow = |asked: &Asked| match asked.json()["channel"].as_str() {
+        Some("slow") => allow().after(Duration::from_secs(1)),
+        _ => allow(),
+    };
+    let asking = Asking::start(&settings, slow).await?;
+    let message = json!({ "channel": "slow", "data": "x".repeat(1_037_500) });
+    let batch = json!({ "messages": vec![message; 8] }).to_string();
+    let publish = async || {
+        let body = batch.clone().into_bytes();
+        let broker = &asking.broker;
+        broker.post("/v1/publish", "application/json", body).await
+    };
+    let large = async {
+        eventually("both batches wait", async || {
+            Ok(asking.asked("publish").len() >= 2)
+        })
+        .await?;
+        asking
+            .publish("quick", &json!("y".repeat(500_000)).to_string())
+            .await
+    };
+    tokio::select! {
+        answer = large => assert_eq!(answer?.status, 200),
+        batches = async { tokio::try_join!(publish(), publish()) } => {
+            anyhow::bail!("the batches were done first: {:?}", batches?);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_answer_counts_for_a_while_but_a_refusal_does_not() -> Result<()> {
     let asking = Asking::start(&[("auth.hook.cache_ms", "3_600_000")], |_| refuse("wait")).await?;
     for _ in 0..2 {

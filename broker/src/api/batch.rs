@@ -14,7 +14,8 @@ use super::line_stream;
 use super::outcome::MessageOutcome;
 use crate::config::Config;
 use crate::engine::renew;
-use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body};
+use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body, take_turn};
+use crate::memory_budget::{GIVEN_UP, LongTurn};
 use crate::offload::offload;
 use crate::session;
 
@@ -51,9 +52,16 @@ async fn batch(
         caller.audit("publish", None, Err(problem.code()));
     })?;
     let mut results = Vec::with_capacity(messages.len());
+    let limits = &caller.services.config.limits;
+    let mut turn = LongTurn::begin(take_turn(&request), limits.unfinished_bytes.get());
     let publishing = async {
         for message in messages {
-            results.push(publish_one(&caller, message).await);
+            let outcome = if turn.is_given_up() {
+                refuse(&caller, Problem::new(Code::Overloaded, GIVEN_UP))
+            } else {
+                publish_one(&caller, message).await
+            };
+            results.push(outcome);
         }
     };
     caller.services.with_patience(publishing).await;

@@ -19,4 +19,4 @@ pub use bounds::{Bounds, CHANNEL_BYTES};
 pub use hold::{GIVEN_UP, Hold};
 pub use ledger::{Part, add, held, set, total};
 pub use pressure::{Level, Pressure, is_full, level};
-pub use turns::{NO_TURN, Turn, Turns};
+pub use turns::{LongTurn, NO_TURN, Turn, Turns};

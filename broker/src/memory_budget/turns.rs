@@ -3,14 +3,20 @@
 //! A whole request is nobody's fault, unlike one of which the rest does not come, so it is not given up because others are large, too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::time::Instant;
 
 use super::hold::Hold;
 use super::ledger::{Part, add};
 
 /// Why a request was given up that has waited long enough.
 pub const NO_TURN: &str = "the broker has too many large requests to carry out: try again later";
+
+/// For how long a request that waits for others keeps its turn: in this time a batch of the largest size is published, unless it waits for a hook
+/// or for a server far away.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// The bytes of one permit: a semaphore gives out no more than 2³² at once.
 const UNIT: usize = 1 << 10;
@@ -94,7 +100,7 @@ impl Turn {
         self.permit = None;
     }
 
-    /// The next one may have its turn, and the bytes count with all that is unfinished on this thread, which may have `limit` bytes: where
+    /// The next one may have its turn, and the bytes count with all that is unfinished, which may have `limit` bytes: where
     /// that is too much, the largest is given up. For a request that is not carried out as fast as the broker can.
     pub fn into_hold(self, limit: u64) -> Hold {
         let bytes = usize::try_from(self.bytes).unwrap_or(usize::MAX);
@@ -111,9 +117,61 @@ impl Drop for Turn {
     }
 }
 
+/// The turn of a request that is carried out piece by piece. If that takes long, because each piece is waited for, the next request has its turn,
+/// and the rest counts with what is unfinished.
+#[derive(Debug)]
+pub struct LongTurn {
+    turn: Option<Turn>,
+    began: Instant,
+    kept: Option<Hold>,
+    /// How much all that is unfinished may have.
+    limit: u64,
+}
+
+impl LongTurn {
+    /// The request begins to be carried out, in its turn if it needs one. All that is unfinished may have `limit` bytes.
+    pub fn begin(turn: Option<Turn>, limit: u64) -> Self {
+        Self {
+            turn,
+            began: Instant::now(),
+            kept: None,
+            limit,
+        }
+    }
+
+    /// To be asked before each piece: whether the rest is given up, because too much is unfinished and this is the largest.
+    pub fn is_given_up(&mut self) -> bool {
+        if self.turn.is_some() && self.began.elapsed() >= LONGEST_TURN {
+            let turn = self.turn.take();
+            self.kept = turn.map(|turn| turn.into_hold(self.limit));
+        }
+        self.kept.as_ref().is_some_and(Hold::is_given_up)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_long_keeps_nobody_out_and_may_be_given_up() {
+        // Above all that other tests of this process hold at the same time.
+        const LARGEST: usize = 1 << 41;
+        let turns = Turns::new(10 << 10);
+        let mut long = LongTurn::begin(turns.try_take(8 << 10), u64::MAX);
+        assert!(!long.is_given_up());
+        assert!(turns.try_take(LARGEST).is_none());
+        tokio::time::sleep(LONGEST_TURN).await;
+        assert!(!long.is_given_up());
+        let largest = turns.try_take(LARGEST);
+        assert!(largest.is_some());
+        let mut largest = LongTurn::begin(largest, LARGEST as u64 / 2);
+        assert!(!largest.is_given_up());
+        tokio::time::sleep(LONGEST_TURN).await;
+        assert!(largest.is_given_up() && !long.is_given_up());
+        assert!(turns.try_take(LARGEST).is_some());
+        assert!(!LongTurn::begin(None, 0).is_given_up());
+    }
 
     #[test]
     fn large_requests_have_their_turn_one_after_the_other() {
