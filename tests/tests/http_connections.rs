@@ -771,7 +771,7 @@ async fn unfinished_messages_of_all_clients_are_bounded_and_the_largest_goes_fir
     let settings = Settings::new()
         .key("limits.request_bytes", "2_097_152")
         .key("limits.unfinished_bytes", "4_194_304")
-        .workers(1);
+        .workers(4);
     let broker = Broker::with(settings).await?;
     let mut small = Bare::connect(&broker).await?;
     small.upgrade("/channels/a/ws").await?;
@@ -805,8 +805,7 @@ async fn unfinished_heads_count_with_all_that_is_unfinished() -> Result<()> {
     let settings = Settings::new()
         .key("limits.message_bytes", "65_536")
         .key("limits.request_bytes", "65_536")
-        .key("limits.unfinished_bytes", "524_288")
-        .workers(1);
+        .key("limits.unfinished_bytes", "524_288");
     let broker = Broker::with(settings).await?;
     let mut connections = Vec::new();
     for _ in 0..10 {
@@ -819,5 +818,33 @@ async fn unfinished_heads_count_with_all_that_is_unfinished() -> Result<()> {
     for _ in 0..5 {
         assert_eq!(answers.next().await.context("an answer")??.status, 503);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_that_have_not_come_whole_count_with_all_that_is_unfinished() -> Result<()> {
+    let settings = Settings::new()
+        .key("limits.message_bytes", "524_288")
+        .key("limits.request_bytes", "524_288")
+        .key("limits.unfinished_bytes", "1_048_576");
+    let broker = Broker::with(settings).await?;
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let mut stream = Bare::connect(&broker).await?;
+        let head = "POST /v1/publish HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let half = "x".repeat(400_000);
+        let chunk = format!("{head}{:x}\r\n{half}\r\n", half.len());
+        stream.send(chunk.as_bytes()).await?;
+        streams.push(stream);
+    }
+    // Of five there is room for two.
+    let told = streams
+        .iter_mut()
+        .map(|stream| stream.until(b"\"code\":\"overloaded\""));
+    let mut told: FuturesUnordered<_> = told.collect();
+    for _ in 0..3 {
+        told.next().await.context("an answer")??;
+    }
+    assert!(tokio::time::timeout(WHILE, told.next()).await.is_err());
     Ok(())
 }

@@ -303,16 +303,6 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn lines_of_which_only_a_part_has_come_are_bounded_over_all_clients() {
-        let broker = TestBroker::with(|config| {
-            config.limits.unfinished_bytes = ByteCount::new(100_000);
-        });
-        let (mut socket, server) = begin_stream(&broker, &"x".repeat(100_001)).await;
-        read_until(&mut socket, "\"code\":\"overloaded\"").await;
-        server.stop(false).await;
-    }
-
-    #[actix_web::test]
     async fn a_long_line_waits_for_its_turn_and_a_short_one_does_not() {
         let broker = TestBroker::with(|config| config.timeouts.body = Duration::from_millis(50));
         let room = usize::try_from(broker.services.bounds.requests).unwrap();

@@ -1,13 +1,15 @@
 //! Memory that is held for one client and may have to be given up. It is bounded over all connections, because no client is
 //! charged before it has sent or taken something whole.
 //!
-//! When a part exceeds its limit, the largest hold of the present worker thread is given up, and not the newest: a client
-//! that holds much and moves little must not keep others out.
+//! When a part exceeds its limit, the largest hold is given up, whichever thread has it, and not the newest: a client that holds much and
+//! moves little must not keep others out.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
 
 use super::ledger::{Part, add, held};
 
@@ -15,20 +17,32 @@ use super::ledger::{Part, add, held};
 pub const GIVEN_UP: &str = "what has come of unfinished requests and messages is more than limits.unfinished_bytes allows, and this is the largest";
 
 /// By size; the number tells those of one size apart.
-type BySize = BTreeMap<(usize, u64), Rc<Holder>>;
+type BySize = BTreeMap<(usize, u64), Arc<Holder>>;
 
-thread_local! {
-    /// The holds of this thread, for each part.
-    static HELD: [RefCell<BySize>; Part::ALL.len()] =
-        const { [const { RefCell::new(BTreeMap::new()) }; Part::ALL.len()] };
-    static NEXT: Cell<u64> = const { Cell::new(0) };
-}
+/// All holds of each part. What is whole at once is in none of them, so that few have to take the lock.
+static HELD: [Mutex<BySize>; Part::ALL.len()] =
+    [const { Mutex::new(BTreeMap::new()) }; Part::ALL.len()];
+
+/// The number of the next hold.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A holder, which is told when it has to let go.
 #[derive(Debug, Default)]
 struct Holder {
-    is_given_up: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    /// Changed only while all holds of its part are locked.
+    is_given_up: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Holder {
+    fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Acquire)
+    }
+
+    fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+        self.waker.wake();
+    }
 }
 
 /// Something that is not whole yet. Counted until it is dropped.
@@ -37,7 +51,7 @@ pub struct Hold {
     part: Part,
     bytes: usize,
     number: u64,
-    holder: Rc<Holder>,
+    holder: Arc<Holder>,
 }
 
 fn signed(bytes: usize) -> i64 {
@@ -47,64 +61,60 @@ fn signed(bytes: usize) -> i64 {
 impl Hold {
     /// Nothing yet.
     pub fn of(part: Part) -> Self {
-        let number = NEXT.get();
-        NEXT.set(number + 1);
         Self {
             part,
             bytes: 0,
-            number,
-            holder: Rc::default(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            holder: Arc::default(),
         }
     }
 
     /// Has so many bytes now. Where all hold more than the limit, the largest are given up.
     pub fn hold(&mut self, bytes: usize, limit: u64) {
-        if self.holder.is_given_up.get() {
+        let mut all = self.all();
+        if self.is_given_up() {
             return;
         }
-        self.release();
+        self.release(&mut all);
         self.bytes = bytes;
         if bytes == 0 {
             return;
         }
         add(self.part, signed(bytes));
-        self.with_others(|others| {
-            others.insert((bytes, self.number), Rc::clone(&self.holder));
-            while held(self.part) > limit {
-                let Some(((bytes, _), largest)) = others.pop_last() else {
-                    return;
-                };
-                add(self.part, -signed(bytes));
-                largest.is_given_up.set(true);
-                if let Some(waker) = largest.waker.take() {
-                    waker.wake();
-                }
-            }
-        });
+        all.insert((bytes, self.number), Arc::clone(&self.holder));
+        while held(self.part) > limit {
+            let Some(((bytes, _), largest)) = all.pop_last() else {
+                return;
+            };
+            add(self.part, -signed(bytes));
+            largest.give_up();
+        }
     }
 
-    /// All that this thread holds of the part.
-    fn with_others<R>(&self, act: impl FnOnce(&mut BySize) -> R) -> R {
-        HELD.with(|held| act(&mut held[self.part as usize].borrow_mut()))
+    /// All that is held of the part.
+    fn all(&self) -> MutexGuard<'static, BySize> {
+        // No code that can panic runs under the lock.
+        HELD[self.part as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has been given up.
     pub fn is_given_up(&self) -> bool {
-        self.holder.is_given_up.get()
+        self.holder.is_given_up()
     }
 
     /// Ready when it has been given up.
     pub fn poll_given_up(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.holder.waker.register(context.waker());
         if self.is_given_up() {
             return Poll::Ready(());
         }
-        self.holder.waker.replace(Some(context.waker().clone()));
         Poll::Pending
     }
 
-    fn release(&self) {
-        let was_held = self.with_others(|others| others.remove(&(self.bytes, self.number)));
-        if was_held.is_some() {
+    fn release(&self, all: &mut BySize) {
+        if all.remove(&(self.bytes, self.number)).is_some() {
             add(self.part, -signed(self.bytes));
         }
     }
@@ -112,7 +122,9 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.release();
+        if self.bytes > 0 {
+            self.release(&mut self.all());
+        }
     }
 }
 
@@ -122,10 +134,10 @@ mod tests {
 
     #[test]
     fn the_largest_is_given_up_and_what_is_dropped_is_no_longer_counted() {
-        // Far above what other tests of this process hold at the same time.
+        // Of a part that no other test of this process holds.
         const UNIT: usize = 1 << 40;
         const LIMIT: u64 = UNIT as u64;
-        let new = || Hold::of(Part::Unfinished);
+        let new = || Hold::of(Part::Sessions);
         let (mut small, mut large, mut third) = (new(), new(), new());
         small.hold(UNIT, 4 * LIMIT);
         large.hold(2 * UNIT, 4 * LIMIT);
@@ -138,5 +150,9 @@ mod tests {
         let mut fourth = new();
         fourth.hold(2 * UNIT, 4 * LIMIT);
         assert!(!small.is_given_up() && !fourth.is_given_up());
+        // The largest may be another thread's.
+        let mut fifth = new();
+        std::thread::scope(|scope| scope.spawn(|| fifth.hold(UNIT, 4 * LIMIT - 1)).join()).unwrap();
+        assert!(fourth.is_given_up() && !small.is_given_up() && !fifth.is_given_up());
     }
 }
