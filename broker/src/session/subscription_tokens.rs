@@ -50,11 +50,20 @@ impl SubscriptionTokens {
     /// Puts a token in the place of the one that the channel has had, which it gives back.
     fn put(&mut self, channel: &ChannelName, proof: Arc<Proof>) -> Option<Arc<Proof>> {
         let old = self.remove(channel);
+        let proof = self.same_as(proof);
         let due = proof.expires_at - notice(proof.expires_at);
         self.due.insert((due, channel.clone()));
         self.shown
             .insert(channel.clone(), ShownToken { proof, due });
         old
+    }
+
+    /// What was proved before, if it is the same: one token may be shown for every channel, and is not kept as often.
+    fn same_as(&self, proof: Arc<Proof>) -> Arc<Proof> {
+        let mut known = self.shown.values().map(|shown| &shown.proof);
+        known
+            .find(|&known| *known == proof)
+            .map_or(proof, Arc::clone)
     }
 
     fn remove(&mut self, channel: &ChannelName) -> Option<Arc<Proof>> {
@@ -318,6 +327,19 @@ mod tests {
         assert!(tokens.remove(&name("b")).is_some());
         assert!(tokens.remove(&name("a")).is_some() && tokens.next().is_none());
         assert_eq!(tokens.take_due(now + 200 * MINUTE), None);
+    }
+
+    #[test]
+    fn one_token_that_is_shown_for_several_channels_is_kept_once() {
+        let now = SystemTime::now();
+        let mut tokens = SubscriptionTokens::default();
+        for channel in ["a", "b", "a"] {
+            tokens.put(&name(channel), proof(now + MINUTE));
+        }
+        tokens.put(&name("c"), proof(now + 2 * MINUTE));
+        let kept = |channel: &str| tokens.get(&name(channel)).unwrap();
+        assert!(Arc::ptr_eq(kept("a"), kept("b")));
+        assert!(!Arc::ptr_eq(kept("a"), kept("c")));
     }
 
     #[test]
