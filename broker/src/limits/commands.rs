@@ -1,11 +1,12 @@
 //! How many commands a session may send in a second, and how much of them may wait for it.
 
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::allowance::{Allowance, Rate};
+use crate::memory_budget::{Hold, Part};
 
 /// For how long a session that has used up its allowance is refused everything. What it had sent before it heard of the first refusal
 /// is refused, too, so that nothing overtakes what it then sends again.
@@ -35,20 +36,45 @@ impl CommandAllowance {
     }
 }
 
-/// What a session was sent by requests of their own, and has yet to carry out. Clones are of the same session.
-#[derive(Debug, Clone, Default)]
-pub struct Backlog(Arc<AtomicUsize>);
+/// What a session was sent by requests of their own, and has yet to carry out. It counts with what is unfinished, because it waits for the client.
+/// Clones are of the same session.
+#[derive(Debug, Clone)]
+pub struct Backlog(Arc<Mutex<Waiting>>);
+
+#[derive(Debug)]
+struct Waiting {
+    bytes: usize,
+    kept: Hold,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        let kept = Hold::of(Part::Unfinished);
+        Self(Arc::new(Mutex::new(Waiting { bytes: 0, kept })))
+    }
+}
 
 impl Backlog {
-    /// Counts so many bytes, unless others wait and there would be more than `most`.
-    pub(super) fn add(&self, bytes: usize, most: usize) -> Option<Queued> {
-        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
-        // Given back when it is dropped, whatever is decided below.
-        let queued = Queued {
+    /// Counts so many bytes, unless others wait and there would be more than `most`. All that is unfinished may have `unfinished` bytes; where
+    /// it has more, the largest is given up.
+    pub(super) fn add(&self, bytes: usize, most: usize, unfinished: u64) -> Option<Queued> {
+        let mut waiting = self.lock();
+        let sum = waiting.bytes.saturating_add(bytes);
+        if waiting.bytes > 0 && sum > most {
+            return None;
+        }
+        waiting.bytes = sum;
+        waiting.kept.hold(sum, unfinished);
+        Some(Queued {
             backlog: self.clone(),
             bytes,
-        };
-        (before == 0 || before.saturating_add(bytes) <= most).then_some(queued)
+            unfinished,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,11 +83,22 @@ impl Backlog {
 pub struct Queued {
     backlog: Backlog,
     bytes: usize,
+    unfinished: u64,
+}
+
+impl Queued {
+    /// Ready when all that waits for the session is given up, because too much is unfinished and this is the largest.
+    pub fn poll_given_up(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.backlog.lock().kept.poll_given_up(context)
+    }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        self.backlog.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        let mut waiting = self.backlog.lock();
+        waiting.bytes -= self.bytes;
+        let left = waiting.bytes;
+        waiting.kept.hold(left, self.unfinished);
     }
 }
 
@@ -103,13 +140,30 @@ mod tests {
     #[test]
     fn a_backlog_takes_one_request_of_any_size_and_several_up_to_its_bound() {
         let backlog = Backlog::default();
-        let large = backlog.add(1000, 100).unwrap();
-        assert!(backlog.clone().add(1, 100).is_none());
+        let large = backlog.add(1000, 100, u64::MAX).unwrap();
+        assert!(backlog.clone().add(1, 100, u64::MAX).is_none());
         drop(large);
-        let small = [backlog.add(60, 100), backlog.add(40, 100)];
+        let small = [
+            backlog.add(60, 100, u64::MAX),
+            backlog.add(40, 100, u64::MAX),
+        ];
         assert!(small.iter().all(Option::is_some));
-        assert!(backlog.add(1, 100).is_none());
+        assert!(backlog.add(1, 100, u64::MAX).is_none());
         drop(small);
-        assert!(backlog.add(1000, 100).is_some());
+        assert!(backlog.add(1000, 100, u64::MAX).is_some());
+    }
+
+    #[test]
+    fn the_backlog_of_a_session_may_be_given_up() {
+        // Above all that other tests of this process hold at the same time.
+        const LARGEST: usize = 1 << 41;
+        let (large, small) = (Backlog::default(), Backlog::default());
+        let first = large.add(1, LARGEST, u64::MAX).unwrap();
+        let other = small.add(1, 1, u64::MAX).unwrap();
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(first.poll_given_up(&mut context).is_pending());
+        let _second = large.add(LARGEST - 1, LARGEST, LARGEST as u64 / 2).unwrap();
+        assert!(first.poll_given_up(&mut context).is_ready());
+        assert!(other.poll_given_up(&mut context).is_pending());
     }
 }

@@ -47,6 +47,8 @@ pub struct Quotas {
     commands: Rate,
     /// How many bytes of commands may wait for a session.
     waiting_bytes: usize,
+    /// How many bytes all that is unfinished may have.
+    unfinished_bytes: u64,
     /// Whether anybody's publications are limited.
     limits_publications: bool,
     began: Instant,
@@ -141,6 +143,7 @@ impl Quotas {
             members_per_user: limits.members_per_user,
             commands: commands(limits),
             waiting_bytes: limits.request_bytes.as_usize(),
+            unfinished_bytes: limits.unfinished_bytes.get(),
             began: Instant::now(),
             figures: figures.clone(),
         }
@@ -229,7 +232,7 @@ impl Quotas {
     /// # Errors
     /// When others wait, and all of them would be more than may wait.
     pub fn queue(&self, backlog: &Backlog, bytes: usize) -> Result<Queued, Exceeded> {
-        let queued = backlog.add(bytes, self.waiting_bytes);
+        let queued = backlog.add(bytes, self.waiting_bytes, self.unfinished_bytes);
         queued.ok_or_else(|| self.exceeded(ShareLimit::WaitingCommands, SOON))
     }
 

@@ -1,6 +1,7 @@
 //! Turns for large requests: so many bytes of them are inflated, decoded and carried out at a time, and the others wait.
 //!
-//! A whole request is nobody's fault, unlike one of which the rest does not come, so it is not given up because others are large, too.
+//! A whole request is nobody's fault, unlike one of which the rest does not come, so in its turn it is not given up because others are large, too. One that
+//! is carried out slowly, because it waits for its client or for a backend, does not keep its turn, and counts with what is unfinished.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,7 @@ impl Turns {
 /// The turn of one large request. Its bytes count for as long as there is this.
 #[derive(Debug)]
 pub struct Turn {
-    permit: Option<OwnedSemaphorePermit>,
+    permit: OwnedSemaphorePermit,
     bytes: i64,
 }
 
@@ -79,25 +80,17 @@ impl Turn {
     fn with(permit: OwnedSemaphorePermit, bytes: usize) -> Self {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         add(Part::Requests, bytes);
-        let permit = Some(permit);
         Self { permit, bytes }
     }
 
     /// The request has only so many bytes, as is known now: others may have the rest.
     pub fn shrink_to(&mut self, bytes: usize) {
-        if let Some(permit) = &mut self.permit {
-            let spare = permit.num_permits().saturating_sub(units(bytes) as usize);
-            drop(permit.split(spare));
-        }
+        let spare = self.permit.num_permits();
+        let spare = spare.saturating_sub(units(bytes) as usize);
+        drop(self.permit.split(spare));
         let fewer = self.bytes.min(i64::try_from(bytes).unwrap_or(i64::MAX));
         add(Part::Requests, fewer - self.bytes);
         self.bytes = fewer;
-    }
-
-    /// The next one may have its turn, but the bytes are still there. For a request that is carried out as fast as its client
-    /// takes the answers, so that nobody waits for that client.
-    pub fn pass_on(&mut self) {
-        self.permit = None;
     }
 
     /// The next one may have its turn, and the bytes count with all that is unfinished, which may have `limit` bytes: where
@@ -180,7 +173,7 @@ mod tests {
         assert!(turns.try_take(3 << 10).is_none());
         first.shrink_to(7 << 10);
         let second = turns.try_take(3 << 10).unwrap();
-        first.pass_on();
+        let _kept = first.into_hold(u64::MAX);
         let third = turns.try_take(7 << 10).unwrap();
         drop((second, third));
         // Larger than all the room, and alone in it.

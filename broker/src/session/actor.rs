@@ -102,9 +102,14 @@ impl SessionActor {
     fn dispatch(&self, inbound: Vec<Inbound>, queued: Option<Queued>, context: &mut Context<Self>) {
         let session = Rc::clone(&self.session);
         let span = session.span().clone();
-        let dispatched = session.dispatch(inbound).instrument(span).into_actor(self);
-        context.wait(dispatched.map(move |(), actor, _| {
-            drop(queued);
+        let dispatched = async {
+            match queued {
+                Some(queued) => session.dispatch_queued(queued, inbound).await,
+                None => session.dispatch(inbound).await,
+            }
+        };
+        let dispatched = dispatched.instrument(span).into_actor(self);
+        context.wait(dispatched.map(|(), actor, _| {
             let config = &actor.session.services().config;
             let input = actor.input.as_mut();
             if let Some(unfinished) = input.and_then(|input| input.unfinished.as_mut()) {

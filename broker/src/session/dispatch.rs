@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use tracing::field;
 use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
+use crate::limits::Queued;
 use crate::memory_budget::{GIVEN_UP, Hold, NO_TURN, Part, Turn};
 use crate::offload::offload;
 use crate::registry::Ended;
@@ -27,30 +28,34 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 const PER_TURN: usize = 64;
 
 impl Session {
-    /// Carries out what was sent, in its order.
-    pub async fn dispatch(self: Rc<Self>, mut inbound: Vec<Inbound>) {
-        let last = inbound.pop_if(|last| matches!(last, Inbound::Done(_)));
-        if let Some(Inbound::Done(turn)) = last {
-            self.dispatch_large(turn, inbound).await;
-        } else {
-            self.dispatch_each(inbound).await;
-        }
+    /// Carries out what came by a request of its own. Where too much is unfinished, and what waits for this session is the largest, it ends.
+    pub(super) async fn dispatch_queued(self: Rc<Self>, queued: Queued, inbound: Vec<Inbound>) {
+        let given_up = std::future::poll_fn(|context| queued.poll_given_up(context));
+        self.dispatch_unless(given_up, inbound).await;
     }
 
-    /// Carries out what has come in a large request, as fast as the client takes the answers. It counts with what is unfinished; where that is
+    /// Carries out what has come in a large frame, as fast as the client takes the answers. It counts with what is unfinished; where that is
     /// too much, the session of the largest ends.
     async fn dispatch_large(self: Rc<Self>, turn: Turn, inbound: Vec<Inbound>) {
         let kept = turn.into_hold(self.services().config.limits.unfinished_bytes.get());
+        let given_up = std::future::poll_fn(|context| kept.poll_given_up(context));
+        self.dispatch_unless(given_up, inbound).await;
+    }
+
+    async fn dispatch_unless(
+        self: Rc<Self>,
+        given_up: impl Future<Output = ()>,
+        inbound: Vec<Inbound>,
+    ) {
         tokio::select! {
             biased;
-            () = std::future::poll_fn(|context| kept.poll_given_up(context)) => {
-                self.fail(Refusal::new(Code::Overloaded, GIVEN_UP));
-            }
-            () = Box::pin(Rc::clone(&self).dispatch_each(inbound)) => {}
+            () = given_up => self.fail(Refusal::new(Code::Overloaded, GIVEN_UP)),
+            () = Box::pin(Rc::clone(&self).dispatch(inbound)) => {}
         }
     }
 
-    async fn dispatch_each(self: Rc<Self>, inbound: Vec<Inbound>) {
+    /// Carries out what was sent, in its order.
+    pub async fn dispatch(self: Rc<Self>, inbound: Vec<Inbound>) {
         for (count, one) in inbound.into_iter().enumerate() {
             if count % PER_TURN == PER_TURN - 1 {
                 tokio::task::yield_now().await;
@@ -65,7 +70,7 @@ impl Session {
             }
             if !matches!(
                 one,
-                Inbound::Large(..) | Inbound::Finish(_) | Inbound::Fail { .. } | Inbound::Done(_)
+                Inbound::Large(..) | Inbound::Finish(_) | Inbound::Fail { .. }
             ) {
                 self.wait_for_answers().await;
             }
@@ -79,7 +84,6 @@ impl Session {
                     drop(unheard);
                     Rc::clone(&self).dispatch_large(turn, inbound).await;
                 }
-                Inbound::Done(turn) => drop(turn),
                 Inbound::Command(command) => {
                     let _unheard = self.stop_listening();
                     self.dispatch_command(command).await;
@@ -217,6 +221,7 @@ mod tests {
     use tokio::time::{Instant, sleep};
 
     use super::*;
+    use crate::limits::Backlog;
     use crate::session::liveness::{LivenessAction, Transfer};
     use crate::session::trial::Trial;
 
@@ -298,15 +303,27 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_came_in_a_large_request_and_waits_for_the_client_may_be_given_up() {
+    async fn what_came_by_a_request_and_waits_for_the_client_may_be_given_up() {
+        let trial = Trial::new();
+        let session = owing(&trial);
+        let quotas = &trial.worker.services.quotas;
+        let queued = quotas.queue(&Backlog::default(), too_much(&session));
+        let pong = Inbound::Answer(Bytes::from_static(b"pong"));
+        let inbound = vec![pong];
+        Rc::clone(&session)
+            .dispatch_queued(queued.unwrap(), inbound)
+            .await;
+        assert!(!session.outbox().is_open());
+    }
+
+    #[actix_web::test]
+    async fn what_came_in_a_large_frame_and_waits_for_the_client_may_be_given_up() {
         let trial = Trial::new();
         let session = owing(&trial);
         let turns = &trial.worker.services.turns;
-        let mut turn = turns.try_take(too_much(&session)).unwrap();
-        turn.pass_on();
+        let turn = turns.try_take(too_much(&session)).unwrap();
         let pong = Inbound::Answer(Bytes::from_static(b"pong"));
-        let inbound = vec![pong, Inbound::Done(turn)];
-        Rc::clone(&session).dispatch(inbound).await;
+        Rc::clone(&session).dispatch_large(turn, vec![pong]).await;
         assert!(!session.outbox().is_open());
     }
 

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use widecast_protocol::codec::DecodeError;
 use widecast_protocol::{Code, Command, CommandId};
 
-use crate::memory_budget::Turn;
 use crate::offload::LARGE_BYTES;
 
 /// Takes the bytes of a connection apart. The transport implements it; the session neither knows nor cares which.
@@ -35,8 +34,6 @@ pub enum Inbound {
     Command(Command),
     /// A command that cannot be carried out, and the id to answer with.
     Unreadable(Option<CommandId>, DecodeError),
-    /// What came before it has come in one large request, and counts until it is carried out.
-    Done(Turn),
     /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
     /// The session ends, and these bytes are its last.

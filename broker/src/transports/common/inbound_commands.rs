@@ -94,12 +94,9 @@ async fn commands_in(
         }
         _ => Codec::Json,
     };
-    let mut sent = commands_of(codec, body, services).await?;
-    if let Some(mut turn) = take_turn(request) {
-        // They are carried out as the client takes the answers.
-        turn.pass_on();
-        sent.inbound.push(Inbound::Done(turn));
-    }
+    let sent = commands_of(codec, body, services).await?;
+    // They are carried out as the client takes the answers, and count there.
+    drop(take_turn(request));
     Ok(sent)
 }
 
