@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// A request as it came.
@@ -47,6 +48,29 @@ pub struct Reply {
     pub body: String,
     /// How long the server thinks first.
     pub delay: Duration,
+    /// What has to be open before it answers.
+    pub gate: Option<Gate>,
+}
+
+/// Holds answers back until it is opened.
+#[derive(Debug, Clone)]
+pub struct Gate(watch::Sender<bool>);
+
+impl Gate {
+    /// A gate that is shut.
+    pub fn shut() -> Self {
+        Self(watch::Sender::new(false))
+    }
+
+    /// Lets through what waits, and what comes.
+    pub fn open(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn opened(&self) {
+        // It cannot fail: the sender is in `self`.
+        let _ = self.0.subscribe().wait_for(|is_open| *is_open).await;
+    }
 }
 
 impl Reply {
@@ -57,6 +81,7 @@ impl Reply {
             headers: Vec::new(),
             body: String::new(),
             delay: Duration::ZERO,
+            gate: None,
         }
     }
 
@@ -73,6 +98,15 @@ impl Reply {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The same once a gate is open.
+    #[must_use]
+    pub fn behind(self, gate: &Gate) -> Self {
+        Self {
+            gate: Some(gate.clone()),
+            ..self
+        }
     }
 
     /// The same after so long.
@@ -173,6 +207,9 @@ async fn serve(socket: TcpStream, state: &State) -> Result<()> {
         let answer = Arc::clone(&lock(&state.answer));
         let reply = answer(&asked);
         tokio::time::sleep(reply.delay).await;
+        if let Some(gate) = &reply.gate {
+            gate.opened().await;
+        }
         let Reply { status, body, .. } = &reply;
         let mut head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n", body.len());
         for (name, value) in &reply.headers {

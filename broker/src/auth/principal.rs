@@ -133,6 +133,21 @@ impl Principal {
         }
     }
 
+    /// The subscription token that it has shown for this channel.
+    pub fn shown_for(&self, channel: &ChannelName) -> Option<&Proof> {
+        let shown = self.shown.as_ref().filter(|(of, _)| of == channel);
+        shown.map(|(_, proof)| &**proof)
+    }
+
+    /// The same without the subscription token.
+    #[must_use]
+    pub fn hiding(self) -> Self {
+        Self {
+            shown: None,
+            ..self
+        }
+    }
+
     /// Who is shown as the sender of what it publishes: the name of its API key, or the origin of its page.
     pub fn origin(&self) -> Origin {
         match &self.subject {
@@ -242,7 +257,7 @@ impl Principal {
 
     /// Whether the token that it has shown for this channel allows it.
     fn shown_basis(&self, right: Right, channel: &ChannelName) -> Option<Basis> {
-        let (_, proof) = self.shown.as_ref().filter(|(of, _)| of == channel)?;
+        let proof = self.shown_for(channel)?;
         let is_granted = proof.grant.rights(channel).has(right);
         is_granted.then_some(Basis::SubscriptionToken)
     }

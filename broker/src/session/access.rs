@@ -8,6 +8,7 @@ use super::services::Services;
 use super::session::Session;
 use crate::auth::{Denial, Principal, Subject};
 use crate::config::Right;
+use crate::registry::Ended;
 
 /// Makes sure that somebody may do something on a channel, and that its name is not too long. A token that was checked a while ago
 /// may have ended since.
@@ -20,11 +21,26 @@ pub fn require(
     channel: &ChannelName,
     right: Right,
 ) -> Result<(), Refusal> {
-    if let Subject::User(proof) = principal.subject() {
-        let counts = services.auth.recheck(proof);
-        counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
+    recheck(services, principal)?;
+    match principal.shown_for(channel) {
+        Some(proof) if services.auth.recheck(proof).is_err() => {
+            let principal = principal.clone().hiding();
+            require_of_proven(services, &principal, channel, right)
+        }
+        _ => require_of_proven(services, principal, channel, right),
     }
-    require_of_proven(services, principal, channel, right)
+}
+
+/// Makes sure that somebody's token, if they have one, has neither ended nor been revoked since it was checked.
+///
+/// # Errors
+/// `unauthorized`.
+pub(super) fn recheck(services: &Services, principal: &Principal) -> Result<(), Refusal> {
+    let Subject::User(proof) = principal.subject() else {
+        return Ok(());
+    };
+    let counts = services.auth.recheck(proof);
+    counts.map_err(|error| Refusal::new(error.code(), error.to_string()))
 }
 
 /// The same of somebody who has proved a moment ago who they are.
@@ -87,8 +103,21 @@ impl Session {
         channel: &ChannelName,
         rights: &[Right],
     ) -> Result<(), Refusal> {
-        let session = self.id_for_hook();
-        ask_to_read(self.services(), &self.principal(), channel, rights, session).await
+        if self.services().hook.is_none() {
+            return Ok(());
+        }
+        let principal = self.principal_on(channel);
+        ask_to_read(self.services(), &principal, channel, rights, Some(self)).await
+    }
+
+    /// Makes sure that the session has not ended, for example because an operator has put its client out.
+    pub(super) fn require_open(&self) -> Result<(), Refusal> {
+        if self.outbox().is_open() {
+            return Ok(());
+        }
+        let code = self.outbox().ended().and_then(Ended::code);
+        let code = code.unwrap_or(Code::SessionNotFound);
+        Err(Refusal::new(code, "the session has ended meanwhile"))
     }
 
     /// Makes sure that the channel may be used by JSONP, if the session is loaded as scripts.

@@ -104,11 +104,8 @@ impl Session {
         let subject = subject.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
         let principal = self.principal().proving(subject);
         let principal = admit(self.services(), principal, &[]).await?;
-        if let Subject::User(proof) = principal.subject() {
-            // It may have been revoked while the hook was asked.
-            let counts = self.services().auth.recheck(proof);
-            counts.map_err(|error| Refusal::new(error.code(), error.to_string()))?;
-        }
+        // Keys were fetched perhaps, and the hook was asked: its client may have been put out meanwhile.
+        self.require_open()?;
         if principal.user() != self.principal().user() {
             let permit = self.services().quotas.open_session(principal.user())?;
             self.credentials.borrow_mut().permit = permit;

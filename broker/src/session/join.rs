@@ -112,6 +112,7 @@ impl Session {
     }
 
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        self.require_open()?;
         let JoinRequest {
             channel,
             since,

@@ -11,6 +11,7 @@ use crate::limits::ListedMember;
 use crate::memory_budget::{Part, held};
 use crate::registry::PresenceWatch;
 
+use super::join::has_left;
 use super::refusal::Refusal;
 use super::session::Session;
 
@@ -53,7 +54,7 @@ impl ListedChannels {
         }
     }
 
-    fn has(&self, channel: &ChannelName) -> bool {
+    pub(super) fn has(&self, channel: &ChannelName) -> bool {
         self.find(channel).is_ok()
     }
 
@@ -230,6 +231,9 @@ impl Session {
         };
         self.check_listing(channel, &data)?;
         self.ask_to_read(channel, &[Right::Presence]).await?;
+        if self.place(channel).is_none() {
+            return Err(has_left());
+        }
         self.set_watch(channel, self.watch());
         match self.appear(channel, data).await {
             Ok(list) => Ok(Some(list)),

@@ -2,19 +2,21 @@
 //! and whether it is small enough, then the engine gets it.
 
 use std::fmt::Display;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{ChannelName, Code, EventName, Payload, PayloadKind, SenderKey, SessionId};
+use widecast_protocol::{ChannelName, Code, EventName, Payload, PayloadKind, SenderKey};
 
 use super::access::require;
 use super::audit::audit;
 use super::hook::ask_to_publish;
 use super::refusal::Refusal;
 use super::services::Services;
+use super::session::Session;
 use crate::auth::Principal;
 use crate::config::Right;
 use crate::engine::{Publication, Published};
@@ -32,12 +34,12 @@ const CONNECTION_EVENTS: [&str; 2] = ["open", "error"];
 const DEFAULT_EVENT: &str = "message";
 
 /// The sender of a message.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Publisher {
     /// For whom it acts, and from which page.
     pub principal: Principal,
-    /// In which session, if it is one that the authorisation hook is to know.
-    pub session: Option<SessionId>,
+    /// In which session, if it is one.
+    pub session: Option<Rc<Session>>,
     /// How much the session may publish, if it is one and that is limited.
     pub quota: Option<Arc<Quota>>,
     /// The key of the sender, to whom its own messages are not delivered.
@@ -123,8 +125,7 @@ async fn admit(
         keyed,
         at: now,
     })?;
-    let session = who.session.as_ref();
-    match ask_to_publish(services, &who.principal, &message, session).await? {
+    match ask_to_publish(services, who, &message).await? {
         None => Ok(message),
         Some(payload) => {
             check_size(services, &payload)?;

@@ -136,11 +136,6 @@ impl Session {
         self.id.get_or_init(random_session)
     }
 
-    /// The session's name, where there is an authorisation hook to be told.
-    pub(super) fn id_for_hook(&self) -> Option<&SessionId> {
-        self.worker.services.hook.is_some().then(|| self.id())
-    }
-
     /// The form in which it is sent each thing that happens.
     pub fn dialect(&self) -> Dialect {
         self.carrier.dialect
@@ -203,10 +198,10 @@ impl Session {
     }
 
     /// The publisher of its messages on a channel.
-    pub(super) fn publisher(&self, channel: &ChannelName) -> Publisher {
+    pub(super) fn publisher(self: &Rc<Self>, channel: &ChannelName) -> Publisher {
         Publisher {
             principal: self.principal_on(channel),
-            session: self.id_for_hook().cloned(),
+            session: Some(Rc::clone(self)),
             quota: self.quota.clone(),
             sender: self.sender.clone(),
             share: self.share.clone(),

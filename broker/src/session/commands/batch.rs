@@ -1,5 +1,7 @@
 //! `batch`.
 
+use std::rc::Rc;
+
 use widecast_protocol::codec::DecodeError;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, CommandId, Reply};
@@ -11,9 +13,9 @@ use crate::session::session::Session;
 
 use super::publish::publish_one;
 
-/// Publishes several messages in their order. One that is refused does not stop the others.
+/// Publishes several messages in their order. One that is refused does not stop the others, but the end of the session does.
 pub(in crate::session) async fn batch(
-    session: &Session,
+    session: &Rc<Session>,
     id: Option<CommandId>,
     messages: Vec<Result<Publish, DecodeError>>,
 ) -> Result<(), Refusal> {
@@ -26,6 +28,9 @@ pub(in crate::session) async fn batch(
     }
     let mut results = Vec::with_capacity(actual);
     for message in messages {
+        if !session.outbox().is_open() {
+            break;
+        }
         let result = match message {
             Ok(message) => publish_one(session, None, message).await,
             Err(error) => {

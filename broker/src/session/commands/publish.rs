@@ -1,5 +1,7 @@
 //! `publish`.
 
+use std::rc::Rc;
+
 use widecast_protocol::command::Publish;
 use widecast_protocol::{CommandId, Reply};
 
@@ -9,7 +11,7 @@ use crate::session::session::Session;
 
 /// Publishes a message.
 pub(in crate::session) async fn publish(
-    session: &Session,
+    session: &Rc<Session>,
     id: Option<CommandId>,
     message: Publish,
 ) -> Result<(), Refusal> {
@@ -22,7 +24,7 @@ pub(in crate::session) async fn publish(
 
 /// Publishes a message and makes the frame that says so.
 pub(super) async fn publish_one(
-    session: &Session,
+    session: &Rc<Session>,
     id: Option<CommandId>,
     message: Publish,
 ) -> Result<Reply, Refusal> {

@@ -7,8 +7,9 @@ use widecast_protocol::command::{Listing, Subscribe};
 use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
 use crate::auth::Proof;
+use crate::config::Right;
 use crate::session::audit::audit;
-use crate::session::join::{JoinRequest, has_left};
+use crate::session::join::{JoinOutcome, JoinRequest, has_left};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -49,11 +50,7 @@ pub(in crate::session) async fn subscribe(
     };
     admit(session, &request, token).await?;
     let was_joined = session.step_out(&channel);
-    if request.presence.is_none() {
-        session.disappear(&channel).await;
-    }
-    let joined = session.join_admitted(request).await;
-    let outcome = joined.inspect_err(|refusal| {
+    let outcome = join_again(session, request).await.inspect_err(|refusal| {
         if was_joined {
             session.reply(&Reply::Unsubscribed {
                 id: None,
@@ -90,11 +87,30 @@ async fn admit(
     let outcome = session.admit(request).await;
     if outcome.is_err() {
         match old {
-            Some(old) => session.show_subscription_token(channel, old),
+            Some(old) => {
+                session.show_subscription_token(channel, old);
+                // It may have been revoked while the new one was in its place.
+                session.check_subscription_tokens().await;
+            }
             None => session.forget_subscription_token(channel),
         }
     }
     outcome
+}
+
+/// Joins a channel that the session has stepped out of; it is listed there no longer, unless it asks for that again.
+async fn join_again(session: &Rc<Session>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+    let channel = &request.channel;
+    if request.presence.is_none() && session.listed.borrow().has(channel) {
+        session.disappear(channel).await;
+        // It may have lost its right to it meanwhile.
+        session
+            .require(channel, Right::Subscribe)
+            .inspect_err(|_| {
+                session.leave(channel);
+            })?;
+    }
+    session.join_admitted(request).await
 }
 
 /// Answers for a channel that is joined already, in which the session stays where it is.
