@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -205,6 +205,69 @@ async fn nothing_more_of_a_client_that_was_put_out_is_published() -> Result<()> 
         .await?;
         assert_eq!(asking.published("news").await?, json!([]), "{command}");
         assert_eq!(asking.asked("publish"), times + 1, "{command}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_loses_a_token_gains_no_right_before_the_hook_has_answered() -> Result<()> {
+    let asking = Asking::start(|settings| {
+        settings
+            .key("auth.hook.events", "[\"connect\"]")
+            .key("namespace.default.anonymous", "[\"*\"]")
+    })
+    .await?;
+    let narrow = || Reply::body(json!({ "allow": true, "channels": { "lobby": "*" } }));
+    for (user, narrow_before) in [("narrow", true), ("wide", false)] {
+        if narrow_before {
+            asking.backend.answers(move |_| narrow());
+        } else {
+            asking.backend.answers(|_| allow());
+        }
+        let mut session = asking.session(&asking.token_of(user).await?).await?;
+        let session = session.envelope()?;
+        session.subscribe("lobby", &Join::channel("lobby")).await?;
+        let times = asking.asked("connect") + 1;
+        let gate = asking.hold("connect", narrow);
+        // The order is carried out when the hook has answered.
+        let revoking = asking.revoke(user);
+        let meanwhile = async {
+            asking.until_asked("connect", times).await?;
+            let refused = if narrow_before {
+                "forbidden"
+            } else {
+                "authorization_unavailable"
+            };
+            for (channel, code) in [("secret", refused), ("lobby", "authorization_unavailable")] {
+                for command in ["publish", "history", "presence"] {
+                    let command = json!({ "type": command, "channel": channel, "data": 1 });
+                    let reply = session.command(command.clone()).await?;
+                    assert_eq!(reply["code"], code, "{user} {command} {reply}");
+                }
+            }
+            let command = json!({ "type": "subscribe", "channel": "secret" });
+            let reply = session.command(command).await?;
+            assert_eq!(reply["code"], refused, "{user} {reply}");
+            // It goes on to hear what it has joined.
+            let backend = Some(asking.guarded.backend.as_str());
+            asking.guarded.publish("lobby", backend).await?;
+            loop {
+                match session.next().await? {
+                    widecast_tests::Heard::Message(_) => break,
+                    widecast_tests::Heard::Frame(frame) if frame["type"] == "auth_required" => {}
+                    other => bail!("{user}: {other:?}"),
+                }
+            }
+            gate.open();
+            anyhow::Ok(())
+        };
+        let (revoked, meanwhile) = tokio::join!(revoking, meanwhile);
+        meanwhile?;
+        revoked?;
+        session.publish("lobby", json!(1)).await?;
+        let command = json!({ "type": "publish", "channel": "secret", "data": 1 });
+        let reply = session.command(command).await?;
+        assert_eq!(reply["code"], "forbidden", "{user} {reply}");
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub struct Principal {
     address: Option<IpAddr>,
     /// The most rights that the authorisation hook leaves it; `None`: no bound.
     bound: Option<Arc<Grant>>,
+    /// Whether the hook has yet to say what it leaves it with its present credentials. Until then `bound` is that of the ones before.
+    is_unanswered: bool,
     /// The subscription token that it has shown, and the channel for which it counts.
     shown: Option<(ChannelName, Arc<Proof>)>,
 }
@@ -73,7 +75,8 @@ impl fmt::Display for Basis {
 /// Why somebody may not do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// `unauthorized` for somebody who has not proved anything, `forbidden` for others.
+    /// `unauthorized` for somebody who has not proved anything, `forbidden` for others, and `authorization_unavailable` while the
+    /// authorisation hook has yet to answer.
     pub code: Code,
     /// What was missing.
     pub detail: String,
@@ -87,6 +90,7 @@ impl Principal {
             page,
             address: None,
             bound: None,
+            is_unanswered: false,
             shown: None,
         }
     }
@@ -105,7 +109,29 @@ impl Principal {
             self.subject = Subject::Named(user);
         }
         self.bound = bound;
+        self.is_unanswered = false;
         self
+    }
+
+    /// The same page once its credentials have ended, about which the authorisation hook is yet to be asked: no right is added to those
+    /// that it has left so far, and none can be used for anything new before it answers.
+    #[must_use]
+    pub fn losing(&self, subject: Subject) -> Self {
+        Self {
+            bound: self.bound.clone(),
+            is_unanswered: true,
+            ..self.proving(subject)
+        }
+    }
+
+    /// The same as if the hook had left it what it has left so far: by this it is decided what somebody may go on with who has it
+    /// already.
+    #[must_use]
+    pub fn going_on(self) -> Self {
+        Self {
+            is_unanswered: false,
+            ..self
+        }
     }
 
     /// From where it asks, if that is known: the address of the client, which a trusted proxy tells.
@@ -233,6 +259,15 @@ impl Principal {
             return Err(Denial {
                 code: Code::Forbidden,
                 detail: format!("the authorisation hook does not allow {word} on {channel}"),
+            });
+        }
+        if self.is_unanswered {
+            let word = right.as_str();
+            return Err(Denial {
+                code: Code::AuthorizationUnavailable,
+                detail: format!(
+                    "the authorisation hook has yet to say whether it allows {word} on {channel} without the token that has ended: try again later"
+                ),
             });
         }
         Ok(basis)

@@ -88,6 +88,18 @@ impl Session {
         require(self.services(), &self.principal_on(channel), channel, right)
     }
 
+    /// Makes sure that the session may go on with what it does in the channel. While the hook is asked what it leaves a session whose
+    /// token has ended, the session hears what it has joined, but can do nothing new.
+    pub(super) fn require_to_go_on(
+        &self,
+        channel: &ChannelName,
+        right: Right,
+    ) -> Result<(), Refusal> {
+        self.require_jsonp_if_script(channel)?;
+        let principal = self.principal_on(channel).going_on();
+        require(self.services(), &principal, channel, right)
+    }
+
     /// For whom the session acts on a channel: with the subscription token that it has shown for it.
     pub(super) fn principal_on(&self, channel: &ChannelName) -> Principal {
         let principal = self.principal();

@@ -8,7 +8,7 @@ use widecast_protocol::command::Token;
 use widecast_protocol::{ChannelName, Code, CommandId, Cursor, Reply};
 
 use super::audit::audit;
-use super::hook::admit;
+use super::hook::{admit, asks_who_connects};
 use super::index::SessionKey;
 use super::refusal::Refusal;
 use super::session::Session;
@@ -172,7 +172,12 @@ impl Session {
     async fn lose_credentials(self: &Rc<Self>, reason: &str) -> Option<JoinHandle<()>> {
         self.require_authentication(reason);
         let anonymous = self.services().auth.without_credential();
-        let expiry = self.change_principal(self.principal().proving(anonymous));
+        let principal = self.principal();
+        let expiry = self.change_principal(if asks_who_connects(self.services()) {
+            principal.losing(anonymous)
+        } else {
+            principal.proving(anonymous)
+        });
         self.credentials.borrow_mut().permit = Permit::default();
         self.leave_what_is_denied(Some(reason)).await;
         self.be_admitted().await;
@@ -211,7 +216,7 @@ impl Session {
         for channel in self.joined_channels() {
             if self.dialect().frames().is_some() {
                 self.review_channel(&channel, None).await;
-            } else if let Err(refusal) = self.require(&channel, Right::Subscribe) {
+            } else if let Err(refusal) = self.require_to_go_on(&channel, Right::Subscribe) {
                 let detail = reason.map_or(refusal.detail, str::to_owned);
                 self.fail(Refusal::new(refusal.code, detail));
                 return;
@@ -222,9 +227,9 @@ impl Session {
     /// Leaves a channel, or its list of members, if the session may not be in it any more, and shows what its tokens say of it now. The
     /// client is told this code, or else that of what is missing.
     pub(super) async fn review_channel(&self, channel: &ChannelName, code: Option<Code>) {
-        if let Err(refusal) = self.require(channel, Right::Subscribe) {
+        if let Err(refusal) = self.require_to_go_on(channel, Right::Subscribe) {
             self.put_out(channel, code.unwrap_or(refusal.code)).await;
-        } else if self.require(channel, Right::Presence).is_err() {
+        } else if self.require_to_go_on(channel, Right::Presence).is_err() {
             self.unlist_member(channel).await;
         } else {
             self.show_anew(channel).await;

@@ -78,6 +78,12 @@ impl Session {
         channel: &ChannelName,
         data: &Payload,
     ) -> Result<(), Refusal> {
+        self.require(channel, Right::Presence)?;
+        self.check_shown(channel, data)
+    }
+
+    /// Makes sure that there is room for what the others would be shown.
+    fn check_shown(&self, channel: &ChannelName, data: &Payload) -> Result<(), Refusal> {
         let limit = self.services().config.limits.presence_bytes;
         let actual = self.shown(channel, data).size_bytes();
         if actual > limit.as_usize() {
@@ -87,7 +93,6 @@ impl Session {
             );
             return Err(Refusal::new(Code::MessageTooLarge, detail));
         }
-        self.require(channel, Right::Presence)?;
         let limit = self.services().bounds.presence;
         if held(Part::Presence) >= limit {
             let detail = format!(
@@ -191,7 +196,8 @@ impl Session {
             }
             listed.said.clone()
         };
-        let shown = match self.check_listing(channel, &said) {
+        let may_be = self.require_to_go_on(channel, Right::Presence);
+        let shown = match may_be.and_then(|()| self.check_shown(channel, &said)) {
             Ok(()) => self.enter(channel, said).await,
             Err(refusal) => Err(refusal),
         };
