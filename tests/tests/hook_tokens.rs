@@ -1,5 +1,6 @@
 //! The authorisation hook and those who have tokens: what ends while the hook thinks has ended, whatever it answers then.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
@@ -268,6 +269,31 @@ async fn whoever_loses_a_token_gains_no_right_before_the_hook_has_answered() -> 
         let command = json!({ "type": "publish", "channel": "secret", "data": 1 });
         let reply = session.command(command).await?;
         assert_eq!(reply["code"], "forbidden", "{user} {reply}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_what_the_hook_answers_sub_stands_for_the_user_of_the_token() -> Result<()> {
+    let asking = Asking::start(|settings| {
+        let settings = settings.key("auth.hook.events", "[\"connect\"]");
+        settings.key("namespace.default.user", "[\"*\"]")
+    })
+    .await?;
+    let token = asking.token_of("7").await?;
+    for answer in [
+        json!({ "allow": true, "channels": { "user:{sub}": "publish" } }),
+        json!({ "allow": true, "user": "8", "channels": { "user:{sub}": "publish" } }),
+    ] {
+        let answer = Arc::new(answer);
+        let said = Arc::clone(&answer);
+        asking.backend.answers(move |_| Reply::body(&said));
+        let own = asking.guarded.publish("user:7", Some(&token)).await?;
+        assert_eq!(own.status, 200, "{answer} {own:?}");
+        for other in ["user:8", "secret"] {
+            let refused = asking.guarded.publish(other, Some(&token)).await?;
+            assert_refused(&refused, Code::Forbidden);
+        }
     }
     Ok(())
 }

@@ -51,11 +51,11 @@ struct AnswerBody {
 }
 
 impl Verdict {
-    /// Reads an answer to this event.
+    /// Reads an answer to this event about somebody, whose name is known if there is a `user`.
     ///
     /// # Errors
     /// What is wrong with it, in words that complete "the answer …".
-    pub(super) fn read(event: HookEvent, json: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(event: HookEvent, user: Option<&str>, json: &[u8]) -> Result<Self, String> {
         let body: AnswerBody = serde_json::from_slice(json)
             .map_err(|error| format!("is not as expected, such as {{\"allow\":true}}: {error}"))?;
         if !body.allow {
@@ -74,12 +74,12 @@ impl Verdict {
                 reason: reason.chars().take(REASON_CHARACTERS).collect(),
             });
         }
-        body.permission(event).map(Self::Allowed)
+        body.permission(event, user).map(Self::Allowed)
     }
 }
 
 impl AnswerBody {
-    fn permission(self, event: HookEvent) -> Result<Permission, String> {
+    fn permission(self, event: HookEvent, known: Option<&str>) -> Result<Permission, String> {
         let is = |wanted: HookEvent| event == wanted;
         if !is(HookEvent::Connect) && (self.user.is_some() || self.channels.is_some()) {
             return Err("has user or channels, which are for connect".to_owned());
@@ -93,7 +93,8 @@ impl AnswerBody {
                 user.len()
             ));
         }
-        let user = self.user.as_deref();
+        // Whom the token names stays who they are, whatever the answer says.
+        let user = known.or(self.user.as_deref());
         let bound = self.channels.map(|channels| Grant::read(&channels, user));
         let bound = bound.transpose().map_err(|why| format!("has {why}"))?;
         let data = self.data.map(|data| {
@@ -112,9 +113,11 @@ impl AnswerBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Right;
+    use widecast_protocol::ChannelName;
 
     fn read(event: HookEvent, json: &str) -> Result<Verdict, String> {
-        Verdict::read(event, json.as_bytes())
+        Verdict::read(event, None, json.as_bytes())
     }
 
     #[test]
@@ -132,6 +135,33 @@ mod tests {
             panic!("refused");
         };
         assert_eq!(permission.data, Payload::from_json(r#"{"a":[1]}"#).ok());
+    }
+
+    #[test]
+    fn sub_stands_for_the_user_of_the_token_and_else_for_that_of_the_answer() {
+        let bound = |known, json: &str| {
+            let read = Verdict::read(HookEvent::Connect, known, json.as_bytes());
+            let Ok(Verdict::Allowed(permission)) = read else {
+                panic!("{read:?}");
+            };
+            permission.bound.unwrap()
+        };
+        let has = |bound: &Grant, name: &str| {
+            let channel = ChannelName::parse(name).unwrap();
+            bound.rights(&channel).has(Right::Subscribe)
+        };
+        let nameless = r#"{"allow":true,"channels":{"user:{sub}":"subscribe"}}"#;
+        let named = r#"{"allow":true,"user":"8","channels":{"user:{sub}":"subscribe"}}"#;
+        for (known, json, user) in [
+            (Some("7"), nameless, "user:7"),
+            (Some("7"), named, "user:7"),
+            (None, named, "user:8"),
+        ] {
+            let bound = bound(known, json);
+            for name in ["user:7", "user:8"] {
+                assert_eq!(has(&bound, name), name == user, "{known:?} {json} {name}");
+            }
+        }
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl Hook {
             return Err(NoAnswer::Busy);
         };
         let began = Instant::now();
-        let answer = self.answer(event, question.to_json(self.data_bytes)).await;
+        let answer = self.answer(question).await;
         self.metrics.hook_took(began.elapsed());
         match answer {
             Ok(verdict) => {
@@ -151,7 +151,8 @@ impl Hook {
         self.cache.as_ref().filter(|_| event != HookEvent::Publish)
     }
 
-    async fn answer(&self, event: HookEvent, body: Vec<u8>) -> Result<Verdict, FailedAnswer> {
+    async fn answer(&self, question: Question<'_>) -> Result<Verdict, FailedAnswer> {
+        let body = question.to_json(self.data_bytes);
         let signature = self.signer.sign_now(&body);
         let request = Request::post(&self.url)
             .header(CONTENT_TYPE, "application/json")
@@ -159,7 +160,8 @@ impl Hook {
             .header(SIGNATURE_HEADER, signature.digest)
             .body(Full::from(Bytes::from(body)));
         let answer = self.client.call(request.map_err(CallError::from)?).await?;
-        Verdict::read(event, &answer.body).map_err(FailedAnswer::Unreadable)
+        let user = question.principal.user();
+        Verdict::read(question.event, user, &answer.body).map_err(FailedAnswer::Unreadable)
     }
 
     fn failed(&self, event: HookEvent, error: &FailedAnswer) {
