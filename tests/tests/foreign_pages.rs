@@ -68,6 +68,29 @@ async fn an_image_on_another_page_opens_no_session() -> Result<()> {
 }
 
 #[tokio::test]
+async fn only_a_poll_can_be_loaded_as_a_script() -> Result<()> {
+    let broker = Broker::with(Settings::new().script_access("default")).await?;
+    let no_cors = ("sec-fetch-mode", "no-cors");
+    for path in [
+        "/channels/a/sse?callback=f",
+        "/channels/a/stream?callback=f",
+        "/v1/sse?channel=a&callback=f",
+        "/v1/sse?session=new&callback=f",
+        "/v1/stream?session=new&callback=f",
+    ] {
+        let refused = get(&broker, path, &[CROSS_SITE, no_cors]).await?;
+        assert_eq!(refused.status(), 403, "{path}");
+    }
+    // A form can be sent without asking, too.
+    let url = format!("{}/v1/poll?session=new&callback=f", broker.base());
+    let form = broker.http().post(url).header(CROSS_SITE.0, CROSS_SITE.1);
+    assert_eq!(form.send().await?.status(), 403);
+    let metrics = broker.metrics().await?;
+    assert!(metrics.sum(&["widecast_sessions_opened_total"]) < 1.0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_namespace_can_allow_scripts_and_image_pings() -> Result<()> {
     let broker = Broker::with(Settings::new().script_access("default")).await?;
     for path in [

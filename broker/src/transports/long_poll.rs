@@ -16,7 +16,7 @@ use crate::session::{
 };
 
 use super::common::opened_session::{OpenedSession, cursor_of, open};
-use super::common::stream_request::StreamRequest;
+use super::common::stream_request::{PollRequest, StreamRequest};
 use super::common::streaming::uncached;
 use super::common::worker::worker;
 use super::jsonp;
@@ -26,14 +26,14 @@ use super::session_poll;
 pub(super) async fn one(
     request: HttpRequest,
     channel: Result<ChannelPath, Problem>,
-    wanted: Result<StreamRequest, Problem>,
+    wanted: Result<PollRequest, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answer = async {
         let ChannelPath(channel) = channel?;
         poll(
             &worker(&request)?,
             &[channel],
-            wanted?,
+            wanted?.0,
             CursorScope::OneChannel,
         )
         .await
@@ -44,10 +44,10 @@ pub(super) async fn one(
 /// `GET /v1/poll`: several channels by `channel=`, or the frames of a session by `session=`.
 pub(super) async fn several(
     request: HttpRequest,
-    wanted: Result<StreamRequest, Problem>,
+    wanted: Result<PollRequest, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answer = async {
-        let wanted = wanted?;
+        let PollRequest(wanted) = wanted?;
         let worker = worker(&request)?;
         if wanted.session.is_some() {
             return session_poll::get(&request, &wanted, &worker.services).await;

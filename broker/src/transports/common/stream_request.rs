@@ -60,12 +60,21 @@ pub(in crate::transports) struct StreamRequest {
     pub(in crate::transports) presence: Option<Payload>,
 }
 
+/// The same of a poll, whose answer can be a script: any page may load it then, and whoever answers makes sure that JSONP is allowed
+/// for what it asks for.
+pub(in crate::transports) struct PollRequest(pub(in crate::transports) StreamRequest);
+
 impl StreamRequest {
-    /// Reads the parameters of a request.
+    /// Reads the parameters of a request that pages of other sites cannot make without asking.
     ///
     /// # Errors
-    /// When one of them is not as it has to be.
+    /// When it was made so, or a parameter is not as it has to be.
     pub(in crate::transports) async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        refuse_foreign_load(request)?;
+        Self::read(request).await
+    }
+
+    async fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let share = client_share(request);
         share.check_work()?;
         let Query(pairs) = Query::<Vec<(String, String)>>::of(request)?;
@@ -76,9 +85,6 @@ impl StreamRequest {
         let cursor_text = last_event_id(request).or_else(|| last("cursor").map(str::to_owned));
         let session = last("session").map(str::to_owned);
         let callback = jsonp::callback(request)?;
-        if callback.is_none() {
-            refuse_foreign_load(request)?;
-        }
         let principal = match (proven(request).await, session.as_deref()) {
             // A session that is there already acts for whoever opened it, or has authenticated in it since: the token in its
             // address may have ended.
@@ -146,6 +152,25 @@ impl StreamRequest {
 }
 
 impl FromRequest for StreamRequest {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { Self::of(&request).await })
+    }
+}
+
+impl PollRequest {
+    async fn of(request: &HttpRequest) -> Result<Self, Problem> {
+        if jsonp::callback(request)?.is_none() {
+            refuse_foreign_load(request)?;
+        }
+        StreamRequest::read(request).await.map(Self)
+    }
+}
+
+impl FromRequest for PollRequest {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
