@@ -107,6 +107,36 @@ async fn the_log_has_what_is_refused_before_it_reaches_a_session() -> Result<()>
 }
 
 #[tokio::test]
+async fn no_name_makes_a_line_or_a_field_of_its_own() -> Result<()> {
+    let guarded = Guarded::with(|settings| settings.key("log.audit", "true")).await?;
+    let name = "z\nINFO widecast::audit: forged\u{1b}[31m";
+    let order = json!({ "user": name });
+    guarded.operate("/v1/disconnect", &order).await?;
+    let path = "/v1/revocations/user:z%0AINFO%20widecast::audit:%20forged%1b%5b31m";
+    let operator = Some(guarded.observer.as_str());
+    guarded.ask(Method::DELETE, path, operator).await?;
+    let channel = "/channels/news%20user.name=%22admin%22/messages";
+    let backend = Some(guarded.backend.as_str());
+    guarded.ask(Method::POST, channel, backend).await?;
+    for words in [
+        &["disconnect: done", r"user:z\nINFO"][..],
+        &["take_revocation_back: not_found", r"user:z\nINFO"],
+        &[
+            "publish: done",
+            r#"audit.object="news user.name=\"admin\"""#,
+        ],
+    ] {
+        told(&guarded, words).await?;
+    }
+    let log = guarded.broker.log();
+    let forged = log
+        .lines()
+        .any(|line| line.starts_with("INFO widecast::audit: forged"));
+    assert!(!forged && !log.contains('\u{1b}'), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn by_default_nothing_of_it_is_logged() -> Result<()> {
     let guarded = Guarded::with(|settings| settings.key("log.filter", "\"trace\"")).await?;
     guarded.publish("news", Some(&guarded.backend)).await?;

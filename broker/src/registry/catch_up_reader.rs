@@ -153,7 +153,7 @@ impl Shard {
             Err(error) => {
                 let channel = &behind.channel;
                 tracing::warn!(
-                    channel.name = %channel,
+                    channel.name = channel.as_str(),
                     client.address = outbox.peer().map(field::display),
                     %error,
                     "the history cannot be read for a client that is behind; its connection is ended, so that it resumes"

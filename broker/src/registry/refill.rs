@@ -43,7 +43,7 @@ impl Shard {
                 Err(error) => {
                     let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
                     tracing::warn!(
-                        channel.name = %channel,
+                        channel.name = channel.as_str(),
                         error = &error as &dyn std::error::Error,
                         "messages are missing and the history cannot be read; trying again in {} ms",
                         interval.as_millis()

@@ -216,7 +216,7 @@ impl Shard {
         let (done, answer) = oneshot::channel();
         let exit = async move {
             if let Err(error) = engine.exit(&channel, connection).await {
-                tracing::warn!(channel.name = %channel, %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
+                tracing::warn!(channel.name = channel.as_str(), %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
             }
             // Nobody has to wait for it.
             let _ = done.send(());

@@ -20,13 +20,15 @@ pub fn audit(
     if !services.config.log.audit.is_on() {
         return;
     }
+    let object = object.map(|object| object.to_string());
     let outcome = outcome.map_or_else(Code::as_str, |()| "done");
     tracing::event!(
         target: "widecast::audit",
         tracing::Level::INFO,
         audit.action = action,
         audit.outcome = outcome,
-        audit.object = object.map(field::display),
+        // As a text, which is written in quotes and without control characters: an operator's client chooses it freely.
+        audit.object = object.as_deref(),
         key.name = principal.api_key(),
         user.name = principal.user(),
         client.address = principal.address().map(field::display),

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tracing::field;
 use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
 use crate::limits::Queued;
@@ -199,7 +198,7 @@ impl Session {
     /// Tells the client that a command failed. A session that has no frames to be told in ends.
     fn refuse(&self, id: Option<CommandId>, channel: Option<&ChannelName>, refusal: Refusal) {
         tracing::debug!(
-            channel.name = channel.map(field::display),
+            channel.name = channel.map(ChannelName::as_str),
             code = refusal.code.as_str(),
             "a command was refused"
         );

@@ -42,7 +42,7 @@ impl Shared {
     pub(super) async fn list_later(&self, channel: &ChannelName) {
         if let Err(error) = self.list(channel).await {
             tracing::debug!(
-                channel.name = %channel,
+                channel.name = channel.as_str(),
                 error = &error as &dyn std::error::Error,
                 "a channel could not be listed"
             );

@@ -197,7 +197,7 @@ impl Listening {
             }
             Err(error) => {
                 tracing::error!(
-                    channel.name = %channel,
+                    channel.name = channel.as_str(),
                     error = &error as &dyn std::error::Error,
                     "what was heard on a topic cannot be read"
                 );

@@ -108,7 +108,10 @@ fn decode(
 ) -> Result<Message, EngineError> {
     let decoded = record::decode(record, channel.clone(), position);
     let (message, _) = decoded.map_err(|error| {
-        tracing::error!(channel.name = %channel, "a stored message cannot be read: {error}");
+        tracing::error!(
+            channel.name = channel.as_str(),
+            "a stored message cannot be read: {error}"
+        );
         corrupt("messages as brokers of this release or its neighbours store them")
     })?;
     Ok(message)
