@@ -305,6 +305,20 @@ async fn a_hook_without_a_usable_answer_refuses_or_allows_as_it_is_set() -> Resu
 }
 
 #[tokio::test]
+async fn what_the_hook_refuses_does_not_use_up_the_quota_of_the_channel() -> Result<()> {
+    let settings = [("limits.publications_per_channel_and_second", "1")];
+    let asking = Asking::start(&settings, refusing("publish", "news")).await?;
+    for _ in 0..5 {
+        let refused = asking.publish("news", "1").await?;
+        assert_eq!(refused.status, 403, "{refused:?}");
+    }
+    asking.backend.answers(|_| allow());
+    let published = asking.publish("news", "1").await?;
+    assert_eq!(published.status, 200, "{published:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_more_is_asked_at_a_time_than_the_settings_say() -> Result<()> {
     let settings = [
         ("auth.hook.concurrent_requests", "2"),

@@ -55,6 +55,11 @@ pub struct Quotas {
     figures: Figures,
 }
 
+/// The quota of the channel of a publication, if it has one.
+#[derive(Debug)]
+#[must_use = "nothing is charged before Quotas::charge_channel"]
+pub struct ChannelQuota(Option<(Arc<Quota>, Rates)>);
+
 /// The quotas of one kind, by names.
 #[derive(Debug)]
 struct Kind {
@@ -154,14 +159,15 @@ impl Quotas {
         self.session.are_set().then(Arc::default)
     }
 
-    /// Charges a publication to its session, user, API key and channel, if each of these quotas allows it. As much as a second
-    /// grants can be had at once; a message with more bytes is published, and then nothing more until it is paid for.
+    /// Charges a publication to its session, user and API key, if each of these quotas and that of the channel allows it. As much as a
+    /// second grants can be had at once; a message with more bytes is published, and then nothing more until it is paid for. The channel
+    /// is charged with [`Self::charge_channel`].
     ///
     /// # Errors
     /// When one of them may not, with the time until it may.
-    pub fn publish(&self, publishing: Publishing<'_>) -> Result<(), Exceeded> {
+    pub fn charge_sender(&self, publishing: Publishing<'_>) -> Result<ChannelQuota, Exceeded> {
         if !self.limits_publications {
-            return Ok(());
+            return Ok(ChannelQuota(None));
         }
         let now = nanoseconds(self.began, publishing.at);
         let Publishing {
@@ -175,20 +181,40 @@ impl Quotas {
         let named = [
             self.users.of_some(user, now),
             self.api_keys.of_some(api_key, now),
-            self.channels.of_some(Some(channel), now),
         ];
+        let channel = self.channels.of_some(Some(channel), now);
         let named = named.iter().flatten();
-        let all = || {
+        let senders = || {
             let named = named.clone().map(|(quota, rates)| (&**quota, *rates));
             session.into_iter().chain(named)
         };
-        for (quota, rates) in all() {
+        let of_channel = channel.iter().map(|(quota, rates)| (&**quota, *rates));
+        for (quota, rates) in senders().chain(of_channel) {
             let checked = quota.check(keyed, rates, now);
             checked.inspect_err(|exceeded| self.figures.refused(exceeded.limit))?;
         }
-        for (quota, rates) in all() {
+        for (quota, rates) in senders() {
             quota.charge(&publishing, rates, now);
         }
+        Ok(ChannelQuota(channel))
+    }
+
+    /// Charges a publication to its channel, once nothing else can refuse it.
+    ///
+    /// # Errors
+    /// When others have used up the quota meanwhile, with the time until it may.
+    pub fn charge_channel(
+        &self,
+        ChannelQuota(channel): ChannelQuota,
+        publishing: Publishing<'_>,
+    ) -> Result<(), Exceeded> {
+        let Some((quota, rates)) = channel else {
+            return Ok(());
+        };
+        let now = nanoseconds(self.began, publishing.at);
+        let checked = quota.check(publishing.keyed, rates, now);
+        checked.inspect_err(|exceeded| self.figures.refused(exceeded.limit))?;
+        quota.charge(&publishing, rates, now);
         Ok(())
     }
 
@@ -269,6 +295,12 @@ mod tests {
         }
     }
 
+    /// Charges a publication that nothing else refuses.
+    fn charge(quotas: &Quotas, publishing: Publishing<'_>) -> Result<(), Exceeded> {
+        let channel = quotas.charge_sender(publishing)?;
+        quotas.charge_channel(channel, publishing)
+    }
+
     fn limit(outcome: Result<(), Exceeded>) -> Option<ShareLimit> {
         outcome.err().map(|exceeded| exceeded.limit)
     }
@@ -277,7 +309,7 @@ mod tests {
     fn without_limits_nothing_is_counted() {
         let quotas = quotas(|_| ());
         for _ in 0..10_000 {
-            assert_eq!(quotas.publish(publishing(Some("7"), "news")), Ok(()));
+            assert_eq!(charge(&quotas, publishing(Some("7"), "news")), Ok(()));
         }
         assert!(quotas.of_session().is_none());
         assert_eq!(quotas.channels.table.lock().unwrap().len(), 0);
@@ -290,7 +322,7 @@ mod tests {
             limits.publications_per_user_and_second = 2;
             limits.publications_per_channel_and_second = 3;
         });
-        let publish = |user, channel| limit(quotas.publish(publishing(user, channel)));
+        let publish = |user, channel| limit(charge(&quotas, publishing(user, channel)));
         assert_eq!(publish(Some("7"), "a"), None);
         assert_eq!(publish(Some("7"), "a"), None);
         assert_eq!(publish(Some("7"), "b"), Some(ShareLimit::UserPublications));
@@ -311,10 +343,11 @@ mod tests {
         });
         let publish = |session: &Option<Arc<Quota>>, channel| {
             let session = session.as_deref();
-            limit(quotas.publish(Publishing {
+            let publishing = Publishing {
                 session,
                 ..publishing(None, channel)
-            }))
+            };
+            limit(charge(&quotas, publishing))
         };
         let (one, other) = (quotas.of_session(), quotas.of_session());
         assert_eq!(publish(&one, "a"), None);
@@ -327,10 +360,11 @@ mod tests {
     fn keys_are_counted_for_as_long_as_they_are_remembered() {
         let quotas = quotas(|limits| limits.idempotency_keys_per_user = 2);
         let publish = |user, keyed| {
-            quotas.publish(Publishing {
+            let publishing = Publishing {
                 keyed,
                 ..publishing(user, "a")
-            })
+            };
+            charge(&quotas, publishing)
         };
         assert_eq!(publish(Some("7"), true), Ok(()));
         assert_eq!(publish(Some("7"), true), Ok(()));
@@ -376,6 +410,23 @@ mod tests {
         assert!(quotas.list_member(None).is_ok());
         drop(members);
         assert!(quotas.list_member(Some("7")).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_after_its_sender_was_charged_costs_the_channel_nothing() {
+        let quotas = quotas(|limits| {
+            limits.publications_per_user_and_second = 2;
+            limits.publications_per_channel_and_second = 2;
+        });
+        for _ in 0..2 {
+            assert!(quotas.charge_sender(publishing(Some("7"), "a")).is_ok());
+        }
+        let refused = quotas.charge_sender(publishing(Some("7"), "a"));
+        let refused = limit(refused.map(|_| ()));
+        assert_eq!(refused, Some(ShareLimit::UserPublications));
+        for _ in 0..2 {
+            assert_eq!(charge(&quotas, publishing(Some("8"), "a")), Ok(()));
+        }
     }
 
     #[test]

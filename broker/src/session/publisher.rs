@@ -116,7 +116,7 @@ async fn admit(
     if keyed && who.principal.api_key().is_none() {
         who.share.take_key(now)?;
     }
-    services.quotas.publish(Publishing {
+    let publishing = Publishing {
         session: who.quota.as_deref(),
         user: who.principal.user(),
         api_key: who.principal.api_key(),
@@ -124,15 +124,20 @@ async fn admit(
         bytes: message.payload.size_bytes(),
         keyed,
         at: now,
-    })?;
-    match ask_to_publish(services, who, &message).await? {
-        None => Ok(message),
-        Some(payload) => {
-            check_size(services, &payload)?;
-            let payload = check_forms(services, &who.share, payload).await?;
-            Ok(Publish { payload, ..message })
-        }
+    };
+    let channel_quota = services.quotas.charge_sender(publishing)?;
+    if let Some(payload) = ask_to_publish(services, who, &message).await? {
+        check_size(services, &payload)?;
+        message.payload = check_forms(services, &who.share, payload).await?;
     }
+    // What the hook refuses costs its sender, and not those who are in the channel with it.
+    let publishing = Publishing {
+        bytes: message.payload.size_bytes(),
+        at: services.hook.as_ref().map_or(now, |_| Instant::now()),
+        ..publishing
+    };
+    services.quotas.charge_channel(channel_quota, publishing)?;
+    Ok(message)
 }
 
 /// Makes sure that data is not too large, in whatever form it is sent, and charges for it.
