@@ -51,8 +51,11 @@ async fn a_new_key_is_taken_with_the_first_token_that_names_it() -> Result<()> {
         is_taken(&broker, &first).await
     })
     .await?;
-    let refused = publish(&broker, &second).await?;
-    assert_eq!(refused.body["code"], "unauthorized", "{refused:?}");
+    eventually(
+        "the provider was asked for the other key in vain",
+        async || Ok(publish(&broker, &second).await?.body["code"] == "unauthorized"),
+    )
+    .await?;
 
     provider.answers(shows(&[&old, &new]));
     eventually("the new key is taken", async || {
@@ -171,8 +174,10 @@ async fn tokens_with_made_up_keys_do_not_make_the_broker_ask_all_the_time() -> R
     .await?;
     for number in 0..30 {
         let stranger = ProviderKey::new(&format!("made up {number}"))?;
+        // The provider may have this key since a moment ago: that is not for the broker to say.
         let refused = publish(&broker, &token_of(&stranger)?).await?;
-        assert_eq!(refused.body["code"], "unauthorized", "{refused:?}");
+        let code = Code::AuthorizationUnavailable;
+        assert_eq!(refused.body["code"], code.as_str(), "{refused:?}");
     }
     assert_eq!(provider.asked().len(), 1);
     Ok(())

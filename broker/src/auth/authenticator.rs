@@ -114,6 +114,11 @@ pub enum CredentialError {
         "the keys that tokens are checked with could not be fetched from their provider yet (auth.jwt.jwks_urls): try again later"
     )]
     KeysMissing,
+    /// No JWK set has the key, and one was fetched so recently that it must not be fetched again yet.
+    #[error(
+        "the token names a key that its provider did not have a moment ago, and that may be new: its keys are fetched again after auth.jwt.jwks_least_age_ms"
+    )]
+    KeyMayBeNew,
     /// The token was taken back before its end.
     #[error("the token was revoked: log in anew")]
     Revoked,
@@ -126,7 +131,7 @@ impl CredentialError {
     /// The code that the client is told: `unauthorized`, or `authorization_unavailable` while the key may still be fetched.
     pub fn code(&self) -> Code {
         match self {
-            Self::KeysMissing => Code::AuthorizationUnavailable,
+            Self::KeysMissing | Self::KeyMayBeNew => Code::AuthorizationUnavailable,
             _ => Code::Unauthorized,
         }
     }
@@ -214,8 +219,14 @@ impl Authenticator {
             Err(CredentialError::KeysMissing | CredentialError::Token(TokenError::NoKey(_)))
                 if !self.key_sets.is_empty() =>
             {
-                join_all(self.key_sets.iter().map(|set| set.refreshed())).await;
-                self.check(shown)
+                let refreshed = join_all(self.key_sets.iter().map(|set| set.refreshed())).await;
+                let may_be_new = refreshed.contains(&false);
+                self.check(shown).map_err(|error| match error {
+                    CredentialError::Token(TokenError::NoKey(_)) if may_be_new => {
+                        CredentialError::KeyMayBeNew
+                    }
+                    error => error,
+                })
             }
             outcome => outcome,
         }

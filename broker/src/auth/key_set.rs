@@ -75,15 +75,17 @@ impl KeySet {
         let _ = timeout(rest, self.wanted.notified()).await;
     }
 
-    /// Waits until the set has been fetched again, unless that has just been done, or takes too long.
-    pub(super) async fn refreshed(&self) {
+    /// Waits until the set has been fetched again, unless that has just been done, or takes too long. Returns whether it could be: one
+    /// that has just been fetched must not be fetched again yet, although its provider may have changed it since.
+    pub(super) async fn refreshed(&self) -> bool {
         let mut is_fresh = self.is_fresh.subscribe();
         if *is_fresh.borrow_and_update() {
-            return;
+            return false;
         }
         self.wanted.notify_one();
         // Too late is as good as never: the token is looked at with what there is.
         let _ = timeout(PATIENCE, is_fresh.wait_for(|is_fresh| *is_fresh)).await;
+        true
     }
 }
 
@@ -130,10 +132,10 @@ mod tests {
             // Nobody waits while it has just been fetched.
             tokio::task::yield_now().await;
             let began = Instant::now();
-            asking.refreshed().await;
+            assert!(!asking.refreshed().await);
             assert_eq!(began.elapsed(), Duration::ZERO);
             sleep(50 * SECOND).await;
-            asking.refreshed().await;
+            assert!(asking.refreshed().await);
             began.elapsed().as_secs()
         });
         assert_eq!(seconds_until_due(&set, Some(1000)).await, 50);
