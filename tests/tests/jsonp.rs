@@ -232,6 +232,24 @@ async fn scripts_cannot_use_a_session_that_was_not_opened_by_one() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_session_that_was_opened_by_a_script_is_for_scripts_alone() -> Result<()> {
+    let broker = broker().await?;
+    let session = open(&broker).await?;
+    let poll = get(&broker, &["v1", "poll"], &[("session", &session)]).await?;
+    let commands = format!("/v1/sessions/{session}/commands");
+    let command = br#"{"type":"publish","channel":"open:a","data":1}"#.to_vec();
+    let json = "application/json";
+    let post = broker.post(&commands, json, command.clone()).await?;
+    let both = format!("/v1/poll?session={session}");
+    let both = broker.post(&both, json, command).await?;
+    for refused in [poll, post, both] {
+        assert_eq!(refused.status, 403, "{refused:?}");
+        assert_eq!(refused.body["code"], "forbidden", "{refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn commands_by_get_are_for_scripts_only() -> Result<()> {
     let broker = broker().await?;
     let session = open(&broker).await?;

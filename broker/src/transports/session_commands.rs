@@ -15,7 +15,7 @@ use super::jsonp;
 /// Finds the session of this name, for a request with this callback.
 ///
 /// # Errors
-/// `session_not_found`; `forbidden` when a script asks for a session that was not opened by one.
+/// `session_not_found`; `forbidden` when a script asks for a session that was not opened by one, or anything else for one that was.
 pub(super) fn session(
     services: &Services,
     name: &str,
@@ -24,6 +24,10 @@ pub(super) fn session(
     let id = SessionId::parse(name).ok();
     let handle = id.and_then(|id| services.sessions.get(&id));
     let handle = handle.ok_or_else(session_not_found)?;
+    if callback.is_none() && handle.dialect.is_script() {
+        let detail = "the session was opened with callback=, and is for scripts alone";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
     if callback.is_some() && !handle.dialect.is_script() {
         let detail = "the session was opened without callback=, and is not for scripts";
         return Err(Problem::new(Code::Forbidden, detail));
