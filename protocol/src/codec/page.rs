@@ -93,11 +93,28 @@ enum Secret {
 /// The command by which a text shows a token, if it does; an authentication, if it has both.
 fn shown_secret(text: &Bytes) -> Option<Secret> {
     let mut found = None;
-    if let Ok(mut source) = JsonSource::new(text) {
-        // A text that is no JSON may have shown it before it broke off.
-        let _ = look(&mut source, true, &mut found);
+    let read = JsonSource::new(text).and_then(|mut source| look(&mut source, true, &mut found));
+    if read.is_err() && found.is_none() {
+        // It may have been meant as JSON all the same.
+        return secret_of_unreadable(text);
     }
     found
+}
+
+/// The command by which a text that cannot be read as JSON seems to show a token: it begins as an object or an array does, and has the
+/// words.
+fn secret_of_unreadable(text: &[u8]) -> Option<Secret> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let begun = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    let begun = begun.trim_ascii_start();
+    let has = |word: &str| begun.windows(word.len()).any(|it| it == word.as_bytes());
+    if !matches!(begun.first(), Some(b'{' | b'[')) || !has("\"token\"") {
+        return None;
+    }
+    if has("\"authenticate\"") {
+        return Some(Secret::Authentication);
+    }
+    has("\"subscribe\"").then_some(Secret::SubscriptionToken)
 }
 
 fn look(
@@ -267,6 +284,10 @@ mod tests {
             r#"{"type":"subscribe","token":"x"#,
             r#"[{"token":"x","type":"subscribe","type":"chat"}]"#,
             r#"{"type":"batch","messages":[{"type":"subscribe","token":"x"}]}"#,
+            r#"{"a":"\ud800","type":"authenticate","token":"x"}"#,
+            r#"{"a":1e999,"token":"x","type":"authenticate"}"#,
+            r#"[{"a":1e999,"token":"x","type":"subscribe"}]"#,
+            "\u{feff} {\"type\":\"authenticate\",\"token\":\"x\"}",
         ] {
             assert!(found(text), "{text}");
         }
@@ -281,6 +302,9 @@ mod tests {
             r#"{"type":"subscribe","channel":"a"}"#,
             r#"{"type":"chat","token":"x"}"#,
             r#"{"type":"subscribe","data":{"token":"x"}}"#,
+            r#"to "authenticate" send a "token""#,
+            r#"{"type":"chat","text":"\ud800 \"authenticate\" \"token\""}"#,
+            r#"{"a":1e999,"type":"chat","token":"x"}"#,
         ] {
             assert!(!found(text), "{text}");
         }
