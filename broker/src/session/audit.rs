@@ -20,7 +20,7 @@ pub fn audit(
     if !services.config.log.audit.is_on() {
         return;
     }
-    let object = object.map(|object| object.to_string());
+    let object = object.map(ToString::to_string);
     let outcome = outcome.map_or_else(Code::as_str, |()| "done");
     tracing::event!(
         target: "widecast::audit",
