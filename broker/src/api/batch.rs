@@ -1,7 +1,9 @@
 //! `POST /v1/publish`: many messages at once, each with its own result.
 //!
-//! A batch that can be read is answered with 200, whatever becomes of its messages: each result says for itself. They are
-//! published one after the other, so that messages of one channel keep their order.
+//! A batch that can be read is answered with 200, whatever becomes of its messages: each result says for itself. Those of one channel
+//! are published one after the other, so that they keep their order, and those of different channels at once.
+
+use std::cell::RefCell;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -13,11 +15,11 @@ use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
 use crate::config::Config;
-use crate::engine::renew;
+use crate::engine::{Published, renew};
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body, take_turn};
 use crate::memory_budget::{GIVEN_UP, LongTurn};
 use crate::offload::offload;
-use crate::session;
+use crate::session::{self, Refusal, in_channels};
 
 #[derive(Serialize)]
 struct BatchAnswer {
@@ -51,20 +53,12 @@ async fn batch(
         // Nobody knows how many messages these would have been, so that none is counted.
         caller.audit("publish", None, Err(problem.code()));
     })?;
-    let mut results = Vec::with_capacity(messages.len());
     let limits = &caller.services.config.limits;
-    let mut turn = LongTurn::begin(take_turn(&request), limits.unfinished_bytes.get());
-    let publishing = async {
-        for message in messages {
-            let outcome = if turn.is_given_up() {
-                refuse(&caller, Problem::new(Code::Overloaded, GIVEN_UP))
-            } else {
-                publish_one(&caller, message).await
-            };
-            results.push(outcome);
-        }
-    };
-    caller.services.with_patience(publishing).await;
+    let turn = LongTurn::begin(take_turn(&request), limits.unfinished_bytes.get());
+    let turn = RefCell::new(turn);
+    let is_given_up = || turn.borrow_mut().is_given_up();
+    let publishing = publish_all(&caller, messages, &is_given_up);
+    let results = caller.services.with_patience(publishing).await;
     match codec {
         Codec::Json => answer::json(&BatchAnswer { results }),
         Codec::MessagePack => answer::msgpack(&BatchAnswer { results }),
@@ -90,38 +84,74 @@ async fn read(
     Ok(messages)
 }
 
-/// Publishes a message on each of its channels. What it cannot be published on stops no other.
-pub(super) async fn publish_one(
+/// Publishes each message on each of its channels. What it cannot be published on stops no other. It is asked before each publication
+/// whether the rest is given up.
+pub(super) async fn publish_all(
+    caller: &Caller,
+    messages: impl IntoIterator<Item = Result<BatchMessage, DecodeError>>,
+    is_given_up: &dyn Fn() -> bool,
+) -> Vec<MessageOutcome> {
+    let mut outcomes = Vec::new();
+    let mut publications = Vec::new();
+    for message in messages {
+        match checked(caller, message).await {
+            Ok(message) => {
+                let index = outcomes.len();
+                outcomes.push(MessageOutcome::with_capacity(message.channels.len()));
+                publications.extend(each(message).map(|publish| (index, publish)));
+            }
+            Err(problem) => outcomes.push(refuse(caller, problem)),
+        }
+    }
+    let publishing = publications.into_iter().map(|(index, publish)| {
+        let channel = publish.channel.clone();
+        let work = async move {
+            let channel = publish.channel.clone();
+            let published = if is_given_up() {
+                caller.note_refused(Some(&channel), Code::Overloaded);
+                Err(Refusal::new(Code::Overloaded, GIVEN_UP))
+            } else {
+                publish_one(caller, publish).await
+            };
+            (index, channel, published)
+        };
+        (Some(channel), work)
+    });
+    for (index, channel, published) in in_channels(&caller.services, publishing).await {
+        outcomes[index].push(channel, published);
+    }
+    outcomes
+}
+
+/// A message that can be read. Its data is looked into here, so that it is not done again for each channel.
+async fn checked(
     caller: &Caller,
     message: Result<BatchMessage, DecodeError>,
-) -> MessageOutcome {
-    let message = match message {
-        Ok(message) => message,
-        Err(error) => return refuse(caller, error.into()),
-    };
-    // Here, so that it is not done again for each channel.
+) -> Result<BatchMessage, Problem> {
+    let message = message?;
     let share = &caller.publisher.share;
-    let payload = match session::checked_gzip(&caller.services, share, message.payload).await {
-        Ok(payload) => payload,
-        Err(refusal) => return refuse(caller, refusal.into()),
-    };
-    let mut outcome = MessageOutcome::with_capacity(message.channels.len());
-    for channel in message.channels {
-        let publish = Publish {
-            channel: channel.clone(),
-            payload: payload.clone(),
-            event: message.event.clone(),
-            idempotency_key: message.idempotency_key.clone(),
-            message_id: message.message_id.clone(),
-        };
-        let published = session::publish(&caller.services, &caller.publisher, publish).await;
-        if published.is_ok() {
-            // The rest of a batch has as long as all of it: only silence is not waited for again and again.
-            renew();
-        }
-        outcome.push(channel, published);
+    let payload = session::checked_gzip(&caller.services, share, message.payload).await?;
+    Ok(BatchMessage { payload, ..message })
+}
+
+/// The publication of a message on each of its channels.
+fn each(message: BatchMessage) -> impl Iterator<Item = Publish> {
+    message.channels.into_iter().map(move |channel| Publish {
+        channel,
+        payload: message.payload.clone(),
+        event: message.event.clone(),
+        idempotency_key: message.idempotency_key.clone(),
+        message_id: message.message_id.clone(),
+    })
+}
+
+async fn publish_one(caller: &Caller, publish: Publish) -> Result<Published, Refusal> {
+    let published = session::publish(&caller.services, &caller.publisher, publish).await;
+    if published.is_ok() {
+        // The rest of a batch has as long as all of it: only silence is not waited for again and again.
+        renew();
     }
-    outcome
+    published
 }
 
 /// The outcome of a message that cannot be read.
@@ -133,10 +163,14 @@ pub(super) fn refuse(caller: &Caller, problem: Problem) -> MessageOutcome {
 #[cfg(test)]
 mod tests {
     use crate::api::testing::{TestBroker, header, shown};
+    use crate::config::Config;
     use actix_web::test::{TestRequest, read_body};
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use futures_util::future::join;
     use std::io::Write;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
     use std::time::Duration;
     use widecast_protocol::Payload;
 
@@ -160,6 +194,41 @@ mod tests {
     {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":0,"duplicate":true}]}]}
 "##);
         insta::assert_snapshot!(broker.get("/channels/a/messages").await, @r#"200 {"messages":[{"cursor":"EPOCH-1","channel":"a","offset":1,"origin":"","timestamp":1700000000000,"data":1},{"cursor":"EPOCH-2","channel":"a","offset":2,"event":"e","origin":"","timestamp":1700000000000,"data":3}],"cursor":"EPOCH-2","recovered":true}"#);
+    }
+
+    #[actix_web::test]
+    async fn messages_of_different_channels_are_published_at_once_and_of_one_in_order() {
+        let engine = Arc::new(TestBroker::flaky_engine());
+        let broker = TestBroker::on(Arc::clone(&engine) as _, Config::default());
+        let asked = engine.hold_up("publish");
+        let body = r#"{"messages":[
+            {"channels":["a","b"],"data":1},
+            {"channels":["a"],"data":2},
+            {"channels":["c"],"data":3}
+        ]}"#;
+        let others = async {
+            while_others_run().await;
+            // The second message of `a` waits for the first one.
+            assert_eq!(asked.load(Ordering::Relaxed), 3);
+            engine.let_go();
+        };
+        let (answer, ()) = join(broker.post(PATH, "application/json", body), others).await;
+        insta::assert_snapshot!(answer.replace("},{", "},\n{"), @r#"
+    200 {"results":[{"channels":[{"channel":"a","offset":1,"epoch":"EPOCH","subscribers":0,"duplicate":false},
+    {"channel":"b","offset":1,"epoch":"EPOCH","subscribers":0,"duplicate":false}]},
+    {"channels":[{"channel":"a","offset":2,"epoch":"EPOCH","subscribers":0,"duplicate":false}]},
+    {"channels":[{"channel":"c","offset":1,"epoch":"EPOCH","subscribers":0,"duplicate":false}]}]}
+"#);
+        let history = broker.get("/channels/a/messages").await;
+        let at = |text| history.find(text).unwrap();
+        assert!(at(r#""data":1"#) < at(r#""data":2"#), "{history}");
+    }
+
+    /// Lets a request come as far as it can.
+    async fn while_others_run() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[actix_web::test]

@@ -12,7 +12,7 @@ use futures_util::stream::{Stream, unfold};
 use widecast_protocol::Code;
 use widecast_protocol::codec::decode_batch_line;
 
-use super::batch::{publish_one, refuse};
+use super::batch::{publish_all, refuse};
 use super::line_reader::{Line, LineReader};
 use super::outcome::MessageOutcome;
 use crate::http::{
@@ -75,8 +75,9 @@ impl Lines {
                 break;
             }
             if let Some(line) = self.reader.next() {
-                let outcome = self.publish(line).await;
-                write(&mut out, &outcome);
+                for outcome in self.publish(line).await {
+                    write(&mut out, &outcome);
+                }
             } else if !out.is_empty() {
                 // The messages that have been published are acknowledged before the next part is waited for.
                 break;
@@ -102,8 +103,9 @@ impl Lines {
             Ok(None) => {
                 self.ended = true;
                 if let Some(line) = self.reader.last() {
-                    let outcome = self.publish(line).await;
-                    write(out, &outcome);
+                    for outcome in self.publish(line).await {
+                        write(out, &outcome);
+                    }
                 }
             }
             Err(problem) => {
@@ -131,7 +133,8 @@ impl Lines {
             .await
     }
 
-    async fn publish(&mut self, line: Line) -> MessageOutcome {
+    /// Publishes the message of a line; gives its result.
+    async fn publish(&mut self, line: Line) -> Vec<MessageOutcome> {
         // The line is whole; what is behind it counts when it is waited for.
         self.unfinished = None;
         match line {
@@ -141,20 +144,23 @@ impl Lines {
                 let detail = format!(
                     "the line has more than the {limit} bytes that limits.request_bytes allows"
                 );
-                refuse(&self.caller, Problem::new(Code::MessageTooLarge, detail))
+                vec![refuse(
+                    &self.caller,
+                    Problem::new(Code::MessageTooLarge, detail),
+                )]
             }
         }
     }
 
-    async fn publish_line(&self, line: Bytes) -> MessageOutcome {
+    async fn publish_line(&self, line: Bytes) -> Vec<MessageOutcome> {
         let bytes = line.len();
         // Held until the line is carried out.
         let _turn = match turn_of(&self.caller.services, bytes, bytes, self.limit).await {
             Ok(turn) => turn,
-            Err(problem) => return refuse(&self.caller, problem),
+            Err(problem) => return vec![refuse(&self.caller, problem)],
         };
         let message = offload(bytes, move || decode_batch_line(&line)).await;
-        publish_one(&self.caller, message).await
+        publish_all(&self.caller, [message], &|| false).await
     }
 }
 

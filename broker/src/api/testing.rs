@@ -14,7 +14,8 @@ use widecast_protocol::{ChannelName, EncodedMessage};
 use super::configure;
 use crate::auth::Authenticator;
 use crate::config::Config;
-use crate::engine::{Clock, Deliver, MemoryEngine, MemorySettings, NumberedChange};
+use crate::engine::flaky::{FlakyEngine, FlakyStore};
+use crate::engine::{Clock, Deliver, Engine, MemoryEngine, MemorySettings, NumberedChange};
 use crate::health;
 use crate::http::edge;
 use crate::metrics::Metrics;
@@ -61,17 +62,25 @@ impl TestBroker {
     pub(crate) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
+        Self::on(Arc::new(Self::engine()), config)
+    }
+
+    /// An engine whose time stands still.
+    pub(crate) fn engine() -> MemoryEngine {
         let clock = Arc::new(StoppedClock(Instant::now()));
-        let engine = MemoryEngine::new(MemorySettings::default(), clock, Arc::new(TwoListeners));
+        MemoryEngine::new(MemorySettings::default(), clock, Arc::new(TwoListeners))
+    }
+
+    /// The same, which takes its time when a test wants it to.
+    pub(crate) fn flaky_engine() -> FlakyEngine {
+        let clock = Arc::new(StoppedClock(Instant::now()));
+        FlakyStore::new(MemorySettings::default(), clock).node(Arc::new(TwoListeners))
+    }
+
+    pub(crate) fn on(engine: Arc<dyn Engine>, config: Config) -> Self {
         let metrics = Arc::new(Metrics::new());
         let auth = Authenticator::new(&config).unwrap();
-        let services = Services::new(
-            Arc::new(config),
-            auth,
-            Arc::new(engine),
-            metrics,
-            Routes::new(),
-        );
+        let services = Services::new(Arc::new(config), auth, engine, metrics, Routes::new());
         Self {
             services: web::Data::new(services),
         }

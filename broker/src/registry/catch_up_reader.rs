@@ -59,8 +59,8 @@ impl Turns {
         self.waiting.borrow_mut().pop_front()
     }
 
-    fn is_empty(&self) -> bool {
-        self.waiting.borrow().is_empty()
+    fn len(&self) -> usize {
+        self.waiting.borrow().len()
     }
 }
 
@@ -74,10 +74,17 @@ pub(super) enum Turn {
 }
 
 impl Shard {
-    /// Sends what there is room for, and leaves the rest to the background. With an engine that answers at once, what fits
-    /// has been sent when this returns.
-    pub(super) async fn catch_up(self: &Rc<Self>, outbox: &Rc<Outbox>) {
-        for _ in 0..PORTIONS_PER_TURN {
+    /// Sends the subscriptions of an outbox that are behind what there is room for, of one after the other, and leaves the rest to the
+    /// background. With an engine that answers at once, what fits has been sent when this returns.
+    pub async fn catch_up(self: &Rc<Self>, outbox: &Rc<Outbox>) {
+        self.send_what_fits(outbox).await;
+        self.attend(outbox);
+        self.attend_to_those_behind();
+    }
+
+    async fn send_what_fits(&self, outbox: &Rc<Outbox>) {
+        // Each of them gets a turn.
+        for _ in 0..outbox.turns().len().max(PORTIONS_PER_TURN) {
             if !outbox.has_room() {
                 break;
             }
@@ -86,13 +93,12 @@ impl Shard {
             };
             self.give_turn(outbox, behind).await;
         }
-        self.attend(outbox);
     }
 
     /// Sees to it that the subscriptions of an outbox catch up.
     pub(super) fn attend(self: &Rc<Self>, outbox: &Rc<Outbox>) {
         let turns = outbox.turns();
-        if !turns.is_empty() && outbox.is_open() && !turns.attended.replace(true) {
+        if turns.len() > 0 && outbox.is_open() && !turns.attended.replace(true) {
             actix_rt::spawn(Rc::clone(self).keep_pace(Rc::clone(outbox)));
         }
     }

@@ -6,7 +6,6 @@ use widecast_protocol::{ChannelName, Position};
 
 use crate::engine::EngineError;
 
-use super::outbox::Outbox;
 use super::shard::Shard;
 use super::watch::PresenceWatch;
 
@@ -67,14 +66,11 @@ impl SubscriptionHandle {
     }
 
     /// Begins to deliver what comes after `start`. With `nothing_past` that is what has come since the subscription was
-    /// made, otherwise the history is read from there: what there is room for before this returns, the rest at the client's
-    /// pace.
-    pub async fn begin(&self, outbox: &Rc<Outbox>, start: Position, nothing_past: bool) {
+    /// made, otherwise the history is read from there: [`Shard::catch_up`] does so.
+    pub fn begin(&self, start: Position, nothing_past: bool) {
         if let Some(fanout) = self.shard.channels.borrow_mut().get_mut(&self.channel) {
             fanout.begin(self.key, &self.channel, start, nothing_past);
         }
-        self.shard.catch_up(outbox).await;
-        self.shard.attend_to_those_behind();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::registry::{CursorForm, FlushList, GapForm, OutboxForm};
 fn outbox() -> Rc<Outbox> {
     let form = OutboxForm {
         wire: Wire::JsonNdjson,
-        gap: GapForm::Closes,
+        gap: GapForm::Noted,
         cursors: CursorForm::OfEach,
     };
     Outbox::new(

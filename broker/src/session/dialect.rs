@@ -126,7 +126,7 @@ impl Dialect {
     /// How the session's outbox tells of gaps and cursors.
     pub fn form(self) -> OutboxForm {
         let gap = match self.wire.tells_gaps() {
-            _ if self.is_one_poll() => GapForm::Closes,
+            _ if self.is_one_poll() => GapForm::Noted,
             true => GapForm::Told,
             false => GapForm::Ends,
         };

@@ -113,6 +113,8 @@ impl Session {
 
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         self.require_open()?;
+        // Others may have been joined while the hook was asked.
+        self.check_room(&request.channel)?;
         let JoinRequest {
             channel,
             since,
@@ -248,6 +250,11 @@ impl Session {
         if request.history.is_some() {
             self.require(channel, Right::History)?;
         }
+        self.check_room(channel)
+    }
+
+    /// Makes sure that the session may have joined this channel beside the others that it has.
+    fn check_room(&self, channel: &ChannelName) -> Result<(), Refusal> {
         let limit = self.services().config.limits.channels_per_session;
         let channels = self.channels.borrow();
         let others = channels.len() - usize::from(channels.handle(channel).is_some());
@@ -277,6 +284,12 @@ impl Session {
 
     /// Lets the messages of a joined channel flow: first what is past, at the client's pace, then what comes.
     pub async fn let_flow(&self, outcome: JoinOutcome) {
+        self.begin_to_hear(outcome);
+        self.catch_up().await;
+    }
+
+    /// As [`Self::let_flow`], but of what is past nothing is sent before [`Self::catch_up`].
+    pub fn begin_to_hear(&self, outcome: JoinOutcome) {
         let JoinOutcome {
             handle,
             cursor,
@@ -284,12 +297,18 @@ impl Session {
             members,
             ..
         } = outcome;
-        // It is as it should be so far: what is read now has its own time, since a failure ends the session.
-        renew();
         if let Some(list) = members {
             handle.begin_watch(list.changes);
         }
-        handle.begin(self.outbox(), cursor, nothing_past).await;
+        handle.begin(cursor, nothing_past);
+    }
+
+    /// Sends what is past in the channels that begin to be heard, a portion of each in turn: as much as there is room for before this
+    /// returns, the rest at the client's pace.
+    pub async fn catch_up(&self) {
+        // It is as it should be so far: what is read now has its own time, since a failure ends the session.
+        renew();
+        self.shard().catch_up(self.outbox()).await;
     }
 }
 
@@ -304,12 +323,16 @@ impl Session {
         self.channels.borrow().place(channel)
     }
 
-    /// Tells the client what was lost before it came, and lets the messages of a joined channel flow.
-    pub async fn tell_and_let_flow(&self, outcome: JoinOutcome) {
+    /// Whether the session has not left the channel since.
+    pub(super) fn is_in(&self, outcome: &JoinOutcome) -> bool {
+        self.channels.borrow().holds(&outcome.handle)
+    }
+
+    /// Tells the client what was lost in a channel before it came.
+    pub fn tell_gap(&self, outcome: &JoinOutcome) {
         if !outcome.recovered {
             outcome.handle.tell_gap(outcome.cursor);
         }
-        self.let_flow(outcome).await;
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod at_once;
 mod audit;
 mod channels;
 mod commands;
@@ -48,6 +49,7 @@ mod worker;
 
 pub use access::{require, require_jsonp, require_of_proven};
 pub use actor::{Commands, SessionActor};
+pub use at_once::{at_once, in_channels};
 pub use audit::audit;
 pub use dialect::{CursorScope, Dialect, Goodbye};
 pub use directory::{SessionDirectory, SessionHandle};

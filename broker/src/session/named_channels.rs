@@ -1,12 +1,15 @@
 //! Server-side subscriptions: the channels that a session joins without asking, because its token names them (`subscribe_to`).
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::rc::Rc;
 
+use futures_util::StreamExt;
 use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Reply};
 
-use super::join::JoinRequest;
+use super::at_once::at_once;
+use super::join::{JoinOutcome, JoinRequest};
 use super::refusal::Refusal;
 use super::session::Session;
 use crate::engine::renew;
@@ -31,18 +34,20 @@ impl Session {
         }
         // With the cursor of one channel, what the others have missed would be lost without a word.
         let is_bad = matches!(cursor, Some(Cursor::One(_))) && named.len() > 1;
-        for channel in named {
-            if self.place(&channel).is_some() {
-                continue;
-            }
+        let is_new = |channel: &ChannelName| self.place(channel).is_none();
+        let new = named.into_iter().filter(is_new);
+        let mut joining = pin!(at_once(new.map(async |channel: ChannelName| {
             let outcome = if is_bad {
                 Err(Code::BadCursor)
             } else {
                 let joined = self.join_named(channel.clone(), cursor).await;
                 joined.map_err(|refusal| refusal.code)
             };
+            (channel, outcome)
+        })));
+        while let Some((channel, outcome)) = joining.next().await {
             match outcome {
-                Ok(()) => renew(),
+                Ok(outcome) => self.greet_named(outcome).await,
                 Err(code) => self.reply(&Reply::Unsubscribed {
                     id: None,
                     channel,
@@ -56,7 +61,7 @@ impl Session {
         self: &Rc<Self>,
         channel: ChannelName,
         cursor: Option<&Cursor>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<JoinOutcome, Refusal> {
         let request = JoinRequest {
             since: cursor.and_then(|cursor| cursor.position(&channel)),
             channel: channel.clone(),
@@ -64,16 +69,83 @@ impl Session {
             presence: None,
         };
         let outcome = self.join(request).await?;
+        // The others have as long as this one had.
+        renew();
         self.channels.borrow_mut().note_named(&channel);
+        Ok(outcome)
+    }
+
+    /// Tells the client that it has joined a channel, and lets its messages flow, unless it has left it while others were joined.
+    async fn greet_named(&self, outcome: JoinOutcome) {
+        if !self.is_in(&outcome) {
+            return;
+        }
         self.reply(&Reply::Subscribed {
             id: None,
-            channel,
+            channel: outcome.channel().clone(),
             cursor: outcome.cursor,
             recovered: outcome.recovered,
             ephemeral: self.services().is_ephemeral(outcome.channel()),
             members: None,
         });
         self.let_flow(outcome).await;
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use futures_util::future::join;
+
+    use super::*;
+    use crate::auth::{Grant, Proof, Subject};
+    use crate::engine::flaky::Fault;
+    use crate::session::trial::Trial;
+
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    fn naming() -> Subject {
+        let names = NAMES.map(|name| ChannelName::parse(name).unwrap());
+        Subject::User(Arc::new(Proof {
+            user: None,
+            name: None,
+            info: None,
+            issued_at: None,
+            expires_at: SystemTime::now() + Duration::from_hours(1),
+            grant: Grant::default().subscribing(names.into()),
+        }))
+    }
+
+    #[actix_web::test]
+    async fn the_channels_are_joined_at_once_and_told_of_in_their_order() {
+        let trial = Trial::new();
+        let session = trial.session_of(naming());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        // The first one takes longer than the others.
+        trial.engine.set_faults(move |call| {
+            let is_first = call == "position" && counted.fetch_add(1, Ordering::Relaxed) == 0;
+            is_first.then_some(Fault::WaitsBefore)
+        });
+        let others = async {
+            trial.engine.reached.notified().await;
+            for _ in 0..24 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), NAMES.len());
+            assert_eq!(session.outbox().queued_bytes(), 0);
+            trial.engine.go_on.notify_one();
+        };
+        join(session.join_named_channels(None), others).await;
+        let told = session.outbox().take();
+        assert_eq!(told.len(), NAMES.len());
+        for (frame, name) in told.iter().zip(NAMES) {
+            let frame = String::from_utf8_lossy(frame);
+            let start = format!("{{\"type\":\"subscribed\",\"channel\":\"{name}\"");
+            assert!(frame.contains(&start), "{frame}");
+        }
     }
 }

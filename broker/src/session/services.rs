@@ -115,6 +115,11 @@ impl Services {
         engine::with_patience(self.engine.patience(), work)
     }
 
+    /// Whether an engine is in the network, so that its answers take their time.
+    pub(super) fn waits_for_engine(&self) -> bool {
+        self.engine.patience().is_some()
+    }
+
     /// Whether a channel keeps no messages, so that nobody resumes there.
     pub fn is_ephemeral(&self, channel: &ChannelName) -> bool {
         self.config.namespace(channel).ephemeral.is_on()

@@ -53,27 +53,34 @@ impl Trial {
 
     /// A session of anybody.
     pub(super) fn session(&self) -> Rc<Session> {
-        self.open(Carrier {
+        self.session_of(Subject::Anybody)
+    }
+
+    /// A session of somebody.
+    pub(super) fn session_of(&self, subject: Subject) -> Rc<Session> {
+        let carrier = Carrier {
             dialect: Dialect::connected(Wire::JsonWebSocket),
             transport: Transport::WebSocket,
-        })
+        };
+        self.open(carrier, subject)
     }
 
     /// A session of polls.
     pub(super) fn polled_session(&self) -> Rc<Session> {
-        self.open(Carrier {
+        let carrier = Carrier {
             dialect: Dialect::polled(Wire::JsonNdjson),
             transport: Transport::Poll,
-        })
+        };
+        self.open(carrier, Subject::Anybody)
     }
 
-    fn open(&self, carrier: Carrier) -> Rc<Session> {
+    fn open(&self, carrier: Carrier, subject: Subject) -> Rc<Session> {
         let share = Share::default();
         let held = share.open_session().unwrap();
         let identity = Identity {
             sender: None,
             echo: Echo::Off,
-            principal: Principal::new(Subject::Anybody, Origin::unknown()),
+            principal: Principal::new(subject, Origin::unknown()),
             share,
             headers: Vec::new(),
         };

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
+use tokio::time::{Instant, sleep_until};
 use widecast_protocol::framing::body::Page;
-use widecast_protocol::{ChannelName, Code};
+use widecast_protocol::{ChannelName, Code, CursorVector, Position};
 
 use crate::auth::Principal;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
 use crate::registry::Ended;
 use crate::session::{
-    self, CursorScope, Dialect, Identity, Services, Transport, Worker, require_jsonp,
+    self, CursorScope, Dialect, Identity, Services, Transport, Worker, at_once, require_jsonp,
 };
 
 use super::common::opened_session::{OpenedSession, cursor_of, open};
@@ -122,16 +124,17 @@ async fn present(
     scope: CursorScope,
 ) -> Result<PollAnswer, Problem> {
     let services = &worker.services;
-    let mut vector = widecast_protocol::CursorVector::new();
-    let mut cursor = String::new();
-    for channel in channels {
-        let position = session::position(services, principal, channel).await?;
-        cursor = position.to_string();
-        vector.set(channel, position);
+    let position = |channel| session::position(services, principal, channel);
+    let positions = at_once(channels.iter().map(position)).try_collect();
+    let positions: Vec<Position> = positions.await?;
+    let mut vector = CursorVector::new();
+    for (channel, position) in channels.iter().zip(&positions) {
+        vector.set(channel, *position);
     }
-    if scope == CursorScope::SeveralChannels {
-        cursor = vector.to_string();
-    }
+    let cursor = match &positions[..] {
+        [position] if scope == CursorScope::OneChannel => position.to_string(),
+        _ => vector.to_string(),
+    };
     Ok(PollAnswer {
         messages: Vec::new(),
         cursor,
@@ -148,6 +151,7 @@ async fn after(
     scope: CursorScope,
 ) -> Result<PollAnswer, Problem> {
     let wait = wait_of(&wanted, &worker.services);
+    let until = Instant::now() + wait;
     let cursor = wanted.cursor;
     let session = open(
         worker,
@@ -165,22 +169,18 @@ async fn after(
     let (session, beginning, recovered) = joined?;
     let outbox = session.outbox();
     let mut messages = outbox.take();
-    if messages.is_empty() && recovered && !wait.is_zero() {
+    let has_news = !messages.is_empty() || !recovered || outbox.has_lost();
+    if !has_news && !wait.is_zero() {
         tokio::select! {
             biased;
             taken = std::future::poll_fn(|context| outbox.poll_take(context)) => messages = taken,
-            () = tokio::time::sleep(wait) => {}
+            () = sleep_until(until) => {}
             () = worker.services.leave_begins() => {}
         }
     }
     if let Some(refusal) = session.refusal() {
         // The messages that were taken are gone with it, but the client still has its cursor.
         return Err(refusal.into());
-    }
-    if outbox.closed() == Some(Ended::HistoryLost) {
-        let mut lost = present(worker, &session.principal(), channels, scope).await?;
-        lost.recovered = false;
-        return Ok(lost);
     }
     if outbox.closed() == Some(Ended::SlowConsumer) {
         // More messages came at once than may wait, and all of them were dropped. The history still has them, and gives them
@@ -200,7 +200,7 @@ async fn after(
     Ok(PollAnswer {
         cursor: cursor_of(&session),
         messages,
-        recovered,
+        recovered: recovered && !outbox.has_lost(),
     })
 }
 
@@ -210,3 +210,7 @@ pub(super) fn wait_of(wanted: &StreamRequest, services: &Services) -> Duration {
     let asked = wanted.timeout.unwrap_or(settings.timeout);
     asked.min(settings.max_timeout)
 }
+
+#[cfg(test)]
+#[path = "long_poll_tests.rs"]
+mod tests;

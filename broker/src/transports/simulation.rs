@@ -55,9 +55,9 @@ pub(super) struct Scene {
 }
 
 /// One of the brokers.
-struct Node {
-    worker: Worker,
-    engine: Arc<FlakyEngine>,
+pub(super) struct Node {
+    pub(super) worker: Worker,
+    pub(super) engine: Arc<FlakyEngine>,
 }
 
 /// How many there are.
@@ -65,7 +65,7 @@ pub(super) const NODES: usize = 2;
 
 /// Two brokers without sockets, and what was published.
 pub(super) struct Simulation {
-    nodes: [Node; NODES],
+    pub(super) nodes: [Node; NODES],
     store: Arc<FlakyStore>,
     pub(super) clock: Arc<ManualClock>,
     /// Whether calls of the engine may fail.

@@ -74,7 +74,7 @@ impl Registry {
         for _ in 0..SUBSCRIBERS {
             let form = OutboxForm {
                 wire,
-                gap: GapForm::Closes,
+                gap: GapForm::Noted,
                 cursors: CursorForm::OfEach,
             };
             let outbox = Outbox::new(
@@ -95,7 +95,7 @@ impl Registry {
                 .position(&channel, HistoryLimits::default())
                 .await
                 .expect("the memory engine does not fail");
-            handle.begin(&outbox, position, true).await;
+            handle.begin(position, true);
             outboxes.push(outbox);
             handles.push(handle);
         }

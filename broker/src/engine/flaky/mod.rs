@@ -10,6 +10,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,25 @@ impl FlakyEngine {
         faults: impl FnMut(&'static str) -> Option<Fault> + Send + 'static,
     ) {
         *self.faults.lock().unwrap() = Box::new(faults);
+    }
+
+    /// From now on all calls of this name wait for [`Self::let_go`]. Says how many there were.
+    pub(crate) fn hold_up(&self, name: &'static str) -> Arc<AtomicUsize> {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        self.set_faults(move |call| {
+            (call == name).then(|| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Fault::WaitsBefore
+            })
+        });
+        calls
+    }
+
+    /// All calls that wait go on, and no further one has a fault.
+    pub(crate) fn let_go(&self) {
+        self.set_faults(|_| None);
+        self.go_on.notify_waiters();
     }
 
     fn meet<'a, T: Send + 'a>(

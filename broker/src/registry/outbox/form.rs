@@ -15,8 +15,9 @@ pub enum GapForm {
     Told,
     /// By the end of the stream: its wire has no room for anything but data.
     Ends,
-    /// By closing the outbox: the poll that takes the bytes finds it closed, and tells the client.
-    Closes,
+    /// Beside the messages: the poll that takes them asks [`Outbox::has_lost`](super::Outbox::has_lost), and tells the client. The
+    /// client's place moves past the gap.
+    Noted,
 }
 
 /// Which cursors a client is given with its messages.

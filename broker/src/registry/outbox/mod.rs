@@ -64,6 +64,8 @@ pub struct Outbox {
     pub(in crate::registry) state: Cell<State>,
     /// Whether the outbox is in the flush list, or waits for the kernel.
     pub(in crate::registry) scheduled: Cell<bool>,
+    /// Whether the poll that takes what waits has to tell of a gap.
+    lost: Cell<bool>,
     /// The tasks that wait for room or for the end.
     waiters: RefCell<Vec<Waker>>,
     /// The subscriptions whose past is being sent.
@@ -90,6 +92,7 @@ impl Outbox {
             sink: RefCell::new(Sink::Nobody),
             state: Cell::new(State::Open),
             scheduled: Cell::new(false),
+            lost: Cell::new(false),
             waiters: RefCell::default(),
             turns: Turns::default(),
             written: Cell::new(0),
@@ -229,10 +232,16 @@ impl Outbox {
         self.schedule();
     }
 
-    /// Takes everything that is queued, for a poll; registers the poll to be woken when nothing is.
+    /// Whether messages were lost that the client has to be told of beside what it takes; never in another form than
+    /// [`GapForm::Noted`].
+    pub fn has_lost(&self) -> bool {
+        self.lost.get()
+    }
+
+    /// Takes everything that is queued, for a poll; registers the poll to be woken when nothing is, and nothing is lost.
     pub fn poll_take(&self, context: &mut Context<'_>) -> Poll<Vec<Bytes>> {
         let frames = self.take();
-        if !frames.is_empty() || !self.is_open() {
+        if !frames.is_empty() || self.has_lost() || !self.is_open() {
             *self.sink.borrow_mut() = Sink::Nobody;
             return Poll::Ready(frames);
         }

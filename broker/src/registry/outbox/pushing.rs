@@ -94,21 +94,21 @@ impl Outbox {
         }
     }
 
-    /// Tells the client that messages of a channel up to `cursor` are lost; where that cannot be told, ends the session.
+    /// Tells the client that messages of a channel up to `cursor` are lost, or notes it; where neither is possible, ends the session.
     pub fn push_gap(self: &Rc<Self>, channel: &ChannelName, cursor: Position, lane: Lane) {
-        match self.form.gap {
-            GapForm::Told if self.is_open() => {
-                let channel = channel.clone();
-                self.append(Item::Gap {
-                    channel,
-                    cursor,
-                    lane,
-                });
-            }
-            GapForm::Told => {}
-            GapForm::Ends => self.finish(self.form.end_of_gap(), Ended::HistoryLost),
-            GapForm::Closes => self.close(Ended::HistoryLost),
+        if !self.is_open() {
+            return;
         }
+        match self.form.gap {
+            GapForm::Told => {}
+            GapForm::Noted => self.lost.set(true),
+            GapForm::Ends => return self.finish(self.form.end_of_gap(), Ended::HistoryLost),
+        }
+        self.append(Item::Gap {
+            channel: channel.clone(),
+            cursor,
+            lane,
+        });
     }
 
     /// Queues the answer to a ping. While half of the outbox or more is full, it takes the place of one that waits last.

@@ -22,7 +22,7 @@ fn outbox(gap: GapForm) -> Rc<Outbox> {
 fn speaking(gap: GapForm, cursors: CursorForm, limit_bytes: usize) -> Rc<Outbox> {
     let list = FlushList::new(Metrics::new().deliveries);
     let wire = match gap {
-        GapForm::Told | GapForm::Closes => Wire::RawNdjson,
+        GapForm::Told | GapForm::Noted => Wire::RawNdjson,
         GapForm::Ends => Wire::RawWebSocket,
     };
     Outbox::new(
@@ -142,7 +142,7 @@ fn items_that_may_not_be_dropped_stay_and_end_the_session_when_they_fill_the_out
 
 #[test]
 fn where_a_gap_cannot_be_told_every_policy_disconnects() {
-    let outbox = outbox(GapForm::Closes);
+    let outbox = outbox(GapForm::Noted);
     for offset in 1..=3 {
         push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
     }
@@ -245,6 +245,24 @@ fn a_gap_that_the_stream_cannot_tell_is_the_last_it_says() {
     );
     let last = Wire::RawWebSocket.end(Code::HistoryLost, Code::HistoryLost.meaning(), None);
     assert_eq!(outbox.take(), [Bytes::from_static(b"before"), last]);
+}
+
+#[test]
+fn a_gap_that_is_told_beside_the_messages_takes_none_of_them_away() {
+    let outbox = speaking(GapForm::Noted, CursorForm::OfAll, LIMIT);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(outbox.poll_take(&mut context).is_pending());
+    outbox.push_frame(Bytes::from_static(b"before"));
+    let message = message("a", 7);
+    let channel = &message.message().channel;
+    outbox.push_gap(channel, message.position(), lane("a"));
+    assert!(outbox.is_open());
+    assert_eq!(outbox.places().get(channel), None);
+    assert_eq!(taken(&outbox), ["before"]);
+    assert_eq!(outbox.places().get(channel), Some(message.position()));
+    // A poll that waits is answered by the gap alone.
+    assert!(outbox.has_lost());
+    assert!(outbox.poll_take(&mut context).is_ready());
 }
 
 #[test]
@@ -398,7 +416,7 @@ fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
 
 #[test]
 fn nothing_of_ones_own_moves_the_place_past_what_is_thrown_away() {
-    let outbox = speaking(GapForm::Closes, CursorForm::OfAnswers, LIMIT);
+    let outbox = speaking(GapForm::Noted, CursorForm::OfAnswers, LIMIT);
     let start = message("a", 0);
     outbox.begin_at(&start.message().channel, start.position());
     push(&outbox, "a", 1, SlowConsumerPolicy::Disconnect);

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures_util::StreamExt;
+use rand::RngExt;
 use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Payload, Reply};
 
@@ -10,7 +12,7 @@ use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
     Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Session, Transport, Worker,
-    admit, random_sender,
+    admit, at_once, random_sender,
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
@@ -54,7 +56,7 @@ pub(in crate::transports) async fn open(
 }
 
 impl OpenedSession {
-    /// Joins the channels.
+    /// Joins the channels, several at once.
     ///
     /// # Errors
     /// When one of them cannot be joined, or the cursor is not for them.
@@ -81,29 +83,14 @@ impl OpenedSession {
             return Err(Problem::new(Code::BadCursor, detail));
         }
         let mut outcomes = Vec::with_capacity(channels.len());
-        for channel in channels {
-            let since = cursor.and_then(|cursor| cursor.position(channel));
-            if cursor.is_some()
-                && since.is_none()
-                && session.dialect().scope() == CursorScope::OneChannel
-            {
-                // Beginning at the end would be a loss that nobody is told of. Among several channels, one that is not in
-                // the cursor is new.
-                let detail = format!("the cursor says nothing about {channel}");
-                return Err(Problem::new(Code::BadCursor, detail));
-            }
-            let request = JoinRequest {
-                channel: channel.clone(),
-                since,
-                history: None,
-                presence: presence.clone(),
-            };
-            let outcome = session.join(request).await?;
-            // The next channel has as long as this one had.
-            renew();
+        let join = |channel| join_one(&session, channel, cursor, presence.clone());
+        let mut joining = Box::pin(at_once(channels.iter().map(join)));
+        while let Some(outcome) = joining.next().await {
+            let outcome = outcome?;
             greet(&session, &outcome);
             outcomes.push(outcome);
         }
+        drop(joining);
         let recovered = outcomes.iter().all(|outcome| outcome.recovered);
         Ok(Self {
             session,
@@ -126,18 +113,51 @@ impl OpenedSession {
     /// Tells of lost messages, and lets the messages flow.
     pub(in crate::transports) async fn flow(self) -> Rc<Session> {
         for outcome in self.outcomes {
-            self.session.tell_and_let_flow(outcome).await;
+            self.session.tell_gap(&outcome);
+            self.session.begin_to_hear(outcome);
         }
+        self.session.catch_up().await;
         self.session
     }
 
-    /// Lets the messages flow; the client is told of lost messages in another way.
-    pub(in crate::transports) async fn catch_up(self) -> Rc<Session> {
-        for outcome in self.outcomes {
-            self.session.let_flow(outcome).await;
+    /// Lets the messages flow for a poll; the client is told of lost messages in another way. Which channel has the first turn is left
+    /// to chance, since nothing is remembered between two polls: otherwise the messages of the first channel could fill each answer.
+    pub(in crate::transports) async fn catch_up(mut self) -> Rc<Session> {
+        if !self.outcomes.is_empty() {
+            let first = rand::rng().random_range(0..self.outcomes.len());
+            self.outcomes.rotate_left(first);
         }
+        for outcome in self.outcomes {
+            self.session.begin_to_hear(outcome);
+        }
+        self.session.catch_up().await;
         self.session
     }
+}
+
+/// Joins one of the channels.
+async fn join_one(
+    session: &Rc<Session>,
+    channel: &ChannelName,
+    cursor: Option<&Cursor>,
+    presence: Option<Payload>,
+) -> Result<JoinOutcome, Problem> {
+    let since = cursor.and_then(|cursor| cursor.position(channel));
+    if cursor.is_some() && since.is_none() && session.dialect().scope() == CursorScope::OneChannel {
+        // Beginning at the end would be a loss that nobody is told of. Among several channels, one that is not in the cursor is new.
+        let detail = format!("the cursor says nothing about {channel}");
+        return Err(Problem::new(Code::BadCursor, detail));
+    }
+    let request = JoinRequest {
+        channel: channel.clone(),
+        since,
+        history: None,
+        presence,
+    };
+    let outcome = session.join(request).await?;
+    // The other channels have as long as this one had.
+    renew();
+    Ok(outcome)
 }
 
 /// Tells a page who is here, if it wants to know; one that is sent message objects is also told where it begins, since it
