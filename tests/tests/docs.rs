@@ -120,7 +120,7 @@ fn the_table_of_codes_in_the_protocol_is_the_one_in_the_code() -> Result<()> {
     Ok(())
 }
 
-/// The types of the frames that the broker sends: those of replies, and `message`.
+/// The types of what the broker sends: those of replies, `message`, and `cursor`, which stands among message objects.
 fn sent_types() -> Result<BTreeSet<String>> {
     let source = read("protocol/src/reply.rs")?;
     let names = source.lines().filter_map(|line| {
@@ -129,7 +129,7 @@ fn sent_types() -> Result<BTreeSet<String>> {
     });
     let mut names: BTreeSet<_> = names.collect();
     anyhow::ensure!(names.contains("welcome"), "the types are no longer there");
-    names.insert("message".to_owned());
+    names.extend(["message", "cursor"].map(str::to_owned));
     Ok(names)
 }
 

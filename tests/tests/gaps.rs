@@ -1,10 +1,12 @@
 //! What a client is told of messages that it will not get: always, and never after a cursor that covers them.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use widecast_tests::settings::SlowConsumer;
 use widecast_tests::socket::{Bare, client_frame};
-use widecast_tests::{Broker, Settings};
+use widecast_tests::{Broker, Heard, Join, Settings, Transport};
 
 const PLAIN: &str = "plain";
 const DROPPING: &str = "dropping:d";
@@ -259,5 +261,127 @@ async fn no_cursor_of_several_channels_covers_what_was_dropped_unsaid() -> Resul
     }
     assert!(gaps > 0, "nothing was dropped");
     assert_eq!(known, 60);
+    Ok(())
+}
+
+/// The sender key of a client that subscribes and publishes.
+const OWN: &str = "the-key-of-a-client";
+
+/// A broker that keeps five messages of a channel, and beats often.
+async fn forgetful() -> Result<Broker> {
+    let settings = Settings::new()
+        .history("short", 5, 1 << 20)
+        .heartbeat(Duration::from_millis(100), Duration::from_secs(2));
+    Broker::with(settings).await
+}
+
+/// The next thing that an event stream or a stream of lines tells: the cursor, and the data, `gap` or nothing.
+async fn told(stream: &mut Bare, target: &str) -> Result<(String, String)> {
+    let shown = |object: &Value| {
+        let data = object["data"].as_str();
+        let kind = object["type"].as_str().filter(|&kind| kind != "cursor");
+        data.or(kind).unwrap_or_default().to_owned()
+    };
+    let (cursor, what) = if target.contains("/stream") {
+        let line = line(stream).await?;
+        (line["cursor"].as_str().map(str::to_owned), shown(&line))
+    } else {
+        let [id, event, data] = block(stream).await?;
+        let what = match (event.as_deref(), data) {
+            (Some("widecast.gap"), _) => "gap".to_owned(),
+            (_, Some(data)) if target.contains("format=") => shown(&serde_json::from_str(&data)?),
+            (_, data) => data.unwrap_or_default(),
+        };
+        (id, what)
+    };
+    Ok((cursor.context("a cursor")?, what))
+}
+
+/// Opens a stream, at a cursor that it has been told; an event stream repeats the cursor.
+async fn resume(broker: &Broker, target: &str, cursor: &str) -> Result<Bare> {
+    let mut stream = Bare::connect(broker).await?;
+    head(&mut stream, target, &format!("Last-Event-ID: {cursor}\r\n")).await?;
+    if target.contains("sse") {
+        // The time to wait before reconnecting has a block of its own, without an id.
+        assert_eq!(
+            told(&mut stream, target).await?,
+            (cursor.to_owned(), String::new())
+        );
+    }
+    Ok(stream)
+}
+
+#[tokio::test]
+async fn a_client_that_has_missed_only_its_own_messages_is_told_no_gap() -> Result<()> {
+    let broker = forgetful().await?;
+    let (own, others) = (broker.publisher().sender(OWN), broker.publisher());
+    for (number, path) in [
+        "/channels/short:{}/sse?",
+        "/channels/short:{}/sse?format=message&",
+        "/channels/short:{}/stream?",
+        "/v1/sse?channel=short:{}&channel=b&",
+        "/v1/sse?channel=b&channel=short:{}&format=message&",
+        "/v1/stream?channel=short:{}&channel=b&",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let channel = format!("short:{number}");
+        let target = path.replace("{}", &number.to_string()) + "sender=" + OWN;
+        let mut stream = Bare::connect(&broker).await?;
+        head(&mut stream, &target, "").await?;
+        others.publish(&channel, "of somebody else").await?;
+        while told(&mut stream, &target).await?.1 != "of somebody else" {}
+        let mut last = String::new();
+        for _ in 0..10 {
+            last = own.publish(&channel, "own").await?.cursor();
+        }
+        let cursor = loop {
+            let (cursor, what) = told(&mut stream, &target).await?;
+            assert_eq!(what, "", "{target}");
+            if cursor.contains(&last) {
+                break cursor;
+            }
+        };
+        drop(stream);
+        others.publish(&channel, "missed").await?;
+        let mut stream = resume(&broker, &target, &cursor).await?;
+        assert_eq!(told(&mut stream, &target).await?.1, "missed", "{target}");
+        drop(stream);
+        // But when something of somebody else is lost, the client is told.
+        for _ in 0..5 {
+            own.publish(&channel, "own").await?;
+        }
+        let mut stream = resume(&broker, &target, &cursor).await?;
+        assert_eq!(told(&mut stream, &target).await?.1, "gap", "{target}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_websocket_of_message_objects_is_told_its_place_behind_its_own_messages() -> Result<()> {
+    let broker = forgetful().await?;
+    let join = Join::channel("short:a").sender(OWN);
+    let mut page = broker.join(Transport::ObjectWebSocket, &join).await?;
+    for _ in 0..10 {
+        page.publish("short:a", "own").await?;
+    }
+    let cursor = loop {
+        match page.next().await? {
+            Heard::Frame(frame) if frame["type"] == "cursor" => {
+                let cursor = frame["cursor"].as_str().context("a cursor")?.to_owned();
+                if cursor.ends_with("-10") {
+                    break cursor;
+                }
+            }
+            other => bail!("{other:?} instead of a place"),
+        }
+    };
+    assert_eq!(page.cursor().as_ref(), Some(&cursor));
+    page.kill();
+    broker.publisher().publish("short:a", "missed").await?;
+    let join = join.from(cursor);
+    let mut page = broker.join(Transport::ObjectWebSocket, &join).await?;
+    assert_eq!(page.message().await?.data, "missed");
     Ok(())
 }

@@ -28,6 +28,10 @@ impl Session {
         if self.dialect().is_one_poll() && goodbye.code != Code::ShuttingDown {
             self.note_refusal(Refusal::new(goodbye.code, goodbye.reason.clone()));
         }
+        if !self.dialect().is_polled() {
+            // No heartbeat will.
+            self.outbox().tell_place();
+        }
         self.outbox().finish(self.dialect().goodbye(goodbye), ended);
     }
 

@@ -278,12 +278,14 @@ impl Session {
     }
 
     /// Sends a sign of life, if there is one in the session's form, and nothing waits: bytes on their way are a sign of life themselves, and the
-    /// client may have asked for so many that there is no room for another.
+    /// client may have asked for so many that there is no room for another. It comes behind the client's place, if the client has moved past
+    /// messages of its own.
     pub(super) fn send_heartbeat(&self) {
         if self.outbox.queued_bytes() > 0 {
             return;
         }
         if let Some(bytes) = self.carrier.dialect.heartbeat() {
+            self.outbox.tell_place();
             self.outbox.push_frame(bytes);
         }
     }

@@ -192,7 +192,7 @@ impl SimulatedClient {
         match line["type"].as_str() {
             Some("gap") => self.gap(line),
             // What is lost before it is told behind it.
-            Some("subscribed") => {}
+            Some("subscribed" | "cursor") => {}
             Some(other) => panic!("a line of type {other}"),
             None => self.hear(line["data"].as_str().unwrap()),
         }

@@ -341,6 +341,13 @@ pub(super) async fn let_others_run() {
 }
 
 impl SimulatedConnection {
+    /// The client is told its place, as with each heartbeat.
+    pub(super) fn beat(&self) {
+        if let Way::Session(session) = &self.way {
+            session.outbox().tell_place();
+        }
+    }
+
     /// Reads what the socket takes, or the answer to a poll; keeps the client as it is behind each byte, or answer, that changes what
     /// it knows.
     pub(super) fn read(

@@ -45,6 +45,8 @@ enum Step {
     Settle { node: usize },
     /// The client's socket takes so many bytes, or the client the answer to its poll.
     Write(usize),
+    /// The client is told its place, as with each heartbeat.
+    Beat,
     /// The history of all channels is over.
     Expire,
     /// The connection is cut, and the client comes back to a broker.
@@ -73,6 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, passage, count)| Step::Pass { node, passage, count }),
         2 => node().prop_map(|node| Step::Settle { node }),
         6 => prop_oneof![0..40_usize, 0..2000_usize].prop_map(Step::Write),
+        2 => Just(Step::Beat),
         1 => Just(Step::Expire),
         1 => node().prop_map(|node| Step::Cut { node }),
         1 => (channel(), any::<bool>())
@@ -125,6 +128,7 @@ impl Simulation {
             } => self.set_passage(node, passage, count),
             Step::Settle { node } => self.settle(node),
             Step::Write(most) => link.read(self, most, cuts),
+            Step::Beat => link.beat(),
             Step::Expire => self.clock.pass(HISTORY_AGE + Duration::from_secs(1)),
             Step::Cut { node } => link = self.connect(link.hang_up(), node, cuts).await,
             Step::Again {

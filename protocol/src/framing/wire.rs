@@ -168,6 +168,31 @@ impl Wire {
         })
     }
 
+    /// What tells the reader its cursor and nothing else; `None` where messages have no cursor beside them.
+    pub fn place(self, cursor: &dyn Display) -> Option<Bytes> {
+        if !self.tells_places() {
+            return None;
+        }
+        Some(match self.framing() {
+            Framing::Sse => sse::id(cursor),
+            Framing::WebSocket | Framing::Lines | Framing::Prefixed => {
+                self.frame(PLACE_CAPACITY, |out| {
+                    Object::<Json>::frame(out, "cursor")
+                        .shown("cursor", cursor)
+                        .end();
+                })
+            }
+        })
+    }
+
+    /// Whether the reader can be told its cursor without a message: where a message has one beside it that is not of its data.
+    pub const fn tells_places(self) -> bool {
+        matches!(
+            (self.content(), self.framing()),
+            (Content::Data, Framing::Sse) | (Content::Object, _)
+        )
+    }
+
     /// Whether the reader can be told of a gap.
     pub const fn tells_gaps(self) -> bool {
         !matches!(
@@ -221,6 +246,9 @@ const TYPICAL_REPLY_BYTES: usize = 160;
 
 /// Room for the names and a cursor of one channel.
 pub(super) const GAP_CAPACITY: usize = 192;
+
+/// Room for a cursor of one channel.
+const PLACE_CAPACITY: usize = 64;
 
 /// Writes a gap as an object among message objects.
 fn write_gap(out: &mut Vec<u8>, gap: Gap<'_>) {
@@ -295,6 +323,23 @@ mod tests {
         "#);
         for wire in Wire::ALL {
             assert_eq!(wire.gap(gap).is_some(), wire.tells_gaps(), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_on_each_wire_that_has_cursors() {
+        insta::assert_snapshot!(shown(|wire| wire.place(&"a=1-1,b=1-2")), @r#"
+        ObjectWebSocket \x81({\"type\":\"cursor\",\"cursor\":\"a=1-1,b=1-2\"}
+        RawSse id: a=1-1,b=1-2\n\n
+        ObjectSse id: a=1-1,b=1-2\n\n
+        RawNdjson {\"type\":\"cursor\",\"cursor\":\"a=1-1,b=1-2\"}\n
+        "#);
+        for wire in Wire::ALL {
+            assert_eq!(
+                wire.place(&"1-1").is_some(),
+                wire.tells_places(),
+                "{wire:?}"
+            );
         }
     }
 

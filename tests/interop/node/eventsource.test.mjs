@@ -64,3 +64,21 @@ test("an EventSource on two channels resumes in both", async (t) => {
   const heard = [(await inbox.next()).data, (await inbox.next()).data];
   assert.deepEqual(heard.sort(), ["a2", "b1"]);
 });
+
+test("an EventSource is not disturbed by the place behind its own messages", async (t) => {
+  const broker = await startBroker(t, "--set", "heartbeat.interval_ms=20");
+  const sender = "the-key-of-this-page";
+  const { inbox } = await open(t, `${broker.url}/channels/news/sse?sender=${sender}`);
+  // The same request as a reader of the bytes: it sees when the place has been told.
+  const { body } = await fetch(`${broker.url}/channels/news/sse?sender=${sender}`);
+  const { epoch, offset } = await broker.publish("news", "own", `?sender=${sender}`);
+  let text = "";
+  for await (const piece of body.pipeThrough(new TextDecoderStream())) {
+    text += piece;
+    if (text.includes(`id: ${epoch}-${offset}\n\n`)) break;
+  }
+  assert.ok(!text.includes("data:"), text);
+  await broker.publish("news", "of another");
+  const heard = await inbox.next();
+  assert.deepEqual([heard.data, heard.lastEventId], ["of another", `${epoch}-${offset + 1}`]);
+});

@@ -42,7 +42,7 @@ pub(in crate::registry) struct Backlog {
     half: usize,
     form: OutboxForm,
     /// The client's place in each channel; kept only if the client is told it, in cursors of several channels or in answers to
-    /// polls.
+    /// polls, and in a stream of one channel from the client's first message on.
     places: Option<Box<ToldPlaces>>,
     /// The index of what can be dropped; made when something has to be.
     droppable: Option<Box<Droppable>>,
@@ -99,13 +99,25 @@ impl Backlog {
         }
     }
 
+    /// Whether each message has to be kept with its place until it is written.
+    pub(in crate::registry) fn keeps_places(&self) -> bool {
+        self.places.is_some()
+    }
+
     /// A message is not sent to the client, because the client has published it itself.
     pub(in crate::registry) fn pass(&mut self, channel: &ChannelName, position: Position) {
-        match &mut self.places {
-            Some(places) if self.items.is_empty() => places.tell(channel, position),
-            Some(places) => places.pass(channel, position),
-            None => {}
+        let places = self.places.get_or_insert_default();
+        if self.items.is_empty() {
+            places.pass_unsaid(channel, position);
+        } else {
+            places.pass(channel, position);
         }
+    }
+
+    /// What tells the client its place, if nothing waits, and nothing that was written has told it.
+    pub(in crate::registry) fn take_unsaid(&mut self) -> Option<Bytes> {
+        let places = self.places.as_mut().filter(|_| self.items.is_empty())?;
+        self.form.place(places.take_unsaid()?)
     }
 
     pub(in crate::registry) fn push(&mut self, item: Item) {
@@ -212,7 +224,7 @@ impl Backlog {
             }
         }
         if let Some(places) = &mut self.places {
-            places.tell_passed();
+            places.tell_passed(true);
         }
         self.nothing_waits();
         self.rest();
@@ -357,11 +369,13 @@ impl Backlog {
         let Some(places) = &mut self.places else {
             return;
         };
-        if let Some((channel, position)) = item.place() {
-            places.tell(channel, position);
+        let place = item.place();
+        if let Some((channel, position)) = place {
+            places.say(channel, position);
         }
         if is_last {
-            places.tell_passed();
+            // The last cursor of several channels reaches past the client's own messages.
+            places.tell_passed(place.is_some() && self.form.has_vector());
         }
     }
 

@@ -57,6 +57,20 @@ impl OutboxForm {
         self.cursors != CursorForm::OfEach
     }
 
+    /// Whether the client is told its place behind its own messages.
+    pub(in crate::registry) fn tells_places(self) -> bool {
+        self.keeps_places() || self.wire.tells_places()
+    }
+
+    /// What tells the client that it is at `at`, and nothing else.
+    pub(in crate::registry) fn place(self, at: &CursorVector) -> Option<Bytes> {
+        if self.has_vector() {
+            self.wire.place(at)
+        } else {
+            self.wire.place(&at.first()?)
+        }
+    }
+
     /// Whether every message has a cursor of all channels.
     pub(in crate::registry) fn has_vector(self) -> bool {
         self.cursors == CursorForm::OfAll

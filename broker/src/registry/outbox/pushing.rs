@@ -43,7 +43,7 @@ impl Outbox {
         let Some(dropped) = self.admit(bytes.len()) else {
             return Pushed::Full;
         };
-        if policy == SlowConsumerPolicy::Disconnect && !self.form.keeps_places() {
+        if policy == SlowConsumerPolicy::Disconnect && !self.backlog.borrow().keeps_places() {
             self.append(Item::Frame(bytes));
         } else {
             let message = Arc::clone(message);
@@ -88,9 +88,18 @@ impl Outbox {
     /// A message is not sent to the client, because the client has published it itself. The client's place moves past it all
     /// the same, unless the session ends: what came before may have been thrown away then.
     pub(in crate::registry) fn pass(&self, message: &EncodedMessage) {
-        if self.form.keeps_places() && self.is_open() {
+        if self.form.tells_places() && self.is_open() {
             let channel = &message.message().channel;
             self.backlog.borrow_mut().pass(channel, message.position());
+        }
+    }
+
+    /// Tells the client its place, if it has moved past messages of the client's own and nothing that was written has told so. While
+    /// something waits, nothing is told: the place would be ahead of it.
+    pub fn tell_place(self: &Rc<Self>) {
+        let place = self.backlog.borrow_mut().take_unsaid();
+        if let Some(place) = place {
+            self.push_frame(place);
         }
     }
 

@@ -414,6 +414,119 @@ fn a_cursor_of_all_channels_is_where_the_client_is_when_it_is_written() {
     assert_eq!(outbox.places().to_string(), "a=1-3,b=1-3");
 }
 
+/// What the client is told of its place with the next heartbeat, without the braces around it.
+fn told_place(outbox: &Rc<Outbox>) -> String {
+    let waiting = outbox.queued_bytes();
+    outbox.tell_place();
+    if waiting > 0 {
+        assert_eq!(outbox.queued_bytes(), waiting, "a place behind what waits");
+        return String::new();
+    }
+    let told = written(outbox, 10_000);
+    let cursor = told
+        .trim()
+        .strip_prefix("{\"type\":\"cursor\",\"cursor\":\"");
+    cursor.map_or(told.clone(), |cursor| cursor.replace("\"}", ""))
+}
+
+#[test]
+fn a_client_is_told_once_that_its_place_is_behind_its_own_messages() {
+    let outbox = outbox(GapForm::Told);
+    assert_eq!(told_place(&outbox), "");
+    for offset in 1..=3 {
+        outbox.pass(&message("a", offset));
+    }
+    assert_eq!(outbox.queued_bytes(), 0);
+    assert_eq!(told_place(&outbox), "1-3");
+    assert_eq!(told_place(&outbox), "");
+    outbox.pass(&message("a", 4));
+    assert_eq!(told_place(&outbox), "1-4");
+}
+
+#[test]
+fn a_place_is_not_told_before_what_waits_before_it() {
+    for first in [0, 7] {
+        let outbox = outbox(GapForm::Told);
+        push(&outbox, "a", 1, SlowConsumerPolicy::Disconnect);
+        outbox.pass(&message("a", 2));
+        outbox.written(first);
+        assert_eq!(told_place(&outbox), "");
+        written(&outbox, 10);
+        assert_eq!(told_place(&outbox), "1-2");
+        assert_eq!(told_place(&outbox), "");
+    }
+}
+
+#[test]
+fn a_place_is_not_told_behind_a_later_message() {
+    for policy in [SlowConsumerPolicy::Disconnect, SlowConsumerPolicy::Latest] {
+        let outbox = outbox(GapForm::Told);
+        push(&outbox, "a", 1, policy);
+        outbox.pass(&message("a", 2));
+        push(&outbox, "a", 3, policy);
+        assert_eq!(told_place(&outbox), "");
+        written(&outbox, 10);
+        assert_eq!(told_place(&outbox), "");
+        // What is not told yet is overtaken, too.
+        outbox.pass(&message("a", 4));
+        push(&outbox, "a", 5, policy);
+        written(&outbox, 10);
+        assert_eq!(told_place(&outbox), "", "{policy:?}");
+    }
+}
+
+#[test]
+fn a_place_is_not_told_before_the_gap_of_what_was_dropped() {
+    let outbox = outbox(GapForm::Told);
+    for offset in 1..=4 {
+        push(&outbox, "a", offset, SlowConsumerPolicy::DropOldest);
+    }
+    outbox.pass(&message("a", 5));
+    assert_eq!(told_place(&outbox), "");
+    assert_eq!(
+        shortened(&written(&outbox, 1)).split_whitespace().next(),
+        Some("gap")
+    );
+    assert_eq!(told_place(&outbox), "1-5");
+}
+
+#[test]
+fn places_of_all_channels_are_told_unless_a_message_has_told_them() {
+    let outbox = speaking(GapForm::Told, CursorForm::OfAll, LIMIT);
+    for channel in ["a", "b"] {
+        let start = message(channel, 0);
+        outbox.begin_at(&start.message().channel, start.position());
+    }
+    outbox.pass(&message("b", 1));
+    assert_eq!(told_place(&outbox), "a=1-0,b=1-1");
+    // The cursor of a message tells them.
+    outbox.pass(&message("b", 2));
+    push(&outbox, "a", 1, SlowConsumerPolicy::Disconnect);
+    outbox.pass(&message("b", 3));
+    let text = written(&outbox, 5);
+    assert!(text.contains("a=1-1,b=1-3"), "{text}");
+    assert_eq!(told_place(&outbox), "");
+    // Once a message has begun, its cursor is what it is.
+    push(&outbox, "a", 2, SlowConsumerPolicy::Disconnect);
+    outbox.written(1);
+    outbox.pass(&message("b", 4));
+    assert_eq!(told_place(&outbox), "");
+    let text = written(&outbox, 5);
+    assert!(text.contains("a=1-2,b=1-3"), "{text}");
+    assert_eq!(told_place(&outbox), "a=1-2,b=1-4");
+}
+
+#[test]
+fn no_place_is_kept_for_a_client_that_never_publishes_or_is_told_no_cursors() {
+    let silent = outbox(GapForm::Told);
+    push(&silent, "a", 1, SlowConsumerPolicy::Disconnect);
+    assert!(!silent.backlog.borrow().keeps_places());
+    let raw = outbox(GapForm::Ends);
+    raw.pass(&message("a", 1));
+    assert!(!raw.backlog.borrow().keeps_places());
+    assert_eq!(told_place(&raw), "");
+}
+
 #[test]
 fn nothing_of_ones_own_moves_the_place_past_what_is_thrown_away() {
     let outbox = speaking(GapForm::Noted, CursorForm::OfAnswers, LIMIT);
