@@ -261,8 +261,12 @@ function heard(link: Connection, frame: Frame): void {
   var subscription = frame.channel === undefined ? undefined : subscriptionOf(link, frame.channel);
   if (frame.type === "message" && subscription) message(subscription, frame);
   else if ((frame.type === "subscribed" || frame.type === "gap") && subscription) begin(subscription, frame);
-  else if (frame.type === "published") answered(link, frame["id"]);
-  else if (frame.type === "error") refused(link, frame);
+  else if (frame.type === "published") {
+    // The broker does not send posts back: a post that comes next moves the cursor as a message does.
+    if (subscription && subscription.cursor === frame["epoch"] + "-" + (frame["offset"] - 1))
+      subscription.cursor = frame["epoch"] + "-" + frame["offset"];
+    answered(link, frame["id"]);
+  } else if (frame.type === "error") refused(link, frame);
   else if (frame.type === "goodbye") {
     if (frame["reconnect"]) return lost(link, frame["reason"], frame["reconnect_after_ms"] || 0);
     drop(link);

@@ -199,6 +199,31 @@ test.each(["stream", "poll", "jsonp"])(
   },
 );
 
+test("a page that has missed only its own posts is told no gap", async () => {
+  await broker.kill();
+  broker = await startBroker({ settings: { WIDECAST_NAMESPACE_DEFAULT_HISTORY_MESSAGES: "5" } });
+  proxy.upstream = broker.url;
+  const one = await old(proxy.url, { transports: ["stream"], queueMessages: 1 });
+  await broker.publish("news", "before");
+  await one.heard(1);
+  // Each post is taken when the one before it was confirmed.
+  await one.page.evaluate(async () => {
+    const channel = (self.machine as never as OldPage).channel();
+    for (let posted = 0; posted < 10; ) {
+      try {
+        channel.postMessage(posted);
+        posted++;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+  });
+  proxy.cut();
+  await broker.publish("news", "missed");
+  expect(await one.heard(2)).toEqual(["before", "missed"]);
+  expect(await one.status()).toMatchObject({ gaps: 0 });
+});
+
 test("a stream that became long is renewed without a loss", async () => {
   const [one, modern] = await Promise.all([old(broker.url, { transports: ["stream"] }), whole()]);
   await modern.post("modern", 60, { padding: 50_000, every: 20 });
