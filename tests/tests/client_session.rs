@@ -25,6 +25,7 @@ over_every_client_transport! {
     a_message_to_the_user_is_heard;
     a_session_whose_events_were_dropped_is_over;
     many_channels_are_resumed_over_a_long_way;
+    a_session_that_has_missed_only_its_own_messages_is_told_no_gap;
 }
 
 /// The defaults, but event streams do not wait seconds before they come back.
@@ -554,5 +555,25 @@ async fn many_channels_are_resumed_over_a_long_way(transport: Transport) -> Resu
     let mut names = names;
     names.sort();
     assert_eq!(heard, names);
+    Ok(())
+}
+
+async fn a_session_that_has_missed_only_its_own_messages_is_told_no_gap(
+    transport: Transport,
+) -> Result<()> {
+    let broker = Broker::with(impatient().history("short", 3, 1 << 20)).await?;
+    let relay = Relay::to(broker.socket_address()).await?;
+    let (session, mut events) = open(&relay.base(), transport).await?;
+    session.subscribe("short:a").await?;
+    broker.publisher().publish("short:a", "first").await?;
+    assert_eq!(data(&mut events).await?, "first");
+    for _ in 0..5 {
+        session.publish("short:a", "own").await?;
+    }
+    relay.cut();
+    while !matches!(next(&mut events).await?, Event::Disconnected(_)) {}
+    broker.publisher().publish("short:a", "missed").await?;
+    relay.mend();
+    assert_eq!(data(&mut events).await?, "missed");
     Ok(())
 }

@@ -37,6 +37,17 @@ pub(crate) enum Place {
     Left(ChannelName),
 }
 
+impl Place {
+    /// Whether both are places in the same channel, or in all channels together.
+    fn is_about_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Whole(_), Self::Whole(_)) => true,
+            (Self::In(channel, _), Self::In(other, _)) => channel == other,
+            _ => false,
+        }
+    }
+}
+
 impl Item {
     /// An event that is at no other place than the one before it.
     pub(crate) fn here(event: Event) -> Self {
@@ -123,6 +134,21 @@ impl Queue {
         self.0.added.wake();
     }
 
+    /// The reader comes to a place without an event. Of the places that wait behind the last event, only the newest of each channel
+    /// counts: so a reader that reads nothing has no more of them waiting than there are channels.
+    pub(crate) fn move_to(&self, place: Place) {
+        let mut waiting = self.0.lock();
+        let items = waiting.items.iter().enumerate().rev();
+        let mut places = items.take_while(|(_, item)| item.event.is_none());
+        let older = places.find(|(_, item)| item.place.is_about_the_same(&place));
+        let older = older.map(|(index, _)| index);
+        if let Some(older) = older.and_then(|index| waiting.items.remove(index)) {
+            waiting.bytes -= older.bytes();
+        }
+        drop(waiting);
+        self.push(Item::place(place));
+    }
+
     /// Adds events before all that wait.
     pub(crate) fn push_before(&self, items: Vec<Item>) {
         let mut waiting = self.0.lock();
@@ -207,6 +233,30 @@ mod tests {
             let item = poll_fn(|context| reading.poll_next(context)).await.unwrap();
             assert!(matches!(item.place, Place::Whole(cursor) if cursor == expected));
         }
+        assert_eq!(queue.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn places_that_nobody_reads_do_not_pile_up() {
+        let (queue, reading) = queue();
+        let at = |channel: &str, offset: u64| {
+            let position = Position::parse(&format!("e-{offset}")).unwrap();
+            Place::In(ChannelName::parse(channel).unwrap(), position)
+        };
+        queue.push(Item::at(Event::Reconnected, at("a", 1)));
+        for offset in 2..1000 {
+            queue.move_to(at("a", offset));
+            queue.move_to(at("b", offset));
+        }
+        assert_eq!(queue.bytes(), 3 * EVENT_BYTES);
+        let mut read = Vec::new();
+        for _ in 0..3 {
+            let item = poll_fn(|context| reading.poll_next(context)).await.unwrap();
+            if let Place::In(channel, position) = item.place {
+                read.push(format!("{channel} {position}"));
+            }
+        }
+        assert_eq!(read, ["a e-1", "a e-999", "b e-999"]);
         assert_eq!(queue.bytes(), 0);
     }
 

@@ -109,6 +109,13 @@ impl Raw {
         let event = match object.kind.as_deref() {
             None if object.data.is_some() => Event::Message(object.into_message()?),
             Some("gap") => Event::Gap(object.into_gap()?),
+            // Behind messages of the client's own.
+            Some("cursor") => {
+                if let Some(cursor) = place {
+                    self.move_to(cursor, queue);
+                }
+                return Ok(());
+            }
             // Types of a later version.
             _ => return Ok(()),
         };
@@ -121,7 +128,7 @@ impl Raw {
     /// Takes over a place that no event told.
     fn move_to(&mut self, cursor: String, queue: &Queue) {
         self.cursor = Some(cursor.clone());
-        queue.push(Item::place(Place::Whole(cursor)));
+        queue.move_to(Place::Whole(cursor));
     }
 
     async fn listen(&mut self, mut stream: ObjectStream, queue: &Queue) -> Result<Infallible, End> {

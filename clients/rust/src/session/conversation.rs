@@ -187,6 +187,9 @@ impl SessionConversation {
                     self.token.clone_from(&command.token);
                 }
                 self.channels.answered(command, &mut frame, queue);
+                if !self.hears_own {
+                    self.channels.published(&frame, queue);
+                }
                 Ok(frame)
             };
             // Nobody has to take the answer.

@@ -1,9 +1,12 @@
 //! The channels of a session, and how far each has been heard. Sans-io: frames come in, events and commands go out.
 
+mod own;
+
 use indexmap::IndexMap;
 use serde_json::value::RawValue;
-use widecast_protocol::{ChannelName, CursorVector, Position};
+use widecast_protocol::{ChannelName, CursorVector, Epoch, Offset, Position};
 
+use self::own::OwnMessages;
 use super::command::Command;
 use crate::error::Error;
 use crate::event::{Event, Gap, Presence, PresenceChange, Unsubscribed};
@@ -18,6 +21,8 @@ struct Channel {
     start: Option<Position>,
     /// Everything up to here has been heard.
     place: Option<Position>,
+    /// What the session has published and will not hear, further on.
+    own: OwnMessages,
     /// What the session says of itself, if it is listed.
     presence: Option<Box<RawValue>>,
     /// The token that was shown for it alone.
@@ -43,8 +48,7 @@ impl Channels {
             start,
             place,
             presence,
-            token: None,
-            is_named: false,
+            ..Channel::default()
         };
         self.0.insert(name, channel);
     }
@@ -129,6 +133,22 @@ impl Channels {
         }
     }
 
+    /// Takes the places of the session's own messages from an answer, if it has some. The broker does not send them, so the session
+    /// is behind them once it has heard everything before them.
+    pub(super) fn published(&mut self, answer: &Frame, queue: &Queue) {
+        let results = answer.results.iter().flatten();
+        for published in results.chain([answer]) {
+            if let Some((name, position)) = own_place(published)
+                && let Some(channel) = self.0.get_mut(&name)
+            {
+                channel.own.add(position);
+                if channel.pass_own() {
+                    queue.move_to(Place::In(name, position));
+                }
+            }
+        }
+    }
+
     /// Takes over where the broker says a channel is heard from. A channel that was resumed without loss stays where it is,
     /// because its past messages are still to come.
     fn joined(&mut self, name: &ChannelName, frame: &Frame, queue: &Queue) {
@@ -199,7 +219,8 @@ impl Channels {
         match self.0.get_mut(&name) {
             Some(channel) => {
                 channel.place = Some(position);
-                Place::In(name, position)
+                channel.pass_own();
+                Place::In(name, channel.place.unwrap_or(position))
             }
             None => Place::Same,
         }
@@ -221,6 +242,29 @@ impl Channels {
             tell(name, PresenceChange::Members(members), queue);
         }
     }
+}
+
+impl Channel {
+    /// Moves behind the session's own messages, if nothing of others comes before them. Returns whether the place has moved.
+    fn pass_own(&mut self) -> bool {
+        let further = self.place.and_then(|place| self.own.behind(place));
+        self.place = further.or(self.place);
+        further.is_some()
+    }
+}
+
+/// The place of a message that this answer says was published now. One that was published before may be of somebody else, and may not
+/// have been heard yet.
+fn own_place(published: &Frame) -> Option<(ChannelName, Position)> {
+    if !published.is("published") || published.duplicate != Some(false) {
+        return None;
+    }
+    let name = ChannelName::parse(published.channel.as_deref()?).ok()?;
+    let position = Position {
+        epoch: Epoch::parse(published.epoch.as_deref()?)?,
+        offset: Offset(published.offset?),
+    };
+    Some((name, position))
 }
 
 fn gap(name: &ChannelName, position: Position) -> Gap {

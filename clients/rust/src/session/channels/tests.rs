@@ -70,6 +70,22 @@ impl Session {
     }
 }
 
+impl Session {
+    /// A message of the session's own was published in the channel `a`.
+    fn published(&mut self, offset: u64, duplicate: bool) {
+        let answer = format!(
+            r#"{{"type":"published","channel":"a","offset":{offset},"epoch":"e","duplicate":{duplicate}}}"#
+        );
+        self.channels.published(&frame(&answer), &self.queue);
+    }
+
+    /// Where the next connection begins.
+    fn resumes_at(&self) -> String {
+        let commands = self.channels.commands();
+        commands[0].1.cursor.clone().unwrap()
+    }
+}
+
 fn subscribe() -> Command {
     Command::about("subscribe", &name("a"))
 }
@@ -250,4 +266,60 @@ async fn a_channel_that_the_token_names_goes_on_from_its_place_with_the_token() 
     );
     assert_eq!(session.channels.places_of_named(), None);
     assert_eq!(session.commands().len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_goes_on_behind_its_own_messages_once_it_has_heard_those_before_them() {
+    let mut session = Session::new();
+    // In a channel that it does not hear.
+    session.published(1, false);
+    session.answered(
+        subscribe(),
+        r#"{"type":"subscribed","channel":"a","cursor":"e-4","recovered":true}"#,
+    );
+    session.published(5, false);
+    session.published(6, false);
+    assert_eq!(session.resumes_at(), "e-6");
+    // The message of somebody else is still on its way.
+    session.published(8, false);
+    session.published(9, false);
+    assert_eq!(session.resumes_at(), "e-6");
+    session.message(7);
+    assert_eq!(session.resumes_at(), "e-9");
+    session.published(11, false);
+    session.published(13, false);
+    session.message(10);
+    assert_eq!(session.resumes_at(), "e-10");
+    session.message(12);
+    assert_eq!(session.resumes_at(), "e-13");
+    assert_eq!(session.told().await, ["e-7", "e-10", "e-12"]);
+}
+
+#[tokio::test]
+async fn a_message_that_was_published_before_may_be_of_somebody_else() {
+    let mut session = Session::new();
+    session.answered(
+        subscribe(),
+        r#"{"type":"subscribed","channel":"a","cursor":"e-4","recovered":true}"#,
+    );
+    session.published(5, true);
+    assert_eq!(session.resumes_at(), "e-4");
+}
+
+#[tokio::test]
+async fn the_messages_of_a_batch_have_their_places_and_another_epoch_has_others() {
+    let mut session = Session::new();
+    session.answered(
+        subscribe(),
+        r#"{"type":"subscribed","channel":"a","cursor":"e-4","recovered":true}"#,
+    );
+    let batch = r#"{"type":"batch","results":[
+        {"type":"published","channel":"a","offset":5,"epoch":"e","duplicate":false},
+        {"type":"error","code":"forbidden","message":"m","retryable":false},
+        {"type":"published","channel":"a","offset":6,"epoch":"e","duplicate":false}]}"#;
+    session.channels.published(&frame(batch), &session.queue);
+    assert_eq!(session.resumes_at(), "e-6");
+    let other = r#"{"type":"published","channel":"a","offset":7,"epoch":"f","duplicate":false}"#;
+    session.channels.published(&frame(other), &session.queue);
+    assert_eq!(session.resumes_at(), "e-6");
 }
