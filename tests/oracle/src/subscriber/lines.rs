@@ -54,7 +54,7 @@ impl LineReader {
                 let channel = object["channel"].as_str().unwrap_or_default();
                 it.gap(channel, cursor.as_deref())?;
             }
-            Some("subscribed") => {}
+            Some("subscribed" | "cursor") => {}
             Some(_) => return Ok(()),
         }
         if let Some(cursor) = cursor {
