@@ -100,30 +100,52 @@ impl SimulatedClient {
 
     /// The answer to a poll: the messages up to its cursor, or that some before it are lost.
     pub(super) fn answer(&mut self, answer: &PollAnswer) {
-        if !answer.recovered {
-            self.gaps += 1;
-            self.told.clear();
-        }
+        self.gaps += usize::from(!answer.recovered);
         for message in &answer.messages {
             let line: Value = serde_json::from_slice(message).unwrap();
             if !answer.recovered {
-                self.begins_before(&line);
+                self.lose_before(&line);
             }
             self.line(&line);
+        }
+        let cursor = Cursor::parse(&answer.cursor).unwrap();
+        for channel in self.channels.clone() {
+            if !answer.recovered {
+                let place = self.place(&cursor, &channel);
+                self.lose_up_to(channel, place);
+            }
         }
         self.learn(&answer.cursor);
     }
 
-    /// What is lost in a channel is lost before its first message.
-    fn begins_before(&mut self, line: &Value) {
-        let channel = ChannelName::parse(line["channel"].as_str().unwrap()).unwrap();
+    /// The place of one of the channels in a cursor.
+    fn place(&self, cursor: &Cursor, channel: &ChannelName) -> Position {
+        match cursor {
+            Cursor::One(position) => *position,
+            Cursor::Several(_) => cursor.position(channel).expect("a place in every channel"),
+        }
+    }
+
+    /// Something may be lost before a message, in its channel and in the others that its cursor covers.
+    fn lose_before(&mut self, line: &Value) {
+        let of = ChannelName::parse(line["channel"].as_str().unwrap()).unwrap();
         let cursor = Cursor::parse(line["cursor"].as_str().unwrap()).unwrap();
-        // The cursor may be further: behind messages of the client's own.
-        let epoch = cursor.position(&channel).unwrap().epoch;
-        let offset = Offset(line["offset"].as_u64().unwrap() - 1);
-        self.told
-            .entry(channel)
-            .or_insert(Position { epoch, offset });
+        for channel in self.channels.clone() {
+            let mut place = self.place(&cursor, &channel);
+            if channel == of {
+                // The cursor may be further: behind messages of the client's own.
+                place.offset = Offset(line["offset"].as_u64().unwrap() - 1);
+            }
+            self.lose_up_to(channel, place);
+        }
+    }
+
+    /// What the answer does not show up to this place may be lost: it does not say in which channel, or where.
+    fn lose_up_to(&mut self, channel: ChannelName, place: Position) {
+        let told = self.told.get(&channel);
+        if told.is_none_or(|told| told.epoch != place.epoch || told.offset < place.offset) {
+            self.told.insert(channel, place);
+        }
     }
 
     /// One byte of the stream; says whether it ended something.
