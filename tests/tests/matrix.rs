@@ -411,8 +411,10 @@ async fn is_told_of_a_new_epoch(transport: Transport) -> Result<()> {
 async fn counts_one_gap(broker: &Broker) -> Result<()> {
     let metrics = broker.metrics().await?;
     let gaps = "widecast_gaps_total{";
-    let too_late = metrics.sum(&[gaps, "reason=\"resumed_too_late\""]);
-    assert_eq!([metrics.sum(&[gaps]), too_late], [1.0; 2]);
+    let told = [gaps, "reason=\"resumed_too_late\""];
+    let told = [metrics.sum(&told[..1]), metrics.sum(&told)];
+    let is_one = |count: &f64| (count - 1.0).abs() < f64::EPSILON;
+    assert!(told.iter().all(is_one), "{told:?}");
     Ok(())
 }
 
