@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use widecast_tests::socket::Bare;
-use widecast_tests::{Broker, Heard, Join, Relay, Settings, Subscriber, Transport, eventually};
+use widecast_tests::{Broker, Heard, Join, Relay, Subscriber, Transport, eventually};
 
 const CHANNEL: &str = "burst";
 

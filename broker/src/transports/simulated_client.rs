@@ -111,7 +111,7 @@ impl SimulatedClient {
         let cursor = Cursor::parse(&answer.cursor).unwrap();
         for channel in self.channels.clone() {
             if !answer.recovered {
-                let place = self.place(&cursor, &channel);
+                let place = Self::place(&cursor, &channel);
                 self.lose_up_to(channel, place);
             }
         }
@@ -119,7 +119,7 @@ impl SimulatedClient {
     }
 
     /// The place of one of the channels in a cursor.
-    fn place(&self, cursor: &Cursor, channel: &ChannelName) -> Position {
+    fn place(cursor: &Cursor, channel: &ChannelName) -> Position {
         match cursor {
             Cursor::One(position) => *position,
             Cursor::Several(_) => cursor.position(channel).expect("a place in every channel"),
@@ -131,7 +131,7 @@ impl SimulatedClient {
         let of = ChannelName::parse(line["channel"].as_str().unwrap()).unwrap();
         let cursor = Cursor::parse(line["cursor"].as_str().unwrap()).unwrap();
         for channel in self.channels.clone() {
-            let mut place = self.place(&cursor, &channel);
+            let mut place = Self::place(&cursor, &channel);
             if channel == of {
                 // The cursor may be further: behind messages of the client's own.
                 place.offset = Offset(line["offset"].as_u64().unwrap() - 1);
