@@ -222,13 +222,17 @@ async fn sessions_that_were_left_behind_make_room_for_those_that_are_polled() ->
     // Far more than there may be at a time, all left behind.
     let mut opened = 0;
     eventually("as many sessions again are opened", async || {
-        while open().await? == 200 {
-            opened += 1;
-        }
-        // The one that is polled hears what is published meanwhile.
         let data = opened.to_string();
-        broker.publisher().publish("news", data.as_str()).await?;
-        assert_eq!(polled.message().await?.data, data);
+        let opening = async {
+            while open().await? == 200 {
+                opened += 1;
+            }
+            broker.publisher().publish("news", data.as_str()).await
+        };
+        // The one that is polled all the while hears what is published then.
+        let (heard, published) = tokio::join!(polled.message(), opening);
+        published?;
+        assert_eq!(heard?.data, data);
         Ok(opened > 2 * MOST)
     })
     .await
