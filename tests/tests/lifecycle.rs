@@ -196,7 +196,8 @@ async fn who_comes_while_the_broker_takes_leave_is_sent_elsewhere_at_once() -> R
     for (path, headers, status) in [
         ("/health/ready", "", 503),
         ("/health/live", "", 200),
-        ("/channels/news/sse", "", 503),
+        // An EventSource that is refused never comes back.
+        ("/channels/news/sse", "", 200),
         ("/channels/news/poll", "", 503),
         ("/channels/news/ws", upgrade, 503),
     ] {
@@ -213,6 +214,11 @@ async fn who_comes_while_the_broker_takes_leave_is_sent_elsewhere_at_once() -> R
             answer.contains("\"shutting_down\""),
             status == 503,
             "{path}"
+        );
+        assert_eq!(
+            answer.contains("\r\n\r\nretry: "),
+            path.ends_with("/sse"),
+            "{path}: {answer}"
         );
     }
     slow.reset();

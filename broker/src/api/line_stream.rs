@@ -96,7 +96,13 @@ impl Lines {
     }
 
     async fn read_more(&mut self, out: &mut BytesMut) {
-        match self.next_part().await {
+        let leave_begins = self.caller.services.leave_begins();
+        let part = tokio::select! {
+            biased;
+            () = leave_begins => return self.take_leave(out),
+            part = self.next_part() => part,
+        };
+        match part {
             Ok(Some(part)) => {
                 self.reader.push(&part);
             }

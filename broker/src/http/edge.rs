@@ -12,6 +12,8 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, HttpResponse, ResponseError, web};
+use rand::RngExt;
+use widecast_protocol::framing::sse;
 use widecast_protocol::{Code, Origin};
 
 use super::endpoint::METHODS;
@@ -76,7 +78,10 @@ pub async fn edge<B: MessageBody + 'static>(
         request.extensions_mut().insert(page.verified());
     }
     if let Err(problem) = check_stays(&request) {
-        return Ok(refuse(request, &problem));
+        return Ok(match time_to_come_back(&request) {
+            Some(answer) => share(request, answer),
+            None => refuse(request, &problem),
+        });
     }
     let response = next.call(request).await?;
     let mut response = in_form(response);
@@ -89,15 +94,36 @@ pub async fn edge<B: MessageBody + 'static>(
     Ok(response)
 }
 
-/// Sends those elsewhere who come while the broker takes leave, but not those who look how it is.
+/// Sends those elsewhere who come while the broker takes leave, but not those who look how it is. Scripts are refused later, in their form.
 fn check_stays(request: &ServiceRequest) -> Result<(), Problem> {
     let services = request.app_data::<web::Data<Services>>();
-    if request.path().starts_with(HEALTH) || !services.is_some_and(|it| it.is_draining()) {
+    let is_script = request.method() == Method::GET && request.query_string().contains("callback=");
+    if is_script
+        || request.path().starts_with(HEALTH)
+        || !services.is_some_and(|it| it.is_draining())
+    {
         return Ok(());
     }
     let detail =
         "the broker is taking leave of its clients: connect again, to another or in a moment";
     Err(Problem::new(Code::ShuttingDown, detail))
+}
+
+/// What an event stream is answered in place of a refusal: with any status but 200, an `EventSource` never connects again
+/// ([HTML, section 9.2.3](https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model)). A stream that ends it
+/// opens again, at the time that it is told.
+fn time_to_come_back(request: &ServiceRequest) -> Option<HttpResponse> {
+    if request.method() != Method::GET || !request.path().ends_with("/sse") {
+        return None;
+    }
+    let services = request.app_data::<web::Data<Services>>()?;
+    let window = services.config.shutdown.reconnect_window.as_millis();
+    let window = u64::try_from(window).unwrap_or(u64::MAX);
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    Some(answer.body(sse::retry(rand::rng().random_range(0..=window))))
 }
 
 /// The page that sent a request, as [`edge`] has judged it.
@@ -251,7 +277,11 @@ fn is_preflight(request: &ServiceRequest) -> bool {
 /// Any page may read why it is refused, also one that has sent cookies: the refusal tells nothing but what the page knows, and its client can
 /// stop trying, or try again when it makes sense.
 fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<EitherBody<B>> {
-    let mut response = problem.error_response();
+    share(request, problem.error_response())
+}
+
+/// An answer that every page may read.
+fn share<B>(request: ServiceRequest, mut response: HttpResponse) -> ServiceResponse<EitherBody<B>> {
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     match request.headers().get(header::ORIGIN) {
