@@ -98,6 +98,8 @@ async fn a_session_goes_on_where_the_cursor_beside_the_token_says() -> Result<()
     let told = frame(&mut subscriber, "subscribed").await?;
     assert_eq!(told["channel"], "news", "{told}");
     assert_eq!(told["cursor"], format!("{epoch}-1"), "{told}");
+    let told = frame(&mut subscriber, "subscribed").await?;
+    assert_eq!(told["channel"], "other", "{told}");
     assert_eq!(subscriber.message().await?.offset, Some(2));
     // In an address the cursor stands beside the token.
     for path in [

@@ -85,7 +85,7 @@ impl Shard {
     async fn send_what_fits(&self, outbox: &Rc<Outbox>) {
         // Each of them gets a turn.
         for _ in 0..outbox.turns().len().max(PORTIONS_PER_TURN) {
-            if !outbox.has_room() {
+            if !outbox.is_open() || !outbox.has_room() {
                 break;
             }
             let Some(behind) = outbox.turns().next() else {

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use widecast_protocol::ChannelName;
 
 use super::services::Services;
+use crate::config::HookEvent;
 
 /// On how many channels of one request work goes on at once.
 const AT_ONCE: usize = 32;
@@ -16,17 +17,28 @@ const AT_ONCE: usize = 32;
 /// On how many channels work goes on at once besides one of each request, so that many requests do not fill the queue of an engine.
 static MORE: Semaphore = Semaphore::const_new(4096);
 
-/// Does works, the earlier ones first and at most 32 at once; fewer while many others do so. The results come in the order of the works.
+/// Does works, the earlier ones first and at most 32 at once; fewer while many others do so. Works about which the authorisation hook is
+/// asked as about `event` are done one after the other, since it refuses more questions than it may be asked at a time. The results come
+/// in the order of the works.
 ///
 /// # Cancel safety
 /// When the stream is dropped, the works that have not ended are, too.
-pub fn at_once<I>(works: I) -> impl Stream<Item = <I::Item as Future>::Output>
+pub fn at_once<I>(
+    services: &Services,
+    event: HookEvent,
+    works: I,
+) -> impl Stream<Item = <I::Item as Future>::Output> + use<I>
 where
     I: IntoIterator<Item: Future>,
 {
     let works = works.into_iter();
     let (_, most) = works.size_hint();
-    let wanted = most.map_or(AT_ONCE, |most| most.clamp(1, AT_ONCE)) - 1;
+    let most = if is_asked(services, event) {
+        1
+    } else {
+        most.map_or(AT_ONCE, |most| most.clamp(1, AT_ONCE))
+    };
+    let wanted = most - 1;
     let wanted = wanted.min(MORE.available_permits());
     // Where somebody else was faster, one after the other is right, too.
     let more = u32::try_from(wanted).ok();
@@ -38,9 +50,14 @@ where
     })
 }
 
+fn is_asked(services: &Services, event: HookEvent) -> bool {
+    let hook = services.hook.as_ref();
+    hook.is_some_and(|hook| hook.asks_at(event))
+}
+
 /// Does works on channels, and gives their results in order: those on one channel one after the other, those on different channels at
-/// once where the engine is in the network. Elsewhere hardly anything is waited for, and it would only cost more. A work without a
-/// channel waits for no other.
+/// once where the engine is in the network, and the hook is not asked. Elsewhere hardly anything is waited for, and it would only cost
+/// more. A work without a channel waits for no other.
 ///
 /// # Cancel safety
 /// As [`at_once`].
@@ -49,7 +66,7 @@ pub async fn in_channels<W: Future>(
     works: impl IntoIterator<Item = (Option<ChannelName>, W)>,
 ) -> Vec<W::Output> {
     let works = works.into_iter();
-    if !services.waits_for_engine() {
+    if !services.waits_for_engine() || is_asked(services, HookEvent::Publish) {
         let mut results = Vec::with_capacity(works.size_hint().0);
         for (_, work) in works {
             results.push(work.await);
@@ -70,7 +87,7 @@ pub async fn in_channels<W: Future>(
             result
         }
     });
-    at_once(works).collect().await
+    at_once(services, HookEvent::Publish, works).collect().await
 }
 
 #[cfg(test)]
@@ -82,7 +99,7 @@ mod tests {
     use super::*;
     use crate::session::trial::Trial;
 
-    #[tokio::test]
+    #[actix_web::test]
     async fn works_go_on_at_once_and_their_results_come_in_order() {
         let (now, most) = (Cell::new(0), Cell::new(0));
         let work = async |number: usize| {
@@ -95,7 +112,10 @@ mod tests {
             now.set(now.get() - 1);
             number
         };
-        let results: Vec<_> = at_once((0..100).map(work)).collect().await;
+        let trial = Trial::new();
+        let works = (0..100).map(work);
+        let works = at_once(&trial.worker.services, HookEvent::Subscribe, works);
+        let results: Vec<_> = works.collect().await;
         assert_eq!(results, (0..100).collect::<Vec<_>>());
         assert_eq!(most.get(), AT_ONCE);
     }

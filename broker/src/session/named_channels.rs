@@ -12,6 +12,7 @@ use super::at_once::at_once;
 use super::join::{JoinOutcome, JoinRequest};
 use super::refusal::Refusal;
 use super::session::Session;
+use crate::config::HookEvent;
 use crate::engine::renew;
 
 impl Session {
@@ -36,7 +37,7 @@ impl Session {
         let is_bad = matches!(cursor, Some(Cursor::One(_))) && named.len() > 1;
         let is_new = |channel: &ChannelName| self.place(channel).is_none();
         let new = named.into_iter().filter(is_new);
-        let mut joining = pin!(at_once(new.map(async |channel: ChannelName| {
+        let joins = new.map(async |channel: ChannelName| {
             let outcome = if is_bad {
                 Err(Code::BadCursor)
             } else {
@@ -44,10 +45,11 @@ impl Session {
                 joined.map_err(|refusal| refusal.code)
             };
             (channel, outcome)
-        })));
+        });
+        let mut joining = pin!(at_once(self.services(), HookEvent::Subscribe, joins));
         while let Some((channel, outcome)) = joining.next().await {
             match outcome {
-                Ok(outcome) => self.greet_named(outcome).await,
+                Ok(outcome) => self.greet_named(outcome),
                 Err(code) => self.reply(&Reply::Unsubscribed {
                     id: None,
                     channel,
@@ -55,6 +57,7 @@ impl Session {
                 }),
             }
         }
+        self.catch_up().await;
     }
 
     async fn join_named(
@@ -75,8 +78,8 @@ impl Session {
         Ok(outcome)
     }
 
-    /// Tells the client that it has joined a channel, and lets its messages flow, unless it has left it while others were joined.
-    async fn greet_named(&self, outcome: JoinOutcome) {
+    /// Tells the client that it has joined a channel, unless it has left it while others were joined.
+    fn greet_named(&self, outcome: JoinOutcome) {
         if !self.is_in(&outcome) {
             return;
         }
@@ -88,7 +91,7 @@ impl Session {
             ephemeral: self.services().is_ephemeral(outcome.channel()),
             members: None,
         });
-        self.let_flow(outcome).await;
+        self.begin_to_hear(outcome);
     }
 }
 

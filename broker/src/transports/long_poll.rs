@@ -11,6 +11,7 @@ use widecast_protocol::framing::body::Page;
 use widecast_protocol::{ChannelName, Code, CursorVector, Position};
 
 use crate::auth::Principal;
+use crate::config::HookEvent;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
 use crate::registry::Ended;
 use crate::session::{
@@ -125,7 +126,12 @@ async fn present(
 ) -> Result<PollAnswer, Problem> {
     let services = &worker.services;
     let position = |channel| session::position(services, principal, channel);
-    let positions = at_once(channels.iter().map(position)).try_collect();
+    let positions = at_once(
+        services,
+        HookEvent::Subscribe,
+        channels.iter().map(position),
+    )
+    .try_collect();
     let positions: Vec<Position> = positions.await?;
     let mut vector = CursorVector::new();
     for (channel, position) in channels.iter().zip(&positions) {

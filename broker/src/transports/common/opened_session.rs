@@ -8,6 +8,7 @@ use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Payload, Reply};
 
 use crate::auth::Subject;
+use crate::config::HookEvent;
 use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
@@ -84,7 +85,8 @@ impl OpenedSession {
         }
         let mut outcomes = Vec::with_capacity(channels.len());
         let join = |channel| join_one(&session, channel, cursor, presence.clone());
-        let mut joining = Box::pin(at_once(channels.iter().map(join)));
+        let joins = channels.iter().map(join);
+        let mut joining = Box::pin(at_once(session.services(), HookEvent::Subscribe, joins));
         while let Some(outcome) = joining.next().await {
             let outcome = outcome?;
             greet(&session, &outcome);
