@@ -317,7 +317,7 @@ async fn commands_that_wait_for_their_session_are_bounded() -> Result<()> {
     let pings = vec![json!({ "type": "ping" }); 200];
     let mut posts = JoinSet::new();
     posts.spawn(post(history));
-    for _ in 0..8 {
+    for _ in 0..16 {
         posts.spawn(post(pings.clone().into()));
     }
     // One or two are taken at once, the first that follow wait, and the others are refused.

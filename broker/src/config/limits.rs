@@ -19,7 +19,7 @@ settings! {
         memory_bytes: ByteCount, "memory_bytes" = ByteCount::new(0), within 0..=1_099_511_627_776;
         /// The largest message: the bytes of its data.
         message_bytes: ByteCount, "message_bytes" = ByteCount::mebibytes(1), within 1..=33_554_432;
-        /// The largest body of an HTTP request that carries several messages or commands; and how many bytes of commands may wait for
+        /// The largest body of an HTTP request that carries several messages or commands. Twice as many bytes of commands may wait for
         /// one session to carry them out, where they come by requests of their own.
         request_bytes: ByteCount, "request_bytes" = ByteCount::mebibytes(8), within 1..=1_073_741_824;
         /// The most that unfinished requests and WebSocket messages of all clients may take together. Beyond it the largest

@@ -147,7 +147,8 @@ impl Quotas {
             sessions_per_user: limits.sessions_per_user,
             members_per_user: limits.members_per_user,
             commands: commands(limits),
-            waiting_bytes: limits.request_bytes.as_usize(),
+            // One request that is carried out, and one behind it.
+            waiting_bytes: limits.request_bytes.as_usize().saturating_mul(2),
             unfinished_bytes: limits.unfinished_bytes.get(),
             began: Instant::now(),
             figures: figures.clone(),

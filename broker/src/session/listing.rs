@@ -109,6 +109,20 @@ impl Session {
         Some(PresenceWatch::new(wire, self.member_id()))
     }
 
+    /// Makes sure that the session may be a member of a channel, if it is not listed there yet.
+    pub(super) fn check_places(&self, channel: &ChannelName) -> Result<(), Refusal> {
+        if !self.listed.borrow().has(channel) {
+            // What is not shown is given back at once.
+            drop(self.share().list_member()?);
+            drop(
+                self.services()
+                    .quotas
+                    .list_member(self.principal().user())?,
+            );
+        }
+        Ok(())
+    }
+
     /// Counts the session as a member of another channel.
     fn take_places(&self) -> Result<Places, Refusal> {
         let services = self.services();

@@ -49,9 +49,13 @@ pub(in crate::session) async fn subscribe(
         presence,
     };
     admit(session, &request, token).await?;
+    if request.presence.is_some() {
+        session.check_places(&channel)?;
+    }
     let was_joined = session.step_out(&channel);
     let outcome = join_again(session, request).await.inspect_err(|refusal| {
-        if was_joined {
+        // Whoever has put it out meanwhile has said so.
+        if was_joined && refusal.code != Code::NotSubscribed {
             session.reply(&Reply::Unsubscribed {
                 id: None,
                 channel: channel.clone(),
