@@ -116,7 +116,7 @@ pub enum CredentialError {
     KeysMissing,
     /// No JWK set has the key, and one was fetched so recently that it must not be fetched again yet.
     #[error(
-        "the token names a key that its provider did not have a moment ago, and that may be new: its keys are fetched again after auth.jwt.jwks_least_age_ms"
+        "the token names a key that its provider did not have a moment ago, and that may be new, or its keys could not be fetched: they are fetched again after auth.jwt.jwks_least_age_ms"
     )]
     KeyMayBeNew,
     /// The token was taken back before its end.

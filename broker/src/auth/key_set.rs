@@ -3,6 +3,7 @@
 //! Fetching is up to whoever calls [`KeySet::took`]; this module keeps what was fetched, and decides when to fetch again: after
 //! the age that the provider gave it, and as soon as a token names a key that is not there.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct KeySet {
     wanted: Notify,
     /// Whether the set was fetched so recently that it must not be fetched again yet.
     is_fresh: watch::Sender<bool>,
+    /// Whether it could not be fetched the last time.
+    is_failing: AtomicBool,
 }
 
 impl KeySet {
@@ -37,6 +40,7 @@ impl KeySet {
             keys: RwLock::new(None),
             wanted: Notify::new(),
             is_fresh: watch::Sender::new(false),
+            is_failing: AtomicBool::new(false),
         }
     }
 
@@ -66,6 +70,7 @@ impl KeySet {
     /// Waits until the set is to be fetched again. `age` is how long the provider says that it may be kept; nothing for a set that
     /// could not be fetched.
     pub async fn due(&self, age: Option<Duration>) {
+        self.is_failing.store(age.is_none(), Ordering::Relaxed);
         self.is_fresh.send_replace(true);
         sleep(self.least_age).await;
         self.is_fresh.send_replace(false);
@@ -75,8 +80,8 @@ impl KeySet {
         let _ = timeout(rest, self.wanted.notified()).await;
     }
 
-    /// Waits until the set has been fetched again, unless that has just been done, or takes too long. Returns whether it could be: one
-    /// that has just been fetched must not be fetched again yet, although its provider may have changed it since.
+    /// Waits until the set has been fetched again, unless that has just been done, or takes too long. Returns whether it was: one that
+    /// has just been fetched must not be fetched again yet, although its provider may have changed it since.
     pub(super) async fn refreshed(&self) -> bool {
         let mut is_fresh = self.is_fresh.subscribe();
         if *is_fresh.borrow_and_update() {
@@ -84,8 +89,8 @@ impl KeySet {
         }
         self.wanted.notify_one();
         // Too late is as good as never: the token is looked at with what there is.
-        let _ = timeout(PATIENCE, is_fresh.wait_for(|is_fresh| *is_fresh)).await;
-        true
+        let waited = timeout(PATIENCE, is_fresh.wait_for(|is_fresh| *is_fresh)).await;
+        waited.is_ok() && !self.is_failing.load(Ordering::Relaxed)
     }
 }
 

@@ -109,6 +109,9 @@ impl BrokerArguments {
 /// An address; clap says already which text is none.
 fn url(text: &str) -> Result<BrokerUrl, String> {
     text.parse().map_err(|_| {
+        if text.contains('@') {
+            return "expected an address without a user or password: prove who is calling with --token or --token-file".to_owned();
+        }
         let default = BrokerUrl::DEFAULT;
         format!("expected an address such as {default} or https://push.example.com")
     })
