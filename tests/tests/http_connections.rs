@@ -731,8 +731,13 @@ async fn a_client_that_takes_nothing_of_its_answer_is_given_up() -> Result<()> {
         connection.get("/channels/a/messages", "").await?;
         connections.push(connection);
     }
-    eventually("their end", async || Ok(open().await? <= before)).await?;
-    gave_up(&broker, "answer", 5).await
+    eventually("all are given up", async || {
+        let parts = ["widecast_client_timeouts_total{", "reason=\"answer\""];
+        Ok(broker.metrics().await?.sum(&parts) >= 5.0)
+    })
+    .await?;
+    gave_up(&broker, "answer", 5).await?;
+    eventually("their end", async || Ok(open().await? <= before)).await
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What a client library has: a session of frames that joins several channels, publishes, and after a cut subscribes each
 //! channel with the cursor of its last message.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, Error, Result, bail};
 use rand::RngExt;
@@ -37,6 +37,8 @@ pub(super) struct Session {
     /// How many past messages it asks for where it has no cursor.
     history: Option<u32>,
     ids: u64,
+    /// The ids of the commands that join channels.
+    joins: BTreeSet<u64>,
     opened: u64,
 }
 
@@ -177,7 +179,7 @@ impl Session {
                 it.gap(&channel, Some(&cursor))?;
                 self.cursors.insert(channel, cursor);
             }
-            Some("error") => self.error(it, &frame),
+            Some("error") => self.error(it, &frame)?,
             Some("published" | "batch") => self.answered(it, &frame),
             Some("pong") => {}
             None if frame["accepted"].is_u64() => {}
@@ -227,13 +229,19 @@ impl Session {
         }
     }
 
-    fn error(&mut self, it: &Subscriber, frame: &Value) {
+    /// A channel that could not be joined is joined by the next connection.
+    fn error(&mut self, it: &Subscriber, frame: &Value) -> Result<()> {
         if let Some(desk) = &mut self.desk {
             desk.refused(frame);
         }
         if frame["retryable"] != true {
             it.strange(format!("the error {frame}"));
         }
+        let id = frame["id"].as_u64();
+        if id.is_some_and(|id| self.joins.contains(&id)) {
+            bail!("a channel was refused: {frame}");
+        }
+        Ok(())
     }
 
     /// Subscribes from where the session is, all in one frame.
@@ -241,6 +249,7 @@ impl Session {
         let mut commands = Vec::new();
         for channel in channels {
             self.ids += 1;
+            self.joins.insert(self.ids);
             let mut command = json!({ "type": "subscribe", "id": self.ids, "channel": channel });
             match (self.cursors.get(channel), self.history) {
                 (Some(cursor), _) => command["cursor"] = cursor.clone().into(),
