@@ -59,6 +59,7 @@ pub use error::EngineError;
 pub use figures::{EngineFigures, ServerFigures, ServerState, WriteFigures};
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
+use reading::Stored;
 pub use reading::{
     ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
 };

@@ -173,8 +173,12 @@ impl MessageLog for RedisEngine {
                 bytes: portion.bytes,
             };
             let reading = self.shared.read(channel, &part).await?;
+            if reading.recovered && portion.asks_for_messages() {
+                let stored = reading.stored(channel)?;
+                return Ok(Replay::of_stored(since, stored, reading.newest));
+            }
             Ok(Replay {
-                messages: reading.messages(channel)?,
+                messages: Vec::new(),
                 recovered: reading.recovered,
                 position: reading.last,
                 complete: reading.last == reading.newest,
@@ -201,11 +205,12 @@ impl MessageLog for RedisEngine {
                 bytes: MOST,
             };
             let reading = self.shared.read(channel, &part).await?;
-            Ok(HistoryPage {
-                messages: reading.messages(channel)?,
-                position: reading.last,
-                recovered: reading.recovered,
-            })
+            let stored = reading.stored(channel)?;
+            Ok(HistoryPage::of_stored(
+                stored,
+                reading.recovered,
+                reading.last,
+            ))
         })
     }
 }
