@@ -7,6 +7,7 @@ mod history;
 mod moving_parts;
 mod node;
 mod nodes;
+mod releases;
 mod router;
 mod sentinels;
 mod server;
