@@ -78,22 +78,17 @@ pub(super) fn replay(
 ) -> Result<Replay, EngineError> {
     let found = Messages::of(shared, name)?;
     let (end, first) = (found.end, since.offset.next());
-    let lost = Replay {
+    let nothing = |recovered: bool, position: Position| Replay {
         messages: Vec::new(),
-        recovered: false,
-        position: end,
-        complete: true,
+        recovered,
+        position,
+        complete: position == end,
     };
     if since.epoch != end.epoch || since.offset > end.offset || first < found.first {
-        return Ok(lost);
+        return Ok(nothing(false, end));
     }
     if !portion.asks_for_messages() {
-        return Ok(Replay {
-            messages: Vec::new(),
-            recovered: true,
-            position: since,
-            complete: since == end,
-        });
+        return Ok(nothing(true, since));
     }
     let mut bytes = 0;
     let stored = found.read(first..=end.offset, Direction::Forward, |read| {

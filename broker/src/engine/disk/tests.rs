@@ -250,10 +250,10 @@ async fn a_message_that_cannot_be_read_is_lost_and_those_behind_it_are_not() {
     let before = replay(start).await;
     assert!(before.recovered && !before.complete);
     assert_eq!(texts(&before.messages), ["a"]);
-    let lost = replay(before.position).await;
-    assert!(!lost.recovered && lost.messages.is_empty() && !lost.complete);
-    assert_eq!(lost.position, at(2));
-    let behind = replay(lost.position).await;
+    let gap = replay(before.position).await;
+    assert!(!gap.recovered && gap.messages.is_empty() && !gap.complete);
+    assert_eq!(gap.position, at(2));
+    let behind = replay(gap.position).await;
     assert!(behind.recovered && behind.complete);
     assert_eq!(texts(&behind.messages), ["c"]);
     // It expires with those behind it.

@@ -45,10 +45,10 @@ async fn a_message_that_cannot_be_read_is_lost_and_those_behind_it_are_not() {
         .ask::<String>(&["XADD", "widecast:h:{news}", "2-1", "r", "\u{2}"])
         .await;
     node.publish("news", "d").await;
-    let lost = node.replay("news", first).await;
-    assert!(!lost.recovered && lost.messages.is_empty() && !lost.complete);
-    assert_eq!(lost.position, last);
-    let held = node.texts_after("news", lost.position).await;
+    let gap = node.replay("news", first).await;
+    assert!(!gap.recovered && gap.messages.is_empty() && !gap.complete);
+    assert_eq!(gap.position, last);
+    let held = node.texts_after("news", gap.position).await;
     assert_eq!(held, Some(vec!["d".to_owned()]));
     // Whoever hears such a one looks at the history.
     let topic = node.engine.shared.keys.topic(&name("news"));
