@@ -45,6 +45,57 @@ fn help_and_version_are_no_errors() -> Result<()> {
 }
 
 #[test]
+fn what_the_settings_name_is_looked_at_as_at_the_start() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let foreign = directory.path().join("foreign");
+    fs::create_dir(&foreign)?;
+    fs::write(foreign.join("notes"), "")?;
+    fs::write(directory.path().join("short"), "secret")?;
+    let file = r#"
+        [auth.jwt]
+        hmac_secret_file = "short"
+        public_key_files = ["none.pem", "foreign"]
+        [auth.hook]
+        url = "https://login.example/"
+        secret_file = "short"
+        [engine.default]
+        kind = "redis"
+        url = "redis://:hunter2@127.0.0.1:1?nmae=x"
+        password_file = "nowhere"
+        [engine.several]
+        kind = "redis"
+        urls = ["redsi://a", "redis://b", "redis://b"]
+        [engine.kept]
+        kind = "disk"
+        path = "foreign"
+        [engine.buried]
+        kind = "disk"
+        path = "short/deeper"
+    "#;
+    fs::write(directory.path().join("widecast.toml"), file)?;
+    let errors = |arguments: &[&str]| -> Result<String> {
+        let output = widecast(arguments).current_dir(&directory).output()?;
+        assert_eq!(output.status.code(), Some(2));
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let checked = errors(&["config", "check"])?;
+    assert_eq!(errors(&["serve", "--listen", "127.0.0.1:0"])?, checked);
+    insta::assert_snapshot!(checked, @r#"
+    error: cannot serve: the key file short cannot be used: the secret has 6 bytes, at least 32 are needed: make one with `openssl rand -base64 48`
+    error: cannot serve: cannot read the key file none.pem: No such file or directory (os error 2)
+    error: cannot serve: cannot read the key file foreign: it is a directory and no regular file
+    error: cannot serve: the secret of the authorisation hook short has 6 bytes, at least 32 are needed: make one with `openssl rand -base64 48`
+    error: cannot serve: engine.default: expected the password in the file "nowhere": No such file or directory (os error 2)
+    error: cannot serve: engine.default: redis://:…@127.0.0.1:1?nmae=x: its parameter `nmae` is unknown (known: name, protocol); expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
+    error: cannot serve: engine.buried: the directory short/deeper cannot be used: short is no directory
+    error: cannot serve: engine.kept: the directory foreign has files of something else; choose an empty or a new one
+    error: cannot serve: engine.several: redsi://a: its scheme is unknown; expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
+    error: cannot serve: engine.several: `urls` has the server b:6379 twice: each needs an address, or a name (`?name=…`), of its own
+    "#);
+    Ok(())
+}
+
+#[test]
 fn a_bad_flag_is_status_2_and_names_the_flag() -> Result<()> {
     let (status, line) = refusal(&run(&["--lisen", "127.0.0.1:1"])?)?;
     assert_eq!(status, 2);
