@@ -619,6 +619,35 @@ async fn a_token_file_that_is_refused_at_first_is_named() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_command_line_wins_over_the_environment() -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (base, path) = (with.guarded.broker.base(), with.path()?);
+    std::fs::write(&path, &with.guarded.backend)?;
+    let arguments = ["publish", "--url", &base, "a", "1"];
+    let good = &*with.guarded.backend;
+    for (flag, variables) in [
+        (["--token-file", &path], &[("WIDECAST_TOKEN", "x")][..]),
+        (["--token-file", &path], &[("WIDECAST_TOKEN", "")]),
+        (["--token", good], &[("WIDECAST_TOKEN_FILE", "/nowhere")]),
+        (
+            ["--token", good],
+            &[("WIDECAST_TOKEN_FILE", ""), ("WIDECAST_TOKEN", "x")],
+        ),
+    ] {
+        let mut command = cli::command(&[&arguments[..], &flag].concat()).await?;
+        let command = command.envs(variables.iter().copied());
+        let output = command.spawn()?.wait_with_output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{flag:?} {variables:?}: {errors}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_token_is_from_a_file_or_from_elsewhere() -> Result<()> {
     let with = WithTokenFile::start().await?;
     let (base, path) = (with.guarded.broker.base(), with.path()?);
