@@ -105,6 +105,7 @@ pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunErrors
 
 async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
     shutdown::outlive_hangup()?;
+    let few_files = net::raise_file_limit(config.server.max_connections);
     let config = config.with_demos();
     let config = Arc::new(Bounds::of(&config).applied_to(config));
     let metrics = Arc::new(Metrics::of(&config));
@@ -149,7 +150,7 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     })?;
     // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
     let signal = shutdown::signal()?;
-    for warning in config.warnings() {
+    for warning in config.warnings().into_iter().chain(few_files) {
         tracing::warn!("{warning}");
     }
     actix_rt::spawn(watch_memory(Arc::clone(&services), connections.clone()));
