@@ -65,7 +65,7 @@ pub use reading::{
 };
 pub use retry::retry_intervals;
 pub use router::{EngineRouter, Placement};
-pub use startup::{EngineStartError, NamedEngine, StartedEngines, start};
+pub use startup::{EngineStartError, NamedEngine, StartedEngines, check, start};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;
