@@ -312,6 +312,100 @@ async fn when_all_channels_have_to_be_read_only_so_many_are_at_once() {
     }
 }
 
+#[actix_web::test]
+async fn what_channels_have_missed_is_read_at_once_up_to_a_bound() {
+    const CHANNELS: usize = 60;
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let mut outcomes = Vec::new();
+    for number in 0..CHANNELS {
+        let request = JoinRequest {
+            channel: ChannelName::parse(&format!("c{number}")).unwrap(),
+            since: None,
+            history: Some(1),
+            presence: None,
+        };
+        let channel = request.channel.clone();
+        let message =
+            format!(r#"{{"type":"publish","channel":"{channel}","data":"of {channel}."}}"#);
+        Rc::clone(&trial.session())
+            .dispatch(commands(message.leak()))
+            .await;
+        outcomes.push(session.join(request).await.ok().unwrap());
+    }
+    for outcome in outcomes {
+        session.begin_to_hear(outcome);
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    trial.engine.set_faults(move |at| {
+        (at == "replay").then(|| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Fault::WaitsBehind
+        })
+    });
+    let catching_up = actix_rt::spawn({
+        let session = Rc::clone(&session);
+        async move { session.catch_up().await }
+    });
+    let (mut answered, mut most) = (0, 0);
+    while answered < CHANNELS {
+        trial.let_others_run().await;
+        let waiting = asked.load(Ordering::Relaxed) - answered;
+        assert!(waiting > 0);
+        most = most.max(waiting);
+        trial.engine.go_on.notify_one();
+        answered += 1;
+    }
+    catching_up.await.unwrap();
+    assert_eq!(most, 16);
+    let heard = told(&session);
+    for number in 0..CHANNELS {
+        let message = format!("of c{number}.");
+        assert_eq!(heard.matches(&message).count(), 1, "{message}");
+    }
+}
+
+#[actix_web::test]
+async fn what_has_room_for_nothing_is_not_read_by_several_at_once() {
+    const CHANNELS: usize = 8;
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let large = "x".repeat(session.outbox().limit_bytes() / 4 * 3);
+    let mut outcomes = Vec::new();
+    for number in 0..CHANNELS {
+        let request = JoinRequest {
+            channel: ChannelName::parse(&format!("c{number}")).unwrap(),
+            since: None,
+            history: Some(1),
+            presence: None,
+        };
+        let channel = request.channel.clone();
+        let message = format!(r#"{{"type":"publish","channel":"{channel}","data":"{large}"}}"#);
+        Rc::clone(&trial.session())
+            .dispatch(commands(message.leak()))
+            .await;
+        outcomes.push(session.join(request).await.ok().unwrap());
+    }
+    for outcome in outcomes {
+        session.begin_to_hear(outcome);
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reads);
+    trial.engine.set_faults(move |at| {
+        count.fetch_add(usize::from(at == "replay"), Ordering::Relaxed);
+        None
+    });
+    session.catch_up().await;
+    let mut heard = 0;
+    while heard < CHANNELS {
+        heard += session.outbox().take().len();
+        trial.let_others_run().await;
+    }
+    // Four are read at first, of which one has room; then one after the other.
+    assert!(reads.load(Ordering::Relaxed) <= CHANNELS + 3);
+}
+
 /// What a session has been told since it was last asked, as text.
 fn told(session: &Session) -> String {
     let frames = session.outbox().take().concat();
