@@ -193,8 +193,6 @@ impl Session {
         services.metrics.sessions.resumed(if replay.recovered {
             ResumeOutcome::Recovered
         } else {
-            let gaps = &services.metrics.gaps;
-            gaps.told(channel, GapReason::ResumedTooLate);
             ResumeOutcome::Lost
         });
         Ok(replay)
@@ -288,7 +286,8 @@ impl Session {
         self.catch_up().await;
     }
 
-    /// As [`Self::let_flow`], but of what is past nothing is sent before [`Self::catch_up`].
+    /// As [`Self::let_flow`], but of what is past nothing is sent before [`Self::catch_up`]. The client is told by now, or by the answer that
+    /// is made next, if something was lost before.
     pub fn begin_to_hear(&self, outcome: JoinOutcome) {
         let JoinOutcome {
             handle,
@@ -300,8 +299,13 @@ impl Session {
         if let Some(list) = members {
             handle.begin_watch(list.changes);
         }
+            recovered,
         handle.begin(cursor, nothing_past);
     }
+        if !recovered {
+            let gaps = &self.services().metrics.gaps;
+            gaps.told(handle.channel(), GapReason::ResumedTooLate);
+        }
 
     /// Sends what is past in the channels that begin to be heard, a portion of each in turn: as much as there is room for before this
     /// returns, the rest at the client's pace.

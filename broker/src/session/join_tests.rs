@@ -406,6 +406,25 @@ async fn what_has_room_for_nothing_is_not_read_by_several_at_once() {
     assert!(reads.load(Ordering::Relaxed) <= CHANNELS + 3);
 }
 
+#[actix_web::test]
+async fn only_gaps_that_somebody_is_told_of_are_counted() {
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let gaps = || {
+        let gaps = &trial.worker.services.metrics.gaps;
+        gaps.count_told(&trial.channel, GapReason::ResumedTooLate)
+    };
+    let resuming = r#"{"type":"subscribe","channel":"a","cursor":"1-7","presence":1}"#;
+    trial.break_at("enter", Fault::Fails);
+    Rc::clone(&session).dispatch(commands(resuming)).await;
+    assert!(told(&session).contains("engine_unavailable"));
+    assert_eq!(gaps(), 0);
+    trial.engine.set_faults(|_| None);
+    Rc::clone(&session).dispatch(commands(resuming)).await;
+    assert!(told(&session).contains(r#""recovered":false"#));
+    assert_eq!(gaps(), 1);
+}
+
 /// What a session has been told since it was last asked, as text.
 fn told(session: &Session) -> String {
     let frames = session.outbox().take().concat();
