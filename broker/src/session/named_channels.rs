@@ -9,6 +9,7 @@ use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Reply};
 
 use super::at_once::at_once;
+use super::hook::hook_for;
 use super::join::{JoinOutcome, JoinRequest};
 use super::refusal::Refusal;
 use super::session::Session;
@@ -46,7 +47,9 @@ impl Session {
             };
             (channel, outcome)
         });
-        let mut joining = pin!(at_once(self.services(), HookEvent::Subscribe, joins));
+        let principal = self.principal();
+        let hook = hook_for(self.services(), HookEvent::Subscribe, &principal);
+        let mut joining = pin!(at_once(hook, joins));
         while let Some((channel, outcome)) = joining.next().await {
             match outcome {
                 Ok(outcome) => self.greet_named(outcome),

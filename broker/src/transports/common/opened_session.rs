@@ -13,7 +13,7 @@ use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
     Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Session, Transport, Worker,
-    admit, at_once, random_sender,
+    admit, at_once, hook_for, random_sender,
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
@@ -86,7 +86,9 @@ impl OpenedSession {
         let mut outcomes = Vec::with_capacity(channels.len());
         let join = |channel| join_one(&session, channel, cursor, presence.clone());
         let joins = channels.iter().map(join);
-        let mut joining = Box::pin(at_once(session.services(), HookEvent::Subscribe, joins));
+        let principal = session.principal();
+        let hook = hook_for(session.services(), HookEvent::Subscribe, &principal);
+        let mut joining = Box::pin(at_once(hook, joins));
         while let Some(outcome) = joining.next().await {
             let outcome = outcome?;
             greet(&session, &outcome);
