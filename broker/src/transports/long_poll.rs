@@ -19,7 +19,7 @@ use crate::session::{
     require_jsonp,
 };
 
-use super::common::opened_session::{OpenedSession, cursor_of, open};
+use super::common::opened_session::{OpenedSession, cursor_of, open, require_staying};
 use super::common::stream_request::{PollRequest, StreamRequest};
 use super::common::streaming::uncached;
 use super::common::worker::worker;
@@ -114,6 +114,7 @@ pub(super) async fn answer(
     let Identity {
         principal, headers, ..
     } = wanted.identity;
+    require_staying(&worker.services)?;
     let principal = session::admit(&worker.services, principal, &headers).await?;
     present(worker, &principal, channels, scope).await
 }

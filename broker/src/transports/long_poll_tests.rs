@@ -233,6 +233,24 @@ async fn the_channels_of_a_poll_are_read_at_once() {
 }
 
 #[actix_web::test]
+async fn a_poll_is_sent_elsewhere_while_the_broker_takes_leave() {
+    let simulation = simulation();
+    let worker = &simulation.nodes[0].worker;
+    worker.services.drain();
+    for timeout in [None, Some(MINUTE)] {
+        let wanted = StreamRequest {
+            cursor: None,
+            timeout,
+            ..request("plain:b=1-0", MINUTE)
+        };
+        let scope = CursorScope::SeveralChannels;
+        let answered = answer(worker, &simulation.channels, wanted, scope).await;
+        let code = answered.err().map(|problem| problem.code());
+        assert_eq!(code, Some(Code::ShuttingDown), "{timeout:?}");
+    }
+}
+
+#[actix_web::test]
 async fn a_poll_that_is_given_up_while_it_joins_leaves_nothing_behind() {
     let simulation = begin(3, 1 << 20);
     let begins = ends(&simulation).await.to_string();

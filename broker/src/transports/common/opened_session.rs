@@ -12,8 +12,8 @@ use crate::config::HookEvent;
 use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
-    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Session, Transport, Worker,
-    admit, at_once, hook_for, random_sender,
+    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Services, Session,
+    Transport, Worker, admit, at_once, hook_for, random_sender,
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
@@ -35,10 +35,7 @@ pub(in crate::transports) async fn open(
     dialect: Dialect,
     transport: Transport,
 ) -> Result<Rc<Session>, Problem> {
-    if worker.services.is_draining() {
-        let detail = "the broker is shutting down: connect again in a moment";
-        return Err(Problem::new(Code::ShuttingDown, detail));
-    }
+    require_staying(&worker.services)?;
     let share = identity.share.open_session()?;
     let headers = std::mem::take(&mut identity.headers);
     identity.principal = admit(&worker.services, identity.principal, &headers).await?;
@@ -54,6 +51,18 @@ pub(in crate::transports) async fn open(
     let session = Session::new(worker, identity, share, carrier);
     session.take_seat()?;
     Ok(session)
+}
+
+/// Makes sure that the broker does not take leave of its clients.
+///
+/// # Errors
+/// `shutting_down`.
+pub(in crate::transports) fn require_staying(services: &Services) -> Result<(), Problem> {
+    if services.is_draining() {
+        let detail = "the broker is shutting down: connect again in a moment";
+        return Err(Problem::new(Code::ShuttingDown, detail));
+    }
+    Ok(())
 }
 
 impl OpenedSession {
