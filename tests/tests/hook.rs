@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use widecast_protocol::Code;
 use widecast_tests::backend::{Asked, Backend, Gate, Reply};
 use widecast_tests::broker::Answer;
-use widecast_tests::{Broker, Join, Settings, Transport, cli, eventually};
+use widecast_tests::{Broker, Heard, Join, Settings, Transport, cli, eventually};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -421,6 +421,53 @@ async fn the_channels_of_a_request_are_asked_about_at_once_as_far_as_there_is_ro
             assert_eq!(asking.asked(event).len(), CHANNELS, "{room} {event}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_taken_from_a_channel_while_the_hook_is_asked_does_not_join_it() -> Result<()> {
+    let (key, keys) = operator().await?;
+    let settings = [
+        ("auth.hook.timeout_ms", "60_000"),
+        ("auth.hook.events", "[\"subscribe\"]"),
+        ("auth.api_key", keys.as_str()),
+    ];
+    let asking = Asking::start(&settings, |_: &Asked| allow()).await?;
+    let url = format!("{}/v1/unsubscribe", asking.broker.base());
+    let open = Join::channels(&[]);
+    let mut session = asking.broker.join(Transport::JsonWebSocket, &open).await?;
+    let name = session.envelope()?.welcome()["session"].clone();
+    for cursor in [Value::Null, json!("1-1")] {
+        let gate = Gate::shut();
+        asking.backend.answers({
+            let gate = gate.clone();
+            move |_| allow().behind(&gate)
+        });
+        let before = asking.asked("subscribe").len();
+        let command = json!({ "type": "subscribe", "id": 1, "channel": "news", "cursor": cursor });
+        session.envelope()?.send(&command).await?;
+        eventually("the hook is asked", async || {
+            Ok(asking.asked("subscribe").len() > before)
+        })
+        .await?;
+        let order = json!({ "session": name, "channel": "news" });
+        let request = asking.broker.http().post(&url).bearer_auth(&key);
+        let answer = Answer::read(request.json(&order).send().await?).await?;
+        assert_eq!(answer.body["sessions"], 1, "{answer:?}");
+        gate.open();
+        for expected in [("unsubscribed", "kicked"), ("error", "not_subscribed")] {
+            let Heard::Frame(frame) = session.next().await? else {
+                anyhow::bail!("no frame");
+            };
+            let told = (frame["type"].as_str(), frame["code"].as_str());
+            assert_eq!(told, (Some(expected.0), Some(expected.1)), "{frame}");
+        }
+        assert_eq!(asking.broker.subscribers("news").await?, 0);
+    }
+    // It may come back.
+    let command = json!({ "type": "subscribe", "channel": "news" });
+    let reply = session.envelope()?.command(command).await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
     Ok(())
 }
 

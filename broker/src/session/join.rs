@@ -60,6 +60,7 @@ impl Session {
     /// When the session may not hear the channel, it has joined as many channels as it may, it has left the channel meanwhile, or
     /// the engine cannot be reached.
     pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        let _under_way = self.is_about_to_join(&request.channel);
         // All that it asks of the engine has one deadline, with what is cleared away after a failure.
         let joining = async {
             self.admit(&request).await?;
@@ -113,6 +114,9 @@ impl Session {
 
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         self.require_open()?;
+        if self.is_called_off(&request.channel) {
+            return Err(has_left());
+        }
         // Others may have been joined while the hook was asked.
         self.check_room(&request.channel)?;
         let JoinRequest {
@@ -180,6 +184,7 @@ impl Session {
                 JoinStep::Joined(start, members) => return Ok((start, members)),
             };
             if !self.channels.borrow().holds(handle) {
+                self.require_open()?;
                 return Err(has_left());
             }
             joining.done(answer);
@@ -294,18 +299,18 @@ impl Session {
             cursor,
             nothing_past,
             members,
+            recovered,
             ..
         } = outcome;
-        if let Some(list) = members {
-            handle.begin_watch(list.changes);
-        }
-            recovered,
-        handle.begin(cursor, nothing_past);
-    }
         if !recovered {
             let gaps = &self.services().metrics.gaps;
             gaps.told(handle.channel(), GapReason::ResumedTooLate);
         }
+        if let Some(list) = members {
+            handle.begin_watch(list.changes);
+        }
+        handle.begin(cursor, nothing_past);
+    }
 
     /// Sends what is past in the channels that begin to be heard, a portion of each in turn: as much as there is room for before this
     /// returns, the rest at the client's pace.

@@ -12,6 +12,7 @@ use widecast_protocol::{Epoch, Offset};
 use super::*;
 use crate::engine::flaky::{Fault, PATIENCE};
 use crate::engine::{ChannelQuery, Deliver, Directory, MemberStore};
+use crate::session::index::SessionKey;
 use crate::session::order::carry_out;
 use crate::session::trial::Trial;
 use crate::session::{Action, Inbound, Order, Selection};
@@ -404,6 +405,42 @@ async fn what_has_room_for_nothing_is_not_read_by_several_at_once() {
     }
     // Four are read at first, of which one has room; then one after the other.
     assert!(reads.load(Ordering::Relaxed) <= CHANNELS + 3);
+}
+
+#[actix_web::test]
+async fn an_order_to_leave_a_channel_reaches_a_session_that_is_about_to_join() {
+    for call in ["interested", "position"] {
+        let trial = Trial::new();
+        let session = trial.polled_session();
+        trial.break_at(call, Fault::WaitsBefore);
+        let listed = r#"{"type":"subscribe","id":1,"channel":"a","presence":1}"#;
+        let joining = actix_rt::spawn(Rc::clone(&session).dispatch(commands(listed)));
+        trial.engine.reached.notified().await;
+        session.list_keys([SessionKey::User("7".into())]);
+        let selection = Selection {
+            user: Some("7".into()),
+            channel: Some(trial.channel.clone()),
+            ..Selection::default()
+        };
+        let action = Action::Unsubscribe {
+            channel: trial.channel.clone(),
+            reason: "no more".to_owned(),
+        };
+        let order = Order::now(selection, action);
+        assert_eq!(carry_out(&trial.worker, &order).await.done, 1, "{call}");
+        // It is gone by now.
+        assert_eq!(carry_out(&trial.worker, &order).await.done, 0, "{call}");
+        trial.engine.set_faults(|_| None);
+        trial.engine.go_on.notify_one();
+        joining.await.unwrap();
+        let frames = told(&session);
+        let left = r#"{"type":"unsubscribed","channel":"a","code":"kicked"}"#;
+        assert_eq!(frames.matches(left).count(), 1, "{call}: {frames}");
+        let failed = r#"{"type":"error","id":1,"code":"not_subscribed""#;
+        assert!(frames.contains(failed), "{call}: {frames}");
+        trial.looks_untouched(call).await;
+        trial.joins(&session, call).await;
+    }
 }
 
 #[actix_web::test]

@@ -44,6 +44,7 @@ mod subscription_tokens;
 mod transport;
 #[cfg(test)]
 mod trial;
+mod under_way;
 mod unfinished;
 mod unheard;
 mod worker;
@@ -73,4 +74,5 @@ pub use relief::relieve;
 pub use services::Services;
 pub use session::{Session, millis};
 pub use transport::{Carrier, Transport};
+pub use under_way::JoinUnderWay;
 pub use worker::Worker;

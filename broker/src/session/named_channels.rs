@@ -13,6 +13,7 @@ use super::hook::hook_for;
 use super::join::{JoinOutcome, JoinRequest};
 use super::refusal::Refusal;
 use super::session::Session;
+use super::under_way::JoinUnderWay;
 use crate::config::HookEvent;
 use crate::engine::renew;
 
@@ -37,7 +38,10 @@ impl Session {
         // With the cursor of one channel, what the others have missed would be lost without a word.
         let is_bad = matches!(cursor, Some(Cursor::One(_))) && named.len() > 1;
         let is_new = |channel: &ChannelName| self.place(channel).is_none();
-        let new = named.into_iter().filter(is_new);
+        let new: Vec<ChannelName> = named.into_iter().filter(is_new).collect();
+        let under_way = new.iter().map(|channel| self.is_about_to_join(channel));
+        let _under_way: Vec<JoinUnderWay<'_>> = under_way.collect();
+        let new = new.iter().cloned();
         let joins = new.map(async |channel: ChannelName| {
             let outcome = if is_bad {
                 Err(Code::BadCursor)

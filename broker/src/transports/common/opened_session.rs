@@ -12,8 +12,8 @@ use crate::config::HookEvent;
 use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
-    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Services, Session,
-    Transport, Worker, admit, at_once, hook_for, random_sender,
+    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, JoinUnderWay, Services,
+    Session, Transport, Worker, admit, at_once, hook_for, random_sender,
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
@@ -93,6 +93,10 @@ impl OpenedSession {
             return Err(Problem::new(Code::BadCursor, detail));
         }
         let mut outcomes = Vec::with_capacity(channels.len());
+        let under_way = channels
+            .iter()
+            .map(|channel| session.is_about_to_join(channel));
+        let under_way: Vec<JoinUnderWay<'_>> = under_way.collect();
         let join = |channel| join_one(&session, channel, cursor, presence.clone());
         let joins = channels.iter().map(join);
         let principal = session.principal();
@@ -103,7 +107,7 @@ impl OpenedSession {
             greet(&session, &outcome);
             outcomes.push(outcome);
         }
-        drop(joining);
+        drop((joining, under_way));
         let recovered = outcomes.iter().all(|outcome| outcome.recovered);
         Ok(Self {
             session,
