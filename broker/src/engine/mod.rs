@@ -48,6 +48,7 @@ pub use crate::presence::{
 };
 pub use abilities::{
     Announcements, Directory, Engine, Interest, Lifecycle, MemberStore, MessageLog,
+    PublishedInOrder,
 };
 pub use announcements::Announcement;
 #[cfg(test)]
