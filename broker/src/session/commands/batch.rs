@@ -8,7 +8,6 @@ use widecast_protocol::{Code, CommandId, Reply};
 
 use crate::engine::renew;
 use crate::session::at_once::in_channels;
-use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -46,7 +45,11 @@ async fn publish_in_batch(session: &Rc<Session>, message: Result<Publish, Decode
     // With the session, the rest of a batch ends.
     let result = match session.require_open() {
         Ok(()) => publish_or_note(session, message).await,
-        Err(refusal) => Err(refusal),
+        Err(refusal) => {
+            let channel = message.as_ref().ok().map(|message| &message.channel);
+            session.note_refused_message(channel, &refusal);
+            Err(refusal)
+        }
     };
     if result.is_ok() {
         renew();
@@ -61,8 +64,9 @@ async fn publish_or_note(
     match message {
         Ok(message) => publish_one(session, None, message).await,
         Err(error) => {
-            note_refused(session.services(), &session.principal(), None, error.code());
-            Err(Refusal::new(error.code(), error.to_string()))
+            let refusal = Refusal::new(error.code(), error.to_string());
+            session.note_refused_message(None, &refusal);
+            Err(refusal)
         }
     }
 }

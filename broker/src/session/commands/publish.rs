@@ -34,7 +34,7 @@ pub(super) async fn publish_one(
     session
         .require_jsonp_if_script(&channel)
         .inspect_err(|refusal| {
-            publisher::note_refused(services, &who.principal, Some(&channel), refusal.code);
+            session.note_refused_message(Some(&channel), refusal);
         })?;
     let published = publisher::publish(services, &who, message).await?;
     Ok(Reply::Published {
