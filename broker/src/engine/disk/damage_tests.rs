@@ -57,12 +57,9 @@ enum Harm {
 }
 
 impl Harm {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 5] = [
         Self::Flip(0),
-        Self::Flip(300),
         Self::Flip(500),
-        Self::Flip(700),
-        Self::Flip(900),
         Self::Flip(999),
         Self::Cut,
         Self::Remove,
@@ -131,7 +128,7 @@ async fn a_file_of_each_kind_that_is_damaged_or_missing_is_named_or_nothing_is_l
             }
         }
     }
-    assert!(named > 60, "{named}");
+    assert!(named > 40, "{named}");
 }
 
 #[tokio::test]

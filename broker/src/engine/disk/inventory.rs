@@ -104,19 +104,35 @@ pub(super) fn restore_journals(
         restored.map_err(|source| DiskError::of(&journal, source))?;
         journals.insert(number);
     }
-    let (Some(&first), Some(&last)) = (journals.first(), journals.last()) else {
-        // A store has a journal from the moment at which it has a version.
-        let number = inventory.map_or(0, |inventory| inventory.newest);
-        let path = file_of(directory, number);
-        return Err(DiskError::Missing { path });
-    };
-    let first = oldest.unwrap_or(first);
-    let last = inventory.map_or(last, |inventory| last.max(inventory.newest));
-    match (first..=last).find(|number| !journals.contains(number)) {
+    match missing_of(&journals, inventory) {
         Some(number) => Err(DiskError::Missing {
             path: file_of(directory, number),
         }),
         None => Ok(()),
+    }
+}
+
+/// The number of a journal that has to be there besides these.
+fn missing_of(journals: &BTreeSet<u64>, inventory: Option<&Inventory>) -> Option<u64> {
+    let Some(&last) = journals.last() else {
+        // A store has a journal from the moment at which it has a version.
+        return Some(inventory.map_or(0, |inventory| inventory.newest));
+    };
+    let hole_from = |first: u64| {
+        let mut all = journals.range(first..);
+        let first = all.next().copied()?;
+        (first..=last).find(|number| !journals.contains(number))
+    };
+    let Some(inventory) = inventory else {
+        return hole_from(0);
+    };
+    let newest = inventory.newest;
+    match inventory.oldest {
+        // Those after the newest have come since, and may have gone: the first that is left need not be the next one.
+        Some(oldest) => (oldest..=newest)
+            .find(|number| !journals.contains(number))
+            .or_else(|| hole_from(newest + 1)),
+        None => hole_from(0).or((last < newest).then_some(newest)),
     }
 }
 
