@@ -198,7 +198,11 @@ async fn a_file_that_the_user_may_not_use_is_named_with_what_to_do() {
         copy_files(origin.path(), copy.path());
         let denied = copy.path().join(file);
         fs::set_permissions(&denied, fs::Permissions::from_mode(0)).unwrap();
-        let error = open(copy.path()).unwrap_err();
+        let Err(error) = open(copy.path()) else {
+            let is_left_over = !denied.exists();
+            assert!(is_left_over, "{}", file.display());
+            continue;
+        };
         assert!(error.contains(denied.to_str().unwrap()), "{error}");
         assert!(error.contains("chown"), "{error}");
         assert!(!error.contains("without its messages"), "{error}");
