@@ -311,6 +311,7 @@ pub(super) fn meaning(error: RedisError) -> EngineError {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => EngineError::Corrupt {
             expected: "answers as this release's scripts give them",
         },
-        _ => EngineError::unavailable(error),
+        // Its cause says the same once more.
+        _ => EngineError::unavailable(error.to_string()),
     }
 }
