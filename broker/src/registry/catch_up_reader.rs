@@ -233,8 +233,8 @@ impl Shard {
                 outbox.turns().adapt(outbox.has_room());
             }
             Err(error) => {
-                let channel = &behind.channel;
                 static LINE: LogLimit = LogLimit::new();
+                let channel = &behind.channel;
                 if let Some(times) = LINE.due() {
                     tracing::warn!(
                         times,

@@ -42,8 +42,8 @@ impl Shard {
             let replay = match replay {
                 Ok(replay) => replay,
                 Err(error) => {
-                    let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
                     static LINE: LogLimit = LogLimit::new();
+                    let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
                     if let Some(times) = LINE.due() {
                         tracing::warn!(
                             times,

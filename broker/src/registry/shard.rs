@@ -282,10 +282,10 @@ impl Shard {
 
     /// Looks whether something could not be handed over.
     pub(super) fn look_for_overrun(self: &Rc<Self>) {
+        static LINE: LogLimit = LogLimit::new();
         let Some(overrun) = self.handle.take_overrun() else {
             return;
         };
-        static LINE: LogLimit = LogLimit::new();
         if let Some(times) = LINE.due() {
             tracing::warn!(
                 times,

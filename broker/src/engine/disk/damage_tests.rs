@@ -197,7 +197,7 @@ async fn a_file_that_the_user_may_not_use_is_named_with_what_to_do() {
         let copy = tempfile::tempdir().unwrap();
         copy_files(origin.path(), copy.path());
         let denied = copy.path().join(file);
-        fs::set_permissions(&denied, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&denied, fs::Permissions::from_mode(0o000)).unwrap();
         let Err(error) = open(copy.path()) else {
             let is_left_over = !denied.exists();
             assert!(is_left_over, "{}", file.display());

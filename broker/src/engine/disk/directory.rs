@@ -188,7 +188,7 @@ mod tests {
             ("lock", b""),
             ("keyspaces/", b""),
             ("0.jnl", b""),
-            ("0.jnl", &[0; 100_000]),
+            ("0.jnl", &[0; 10_000]),
             ("version", b"FJ"),
         ];
         for made in 0..=steps.len() {

@@ -93,8 +93,8 @@ pub(super) fn restore_journals(
     let mut journals = journals_in(directory).map_err(of_directory)?;
     let names = directory.join(SECOND_NAMES);
     let oldest = inventory.and_then(|inventory| inventory.oldest);
-    let named = journals_in(&names).map_err(|source| DiskError::of(&names, source))?;
-    for &number in named.difference(&journals.clone()) {
+    let linked = journals_in(&names).map_err(|source| DiskError::of(&names, source))?;
+    for &number in linked.difference(&journals.clone()) {
         // It was about to lose this name, too.
         if oldest.is_some_and(|oldest| number < oldest) {
             continue;
