@@ -365,51 +365,6 @@ async fn a_public_address_needs_authentication() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_rule_that_decides_is_explained() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let secret = directory.path().join("jwt.key");
-    std::fs::write(&secret, SECRET)?;
-    let secret = secret.to_str().context("a path of text")?;
-    let token = cli::run(&[
-        "token",
-        "--secret-file",
-        secret,
-        "--sub",
-        "7",
-        "--allow",
-        "news=publish",
-    ])
-    .await?
-    .output;
-    let setting = format!("auth.jwt.hmac_secret_file={secret}");
-    let explained = cli::run(&[
-        "config",
-        "explain",
-        "news",
-        "--token",
-        token.trim(),
-        "--set",
-        &setting,
-        "--set",
-        "namespace.default.anonymous=subscribe",
-    ])
-    .await?;
-    insta::assert_snapshot!(explained.output, @"
-    the user 7 on news, by the rules of namespace.default:
-    publish   allowed: the token gives it (channels)
-    subscribe allowed: the namespace gives it to everybody (anonymous)
-    presence  refused (forbidden): the token does not allow presence on news
-    history   refused (forbidden): the token does not allow history on news
-    ");
-    let inspected = cli::run(&["token", "inspect", token.trim(), "--set", &setting]).await?;
-    assert!(inspected.output.contains("\"sub\":\"7\""), "{inspected:?}");
-    assert!(inspected.output.contains("takes it"), "{inspected:?}");
-    let inspected = cli::run(&["token", "inspect", token.trim()]).await?;
-    assert!(inspected.output.contains("refuses it"), "{inspected:?}");
-    Ok(())
-}
-
-#[tokio::test]
 async fn the_command_line_sends_its_credential() -> Result<()> {
     let guarded = Guarded::start().await?;
     let base = guarded.broker.base();
