@@ -107,6 +107,33 @@ async fn the_log_has_what_is_refused_before_it_reaches_a_session() -> Result<()>
 }
 
 #[tokio::test]
+async fn of_a_sessions_name_the_log_shows_a_digest_by_which_its_lines_are_found() -> Result<()> {
+    let guarded = Guarded::with(|settings| {
+        let settings = settings.key("log.audit", "true");
+        settings.key("log.filter", "\"info,widecast::session=debug\"")
+    })
+    .await?;
+    let opened = guarded.ask(Method::GET, "/v1/poll?session=new", None);
+    let opened = opened.await?;
+    let name = opened.body["session"].as_str().context("a session")?;
+    let order = json!({ "session": name });
+    guarded.operate("/v1/disconnect", &order).await?;
+    told(&guarded, &["disconnect: done", "\"session:"]).await?;
+    let log = guarded.broker.log();
+    let digest = log.split("\"session:").nth(1).context("an object")?;
+    let digest = digest.split('"').next().context("a digest")?;
+    assert_eq!(digest.len(), 16, "{log}");
+    eventually("the lines of the session have it, too", async || {
+        let log = guarded.broker.log();
+        let own = log.lines().filter(|line| line.contains("session.id"));
+        Ok(own.clone().count() > 0 && own.into_iter().all(|line| line.contains(digest)))
+    })
+    .await?;
+    assert!(!guarded.broker.log().contains(name));
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_name_makes_a_line_or_a_field_of_its_own() -> Result<()> {
     let guarded = Guarded::with(|settings| settings.key("log.audit", "true")).await?;
     let name = "z\nINFO widecast::audit: forged\u{1b}[31m";
