@@ -9,8 +9,8 @@ use super::answer;
 use super::operator::Operator;
 use crate::engine::{EngineFigures, NamedEngine};
 use crate::http::{Problem, prefers};
-use crate::memory_budget::{Part, held, level};
-use crate::metrics::{EngineLabels, Engines, Exposition, ServerLabels, render};
+use crate::memory_budget::{Part, given_up, held, level};
+use crate::metrics::{EngineLabels, Engines, Exposition, Limit, ServerLabels, render};
 use crate::session::Services;
 
 pub(super) async fn scrape(
@@ -83,6 +83,8 @@ fn show_memory(services: &Services) {
     }
     figures.set_limit(services.bounds.ceiling);
     figures.pressure.set(level() as i64);
+    let limits = &services.metrics.limits;
+    limits.set_refused(Limit::Unfinished, given_up(Part::Unfinished));
 }
 
 fn show_revocations(services: &Services) {

@@ -7,6 +7,7 @@ use widecast_protocol::command::Publish;
 use widecast_protocol::{Code, CommandId, Reply};
 
 use crate::engine::renew;
+use crate::metrics::Limit;
 use crate::session::at_once::in_channels;
 use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
@@ -26,7 +27,8 @@ pub(in crate::session) async fn batch(
     if actual > limit {
         let detail =
             format!("the batch has {actual} messages, limits.messages_per_batch allows {limit}");
-        return Err(Refusal::new(Code::MessageTooLarge, detail));
+        let services = session.services();
+        return Err(services.beyond(Limit::Batch, Code::MessageTooLarge, detail));
     }
     let publishing = messages.into_iter().map(|message| {
         let channel = message.as_ref().ok().map(|message| message.channel.clone());
