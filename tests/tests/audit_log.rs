@@ -1,5 +1,7 @@
 //! The log of who did what: switched on it has a line for each thing that was asked for, and never a secret.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::json;
@@ -110,6 +112,7 @@ async fn the_log_has_what_is_refused_before_it_reaches_a_session() -> Result<()>
 async fn of_a_sessions_name_the_log_shows_a_digest_by_which_its_lines_are_found() -> Result<()> {
     let guarded = Guarded::with(|settings| {
         let settings = settings.key("log.audit", "true");
+        let settings = settings.poll_session_idle(Duration::from_secs(1));
         settings.key("log.filter", "\"info,widecast::session=debug\"")
     })
     .await?;
