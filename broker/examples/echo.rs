@@ -23,13 +23,7 @@ use widecast::session::{
 use widecast::transports::{WebSocketMessage, WebSocketMessages};
 use widecast_protocol::Origin;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::framing::websocket::{DecoderLimits, binary, text};
-
-/// Group 9 of the suite sends 16 MiB in one message, and 4 MiB in fragments of 64 bytes.
-const LIMITS: DecoderLimits = DecoderLimits {
-    message_bytes: 16 << 20,
-    fragments: 100_000,
-};
+use widecast_protocol::framing::websocket::{binary, text};
 
 /// Answers each message with itself.
 struct EchoReader(WebSocketMessages);
@@ -58,8 +52,9 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
         dialect: Dialect::connected(Wire::RawWebSocket),
         transport: Transport::WebSocket,
     };
+    let limits = &worker.services().config.limits;
+    let decoder = Box::new(EchoReader(WebSocketMessages::of_one(limits)));
     let session = Session::new(&worker, identity, Held::default(), carrier);
-    let decoder = Box::new(EchoReader(WebSocketMessages::new(LIMITS)));
     let body = net::detach(&request, |detached| {
         SessionActor::start_connected(session, detached, decoder);
     });
@@ -70,6 +65,9 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
 fn services() -> Result<Arc<Services>, KeyFileErrors> {
     let mut config = Config::default();
     let auth = Authenticator::new(&config)?;
+    // Group 9 of the suite sends 16 MiB in one message, and 4 MiB in fragments of 64 bytes.
+    config.limits.message_bytes = ByteCount::mebibytes(16);
+    config.limits.fragments_per_message = 100_000;
     // An echo is queued whole.
     config.outbox.bytes = ByteCount::mebibytes(64);
     let routes = Routes::new();

@@ -1,5 +1,7 @@
 //! The log of who did what: switched on it has a line for each thing that was asked for, and never a secret.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::json;
@@ -103,6 +105,34 @@ async fn the_log_has_what_is_refused_before_it_reaches_a_session() -> Result<()>
     })
     .await?;
     assert!(!guarded.broker.log().contains("unseen"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_sessions_name_the_log_shows_a_digest_by_which_its_lines_are_found() -> Result<()> {
+    let guarded = Guarded::with(|settings| {
+        let settings = settings.key("log.audit", "true");
+        let settings = settings.poll_session_idle(Duration::from_secs(1));
+        settings.key("log.filter", "\"info,widecast::session=debug\"")
+    })
+    .await?;
+    let opened = guarded.ask(Method::GET, "/v1/poll?session=new", None);
+    let opened = opened.await?;
+    let name = opened.body["session"].as_str().context("a session")?;
+    let order = json!({ "session": name });
+    guarded.operate("/v1/disconnect", &order).await?;
+    told(&guarded, &["disconnect: done", "\"session:"]).await?;
+    let log = guarded.broker.log();
+    let digest = log.split("\"session:").nth(1).context("an object")?;
+    let digest = digest.split('"').next().context("a digest")?;
+    assert_eq!(digest.len(), 16, "{log}");
+    eventually("the lines of the session have it, too", async || {
+        let log = guarded.broker.log();
+        let own = log.lines().filter(|line| line.contains("session.id"));
+        Ok(own.clone().count() > 0 && own.into_iter().all(|line| line.contains(digest)))
+    })
+    .await?;
+    assert!(!guarded.broker.log().contains(name));
     Ok(())
 }
 

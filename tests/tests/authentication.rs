@@ -188,19 +188,23 @@ async fn a_stream_without_frames_ends_with_its_token() -> Result<()> {
     ] {
         let join = Join::channel("news");
         let (mut subscriber, _) = guarded.join_for_short(transport, join, 1).await?;
-        let mut code = None;
+        let (mut code, mut goodbye) = (None, None);
         loop {
             match subscriber.next().await? {
                 Heard::Closed { code: found, .. } => {
                     code = found.or(code);
                     break;
                 }
-                Heard::Frame(_) => {}
+                Heard::Frame(frame) => goodbye = Some(frame),
                 other => bail!("{transport:?} heard {other:?}"),
             }
         }
         if transport == Transport::RawWebSocket {
             assert_eq!(code, Some(Code::Unauthorized.close_code()));
+        } else {
+            let goodbye = goodbye.with_context(|| format!("{transport:?} heard no goodbye"))?;
+            assert_eq!(goodbye["type"], "goodbye", "{goodbye}");
+            assert_eq!(goodbye["code"], "unauthorized", "{goodbye}");
         }
     }
     Ok(())

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use widecast_client::{Client, Data, Error, Event, Events, Message, Transport};
-use widecast_tests::{Broker, Relay, Settings, eventually, over_every_client_transport, within};
+use widecast_tests::{
+    Broker, Guarded, Relay, Settings, eventually, over_every_client_transport, within,
+};
 
 over_every_client_transport! {
     messages_come_in_order_with_all_that_is_known;
@@ -481,5 +483,29 @@ async fn a_broker_that_is_not_there_is_named(transport: Transport) -> Result<()>
     assert!(matches!(&error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains(&url), "{error}");
     assert!(error.is_retryable());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_of_a_stream_that_is_put_out_hears_why_and_stays_away() -> Result<()> {
+    let guarded = Guarded::start().await?;
+    for transport in [Transport::Sse, Transport::HttpStream] {
+        // Its token would let it come back.
+        let token = guarded.token(&["news=subscribe"], 600).await?;
+        let client = Client::builder(&guarded.broker.base());
+        let client = client.token(&token).build()?;
+        let listening = client.subscribe(["news"]).transport(transport);
+        let mut events = listening.connect().await?;
+        let order = json!({ "user": "7", "reason": "go home" });
+        guarded.operate("/v1/disconnect", &order).await?;
+        let last = within("the end", async { Ok(events.next().await) }).await?;
+        let error = last.context("an event")?.err().context("an error")?;
+        ensure!(error.to_string().contains("go home"), "{error}");
+        ensure!(
+            within("nothing more", async { Ok(events.next().await) })
+                .await?
+                .is_none()
+        );
+    }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! publishes anything, unless a namespace allows it; and no answer is taken for what it is not.
 
 use anyhow::{Context, Result};
-use widecast_tests::{Broker, Settings};
+use widecast_tests::{Broker, Guarded, Settings};
 
 const CROSS_SITE: (&str, &str) = ("sec-fetch-site", "cross-site");
 
@@ -64,6 +64,49 @@ async fn an_image_on_another_page_opens_no_session() -> Result<()> {
         let served = get(&broker, "/channels/a/sse", headers).await?;
         assert_eq!(served.status(), 200, "{headers:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cookie_goes_with_no_image_and_no_script_whatever_they_say_of_themselves() -> Result<()> {
+    let guarded =
+        Guarded::with(|settings| settings.key("namespace.default.image_ping", "true")).await?;
+    let token = guarded.token(&["news=*"], 600).await?;
+    let cookie = format!("session_token={token}");
+    let ask = async |path: &str, headers: &[(&'static str, &'static str)]| {
+        let mut request = guarded
+            .broker
+            .http()
+            .get(format!("{}{path}", guarded.broker.base()))
+            .header("cookie", &cookie);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await?.text().await
+    };
+    let listed = ("origin", "https://a.example");
+    let same = ("sec-fetch-site", "same-origin");
+    let cors = ("sec-fetch-mode", "cors");
+    for headers in [
+        &[listed, cors, ("sec-fetch-dest", "image")][..],
+        &[listed, cors, ("sec-fetch-dest", "empty")],
+        &[listed],
+        &[same],
+    ] {
+        let ping = ask("/channels/news/publish.gif?data=x", headers).await?;
+        assert!(ping.contains("unauthorized"), "{headers:?}: {ping}");
+        let script = ask("/channels/news/poll?timeout=0&callback=f", headers).await?;
+        assert!(script.contains("unauthorized"), "{headers:?}: {script}");
+        let opened = ask(
+            "/v1/poll?session=new&channel=news&timeout=0&callback=f",
+            headers,
+        );
+        let opened = opened.await?;
+        assert!(!opened.contains("subscribed"), "{headers:?}: {opened}");
+    }
+    // What the page asks for itself has it.
+    let page = ask("/channels/news/messages", &[listed, cors]).await?;
+    assert!(page.contains("\"messages\":[]"), "{page}");
     Ok(())
 }
 

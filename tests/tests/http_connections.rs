@@ -634,10 +634,14 @@ async fn bytes_that_are_no_request_are_answered_with_a_problem() -> Result<()> {
     ] {
         let refused = ask(&broker, bytes).await?;
         assert_eq!(refused.status, status);
-        assert!(
-            refused.head.contains("application/problem+json"),
-            "{refused:?}"
-        );
+        for line in [
+            "application/problem+json",
+            "x-content-type-options: nosniff",
+            "cross-origin-resource-policy: same-site",
+            "access-control-allow-origin: *",
+        ] {
+            assert!(refused.head.contains(line), "{line}: {refused:?}");
+        }
         assert!(
             refused.body.contains(&format!("\"status\":{status}")),
             "{refused:?}"

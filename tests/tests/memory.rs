@@ -233,6 +233,9 @@ async fn new_work_is_refused_where_there_is_no_room_and_health_says_so() -> Resu
     );
     assert_eq!(answer.retry_after, Some(1), "{answer:?}");
     assert_eq!(read(&broker, "/channels/a/poll").await?.status, 503);
+    let refused = "widecast_limit_refusals_total{limit=\"memory_bytes\"}";
+    let refused = broker.metrics().await?.value(refused);
+    assert!((refused - 2.0).abs() < f64::EPSILON, "{refused}");
     assert_eq!(read(&broker, "/health/ready").await?.status, 503);
     assert_eq!(read(&broker, "/health/live").await?.status, 200);
     Ok(())

@@ -14,11 +14,11 @@ use widecast_protocol::{Code, DecodeError};
 use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
-use crate::config::Config;
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body, take_turn};
 use crate::memory_budget::{GIVEN_UP, LongTurn};
+use crate::metrics::Limit;
 use crate::offload::offload;
-use crate::session::{self, Refusal, Sending, publish_each};
+use crate::session::{self, Refusal, Sending, Services, publish_each};
 
 #[derive(Serialize)]
 struct BatchAnswer {
@@ -47,7 +47,7 @@ async fn batch(
     body: web::Payload,
     codec: Codec,
 ) -> Result<HttpResponse, Problem> {
-    let messages = read(&request, &caller.services.config, body, codec).await;
+    let messages = read(&request, &caller.services, body, codec).await;
     let messages = messages.inspect_err(|problem| {
         // Nobody knows how many messages these would have been, so that none is counted.
         caller.audit("publish", None, Err(problem.code()));
@@ -66,19 +66,20 @@ async fn batch(
 
 async fn read(
     request: &HttpRequest,
-    config: &Config,
+    services: &Services,
     body: web::Payload,
     codec: Codec,
 ) -> Result<Vec<Result<BatchMessage, DecodeError>>, Problem> {
-    let body = read_body(request, body, BodyLimit::request(config)).await?;
+    let body = read_body(request, body, BodyLimit::request(&services.config)).await?;
     let messages = offload(body.len(), move || decode_batch(codec, &body)).await?;
-    let limit = config.limits.messages_per_batch;
+    let limit = services.config.limits.messages_per_batch;
     if messages.len() > limit {
         let detail = format!(
             "the batch has {} messages, limits.messages_per_batch allows {limit}",
             messages.len()
         );
-        return Err(Problem::new(Code::MessageTooLarge, detail));
+        let refusal = services.beyond(Limit::Batch, Code::MessageTooLarge, detail);
+        return Err(refusal.into());
     }
     Ok(messages)
 }

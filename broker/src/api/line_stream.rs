@@ -19,6 +19,7 @@ use crate::http::{
     BodyLimit, Caller, Problem, UnfinishedPiece, next_part, refuse_compressed, turn_of,
 };
 use crate::log_limit::LogLimit;
+use crate::metrics::Limit;
 use crate::offload::offload;
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
@@ -147,14 +148,13 @@ impl Lines {
         match line {
             Line::Whole(line) => self.publish_line(line).await,
             Line::TooLong => {
-                let limit = self.caller.services.config.limits.request_bytes.get();
+                let services = &self.caller.services;
+                let limit = services.config.limits.request_bytes.get();
                 let detail = format!(
                     "the line has more than the {limit} bytes that limits.request_bytes allows"
                 );
-                vec![refuse(
-                    &self.caller,
-                    Problem::new(Code::MessageTooLarge, detail),
-                )]
+                let refusal = services.beyond(Limit::Request, Code::MessageTooLarge, detail);
+                vec![refuse(&self.caller, refusal.into())]
             }
         }
     }

@@ -121,7 +121,7 @@ mod tests {
         insta::assert_snapshot!(broker.post(PATH, "text/plain", &b"a\xff"[..]).await, @r#"400 {"type":"about:blank","title":"Text is not UTF-8.","status":400,"detail":"text is not UTF-8 at byte 1","code":"bad_utf8","retryable":false}"#);
         insta::assert_snapshot!(broker.post(PATH, "text/plain; charset=latin1", "a").await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"the charset is latin1: send UTF-8","code":"unsupported_media_type","retryable":false}"#);
         let counted = "widecast_messages_refused_total{code=\"bad_msgpack\"} 2\n";
-        assert!(broker.get("/metrics").await.contains(counted));
+        assert!(broker.metrics().await.contains(counted));
         insta::assert_snapshot!(broker.post(PATH, "application/x-ndjson", "{}").await, @r#"415 {"type":"about:blank","title":"The body's content type or encoding is not one that the broker reads.","status":415,"detail":"application/x-ndjson is for POST /v1/publish: one message has one value","code":"unsupported_media_type","retryable":false}"#);
     }
 
@@ -254,7 +254,7 @@ mod tests {
         insta::assert_snapshot!(broker.post(PATH, "text/plain", "x").await, @r#"403 {"type":"about:blank","title":"The credentials do not allow this, or the namespace does not.","status":403,"detail":"the namespace of news does not allow publish","code":"forbidden","retryable":false}"#);
         assert!(
             broker
-                .get("/metrics")
+                .metrics()
                 .await
                 .contains("messages_refused_total{code=\"forbidden\"} 1")
         );

@@ -1,31 +1,32 @@
-//! `GET /metrics`: what the broker counts about itself, for Prometheus.
+//! `GET /metrics`: what the broker counts about itself, for Prometheus. Only for the operator.
 
 use std::collections::BTreeMap;
 
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use widecast_protocol::Code;
 
 use super::answer;
 use super::operator::Operator;
 use crate::engine::{EngineFigures, NamedEngine};
-use crate::http::{Caller, Problem, prefers};
-use crate::memory_budget::{Part, held, level};
-use crate::metrics::{EngineLabels, Engines, Exposition, ServerLabels, render};
+use crate::http::{Problem, prefers};
+use crate::memory_budget::{Part, given_up, held, level};
+use crate::metrics::{EngineLabels, Engines, Exposition, Limit, ServerLabels, render};
 use crate::session::Services;
 
-pub(super) async fn scrape(request: HttpRequest, caller: Caller) -> Result<HttpResponse, Problem> {
-    if caller.services.config.has_authentication() {
-        Operator::check(&request).await?;
-    }
+pub(super) async fn scrape(
+    request: HttpRequest,
+    services: web::Data<Services>,
+    _operator: Operator,
+) -> Result<HttpResponse, Problem> {
     let exposition = if prefers(&request, &["application/openmetrics-text"], "text/plain") {
         Exposition::OpenMetrics
     } else {
         Exposition::Prometheus
     };
-    show_engines(&caller.services);
-    show_memory(&caller.services);
-    show_revocations(&caller.services);
-    let text = render(&caller.services.metrics, exposition)
+    show_engines(&services);
+    show_memory(&services);
+    show_revocations(&services);
+    let text = render(&services.metrics, exposition)
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
     Ok(answer::body(exposition.content_type(), text))
 }
@@ -82,6 +83,8 @@ fn show_memory(services: &Services) {
     }
     figures.set_limit(services.bounds.ceiling);
     figures.pressure.set(level() as i64);
+    let limits = &services.metrics.limits;
+    limits.set_refused(Limit::Unfinished, given_up(Part::Unfinished));
 }
 
 fn show_revocations(services: &Services) {
@@ -97,8 +100,7 @@ fn gauge(figure: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::testing::{TestBroker, header, text};
-    use actix_web::test::TestRequest;
+    use crate::api::testing::{TestBroker, from_this_machine, header, text};
 
     #[actix_web::test]
     async fn a_scraper_gets_the_form_that_it_asks_for() {
@@ -106,7 +108,7 @@ mod tests {
         broker
             .post("/channels/a/messages", "text/plain", "hello")
             .await;
-        let plain = broker.call(TestRequest::get().uri("/metrics")).await;
+        let plain = broker.call(from_this_machine("/metrics")).await;
         assert_eq!(
             header(&plain, "content-type"),
             "text/plain; version=0.0.4; charset=utf-8"
@@ -124,10 +126,23 @@ mod tests {
             let sample = format!("\nwidecast_{figure}{{engine=\"default\"}} 1\n");
             assert!(plain.contains(&sample), "{plain}");
         }
-        let request = TestRequest::get().uri("/metrics");
-        let open = request.insert_header(("accept", "application/openmetrics-text; version=1.0.0"));
+        let open = from_this_machine("/metrics");
+        let open = open.insert_header(("accept", "application/openmetrics-text; version=1.0.0"));
         let open = broker.call(open).await;
         assert!(header(&open, "content-type").starts_with("application/openmetrics-text"));
         assert!(text(open).await.ends_with("# EOF\n"));
+    }
+
+    #[actix_web::test]
+    async fn whoever_is_elsewhere_reads_no_figures_of_a_broker_without_authentication() {
+        let broker = TestBroker::new();
+        let distant = || from_this_machine("/metrics").peer_addr(([192, 0, 2, 1], 50000).into());
+        let proxied = from_this_machine("/metrics").insert_header(("x-forwarded-for", "192.0.2.1"));
+        let renamed = from_this_machine("/metrics").insert_header(("host", "push.example"));
+        for request in [distant(), proxied, renamed] {
+            assert_eq!(broker.call(request).await.status(), 403);
+        }
+        let detail = text(broker.call(distant()).await).await;
+        assert!(detail.contains("the broker's own machine"), "{detail}");
     }
 }

@@ -125,6 +125,11 @@ impl TestBroker {
         shown(self.call(TestRequest::get().uri(path)).await).await
     }
 
+    /// The figures that the operator is shown.
+    pub(crate) async fn metrics(&self) -> String {
+        text(self.call(from_this_machine("/metrics")).await).await
+    }
+
     /// The answer to a `POST`: status and text.
     pub(crate) async fn post(
         &self,
@@ -138,6 +143,14 @@ impl TestBroker {
             .set_payload(body);
         shown(self.call(request).await).await
     }
+}
+
+/// A `GET` of somebody on the broker's own machine.
+pub(crate) fn from_this_machine(path: &str) -> TestRequest {
+    TestRequest::get()
+        .uri(path)
+        .peer_addr(([127, 0, 0, 1], 50000).into())
+        .insert_header(("host", "localhost:8080"))
 }
 
 /// A header of an answer; empty when there is none.

@@ -132,6 +132,15 @@ impl CredentialError {
             _ => Code::Unauthorized,
         }
     }
+
+    /// Whether another key may be all that the token needs.
+    const fn asks_for_key(&self) -> bool {
+        match self {
+            Self::KeysMissing => true,
+            Self::Token(error) => error.asks_for_key(),
+            _ => false,
+        }
+    }
 }
 
 /// A credential that somebody shows.
@@ -213,13 +222,11 @@ impl Authenticator {
     /// Why it proves nothing.
     pub async fn prove(&self, shown: Shown<'_>) -> Result<Subject, CredentialError> {
         match self.check(shown) {
-            Err(CredentialError::KeysMissing | CredentialError::Token(TokenError::NoKey(_)))
-                if !self.key_sets.is_empty() =>
-            {
+            Err(error) if error.asks_for_key() && !self.key_sets.is_empty() => {
                 let refreshed = join_all(self.key_sets.iter().map(|set| set.refreshed())).await;
                 let may_be_new = refreshed.contains(&false);
                 self.check(shown).map_err(|error| match error {
-                    CredentialError::Token(TokenError::NoKey(_)) if may_be_new => {
+                    CredentialError::Token(error) if error.asks_for_key() && may_be_new => {
                         CredentialError::KeyMayBeNew
                     }
                     error => error,
@@ -291,7 +298,10 @@ impl Authenticator {
             .checked(credential, &keys)
             .map_err(|error| match error {
                 // The key that it was signed with may be among those that have not come.
-                TokenError::NoKey(_) | TokenError::BadSignature if !are_all_there => {
+                error
+                    if !are_all_there
+                        && (error.asks_for_key() || error == TokenError::BadSignature) =>
+                {
                     CredentialError::KeysMissing
                 }
                 error => error.into(),

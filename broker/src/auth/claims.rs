@@ -32,8 +32,9 @@ pub struct Claims {
     /// The user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sub: Option<String>,
-    /// When the token ends, in seconds since 1970-01-01 UTC.
-    pub exp: Number,
+    /// When the token ends, in seconds since 1970-01-01 UTC. A token without it is refused in words of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<Number>,
     /// When it was issued, in seconds since 1970-01-01 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub iat: Option<Number>,
@@ -185,7 +186,7 @@ impl Claims {
     }
 
     fn ends(&self) -> Option<SystemTime> {
-        let seconds = self.exp.as_f64().map(f64::floor)?;
+        let seconds = self.exp.as_ref()?.as_f64().map(f64::floor)?;
         UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
     }
 }

@@ -107,3 +107,43 @@ fn read(
     };
     parse(&bytes).map_err(|source| KeyFileError::Unusable { path, source })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::token::{Expectations, check, sign};
+    use super::*;
+    use crate::auth::Claims;
+    use crate::config::Layers;
+
+    fn keys(setting: &str) -> Vec<TokenKey> {
+        let layers = Layers::new().set(&format!("auth.jwt.hmac_secret_file={setting}"));
+        read_all(&layers.load().unwrap().config.jwt).unwrap()
+    }
+
+    #[test]
+    fn while_one_secret_takes_the_place_of_another_both_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let secrets = ["new", "old"].map(|name| name.repeat(11));
+        let files = ["new.key", "old.key"].map(|name| directory.path().join(name));
+        for (file, secret) in files.iter().zip(&secrets) {
+            std::fs::write(file, secret).unwrap();
+        }
+        let [new, old] = files.each_ref().map(|file| file.to_str().unwrap());
+        let both = [Arc::new(keys(&format!("{new},{old}")))];
+        let only = [Arc::new(keys(new))];
+        let expected = Expectations {
+            max_subscriptions: 1,
+            ..Expectations::default()
+        };
+        for (secret, counts_later) in secrets.iter().zip([true, false]) {
+            let claims: Claims =
+                serde_json::from_value(serde_json::json!({ "exp": 1e10 })).unwrap();
+            let token = sign(secret.as_bytes(), &claims).unwrap();
+            assert!(check(&token, &both, &expected).is_ok());
+            assert_eq!(check(&token, &only, &expected).is_ok(), counts_later);
+        }
+        assert!(keys("").is_empty());
+    }
+}

@@ -23,7 +23,8 @@ pub enum Admission {
 /// The broker's own pages are trusted. While the broker listens on loopback only, its own name must be a name of
 /// loopback, too: else a page of `evil.example` could become its own by pointing that name to 127.0.0.1 (DNS
 /// rebinding). A page of loopback that calls it by another name is on some user's machine, and the broker behind a proxy: it may talk
-/// to the broker, but not with the user's cookies.
+/// to the broker, but not with the user's cookies. Neither may a page of an origin that a star stands for: whoever gets hold of any name below a
+/// domain would act for its users.
 pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Admission {
     let private = settings.public_address().is_none();
     let authority = authority(origin);
@@ -31,14 +32,15 @@ pub fn admit(settings: &ServerSettings, origin: &str, host: Option<&str>) -> Adm
     let own = authority
         .zip(host)
         .is_some_and(|(authority, host)| is_same(origin, authority, host));
-    let listed = |allowed: &AllowedOrigin| *allowed != AllowedOrigin::Any && allowed.allows(origin);
+    let listed = || {
+        let all = settings.allowed_origins.iter();
+        all.filter(|allowed| allowed.allows(origin))
+    };
+    let is_named = listed().any(|allowed| matches!(allowed, AllowedOrigin::Exact(_)));
     let neighbour = private && loopback;
-    if (neighbour && host.is_none_or(is_loopback_authority))
-        || (!private && own)
-        || settings.allowed_origins.iter().any(listed)
-    {
+    if (neighbour && host.is_none_or(is_loopback_authority)) || (!private && own) || is_named {
         Admission::Trusted
-    } else if neighbour || settings.allowed_origins.contains(&AllowedOrigin::Any) {
+    } else if neighbour || listed().next().is_some() {
         Admission::Anybody
     } else {
         Admission::Refused
@@ -150,6 +152,20 @@ pub(super) mod tests {
         }
         let other = admit(&settings, "http://push.example", Some("push.example:443"));
         assert_eq!(other, Admission::Refused);
+    }
+
+    #[test]
+    fn pages_that_a_star_stands_for_have_no_cookies_unless_they_are_named_too() {
+        let below = AllowedOrigin::Subdomains {
+            scheme: "https://".to_owned(),
+            suffix: ".b.example".to_owned(),
+        };
+        let named = AllowedOrigin::Exact("https://app.b.example".to_owned());
+        let settings = settings("0.0.0.0:443", vec![below, named]);
+        let admission = |origin| admit(&settings, origin, Some("push.example"));
+        assert_eq!(admission("https://app.b.example"), Admission::Trusted);
+        assert_eq!(admission("https://any.b.example"), Admission::Anybody);
+        assert_eq!(admission("https://b.example"), Admission::Refused);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation, decode, decode_he
 
 use super::claims::{Claims, Proof};
 use super::signature;
-use super::token_keys::{KeyError, TokenKey};
+use super::token_keys::{KeyError, TokenKey, least_secret_bytes};
 
 /// The longest token, in bytes: it travels in the head of a request.
 const MAX_TOKEN_BYTES: usize = 8192;
@@ -28,11 +28,23 @@ pub enum TokenError {
         "the token is not signed by an algorithm that the broker takes (HS, RS, PS, ES 256 and 384, EdDSA)"
     )]
     UnknownAlgorithm,
-    /// No key fits its algorithm or the key that it names (`kid`).
-    #[error(
-        "no configured key goes with the token's algorithm {0} and the key that it names (kid)"
-    )]
+    /// There is no key for its algorithm. A key is for its own algorithms only, whatever a token says of itself.
+    #[error("no configured key is for the token's algorithm {0}")]
     NoKey(String),
+    /// There are keys for its algorithm, but none by the name that it gives (`kid`).
+    #[error("no configured key for {0} has the name that the token gives (kid)")]
+    UnknownKey(String),
+    /// The secret is too short for its algorithm
+    /// ([RFC 7518, section 3.2](https://www.rfc-editor.org/rfc/rfc7518#section-3.2)).
+    #[error(
+        "the secret is too short for the token's algorithm {algorithm}, which needs {least} bytes: sign with HS256, or take a longer secret"
+    )]
+    ShortSecret {
+        /// The algorithm.
+        algorithm: String,
+        /// How many bytes a secret for it has at least.
+        least: usize,
+    },
     /// It was signed with another key, or changed.
     #[error("the token's signature is not by a configured key")]
     BadSignature,
@@ -54,6 +66,13 @@ pub enum TokenError {
     /// A claim is not as it has to be.
     #[error("the token's claim {0}")]
     BadClaim(String),
+}
+
+impl TokenError {
+    /// Whether another key may be all that the token needs.
+    pub(super) const fn asks_for_key(&self) -> bool {
+        matches!(self, Self::NoKey(_) | Self::UnknownKey(_))
+    }
 }
 
 /// What a token has to say of itself, beside being signed.
@@ -117,17 +136,8 @@ pub(super) fn check(
         return Err(TokenError::TooLong);
     }
     let header = decode_header(token).map_err(|error| of_header(token, &error))?;
-    let named = header.kid.as_deref();
-    let keys = keys.iter().flat_map(|keys| keys.iter());
-    let fitting = keys.filter(|key| {
-        let is_named = match (&key.id, named) {
-            (Some(id), Some(named)) => id == named,
-            _ => true,
-        };
-        is_named && key.algorithms.contains(&header.alg)
-    });
-    let mut failed = TokenError::NoKey(format!("{:?}", header.alg));
-    for key in fitting {
+    let mut failed = no_key(header.alg, keys);
+    for key in fitting(&header, keys) {
         match decode::<Claims>(token, &key.key, &validation(header.alg, expected)) {
             Ok(found) => {
                 return found.claims.proof(expected).map_err(TokenError::BadClaim);
@@ -139,6 +149,37 @@ pub(super) fn check(
         }
     }
     Err(failed)
+}
+
+/// The keys that a token may be signed with.
+fn fitting<'a>(
+    header: &'a Header,
+    keys: &'a [Arc<Vec<TokenKey>>],
+) -> impl Iterator<Item = &'a TokenKey> {
+    let keys = keys.iter().flat_map(|keys| keys.iter());
+    keys.filter(|key| {
+        let is_named = match (&key.id, &header.kid) {
+            (Some(id), Some(named)) => id == named,
+            _ => true,
+        };
+        is_named && key.algorithms.contains(&header.alg)
+    })
+}
+
+/// Why a token is refused that none of the keys fits.
+fn no_key(algorithm: Algorithm, keys: &[Arc<Vec<TokenKey>>]) -> TokenError {
+    let mut keys = keys.iter().flat_map(|keys| keys.iter());
+    let name = format!("{algorithm:?}");
+    if keys.clone().any(|key| key.algorithms.contains(&algorithm)) {
+        return TokenError::UnknownKey(name);
+    }
+    match least_secret_bytes(algorithm) {
+        Some(least) if keys.any(TokenKey::is_secret) => TokenError::ShortSecret {
+            algorithm: name,
+            least,
+        },
+        _ => TokenError::NoKey(name),
+    }
 }
 
 /// Why a token cannot be made.
@@ -311,7 +352,7 @@ mod tests {
         let keys = known(TokenKey::secret(&SECRET[..32]).unwrap());
         let token = signed_with(&SECRET[..32], Algorithm::HS512, &claims);
         let refused = check(&token, &keys, &Expectations::default());
-        assert_eq!(refused, Err(TokenError::NoKey("HS512".to_owned())));
+        insta::assert_snapshot!(refused.unwrap_err(), @"the secret is too short for the token's algorithm HS512, which needs 64 bytes: sign with HS256, or take a longer secret");
     }
 
     #[test]
@@ -320,7 +361,7 @@ mod tests {
         let refusal = |claims: Value| checked(&signed(&claims)).unwrap_err().to_string();
         insta::assert_snapshot!(refusal(json!({"exp": now() - 1})), @"the token has expired");
         insta::assert_snapshot!(refusal(json!({"exp": exp, "nbf": exp})), @"the token is not valid yet (nbf)");
-        insta::assert_snapshot!(refusal(json!({"sub": "7"})), @"the token's claim cannot be read: missing field `exp` at line 1 column 11");
+        insta::assert_snapshot!(refusal(json!({"sub": "7"})), @"the token lacks the claim exp");
         insta::assert_snapshot!(refusal(json!({"exp": "soon"})), @r#"the token's claim cannot be read: invalid type: string "soon", expected a JSON number at line 1 column 13"#);
         insta::assert_snapshot!(refusal(json!({"exp": exp, "sub": ""})), @"the token's claim sub has to have 1 to 255 bytes");
         insta::assert_snapshot!(refusal(json!({"exp": exp, "jti": ""})), @"the token's claim jti has to have 1 to 255 bytes");
@@ -338,6 +379,37 @@ mod tests {
         let other = signed_with(&SECRET.repeat(2), Algorithm::HS256, &json!({"exp": exp}));
         insta::assert_snapshot!(shown(&other), @"the token's signature is not by a configured key");
         insta::assert_snapshot!(shown(&"a".repeat(9000)), @"the token has more than 8192 bytes");
+    }
+
+    #[test]
+    fn a_token_that_no_key_fits_is_told_whether_it_is_its_algorithm_or_the_name_of_its_key() {
+        let claims = json!({"exp": now() + 60});
+        let refusal = |header: Header, keys: &[Arc<Vec<TokenKey>>]| {
+            signature::install();
+            let key = EncodingKey::from_secret(SECRET).unwrap();
+            let token = encode(&header, &claims, &key).unwrap();
+            check(&token, keys, &Expectations::default()).unwrap_err()
+        };
+        let named = || Header {
+            kid: Some("new".to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
+        // A secret is not asked for its name.
+        let key = EncodingKey::from_secret(SECRET).unwrap();
+        assert!(checked(&encode(&named(), &claims, &key).unwrap()).is_ok());
+        let old = TokenKey {
+            id: Some("old".to_owned()),
+            ..TokenKey::secret(SECRET).unwrap()
+        };
+        let unknown = refusal(named(), &known(old));
+        assert!(unknown.asks_for_key());
+        insta::assert_snapshot!(unknown, @"no configured key for HS256 has the name that the token gives (kid)");
+        // Made with {"alg":"RS256"}, and signed with the secret.
+        let confused = signed(&claims);
+        let (_, rest) = confused.split_once('.').unwrap();
+        let confused = checked(&format!("eyJhbGciOiJSUzI1NiJ9.{rest}")).unwrap_err();
+        assert!(confused.asks_for_key());
+        insta::assert_snapshot!(confused, @"no configured key is for the token's algorithm RS256");
     }
 
     #[test]

@@ -63,22 +63,33 @@ const RSA_MODULUS: usize = 2048 / 8;
 const P256_POINT: usize = 65;
 const P384_POINT: usize = 97;
 
+/// How many bytes a secret has at least for each algorithm.
+const SECRETS: [(usize, Algorithm); 3] = [
+    (32, Algorithm::HS256),
+    (48, Algorithm::HS384),
+    (64, Algorithm::HS512),
+];
+
+/// How many bytes a secret has at least for this algorithm, if it is one with a secret.
+pub(super) fn least_secret_bytes(algorithm: Algorithm) -> Option<usize> {
+    let mut secrets = SECRETS.iter().filter(|(_, known)| *known == algorithm);
+    secrets.next().map(|(least, _)| *least)
+}
+
 impl TokenKey {
+    /// Whether it is a secret.
+    pub(super) fn is_secret(&self) -> bool {
+        self.key.family() == AlgorithmFamily::Hmac
+    }
+
     /// A secret that is shared with whoever makes the tokens. White space around it is no part of it.
     ///
     /// # Errors
     /// When it is too short to be one.
     pub(super) fn secret(secret: &[u8]) -> Result<Self, KeyError> {
         let secret = secret.trim_ascii();
-        let algorithms: Vec<_> = [
-            (32, Algorithm::HS256),
-            (48, Algorithm::HS384),
-            (64, Algorithm::HS512),
-        ]
-        .into_iter()
-        .filter(|(least, _)| secret.len() >= *least)
-        .map(|(_, algorithm)| algorithm)
-        .collect();
+        let algorithms = SECRETS.iter().filter(|(least, _)| secret.len() >= *least);
+        let algorithms: Vec<_> = algorithms.map(|(_, algorithm)| *algorithm).collect();
         let short = KeyError::ShortSecret(secret.len());
         if algorithms.is_empty() {
             return Err(short);

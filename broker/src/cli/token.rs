@@ -38,7 +38,7 @@ pub fn make_token(arguments: &TokenArguments, output: &mut dyn Write) -> Result<
     let channels = channels.into_iter();
     let claims = Claims {
         sub: arguments.sub.clone(),
-        exp: expires.as_secs().into(),
+        exp: Some(expires.as_secs().into()),
         iat: Some(now.as_secs().into()),
         channels: channels
             .map(|(pattern, rights)| (pattern, Words::Several(rights)))

@@ -29,8 +29,9 @@ settings! {
     /// relative to the directory that the broker was started in. The files are read again when they change.
     pub struct JwtSettings {
         /// A file with a secret of at least 32 bytes that the issuer of the tokens has, too (HS256; 48 bytes for HS384, 64 for
-        /// HS512). White space around it is left out.
-        hmac_secret_file: FilePath, "hmac_secret_file" = FilePath::none();
+        /// HS512). White space around it is left out. A list has several such files, whose secrets all count: while one takes the place
+        /// of another, `["new.key", "old.key"]`.
+        hmac_secret_file: Vec<FilePath>, "hmac_secret_file" = Vec::new();
         /// Files with a public key each, in PEM: RSA (RS and PS), ECDSA (P-256, P-384) or Ed25519.
         public_key_files: Vec<FilePath>, "public_key_files" = Vec::new();
         /// Files with a JWK set each, as identity providers publish it.
@@ -67,9 +68,10 @@ impl JwtSettings {
         self.secret_files().chain(public)
     }
 
-    /// The file with a secret, if there is one.
+    /// The files with a secret each.
     pub fn secret_files(&self) -> impl Iterator<Item = &FilePath> {
-        std::iter::once(&self.hmac_secret_file).filter(|file| !file.is_none())
+        // The empty text is no file.
+        self.hmac_secret_file.iter().filter(|file| !file.is_none())
     }
 }
 

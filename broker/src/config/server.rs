@@ -31,7 +31,8 @@ settings! {
         allow_public_without_authentication: bool, "allow_public_without_authentication" = false;
         /// Web origins whose pages may connect, besides the broker's own: `https://example.com`,
         /// `https://*.example.com`, `capacitor://localhost` of an app in a web view, `null`, or `*` for all. While the broker listens on loopback only, pages served
-        /// from loopback may connect, too, and behind a proxy its own public name has to be here.
+        /// from loopback may connect, too, and behind a proxy its own public name has to be here. Cookies and the bridge are for the pages of
+        /// origins that are written out, and not for those that a star stands for.
         allowed_origins: Vec<AllowedOrigin>, "allowed_origins" = Vec::new();
         /// The addresses of proxies, such as `10.0.0.7` or `10.0.0.0/8`, that are believed when they say for which client they
         /// ask. The client's address decides whose share of the broker it takes (`limits.…_per_address`).

@@ -20,7 +20,7 @@ use super::client_share::client_share;
 use crate::config::{ByteCount, Config};
 use crate::http::Problem;
 use crate::memory_budget::{GIVEN_UP, Hold, NO_TURN, Part, Turn};
-use crate::metrics::Slowness;
+use crate::metrics::{Limit, Slowness};
 use crate::net::{Pace, Patience};
 use crate::offload::{LARGE_BYTES, offload};
 use crate::session::Services;
@@ -28,8 +28,8 @@ use crate::session::Services;
 /// The bounds of a body: a setting bounds its bytes, and the patience of the broker its time.
 #[derive(Debug, Clone, Copy)]
 pub struct BodyLimit {
-    /// The key of the setting, for the error.
-    setting: &'static str,
+    /// The setting.
+    limit: Limit,
     /// Its value.
     bytes: ByteCount,
     patience: Patience,
@@ -43,7 +43,7 @@ impl BodyLimit {
     /// The bound of a body that is one message.
     pub fn message(config: &Config) -> Self {
         Self {
-            setting: "limits.message_bytes",
+            limit: Limit::Message,
             bytes: config.limits.message_bytes,
             patience: Patience::body(&config.timeouts),
             unfinished_bytes: config.limits.unfinished_bytes,
@@ -54,7 +54,7 @@ impl BodyLimit {
     /// The bound of a body that is more than one message.
     pub fn request(config: &Config) -> Self {
         Self {
-            setting: "limits.request_bytes",
+            limit: Limit::Request,
             bytes: config.limits.request_bytes,
             patience: Patience::body(&config.timeouts),
             unfinished_bytes: config.limits.unfinished_bytes,
@@ -63,11 +63,8 @@ impl BodyLimit {
     }
 
     fn exceeded(self, actual: &str) -> Problem {
-        let Self { setting, bytes, .. } = self;
-        let detail = format!(
-            "the body has {actual} bytes, {setting} allows {}",
-            bytes.get()
-        );
+        let (setting, bytes) = (self.limit.setting(), self.bytes.get());
+        let detail = format!("the body has {actual} bytes, {setting} allows {bytes}");
         Problem::new(Code::MessageTooLarge, detail)
     }
 }
@@ -96,6 +93,20 @@ impl BodyEncoding {
 /// in time, `invalid_request` when it cannot be read or inflated, or `share_exceeded` when it would have to be inflated and the client's
 /// address has made too much work.
 pub async fn read_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: BodyLimit,
+) -> Result<Bytes, Problem> {
+    let body = read(request, payload, limit).await;
+    body.inspect_err(|problem| {
+        let services = request.app_data::<web::Data<Services>>();
+        if let Some(services) = services.filter(|_| problem.code() == Code::MessageTooLarge) {
+            services.metrics.limits.refused(limit.limit);
+        }
+    })
+}
+
+async fn read(
     request: &HttpRequest,
     mut payload: web::Payload,
     limit: BodyLimit,

@@ -11,7 +11,7 @@ use widecast_protocol::Code;
 
 use super::client_share::client_address;
 use super::edge::{VerifiedPage, verified_page};
-use super::header::{FETCH_MODE, FETCH_SITE};
+use super::header::{FETCH_DEST, FETCH_MODE, FETCH_SITE};
 use super::problem::Problem;
 use super::query::Query;
 use crate::auth::{Admission, Principal, Shown, Subject};
@@ -73,7 +73,7 @@ pub fn shown_headers(request: &HttpRequest, config: &Config) -> ShownHeaders {
 }
 
 fn cookies_count(request: &HttpRequest) -> bool {
-    is_trusted(request.headers(), &verified_page(request))
+    is_trusted(request, &verified_page(request))
 }
 
 /// The credential that somebody has put into a request: the header `Authorization`, else `?token=`, else a subprotocol.
@@ -114,22 +114,38 @@ fn protocol_token(headers: &HeaderMap) -> Option<&str> {
 
 /// Whether cookies count. A browser sends them with whatever any page loads: only a page counts that is trusted, and what it has
 /// asked for itself, which neither images nor scripts are. Any page can make a frame of the origin `null`, whoever has listed it.
-fn is_trusted(headers: &HeaderMap, page: &VerifiedPage) -> bool {
+fn is_trusted(request: &HttpRequest, page: &VerifiedPage) -> bool {
+    let headers = request.headers();
     let is =
         |name: &HeaderName, value: &str| headers.get(name).is_some_and(|header| header == value);
     let is_own = !headers.contains_key(ORIGIN)
         && is(&FETCH_SITE, "same-origin")
         && !is(&FETCH_MODE, "no-cors");
-    (page.admission == Some(Admission::Trusted) && !is(&ORIGIN, "null")) || is_own
+    let is_loaded = ["image", "script"].iter().any(|it| is(&FETCH_DEST, it));
+    let is_listed = page.admission == Some(Admission::Trusted) && !is(&ORIGIN, "null");
+    (is_listed || is_own) && !is_loaded && !is_for_loading(request)
+}
+
+/// Whether a request is one that is made for images and scripts: an image ping or JSONP. It has no cookie, whatever its headers say of
+/// it, since not every browser says the truth or anything there.
+fn is_for_loading(request: &HttpRequest) -> bool {
+    // The path as it was routed, in which no letter is encoded.
+    let is_ping = request.match_info().as_str().ends_with("/publish.gif");
+    // A query that cannot be read is refused by whoever needs it.
+    let is_script = || {
+        let query = Query::<Vec<(String, String)>>::of(request);
+        query.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "callback"))
+    };
+    is_ping || is_script()
 }
 
 /// The token in the cookie of this name, if cookies count.
 fn cookie_value<'a>(request: &'a HttpRequest, page: &VerifiedPage, name: &str) -> Option<&'a str> {
-    let headers = request.headers();
-    if !is_trusted(headers, page) {
+    if !is_trusted(request, page) {
         return None;
     }
-    let cookies = headers
+    let cookies = request
+        .headers()
         .get_all(COOKIE)
         .filter_map(|header| header.to_str().ok());
     let mut pairs = cookies.flat_map(|header| header.split(';'));
@@ -169,8 +185,9 @@ mod tests {
 
     #[test]
     fn a_cookie_counts_only_in_what_a_trusted_page_asks_for_itself() {
-        let value = |headers: &[(&'static str, &'static str)], admission| {
+        let at = |path: &str, headers: &[(&'static str, &'static str)], admission| {
             let mut request = TestRequest::get().insert_header(("cookie", "a=1; t=a.b.c"));
+            request = request.uri(path);
             for header in headers {
                 request = request.insert_header(*header);
             }
@@ -180,6 +197,7 @@ mod tests {
             };
             cookie_value(&request.to_http_request(), &page, "t").map(str::to_owned)
         };
+        let value = |headers: &[_], admission| at("/v1/poll", headers, admission);
         let origin = ("origin", "https://a.example");
         let yes = Some("a.b.c".to_owned());
         assert_eq!(value(&[origin], Some(Admission::Trusted)), yes);
@@ -191,5 +209,22 @@ mod tests {
         assert_eq!(value(&[own, ("sec-fetch-mode", "no-cors")], None), None);
         assert_eq!(value(&[("sec-fetch-site", "cross-site")], None), None);
         assert_eq!(value(&[], None), None);
+        for destination in ["image", "script"] {
+            let loaded = [
+                origin,
+                ("sec-fetch-mode", "cors"),
+                ("sec-fetch-dest", destination),
+            ];
+            assert_eq!(value(&loaded, Some(Admission::Trusted)), None);
+        }
+        // What only images and scripts ask for, whatever they say of themselves.
+        for path in [
+            "/channels/a/publish.gif?data=x",
+            "/channels/a/poll?callback=f",
+            "/v1/poll?session=new&%63allback=f",
+        ] {
+            assert_eq!(at(path, &[origin], Some(Admission::Trusted)), None);
+            assert_eq!(at(path, &[own], None), None, "{path}");
+        }
     }
 }

@@ -25,7 +25,7 @@ use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
 use crate::log_limit::LogLimit;
-use crate::session::{Refusal, Services};
+use crate::session::Services;
 
 /// How long a browser may remember the answer to a preflight. Chrome's limit.
 const PREFLIGHT_AGE_SECONDS: &str = "7200";
@@ -67,7 +67,8 @@ pub async fn edge<B: MessageBody + 'static>(
         Err(problem) => return Ok(refuse(request, &problem)),
     };
     if !is_for_operators(request.path())
-        && let Err(refusal) = Refusal::while_full()
+        && let Some(services) = request.app_data::<web::Data<Services>>()
+        && let Err(refusal) = services.check_memory()
     {
         return Ok(refuse(request, &refusal.into()));
     }

@@ -13,3 +13,6 @@ pub(super) static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-si
 
 /// How a page has made a request ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/#sec-fetch-mode-header)).
 pub(super) static FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// What a page makes a request for, such as an image ([Fetch Metadata](https://www.w3.org/TR/fetch-metadata/#sec-fetch-dest-header)).
+pub(super) static FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");

@@ -23,6 +23,9 @@ type BySize = BTreeMap<(usize, u64), Arc<Holder>>;
 static HELD: [Mutex<BySize>; Part::ALL.len()] =
     [const { Mutex::new(BTreeMap::new()) }; Part::ALL.len()];
 
+/// How often each part had to give something up.
+static GIVEN_UP_OF: [AtomicU64; Part::ALL.len()] = [const { AtomicU64::new(0) }; Part::ALL.len()];
+
 /// The number of the next hold.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -43,6 +46,11 @@ impl Holder {
         self.is_given_up.store(true, Ordering::Release);
         self.waker.wake();
     }
+}
+
+/// How often something of this part was given up since the start.
+pub fn given_up(part: Part) -> u64 {
+    GIVEN_UP_OF[part as usize].load(Ordering::Relaxed)
 }
 
 /// Something that is not whole yet. Counted until it is dropped.
@@ -88,6 +96,7 @@ impl Hold {
             };
             add(self.part, -signed(bytes));
             largest.give_up();
+            GIVEN_UP_OF[self.part as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -16,7 +16,7 @@ mod pressure;
 mod turns;
 
 pub use bounds::{Bounds, CHANNEL_BYTES};
-pub use hold::{GIVEN_UP, Hold};
+pub use hold::{GIVEN_UP, Hold, given_up};
 pub use ledger::{Part, add, held, set, total};
 pub use pressure::{Level, Pressure, is_full, level};
 pub use turns::{LongTurn, NO_TURN, Turn, Turns};

@@ -10,8 +10,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    Connections, Deliveries, EngineRefusals, Engines, Gaps, Memory, OutboundHttp, Publications,
-    Sessions, Shares, Tokens, Workers,
+    Connections, Deliveries, EngineRefusals, Engines, Gaps, Limits, Memory, OutboundHttp,
+    Publications, Sessions, Shares, Tokens, Workers,
 };
 use crate::config::Config;
 
@@ -24,6 +24,8 @@ pub struct Metrics {
     pub sessions: Sessions,
     /// What addresses may have.
     pub shares: Shares,
+    /// What was more than a setting allows.
+    pub limits: Limits,
     /// Messages that were missed.
     pub gaps: Gaps,
     /// What publishers sent.
@@ -55,11 +57,13 @@ impl Metrics {
         let mut registry = Registry::with_prefix("widecast");
         register_process(&mut registry);
         EngineRefusals::register(&mut registry);
+        let limits = Limits::register(&mut registry);
         Self {
-            connections: Connections::register(&mut registry),
+            connections: Connections::register(&mut registry, limits.clone()),
             sessions: Sessions::register(&mut registry),
             gaps: Gaps::register(&mut registry, namespaces),
             shares: Shares::register(&mut registry),
+            limits,
             publications: Publications::register(&mut registry, namespaces),
             deliveries: Deliveries::register(&mut registry),
             engines: Engines::register(&mut registry),

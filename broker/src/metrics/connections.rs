@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::limits::{Limit, Limits};
+
 /// What a client was too slow with, so that the broker waits no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slowness {
@@ -64,17 +66,18 @@ pub struct Connections {
     pub open: Gauge,
     /// Sockets accepted.
     pub accepted: Counter,
-    /// Sockets closed at once, because there are as many as there may be.
-    pub refused: Counter,
+    refused: Counter,
+    limits: Limits,
     given_up: Family<ReasonLabels, Counter>,
 }
 
 impl Connections {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry, limits: Limits) -> Self {
         let metrics = Self {
             open: Gauge::default(),
             accepted: Counter::default(),
             refused: Counter::default(),
+            limits,
             given_up: Family::default(),
         };
         // A figure that is absent until something happens cannot be alerted on.
@@ -98,6 +101,12 @@ impl Connections {
             metrics.given_up.clone(),
         );
         metrics
+    }
+
+    /// A socket was closed at once, because there are as many as there may be.
+    pub fn refused(&self) {
+        self.refused.inc();
+        self.limits.refused(Limit::Connections);
     }
 
     /// A client was waited for in vain.

@@ -76,7 +76,7 @@ impl Connections {
         let counts = &self.counts;
         if counts.open.fetch_add(1, Ordering::Relaxed) >= self.limit {
             counts.open.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.refused.inc();
+            self.metrics.refused();
             return None;
         }
         self.metrics.accepted.inc();

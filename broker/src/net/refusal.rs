@@ -37,6 +37,11 @@ pub enum RequestRefusal {
     Share(Exceeded),
 }
 
+/// What every answer of the application has, too, against pages that load it for what it is not. Any page may read why it is refused, and when
+/// to try again: from which page a request comes is not known here, so that one that is sent with cookies stays unread.
+const FOR_PAGES: &str = "x-content-type-options: nosniff\r\ncross-origin-resource-policy: same-site\r\n\
+     access-control-allow-origin: *\r\naccess-control-expose-headers: Retry-After\r\n";
+
 impl RequestRefusal {
     const fn code(self) -> Code {
         match self {
@@ -108,7 +113,7 @@ impl RequestRefusal {
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 {status} {reason}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
-             cache-control: no-store\r\n{retry}connection: close\r\n\r\n{body}"
+             cache-control: no-store\r\n{FOR_PAGES}{retry}connection: close\r\n\r\n{body}"
         );
         answer.into()
     }
@@ -146,6 +151,10 @@ mod tests {
         content-type: application/problem+json
         content-length: 212
         cache-control: no-store
+        x-content-type-options: nosniff
+        cross-origin-resource-policy: same-site
+        access-control-allow-origin: *
+        access-control-expose-headers: Retry-After
         connection: close
 
         {"type":"about:blank","title":"The head of the request is larger than the limit.","status":431,"detail":"a request has at most 96 header fields and 131072 bytes of them","code":"head_too_large","retryable":false}

@@ -56,7 +56,7 @@ fn check(origin: &str, admission: Admission) -> Result<(), Problem> {
     let detail = match admission {
         Admission::Trusted => return Ok(()),
         Admission::Anybody => format!(
-            "pages of {origin} may not use the bridge: server.allowed_origins has to list it by name, * is not enough"
+            "pages of {origin} may not use the bridge: server.allowed_origins has to list it by name, a star is not enough"
         ),
         Admission::Refused => format!(
             "pages of {origin} may not use the bridge: server.allowed_origins does not list it"
@@ -174,7 +174,7 @@ mod tests {
             .await
         };
         insta::assert_snapshot!(answer(&["https://app.example"]).await, @r#"403 {"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not use the bridge: server.allowed_origins does not list it","code":"origin_not_allowed","retryable":false}"#);
-        insta::assert_snapshot!(answer(&["*"]).await, @r#"403 {"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not use the bridge: server.allowed_origins has to list it by name, * is not enough","code":"origin_not_allowed","retryable":false}"#);
+        insta::assert_snapshot!(answer(&["*"]).await, @r#"403 {"type":"about:blank","title":"The page's origin is not on the list of allowed origins.","status":403,"detail":"pages of https://evil.example may not use the bridge: server.allowed_origins has to list it by name, a star is not enough","code":"origin_not_allowed","retryable":false}"#);
     }
 
     #[actix_web::test]

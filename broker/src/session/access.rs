@@ -8,6 +8,7 @@ use super::services::Services;
 use super::session::Session;
 use crate::auth::{Denial, Principal, Subject};
 use crate::config::Right;
+use crate::metrics::Limit;
 use crate::registry::Ended;
 
 /// Makes sure that somebody may do something on a channel, and that its name is not too long. A token that was checked a while ago
@@ -59,7 +60,7 @@ pub fn require_of_proven(
         let detail = format!(
             "the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}"
         );
-        return Err(Refusal::new(Code::BadChannelName, detail));
+        return Err(services.beyond(Limit::ChannelName, Code::BadChannelName, detail));
     }
     let rules = services.config.namespace(channel);
     match principal.require(right, channel, rules) {

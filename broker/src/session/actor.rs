@@ -132,7 +132,12 @@ impl SessionActor {
                 let metrics = &self.session.services().metrics;
                 metrics.connections.gave_up(Slowness::Message);
             }
-            self.dispatch(vec![Inbound::Fail { code, detail }], None, context);
+            let failure = Inbound::Fail {
+                code,
+                detail,
+                limit: None,
+            };
+            self.dispatch(vec![failure], None, context);
         }
     }
 }

@@ -211,7 +211,7 @@ impl Session {
     }
 
     /// Leaves the channels, and the lists of members, that the session may not be in any more. A session without frames cannot be
-    /// told, and ends for `reason`.
+    /// told of a single channel, and ends for `reason`.
     async fn leave_what_is_denied(&self, reason: Option<&str>) {
         for channel in self.joined_channels() {
             if self.dialect().frames().is_some() {

@@ -160,13 +160,14 @@ impl Dialect {
             reason,
             reconnect_after_ms,
         } = goodbye;
-        let goodbye = self.frames().map_or_else(Bytes::new, |frames| {
-            frames.encode(&Reply::Goodbye {
-                code: *code,
-                reason: reason.clone(),
-                reconnect_after_ms: *reconnect_after_ms,
-            })
-        });
+        let reply = Reply::Goodbye {
+            code: *code,
+            reason: reason.clone(),
+            reconnect_after_ms: *reconnect_after_ms,
+        };
+        // The answer of one poll is messages and nothing else.
+        let told = (!self.is_one_poll()).then(|| self.wire.goodbye(&reply));
+        let goodbye = told.flatten().unwrap_or_default();
         let end = self.wire.end(*code, reason, *reconnect_after_ms);
         [goodbye, end].concat().into()
     }

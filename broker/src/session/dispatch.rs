@@ -100,9 +100,24 @@ impl Session {
                     }
                     self.refuse(id, None, refusal);
                 }
+                Inbound::Beyond(limit, error) => {
+                    let refusal = self
+                        .services()
+                        .beyond(limit, error.code(), error.to_string());
+                    self.refuse(None, None, refusal);
+                }
                 Inbound::Answer(bytes) => self.outbox().push_pong(bytes),
                 Inbound::Finish(bytes) => self.outbox().finish(bytes, Ended::ClientLeft),
-                Inbound::Fail { code, detail } => self.fail(Refusal::new(code, detail)),
+                Inbound::Fail {
+                    code,
+                    detail,
+                    limit,
+                } => {
+                    if let Some(limit) = limit {
+                        self.services().metrics.limits.refused(limit);
+                    }
+                    self.fail(Refusal::new(code, detail));
+                }
             }
         }
     }
@@ -222,7 +237,7 @@ impl Session {
     }
 
     fn may_make_work(&self) -> Result<(), Refusal> {
-        Refusal::while_full()?;
+        self.services().check_memory()?;
         self.share().check_work()?;
         Ok(())
     }

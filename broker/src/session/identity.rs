@@ -13,8 +13,8 @@ use super::hook::ShownHeaders;
 /// The length of a key the broker makes up: 190 bits.
 const RANDOM_LENGTH: usize = 32;
 
-/// The length of the public name of a client.
-const MEMBER_ID_DIGITS: usize = 16;
+/// The length of the public name of a client, and of what the log shows of the name of a session.
+const DIGEST_DIGITS: usize = 16;
 
 /// Whether a session hears what it has sent itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,23 @@ pub struct Identity {
 
 /// The public name of a client. Nobody can find the sender key from it, and to be given another client's takes 2^64 attempts.
 pub(super) fn member_id(sender: Option<&SenderKey>) -> String {
+    let sender = sender.map_or("", SenderKey::as_str);
+    short_digest("widecast member id", sender)
+}
+
+/// What the log shows of a session's name, by which its lines are found: the name itself is a secret.
+pub(super) fn session_digest(name: &SessionId) -> String {
+    short_digest("widecast session", name.as_str())
+}
+
+fn short_digest(purpose: &str, text: &str) -> String {
     let mut hash = Context::new(&SHA256);
-    hash.update(b"widecast member id\0");
-    hash.update(sender.map_or("", SenderKey::as_str).as_bytes());
+    hash.update(purpose.as_bytes());
+    hash.update(b"\0");
+    hash.update(text.as_bytes());
     let hash = hash.finish();
-    let mut id = String::with_capacity(MEMBER_ID_DIGITS);
-    for byte in &hash.as_ref()[..MEMBER_ID_DIGITS / 2] {
+    let mut id = String::with_capacity(DIGEST_DIGITS);
+    for byte in &hash.as_ref()[..DIGEST_DIGITS / 2] {
         // Writing into a string does not fail.
         let _ = write!(id, "{byte:02x}");
     }
@@ -85,5 +96,14 @@ mod tests {
         assert_eq!(id, "e3f4bee85d4e9106");
         assert_ne!(id, member_id(key("0123456789abcdeg").as_ref()));
         assert_ne!(id, member_id(None));
+    }
+
+    #[test]
+    fn the_log_shows_every_node_the_same_of_a_sessions_name() {
+        let name = |text: &str| SessionId::parse(text).unwrap();
+        let digest = session_digest(&name("0123456789abcdef0123456789abcdef"));
+        let again = session_digest(&name("0123456789abcdef0123456789abcdef"));
+        assert_eq!((digest.len(), &digest), (16, &again));
+        assert_ne!(digest, session_digest(&random_session()));
     }
 }

@@ -1,9 +1,10 @@
 //! The things that clients send a session, once the transport has taken the bytes apart.
 
 use bytes::Bytes;
-use widecast_protocol::codec::RefusedCommand;
+use widecast_protocol::codec::{DecodeError, RefusedCommand};
 use widecast_protocol::{Code, Command};
 
+use crate::metrics::Limit;
 use crate::offload::LARGE_BYTES;
 
 /// Takes the bytes of a connection apart. The transport implements it; the session neither knows nor cares which.
@@ -34,6 +35,8 @@ pub enum Inbound {
     Command(Command),
     /// A command that cannot be carried out.
     Unreadable(RefusedCommand),
+    /// More than a setting allows, so that none of it is carried out.
+    Beyond(Limit, DecodeError),
     /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
     /// The session ends, and these bytes are its last.
@@ -44,6 +47,8 @@ pub enum Inbound {
         code: Code,
         /// What is wrong with it, for people.
         detail: String,
+        /// The limit that it exceeds, if that is what is wrong.
+        limit: Option<Limit>,
     },
 }
 

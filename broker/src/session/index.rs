@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use widecast_protocol::{ChannelName, SessionId};
 
+use super::identity::session_digest;
 use super::session::Session;
 use super::under_way::JoinsUnderWay;
 use crate::auth::{Proof, Subject};
@@ -136,12 +137,13 @@ pub struct Selection {
     pub channel: Option<ChannelName>,
 }
 
-/// The selection as text, for the audit log. The name of a session is a secret, and is not shown.
+/// The selection as text, for the audit log. The name of a session is a secret, of which its digest is shown.
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.user.as_ref().map(|user| format!("user:{user}"));
         let token = self.token.as_ref().map(|name| format!("jti:{name}"));
-        let session = self.session.as_ref().map(|_| "session".to_owned());
+        let session = self.session.as_ref().map(session_digest);
+        let session = session.map(|digest| format!("session:{digest}"));
         let channel = self.channel.as_ref().map(|name| format!("channel:{name}"));
         let said: Vec<_> = [user, token, session, channel]
             .into_iter()

@@ -8,7 +8,7 @@ use widecast_protocol::{ChannelName, Code, Payload, Position};
 
 use crate::config::Right;
 use crate::engine::{HistoryOrder, HistoryQuery, MemberList, Portion, Replay, renew};
-use crate::metrics::{GapReason, ResumeOutcome};
+use crate::metrics::{GapReason, Limit, ResumeOutcome};
 use crate::registry::{Destination, SubscriptionHandle};
 
 use super::audit::audit;
@@ -265,7 +265,8 @@ impl Session {
             let detail = format!(
                 "the session has joined {limit} channels, limits.channels_per_session allows no more"
             );
-            return Err(Refusal::new(Code::TooManyChannels, detail));
+            let services = self.services();
+            return Err(services.beyond(Limit::Channels, Code::TooManyChannels, detail));
         }
         Ok(())
     }

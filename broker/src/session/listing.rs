@@ -9,6 +9,7 @@ use crate::config::Right;
 use crate::engine::{MemberList, MemberQuery, PresenceEntry, renew};
 use crate::limits::ListedMember;
 use crate::memory_budget::{Part, held};
+use crate::metrics::Limit;
 use crate::registry::PresenceWatch;
 
 use super::join::has_left;
@@ -98,14 +99,16 @@ impl Session {
                 "the presence data has {actual} bytes, limits.presence_bytes allows {}",
                 limit.get()
             );
-            return Err(Refusal::new(Code::MessageTooLarge, detail));
+            let services = self.services();
+            return Err(services.beyond(Limit::Presence, Code::MessageTooLarge, detail));
         }
         let limit = self.services().bounds.presence;
         if held(Part::Presence) >= limit {
             let detail = format!(
                 "the members of all channels take {limit} bytes, their part of limits.memory_bytes"
             );
-            return Err(Refusal::new(Code::Overloaded, detail));
+            let services = self.services();
+            return Err(services.beyond(Limit::Memory, Code::Overloaded, detail));
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use crate::auth::Principal;
 use crate::config::Right;
 use crate::engine::{Publication, Published};
 use crate::limits::{Publishing, Quota, Share};
+use crate::metrics::Limit;
 use crate::offload::offload;
 
 /// How the names of the broker's own events begin, so that nobody can pretend a gap.
@@ -238,7 +239,7 @@ fn check_size(services: &Services, payload: &Payload) -> Result<(), Refusal> {
             "the message has {actual} bytes, limits.message_bytes allows {}",
             limit.get()
         );
-        return Err(Refusal::new(Code::MessageTooLarge, detail));
+        return Err(services.beyond(Limit::Message, Code::MessageTooLarge, detail));
     }
     Ok(())
 }
@@ -255,7 +256,8 @@ async fn check_forms(
     }
     let admitted = payload.clone();
     let check = move || check_growth(&payload, limit);
-    let growth = offload(admitted.weight_bytes(), check).await?;
+    let growth = offload(admitted.weight_bytes(), check).await;
+    let growth = growth.inspect_err(|_| services.metrics.limits.refused(Limit::Message))?;
     // Somebody may ask for the larger form.
     share.charge_work(growth);
     Ok(admitted)
@@ -312,7 +314,10 @@ pub async fn checked_gzip(
         // As much may have been inflated as is allowed.
         share.charge_work(limit);
         let detail = match error.code() {
-            Code::MessageTooLarge => format!("{error}, all that limits.message_bytes allows"),
+            Code::MessageTooLarge => {
+                services.metrics.limits.refused(Limit::Message);
+                format!("{error}, all that limits.message_bytes allows")
+            }
             _ => error.to_string(),
         };
         Refusal::new(error.code(), detail)

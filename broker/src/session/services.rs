@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use widecast_protocol::ChannelName;
+use widecast_protocol::{ChannelName, Code};
 
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::engine::{self, Engine, HistoryLimits, MemberQuery, NamedEngine};
 use crate::limits::{Quotas, Shares};
 use crate::memory_budget::{Bounds, Turns};
-use crate::metrics::Metrics;
+use crate::metrics::{Limit, Metrics};
 use crate::outbound_http::Hook;
 use crate::registry::Routes;
 
 use super::directory::SessionDirectory;
 use super::nodes::Nodes;
 use super::order::Workers;
+use super::refusal::Refusal;
 
 /// More than what a message takes besides its data: one of as many bytes as a history may have still fits.
 const MESSAGE_OVERHEAD_BYTES: u64 = 4096;
@@ -150,6 +151,20 @@ impl Services {
             bytes: self.config.outbox.bytes.as_usize() / 4,
             watcher: None,
         }
+    }
+
+    /// The refusal of what is beyond a limit, counted.
+    pub fn beyond(&self, limit: Limit, code: Code, detail: impl Into<String>) -> Refusal {
+        self.metrics.limits.refused(limit);
+        Refusal::new(code, detail)
+    }
+
+    /// Refuses new work while clients make the broker hold as much as it may.
+    ///
+    /// # Errors
+    /// `overloaded`, while it is so.
+    pub fn check_memory(&self) -> Result<(), Refusal> {
+        Refusal::while_full().inspect_err(|_| self.metrics.limits.refused(Limit::Memory))
     }
 
     /// From now on the broker is not ready for new clients.

@@ -19,7 +19,7 @@ use super::actor::SessionActor;
 use super::channels::Channels;
 use super::credentials::Credentials;
 use super::dialect::Dialect;
-use super::identity::{Echo, Identity, member_id, random_session};
+use super::identity::{Echo, Identity, member_id, random_session, session_digest};
 use super::index::{SessionIndex, SessionKeys};
 use super::listing::ListedChannels;
 use super::liveness::Liveness;
@@ -119,8 +119,8 @@ impl Session {
         worker.sessions.add(&session);
         session.list_credentials();
         if let Some(span) = &session.span {
-            // The name of a session that nobody asks for is made for the log alone.
-            span.record("session.id", session.id().as_str());
+            // The name of a session that nobody asks for is made for the log alone, which shows its digest: the name is a secret.
+            span.record("session.id", session_digest(session.id()));
         }
         session
     }

@@ -13,6 +13,7 @@ use widecast_protocol::framing::body::PolledBody;
 use widecast_protocol::{Code, SessionId};
 
 use crate::http::{PiecesBody, Problem};
+use crate::metrics::Limit;
 use crate::session::{Dialect, Services, SessionActor, SessionHandle, TakeFrames, Transport};
 
 use super::common::inbound_commands::body_commands_if_any;
@@ -63,7 +64,8 @@ async fn find_or_open(
             if services.sessions.count() >= limit {
                 let detail =
                     format!("there are {limit} sessions, server.max_connections allows no more");
-                return Err(Problem::new(Code::TooManyConnections, detail));
+                let code = Code::TooManyConnections;
+                return Err(services.beyond(Limit::Connections, code, detail).into());
             }
             let dialect = match (&wanted.callback, wanted.msgpack) {
                 (Some(_), _) => jsonp::dialect(services)?,

@@ -202,6 +202,7 @@ impl SimulatedClient {
                 assert_eq!(object["cursor"].as_str(), id, "in {block}");
                 self.line(&object);
             }
+            (Some("widecast.goodbye"), Some(_)) => {}
             (_, Some(data)) => self.hear(data),
             _ => {}
         }
@@ -215,6 +216,7 @@ impl SimulatedClient {
             Some("gap") => self.gap(line),
             // What is lost before it is told behind it.
             Some("subscribed" | "cursor") => {}
+            Some("goodbye") => return,
             Some(other) => panic!("a line of type {other}"),
             None => self.hear(line["data"].as_str().unwrap()),
         }

@@ -11,10 +11,8 @@ use widecast_protocol::codec::{
 };
 use widecast_protocol::command::{Publish, Token};
 use widecast_protocol::framing::Wire;
-use widecast_protocol::framing::websocket::DecoderLimits;
 use widecast_protocol::{ChannelName, Code, CommandKind, Payload};
 
-use crate::config::LimitSettings;
 use crate::http::{CURSOR_HEADER, ChannelPath, Problem, TOKEN_PROTOCOL};
 use crate::session::{Dialect, Inbound, InboundDecoder, Transport};
 
@@ -51,14 +49,14 @@ pub(super) async fn raw(
         return Err(Problem::new(Code::InvalidRequest, detail));
     }
     // A batch is larger than the messages in it.
-    let longest = if wanted.json {
-        limits.request_bytes
+    let messages = if wanted.json {
+        WebSocketMessages::of_several(limits)
     } else {
-        limits.message_bytes
+        WebSocketMessages::of_one(limits)
     };
     let session = open(&worker, wanted.identity, dialect, Transport::WebSocket).await?;
     let decoder = Box::new(PageDecoder {
-        messages: WebSocketMessages::new(decoder_limits(limits, longest.as_usize())),
+        messages,
         channel: channel.clone(),
         is_json: wanted.json,
     });
@@ -88,7 +86,7 @@ pub(super) async fn envelope(
     let session = open(&worker, wanted.identity, dialect, Transport::WebSocket).await?;
     let limits = &worker.services.config.limits;
     let decoder = Box::new(FrameDecoder {
-        messages: WebSocketMessages::new(decoder_limits(limits, limits.request_bytes.as_usize())),
+        messages: WebSocketMessages::of_several(limits),
         codec: wire.codec(),
         commands_per_frame: limits.commands_per_frame,
     });
@@ -153,13 +151,6 @@ fn page_wire(wanted: &StreamRequest) -> Wire {
         (MessageFormat::Message, _) => Wire::ObjectWebSocket,
         (MessageFormat::Data, true) => Wire::ValueWebSocket,
         (MessageFormat::Data, false) => Wire::RawWebSocket,
-    }
-}
-
-fn decoder_limits(limits: &LimitSettings, message_bytes: usize) -> DecoderLimits {
-    DecoderLimits {
-        message_bytes,
-        fragments: limits.fragments_per_message,
     }
 }
 
@@ -261,5 +252,6 @@ fn wrong_kind(what: &str) -> Inbound {
     Inbound::Fail {
         code: Code::UnsupportedMediaType,
         detail: format!("a {what}"),
+        limit: None,
     }
 }

@@ -36,8 +36,11 @@ pub fn decode_commands(
     }
 }
 
+/// What there may be too many of, in the error of a frame or body with too many commands.
+pub const COMMANDS_AT_ONCE: &str = "commands at once (limits.commands_per_frame)";
+
 const FRAMES_LIMIT: Limit = Limit {
-    what: "frames at once",
+    what: COMMANDS_AT_ONCE,
     items: 1024,
 };
 
@@ -471,7 +474,10 @@ mod tests {
     fn there_is_a_limit_to_what_comes_at_once() {
         let frames = Bytes::from(format!("[{}0]", "0,".repeat(1024)));
         let error = decode_commands(Codec::Json, &frames).unwrap_err();
-        assert_eq!(error.to_string(), "more than 1024 frames at once");
+        assert_eq!(
+            error.to_string(),
+            "more than 1024 commands at once (limits.commands_per_frame)"
+        );
         assert_eq!(error.code().as_str(), "message_too_large");
     }
 

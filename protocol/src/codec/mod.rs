@@ -13,7 +13,7 @@ mod source;
 
 pub use crate::error::{Codec, DecodeError};
 pub use batch::{BatchMessage, decode_batch, decode_batch_line};
-pub use command::{RefusedCommand, decode_commands, listing_of};
+pub use command::{COMMANDS_AT_ONCE, RefusedCommand, decode_commands, listing_of};
 pub(crate) use message::write_message;
 pub use page::{decode_page_text, shows_token};
 pub use reply::encode_reply;

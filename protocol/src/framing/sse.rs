@@ -16,6 +16,9 @@ use crate::name::ChannelName;
 /// The name of the event that tells of lost messages.
 pub const GAP_EVENT: &str = "widecast.gap";
 
+/// The name of the event that tells why the stream ends.
+pub const GOODBYE_EVENT: &str = "widecast.goodbye";
+
 /// A comment, which readers ignore.
 pub fn heartbeat() -> Bytes {
     Bytes::from_static(b":\n\n")
@@ -54,6 +57,16 @@ pub(crate) fn object(
 ) -> Bytes {
     let mut out = Vec::with_capacity(capacity + 16);
     writeln!(out, "id: {cursor}").expect("writing to memory does not fail");
+    write_line(&mut out, write);
+    out.push(b'\n');
+    out.into()
+}
+
+/// Tells the reader why the stream ends, by the one line of JSON that `write` appends, about `capacity` bytes. It has no id: the reader's place
+/// stays where it is.
+pub(crate) fn goodbye(capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    let mut out = Vec::with_capacity(capacity + 32);
+    writeln!(out, "event: {GOODBYE_EVENT}").expect("writing to memory does not fail");
     write_line(&mut out, write);
     out.push(b'\n');
     out.into()

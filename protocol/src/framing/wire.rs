@@ -111,7 +111,7 @@ impl Wire {
     }
 
     /// The wire for frames that are no messages, if the client can be sent any: frames stand beside values and objects in the
-    /// messages of a WebSocket, which its client sends as well. One-way streams without frames tell no more than gaps.
+    /// messages of a WebSocket, which its client sends as well. One-way streams without frames tell no more than gaps and why they end.
     pub const fn frames(self) -> Option<Self> {
         match (self.content(), self.framing()) {
             (Content::Frame(_), _) => Some(self),
@@ -125,6 +125,21 @@ impl Wire {
         self.frame(TYPICAL_REPLY_BYTES, |out| {
             write_reply(self.codec(), out, reply);
         })
+    }
+
+    /// The bytes of a reply that tells why the connection ends; `None` where there is no room for anything but data, so that a close frame or
+    /// nothing tells it.
+    pub fn goodbye(self, reply: &Reply) -> Option<Bytes> {
+        if let Some(frames) = self.frames() {
+            return Some(frames.encode(reply));
+        }
+        match (self.content(), self.framing()) {
+            (Content::Data, Framing::Sse) => Some(sse::goodbye(TYPICAL_REPLY_BYTES, |out| {
+                write_reply(self.codec(), out, reply);
+            })),
+            (Content::Object, _) => Some(self.encode(reply)),
+            _ => None,
+        }
     }
 
     /// The bytes that show a silent connection to be alive. A WebSocket's is a ping, which the client answers.
@@ -280,6 +295,27 @@ mod tests {
         JsonSse data: {\"type\":\"pong\"}\n\n
         JsonNdjson {\"type\":\"pong\"}\n
         MessagePackStream \x00\x00\x00\x0b\x81\xa4type\xa4pong
+        "#);
+    }
+
+    #[test]
+    fn a_goodbye_on_each_wire_that_has_room_for_it() {
+        let reply = Reply::Goodbye {
+            code: Code::Kicked,
+            reason: "go".to_owned(),
+            reconnect_after_ms: None,
+        };
+        insta::assert_snapshot!(shown(|wire| wire.goodbye(&reply)), @r#"
+        ValueWebSocket \x81B{\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}
+        ObjectWebSocket \x81B{\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}
+        JsonWebSocket \x81B{\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}
+        MessagePackWebSocket \x82/\x84\xa4type\xa7goodbye\xa4code\xa6kicked\xa6reason\xa2go\xa9reconnect\xc2
+        RawSse event: widecast.goodbye\ndata: {\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}\n\n
+        ObjectSse data: {\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}\n\n
+        JsonSse data: {\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}\n\n
+        RawNdjson {\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}\n
+        JsonNdjson {\"type\":\"goodbye\",\"code\":\"kicked\",\"reason\":\"go\",\"reconnect\":false}\n
+        MessagePackStream \x00\x00\x00/\x84\xa4type\xa7goodbye\xa4code\xa6kicked\xa6reason\xa2go\xa9reconnect\xc2
         "#);
     }
 

@@ -94,7 +94,7 @@ impl RawSse {
             self.cursor = Some(id.clone());
         }
         match self.kind {
-            Events::Data => Ok(self.data(block)),
+            Events::Data => self.data(block),
             Events::Objects => self.object(block),
         }
     }
@@ -104,21 +104,27 @@ impl RawSse {
             return Ok(None);
         };
         let object: Value = serde_json::from_str(&data).context(data)?;
+        if object["type"] == "goodbye" && block.id.is_none() && block.event.is_none() {
+            return Ok(Some(Heard::Frame(object)));
+        }
         if block.event.is_some() || object["cursor"].as_str() != self.cursor.as_deref() {
             bail!("{:?} with the id {:?}: {object}", block.event, self.cursor);
         }
         Heard::from_object(object).map(Some)
     }
 
-    fn data(&self, block: Block) -> Option<Heard> {
-        let data = block.data?;
-        if block.event.as_deref() == Some("widecast.gap") {
-            return Some(Heard::Gap { channel: None });
-        }
-        Some(Heard::Message(Message {
-            event: block.event,
-            offset: self.cursor.as_deref().and_then(offset_of),
-            ..Message::only(shown_as_text(&data))
+    fn data(&self, block: Block) -> Result<Option<Heard>> {
+        let Some(data) = block.data else {
+            return Ok(None);
+        };
+        Ok(Some(match block.event.as_deref() {
+            Some("widecast.gap") => Heard::Gap { channel: None },
+            Some("widecast.goodbye") => Heard::Frame(serde_json::from_str(&data).context(data)?),
+            _ => Heard::Message(Message {
+                event: block.event,
+                offset: self.cursor.as_deref().and_then(offset_of),
+                ..Message::only(shown_as_text(&data))
+            }),
         }))
     }
 

@@ -6,6 +6,7 @@ use widecast_protocol::codec::DecodeError;
 use widecast_protocol::command::Publish;
 use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
+use crate::metrics::Limit;
 use crate::session::in_order::{Sending, publish_each};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
@@ -24,7 +25,8 @@ pub(in crate::session) async fn batch(
     if actual > limit {
         let detail =
             format!("the batch has {actual} messages, limits.messages_per_batch allows {limit}");
-        return Err(Refusal::new(Code::MessageTooLarge, detail));
+        let services = session.services();
+        return Err(services.beyond(Limit::Batch, Code::MessageTooLarge, detail));
     }
     let mut replies = Vec::with_capacity(actual);
     let (mut places, mut sendings) = (Vec::new(), Vec::new());

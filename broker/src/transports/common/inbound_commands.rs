@@ -3,9 +3,12 @@
 use actix_web::{HttpMessage, HttpRequest, web};
 use bytes::Bytes;
 use widecast_protocol::Command;
-use widecast_protocol::codec::{Codec, DecodeError, RefusedCommand, decode_commands};
+use widecast_protocol::codec::{
+    COMMANDS_AT_ONCE, Codec, DecodeError, RefusedCommand, decode_commands,
+};
 
 use crate::http::{BodyLimit, Problem, read_body, take_turn};
+use crate::metrics::Limit;
 use crate::offload::offload;
 use crate::session::{Inbound, Services};
 
@@ -25,8 +28,9 @@ type Decoded = Result<Vec<Result<Command, RefusedCommand>>, DecodeError>;
 
 /// Turns the commands of one frame or body into what a session is to do.
 pub(in crate::transports) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
-    let commands = match decoded.and_then(|commands| no_more_than(most, commands)) {
+    let commands = match no_more_than(most, decoded) {
         Ok(commands) => commands,
+        Err(error) if is_too_many(&error) => return vec![Inbound::Beyond(Limit::Commands, error)],
         Err(error) => {
             return vec![Inbound::Unreadable(RefusedCommand {
                 id: None,
@@ -46,14 +50,23 @@ pub(in crate::transports) fn inbound_one(command: Result<Command, RefusedCommand
     }
 }
 
-fn no_more_than<T>(most: usize, commands: Vec<T>) -> Result<Vec<T>, DecodeError> {
-    if commands.len() <= most {
-        return Ok(commands);
+/// No more commands than the setting allows. The decoder stops by itself at as many as it may allow at most.
+fn no_more_than(most: usize, decoded: Decoded) -> Decoded {
+    let is_beyond = match &decoded {
+        Ok(commands) => commands.len() > most,
+        Err(error) => is_too_many(error),
+    };
+    if !is_beyond {
+        return decoded;
     }
     Err(DecodeError::TooMany {
-        what: "commands at once (limits.commands_per_frame)",
+        what: COMMANDS_AT_ONCE,
         limit: most,
     })
+}
+
+fn is_too_many(error: &DecodeError) -> bool {
+    matches!(error, DecodeError::TooMany { what, .. } if *what == COMMANDS_AT_ONCE)
 }
 
 /// Reads the commands of a body. A body that is not made of commands is answered with a problem; a single bad command is
@@ -115,7 +128,11 @@ pub(in crate::transports) async fn commands_of(
     let most = services.config.limits.commands_per_frame;
     let length = bytes.len();
     let decoded = offload(length, move || decode_commands(codec, &bytes)).await;
-    let commands = no_more_than(most, decoded?)?;
+    let commands = no_more_than(most, decoded).inspect_err(|error| {
+        if is_too_many(error) {
+            services.metrics.limits.refused(Limit::Commands);
+        }
+    })?;
     let count = commands.len();
     Ok(SentCommands {
         inbound: inbound_of(Ok(commands), most),

@@ -14,6 +14,7 @@ use crate::auth::{Principal, Subject};
 use crate::http::{
     Problem, Query, client_share, prefers, proven, refuse_foreign_load, sender_key, shown_headers,
 };
+use crate::metrics::Limit;
 use crate::session::{Echo, Identity, Services, ShownHeaders};
 
 use crate::transports::jsonp;
@@ -94,9 +95,10 @@ impl StreamRequest {
             (found, _) => found?,
         };
         let most = most_channels(request);
-        let mut channels = channels(&pairs, most)?;
+        let mut channels = channels(&pairs, most).inspect_err(|problem| count(request, problem))?;
         if channels.is_empty() && session.is_none() {
-            channels = named_channels(&principal, most)?;
+            let named = named_channels(&principal, most);
+            channels = named.inspect_err(|problem| count(request, problem))?;
         }
         share.charge_work(channels.len() * CHANNEL_WORK_BYTES);
         Ok(Self {
@@ -205,6 +207,14 @@ fn too_many_channels(most: usize) -> Problem {
         CursorVector::MAX_CHANNELS
     );
     Problem::new(Code::TooManyChannels, detail)
+}
+
+/// Counts a request that asks for too many channels, if that is the problem.
+fn count(request: &HttpRequest, problem: &Problem) {
+    let services = request.app_data::<web::Data<Services>>();
+    if let Some(services) = services.filter(|_| problem.code() == Code::TooManyChannels) {
+        services.metrics.limits.refused(Limit::Channels);
+    }
 }
 
 fn channels(pairs: &[(String, String)], most: usize) -> Result<Vec<ChannelName>, Problem> {

@@ -138,7 +138,15 @@ impl Raw {
                 stream.resume();
             }
             match stream.next().await? {
-                Piece::Object(object) => self.take(Frame::read(&object)?, queue)?,
+                Piece::Object(object) => {
+                    let object = Frame::read(&object)?;
+                    if object.kind.as_deref() == Some("goodbye") {
+                        let again_in = object.again_in();
+                        let error = Error::Refused(object.into_refusal());
+                        return Err(End { error, again_in });
+                    }
+                    self.take(object, queue)?;
+                }
                 Piece::Place(cursor) => self.move_to(cursor, queue),
             }
         }

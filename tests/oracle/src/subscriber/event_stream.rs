@@ -44,7 +44,8 @@ impl EventSource {
     fn take_object(&mut self, it: &Subscriber, block: Block) -> Result<()> {
         if let Some(data) = &block.data {
             self.objects.take(it, "object", data)?;
-            if self.objects.cursor != block.id || block.event.is_some() {
+            let is_goodbye = data.starts_with("{\"type\":\"goodbye\"");
+            if (self.objects.cursor != block.id && !is_goodbye) || block.event.is_some() {
                 it.strange(format!("the block {block:?}"));
             }
         }
@@ -61,6 +62,8 @@ impl EventSource {
             let gap: Value = serde_json::from_str(data)?;
             let channel = gap["channel"].as_str().context("a gap of no channel")?;
             it.gap(channel, gap["cursor"].as_str())?;
+        } else if block.event.as_deref() == Some("widecast.goodbye") {
+            // The end comes next.
         } else if let Some(data) = block.data {
             let places = block.id.as_deref().map(|id| it.read(id)).transpose()?;
             let places: Places = places.context("a message without an id")?;
