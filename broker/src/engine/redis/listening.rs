@@ -1,7 +1,7 @@
 //! The channels that are heard on this node, and how far each has been heard.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -24,6 +24,8 @@ pub(super) struct Listening {
     wake: Notify,
     /// The tag of the next message that has one: no other node has the same.
     next_tag: AtomicU64,
+    /// Whether the log says that brokers have different settings. Once is enough: they stay so until one is started anew.
+    says_they_differ: AtomicBool,
 }
 
 impl Default for Listening {
@@ -34,6 +36,7 @@ impl Default for Listening {
             is_busy: watch::Sender::new(false),
             wake: Notify::new(),
             next_tag: AtomicU64::new(rand::random()),
+            says_they_differ: AtomicBool::new(false),
         }
     }
 }
@@ -163,17 +166,34 @@ impl Listening {
     }
 
     /// Hands over what was heard. Under the channel's entry, so that those who wait are answered afterwards.
-    pub(super) fn hear(&self, channel: &ChannelName, bytes: &[u8], deliver: &dyn Deliver) {
+    ///
+    /// To another broker the channel may be ephemeral where `is_ephemeral` says that it is not, or the other way round. The places of
+    /// both kinds never mix: a message that is heard in a place of another would be taken for it, and that would be missed silently.
+    pub(super) fn hear(
+        &self,
+        channel: &ChannelName,
+        bytes: &[u8],
+        is_ephemeral: bool,
+        deliver: &dyn Deliver,
+    ) {
         let Some(mut listener) = self.channels.get_mut(channel) else {
             return;
         };
         match Heard::parse(bytes, channel) {
             Ok(Heard::Message(message)) => {
+                let message = if is_ephemeral {
+                    self.say_they_differ(channel);
+                    listener.place(message)
+                } else {
+                    message
+                };
                 let message = Arc::new(EncodedMessage::new(message));
                 let position = message.position();
                 let subscribers = deliver.deliver(message);
                 listener.heard(position, subscribers);
             }
+            // It has no place among messages that are kept.
+            Ok(Heard::Ephemeral { .. }) if !is_ephemeral => self.say_they_differ(channel),
             Ok(Heard::Ephemeral { tag, message }) => {
                 let message = Arc::new(EncodedMessage::new(listener.place(message)));
                 let position = message.position();
@@ -203,6 +223,15 @@ impl Listening {
                 );
                 deliver.lost(channel);
             }
+        }
+    }
+
+    fn say_they_differ(&self, channel: &ChannelName) {
+        if !self.says_they_differ.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                channel.name = channel.as_str(),
+                "another broker has a different setting `ephemeral` for the namespace of this channel: it is heard here only in part"
+            );
         }
     }
 

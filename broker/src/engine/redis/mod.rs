@@ -177,7 +177,9 @@ impl Shared {
         if topic == self.keys.announcements_topic().as_bytes() {
             self.announced(bytes);
         } else if let Some(channel) = self.keys.channel_of_topic(topic) {
-            self.listening.hear(&channel, bytes, &*self.deliver);
+            let is_ephemeral = self.is_ephemeral(&channel);
+            self.listening
+                .hear(&channel, bytes, is_ephemeral, &*self.deliver);
         }
     }
 }

@@ -64,6 +64,32 @@ async fn all_nodes_hear_the_same_order_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn where_a_broker_keeps_what_another_does_not_nothing_that_is_kept_is_missed() {
+    let server = RedisServer::start(&[]).await;
+    let passing_on = Node::start_with(ephemeral(&server)).await;
+    let keeping = Node::start(&server).await;
+    for node in [&passing_on, &keeping] {
+        node.hear(CHANNEL).await;
+    }
+    let begin = passing_on.position(CHANNEL).await;
+    let first = keeping.publish(CHANNEL, "kept").await;
+    passing_on.publish(CHANNEL, "not kept").await;
+    let second = keeping.publish(CHANNEL, "kept, too").await;
+    assert_eq!(second.offset.0, first.offset.0 + 1);
+    assert_eq!(keeping.told.texts(), ["kept", "kept, too"]);
+    assert_eq!(keeping.told.positions(), [first, second]);
+    // The other hears all of it, in places of its own.
+    until("all messages", async || {
+        passing_on.told.texts() == ["kept", "not kept", "kept, too"]
+    })
+    .await;
+    let places = passing_on.told.positions();
+    assert!(places.iter().all(|place| place.epoch == begin.epoch));
+    let offsets: Vec<_> = places.iter().map(|place| place.offset.0).collect();
+    assert_eq!(offsets, [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_repetition_is_not_told_again_and_others_are() {
     let (_server, [one, other]) = two().await;
     other.hear(CHANNEL).await;

@@ -56,6 +56,12 @@ impl Told {
         texts(&messages).into_iter().map(str::to_owned).collect()
     }
 
+    /// The places of the messages, as they came.
+    pub(super) fn positions(&self) -> Vec<Position> {
+        let messages = self.messages.lock().unwrap();
+        messages.iter().map(|message| message.position()).collect()
+    }
+
     /// The members that came and went: `+ann` and `-ann`.
     pub(super) fn changes(&self) -> Vec<String> {
         let changes = self.changes.lock().unwrap();
