@@ -1,11 +1,17 @@
 //! Channels whose messages are only for those who hear them when they come.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use widecast_protocol::{IdempotencyKey, Offset};
 
 use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::{pointers, settings};
 use crate::engine::conformance::{name, publication};
+use crate::engine::redis::link::Repeat;
 use crate::engine::{Directory, MessageLog, Publication, RedisSettings};
 
 fn ephemeral(server: &RedisServer) -> RedisSettings {
@@ -127,6 +133,72 @@ async fn after_a_loss_of_the_connection_it_goes_on_and_no_gap_is_told() {
     let end = one.position(CHANNEL).await;
     let texts = one.told.texts().len() as u64;
     assert_eq!(end.offset, Offset(texts), "the places go on without holes");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_is_not_heard_beside_the_next_one() {
+    let server = RedisServer::start(&[]).await;
+    let quick = RedisSettings {
+        timeout: Duration::from_secs(2),
+        lease: Duration::from_secs(4),
+        ..ephemeral(&server)
+    };
+    let node = Node::start_with(quick).await;
+    let other = Node::start_with(ephemeral(&server)).await;
+    node.hear(CHANNEL).await;
+    let link = &node.engine.shared.link;
+    // It is not answered, nor is anything behind it on the connection for commands. The other connection is well.
+    let ask = || {
+        link.ask::<redis::Value>(Repeat::No, |_| {
+            let mut command = redis::cmd("BLPOP");
+            command.arg(&["nothing", "0"]);
+            command
+        })
+    };
+    let asking = async {
+        let mut asked = FuturesUnordered::new();
+        let mut interval = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tokio::select! {
+                // Somebody is asking at any time, and has just begun when the connection is given up.
+                _ = interval.tick() => if node.reconnects() == 0 {
+                    asked.push(ask());
+                },
+                Some(_) = asked.next() => {}
+            }
+        }
+    };
+    let publishing = async {
+        let mut published = Vec::new();
+        let mut publish = async || {
+            let text = published.len().to_string();
+            other.publish(CHANNEL, &text).await;
+            published.push(text);
+        };
+        while node.reconnects() == 0 || !node.engine.shared.is_ready.load(Ordering::Acquire) {
+            publish().await;
+        }
+        for _ in 0..50 {
+            publish().await;
+        }
+        published
+    };
+    let published = tokio::select! {
+        () = asking => unreachable!("it goes on"),
+        published = publishing => published,
+    };
+    let heard = || {
+        let texts = node.told.texts().into_iter();
+        texts
+            .map(|text| text.parse::<usize>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    until("the newest", async || {
+        heard().contains(&(published.len() - 1))
+    })
+    .await;
+    let heard = heard();
+    assert!(heard.is_sorted_by(|one, next| one < next), "{heard:?}");
 }
 
 #[tokio::test]
