@@ -348,6 +348,21 @@ impl Listening {
         listener.picture.as_ref()?.data_of(id).cloned()
     }
 
+    /// Somebody on this node is shown a list of the members of after so many changes.
+    pub(super) fn note_listed(&self, channel: &ChannelName, changes: u64) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            listener.listed = listener.listed.max(changes);
+        }
+    }
+
+    /// The highest number of a change of members that anybody on this node knows.
+    pub(super) fn highest_change(&self, channel: &ChannelName) -> u64 {
+        self.channels.get(channel).map_or(0, |listener| {
+            let known = listener.picture.as_ref().map_or(0, Picture::newest);
+            known.max(listener.change).max(listener.listed)
+        })
+    }
+
     /// The number of the newest change that the watchers of a channel know of, if it is watched.
     pub(super) fn newest_change(&self, channel: &ChannelName) -> Option<u64> {
         let listener = self.channels.get(channel)?;

@@ -4,6 +4,7 @@ mod cluster_nodes;
 mod ephemeral;
 mod faults;
 mod history;
+mod losses;
 mod moving_parts;
 mod node;
 mod nodes;
