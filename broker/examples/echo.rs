@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use actix_web::{App, Error, HttpRequest, HttpResponse, error, web};
 use actix_web_actors::ws;
-use widecast::auth::{Authenticator, KeyFileError, Principal, Subject};
+use widecast::auth::{Authenticator, KeyFileErrors, Principal, Subject};
 use widecast::config::{ByteCount, Config, TimeoutSettings};
 use widecast::engine::{Deliver, Engine, MemoryEngine, MemorySettings, SystemClock};
 use widecast::limits::{Held, Share};
@@ -67,7 +67,7 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
     Ok(head.body(body))
 }
 
-fn services() -> Result<Arc<Services>, KeyFileError> {
+fn services() -> Result<Arc<Services>, KeyFileErrors> {
     let mut config = Config::default();
     let auth = Authenticator::new(&config)?;
     // An echo is queued whole.

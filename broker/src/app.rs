@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows every component.
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,8 +12,9 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, web};
 use thiserror::Error;
+use widecast_protocol::error::chain;
 
-use crate::auth::{Authenticator, KeyFileError};
+use crate::auth::{Authenticator, KeyFileErrors};
 use crate::config::Config;
 use crate::engine::{self, Clock, Deliver, EngineStartError, SystemClock};
 use crate::memory_budget::{self, Bounds, CHANNEL_BYTES, Level, Part, Pressure};
@@ -32,7 +34,7 @@ pub enum RunError {
     Listen(#[from] ListenError),
     /// The keys for tokens cannot be used.
     #[error(transparent)]
-    Keys(#[from] KeyFileError),
+    Keys(#[from] KeyFileErrors),
     /// The authorisation hook cannot be asked.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -44,16 +46,66 @@ pub enum RunError {
     System(#[from] io::Error),
 }
 
+/// All that is known to be wrong with a broker that cannot be started, or why it had to stop; there is at least one error.
+#[derive(Debug)]
+pub struct RunErrors(Vec<RunError>);
+
+impl fmt::Display for RunErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<_> = self.0.iter().map(|error| chain(error)).collect();
+        f.write_str(&all.join("\n"))
+    }
+}
+
+impl std::error::Error for RunErrors {}
+
+impl IntoIterator for RunErrors {
+    type Item = RunError;
+    type IntoIter = std::vec::IntoIter<RunError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<RunError> for RunErrors {
+    fn from(error: RunError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// Looks at all that the settings name: keys and secrets in files, URLs, and directories. Nothing is connected to, made or kept from
+/// others, so that it can be done beside a broker that runs with the same settings.
+///
+/// # Errors
+/// When something cannot be used: all of that.
+pub fn check(config: &Config) -> Result<(), RunErrors> {
+    let mut errors = Vec::new();
+    if let Err(of_files) = Authenticator::new(config) {
+        let each = of_files.into_iter().map(KeyFileErrors::from);
+        errors.extend(each.map(RunError::Keys));
+    }
+    let unused = Metrics::new().outbound_http;
+    errors.extend(Hook::new(config, &unused).err().map(RunError::Hook));
+    errors.extend(engine::check(config).into_iter().map(RunError::Engine));
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(RunErrors(errors))
+}
+
 /// Runs the broker until it is told to stop by SIGTERM or SIGINT. The settings file is only told of in the log.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
-    actix_rt::System::new().block_on(serve(config, settings_file))
+pub fn run(config: Config, settings_file: Option<&Path>) -> Result<(), RunErrors> {
+    check(&config)?;
+    Ok(actix_rt::System::new().block_on(serve(config, settings_file))?)
 }
 
 async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunError> {
     shutdown::outlive_hangup()?;
+    let few_files = net::raise_file_limit(config.server.max_connections);
     let config = config.with_demos();
     let config = Arc::new(Bounds::of(&config).applied_to(config));
     let metrics = Arc::new(Metrics::of(&config));
@@ -98,7 +150,7 @@ async fn serve(config: Config, settings_file: Option<&Path>) -> Result<(), RunEr
     })?;
     // Before anybody can know that the broker is there: whoever stops it at once finds it prepared.
     let signal = shutdown::signal()?;
-    for warning in config.warnings() {
+    for warning in config.warnings().into_iter().chain(few_files) {
         tracing::warn!("{warning}");
     }
     actix_rt::spawn(watch_memory(Arc::clone(&services), connections.clone()));

@@ -45,6 +45,143 @@ fn help_and_version_are_no_errors() -> Result<()> {
 }
 
 #[test]
+fn a_missing_subcommand_is_status_2_with_the_help() -> Result<()> {
+    let output = run(&["config"])?;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let text = String::from_utf8(output.stderr)?;
+    assert!(text.starts_with("Check or show the settings"), "{text}");
+    assert!(
+        text.contains("Usage: widecast config") && text.contains("explain"),
+        "{text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_bad_variable_of_an_argument_is_named() -> Result<()> {
+    let publish = ["publish", "a", "b"];
+    for (variable, value, arguments) in [
+        ("WIDECAST_CONFIG", "", &["config", "check"][..]),
+        ("WIDECAST_TOKEN", "", &publish),
+        ("WIDECAST_TOKEN_FILE", "", &publish),
+        ("WIDECAST_URL", "", &publish),
+        ("WIDECAST_URL", "localhost", &publish),
+    ] {
+        let output = widecast(arguments).env(variable, value).output()?;
+        let (status, line) = refusal(&output)?;
+        assert_eq!(status, 2, "{line}");
+        assert!(line.contains(variable), "{variable}: {line}");
+        assert_eq!(line.contains("is empty"), value.is_empty(), "{line}");
+    }
+    // It is not the variable's fault where the flag is given.
+    let arguments = ["publish", "a", "b", "--url=localhost"];
+    let output = widecast(&arguments)
+        .env("WIDECAST_URL", "http://a")
+        .output()?;
+    let (_, line) = refusal(&output)?;
+    assert!(
+        line.contains("--url") && !line.contains("WIDECAST_URL"),
+        "{line}"
+    );
+    Ok(())
+}
+
+#[test]
+fn no_secret_is_repeated() -> Result<()> {
+    let url = "http://me:hunter2@here";
+    let key = "wck_hunter2";
+    for arguments in [
+        &["publish", "a", "b", "--url", url][..],
+        &["publish", "a", "b", url],
+        &["publish", "a", "b", key],
+        &["--set", "auth.hook.url=https://me:hunter2@here"],
+        &["--set", url],
+        &["--listen", url],
+        &[url],
+    ] {
+        let (status, line) = refusal(&run(arguments)?)?;
+        assert_eq!(status, 2, "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
+    }
+    for arguments in [&["publish", "--help"], &["publish", "-h"]] {
+        let output = widecast(arguments)
+            .env("WIDECAST_URL", "http://me:hunter2@here")
+            .output()?;
+        assert!(!String::from_utf8(output.stdout)?.contains("hunter2"));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_token_file_that_is_none_is_told_and_not_waited_for() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let pipe = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status()?.success());
+    for (path, what) in [(directory.path(), "a directory"), (&pipe, "a named pipe")] {
+        let path = path.to_str().context("a path of text")?;
+        for command in [&["publish", "a", "b"][..], &["subscribe", "a"], &["nodes"]] {
+            let arguments = [command, &["--token-file", path]].concat();
+            let (status, line) = refusal(&run(&arguments)?)?;
+            assert_eq!(status, 2, "{line}");
+            assert!(line.contains(what) && line.contains(path), "{line}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_settings_name_is_looked_at_as_at_the_start() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let foreign = directory.path().join("foreign");
+    fs::create_dir(&foreign)?;
+    fs::write(foreign.join("notes"), "")?;
+    fs::write(directory.path().join("short"), "secret")?;
+    let file = r#"
+        [auth.jwt]
+        hmac_secret_file = "short"
+        public_key_files = ["none.pem", "foreign"]
+        [auth.hook]
+        url = "https://login.example/"
+        secret_file = "short"
+        [engine.default]
+        kind = "redis"
+        url = "redis://:hunter2@127.0.0.1:1?nmae=x"
+        password_file = "nowhere"
+        [engine.several]
+        kind = "redis"
+        urls = ["redsi://a", "redis://b", "redis://b"]
+        [engine.kept]
+        kind = "disk"
+        path = "foreign"
+        [engine.buried]
+        kind = "disk"
+        path = "short/deeper"
+    "#;
+    fs::write(directory.path().join("widecast.toml"), file)?;
+    let errors = |arguments: &[&str]| -> Result<String> {
+        let output = widecast(arguments).current_dir(&directory).output()?;
+        assert_eq!(output.status.code(), Some(2));
+        Ok(String::from_utf8(output.stderr)?)
+    };
+    let checked = errors(&["config", "check"])?;
+    assert_eq!(errors(&["serve", "--listen", "127.0.0.1:0"])?, checked);
+    insta::assert_snapshot!(checked, @r#"
+    error: cannot serve: the key file short cannot be used: the secret has 6 bytes, at least 32 are needed: make one with `openssl rand -base64 48`
+    error: cannot serve: cannot read the key file none.pem: No such file or directory (os error 2)
+    error: cannot serve: cannot read the key file foreign: it is a directory and no regular file
+    error: cannot serve: the secret of the authorisation hook short has 6 bytes, at least 32 are needed: make one with `openssl rand -base64 48`
+    error: cannot serve: engine.default: expected the password in the file "nowhere": No such file or directory (os error 2)
+    error: cannot serve: engine.default: redis://:…@127.0.0.1:1?nmae=x: its parameter `nmae` is unknown (known: name, protocol); expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
+    error: cannot serve: engine.buried: the directory short/deeper cannot be used: short is no directory
+    error: cannot serve: engine.kept: the directory foreign has files of something else; choose an empty or a new one
+    error: cannot serve: engine.several: redsi://a: its scheme is unknown; expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
+    error: cannot serve: engine.several: `urls` has the server b:6379 twice: each needs an address, or a name (`?name=…`), of its own
+    "#);
+    Ok(())
+}
+
+#[test]
 fn a_bad_flag_is_status_2_and_names_the_flag() -> Result<()> {
     let (status, line) = refusal(&run(&["--lisen", "127.0.0.1:1"])?)?;
     assert_eq!(status, 2);

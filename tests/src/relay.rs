@@ -2,6 +2,8 @@
 //! broker lives on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -21,7 +23,16 @@ const PIECES: usize = 1024;
 pub struct Relay {
     address: SocketAddr,
     way: watch::Sender<Way>,
+    door: Arc<Door>,
     accepting: JoinHandle<()>,
+}
+
+/// What becomes of new connections.
+#[derive(Debug, Default)]
+struct Door {
+    is_closed: AtomicBool,
+    /// How many were turned away.
+    refused: AtomicUsize,
 }
 
 /// What becomes of connections.
@@ -57,14 +68,21 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (way, watched) = watch::channel(Way::Whole);
+        let door = Arc::new(Door::default());
+        let at_door = Arc::clone(&door);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if at_door.is_closed.load(Ordering::Acquire) {
+                    at_door.refused.fetch_add(1, Ordering::AcqRel);
+                    continue;
+                }
                 tokio::spawn(pass(client, broker, (one_way, pieces), watched.clone()));
             }
         });
         Ok(Self {
             address,
             way,
+            door,
             accepting,
         })
     }
@@ -82,6 +100,16 @@ impl Relay {
     /// Cuts every connection, and new ones as they come.
     pub fn cut(&self) {
         self.way.send_replace(Way::Cut);
+    }
+
+    /// Turns new connections away, or no longer; those that there are go on.
+    pub fn refuse_new(&self, is_closed: bool) {
+        self.door.is_closed.store(is_closed, Ordering::Release);
+    }
+
+    /// How many connections were turned away.
+    pub fn refused(&self) -> usize {
+        self.door.refused.load(Ordering::Acquire)
     }
 
     /// Lets new connections through again.

@@ -603,6 +603,25 @@ async fn a_token_that_is_over_is_waited_for(transport: &str) -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_new_token_that_cannot_be_shown_at_first_is_tried_again() -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let relay = Relay::to(with.guarded.broker.socket_address()).await?;
+    // The broker asks for a new token a minute before the end, and so at once.
+    with.renew(58).await?;
+    let line = format!("--token-file {} a", with.path()?);
+    let mut reader = Subscribing::start(&relay.base(), "ws", &line).await?;
+    assert!(reader.hears(&with.backend, &["a"]).await?);
+    relay.refuse_new(true);
+    with.renew(600).await?;
+    eventually("an attempt that fails", async || Ok(relay.refused() > 0)).await?;
+    relay.refuse_new(false);
+    reader.notice("going on with the new token in ").await?;
+    with.backend.publish("a", &1).await?;
+    while reader.line().await? != "1" {}
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_token_file_that_is_refused_at_first_is_named() -> Result<()> {
     let with = WithTokenFile::start().await?;
     let (base, path) = (with.guarded.broker.base(), with.path()?);
@@ -614,6 +633,35 @@ async fn a_token_file_that_is_refused_at_first_is_named() -> Result<()> {
         let expected = format!("put a valid token or API key into {path}\n");
         assert!(run.errors.ends_with(&expected), "{}", run.errors);
         assert!(!run.errors.contains(&token), "{}", run.errors);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_command_line_wins_over_the_environment() -> Result<()> {
+    let with = WithTokenFile::start().await?;
+    let (base, path) = (with.guarded.broker.base(), with.path()?);
+    std::fs::write(&path, &with.guarded.backend)?;
+    let arguments = ["publish", "--url", &base, "a", "1"];
+    let good = &*with.guarded.backend;
+    for (flag, variables) in [
+        (["--token-file", &path], &[("WIDECAST_TOKEN", "x")][..]),
+        (["--token-file", &path], &[("WIDECAST_TOKEN", "")]),
+        (["--token", good], &[("WIDECAST_TOKEN_FILE", "/nowhere")]),
+        (
+            ["--token", good],
+            &[("WIDECAST_TOKEN_FILE", ""), ("WIDECAST_TOKEN", "x")],
+        ),
+    ] {
+        let mut command = cli::command(&[&arguments[..], &flag].concat()).await?;
+        let command = command.envs(variables.iter().copied());
+        let output = command.spawn()?.wait_with_output().await?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{flag:?} {variables:?}: {errors}"
+        );
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use widecast_protocol::Code;
-use widecast_tests::backend::{Asked, Backend, Reply};
+use widecast_tests::backend::{Asked, Backend, Gate, Reply};
 use widecast_tests::broker::Answer;
-use widecast_tests::{Broker, Join, Settings, Transport, cli, eventually};
+use widecast_tests::{Broker, Heard, Join, Settings, Transport, cli, eventually};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -70,6 +70,23 @@ impl Asking {
         let asked = asked.iter().map(Asked::json);
         asked.filter(|asked| asked["event"] == event).collect()
     }
+}
+
+/// The key of an operator, and the setting that knows it.
+async fn operator() -> Result<(String, String)> {
+    let output = cli::run(&["key", "backend"]).await?.output;
+    let mut words = output.split_whitespace().map(|word| word.trim_matches('"'));
+    let key = words
+        .find(|word| word.starts_with("wck_"))
+        .context("a key")?;
+    let hash = words
+        .skip_while(|word| *word != "hash")
+        .nth(2)
+        .context("a hash")?;
+    let keys = format!(
+        "[{{ name = \"backend\", hash = \"{hash}\", operator = true, allow = {{ \"*\" = [\"*\"] }} }}]"
+    );
+    Ok((key.to_owned(), keys))
 }
 
 fn allow() -> Reply {
@@ -351,6 +368,110 @@ async fn no_more_is_asked_at_a_time_than_the_settings_say() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_channels_of_a_request_are_asked_about_at_once_as_far_as_there_is_room() -> Result<()> {
+    const CHANNELS: usize = 12;
+    let names: Vec<_> = (0..CHANNELS).map(|number| format!("c{number}")).collect();
+    let channels: Vec<_> = names.iter().map(String::as_str).collect();
+    let batch: Vec<_> = channels
+        .iter()
+        .map(|channel| json!({ "channel": channel, "data": channel }))
+        .collect();
+    let batch = serde_json::to_vec(&json!({ "messages": batch }))?;
+    // A request alone may use a quarter of the room, and one place more.
+    for (room, most) in [("1", 1), ("8", 3), ("100", CHANNELS)] {
+        let settings = [
+            ("auth.hook.concurrent_requests", room),
+            ("auth.hook.timeout_ms", "60_000"),
+            ("auth.hook.events", "[\"subscribe\", \"publish\"]"),
+        ];
+        for event in ["subscribe", "publish"] {
+            let gate = Gate::shut();
+            let asking = Asking::start(&settings, {
+                let gate = gate.clone();
+                move |_| allow().behind(&gate)
+            })
+            .await?;
+            let requests = async {
+                if event == "subscribe" {
+                    let join = Join::channels(&channels);
+                    asking.broker.join(Transport::RawSse, &join).await?;
+                } else {
+                    let posted =
+                        asking
+                            .broker
+                            .post("/v1/publish", "application/json", batch.clone());
+                    let answer = posted.await?;
+                    for (number, channel) in channels.iter().enumerate() {
+                        let result = &answer.body["results"][number]["channels"][0];
+                        assert_eq!(result["channel"], *channel, "{answer:?}");
+                        assert_eq!(result["offset"], 1, "{answer:?}");
+                    }
+                }
+                anyhow::Ok(())
+            };
+            let answering = async {
+                eventually("as many are asked as may be", async || {
+                    Ok(asking.asked(event).len() == most)
+                })
+                .await?;
+                gate.open();
+                anyhow::Ok(())
+            };
+            tokio::try_join!(requests, answering)?;
+            assert_eq!(asking.asked(event).len(), CHANNELS, "{room} {event}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_taken_from_a_channel_while_the_hook_is_asked_does_not_join_it() -> Result<()> {
+    let (key, keys) = operator().await?;
+    let settings = [
+        ("auth.hook.timeout_ms", "60_000"),
+        ("auth.hook.events", "[\"subscribe\"]"),
+        ("auth.api_key", keys.as_str()),
+    ];
+    let asking = Asking::start(&settings, |_: &Asked| allow()).await?;
+    let url = format!("{}/v1/unsubscribe", asking.broker.base());
+    let open = Join::channels(&[]);
+    let mut session = asking.broker.join(Transport::JsonWebSocket, &open).await?;
+    let name = session.envelope()?.welcome()["session"].clone();
+    for cursor in [Value::Null, json!("1-1")] {
+        let gate = Gate::shut();
+        asking.backend.answers({
+            let gate = gate.clone();
+            move |_| allow().behind(&gate)
+        });
+        let before = asking.asked("subscribe").len();
+        let command = json!({ "type": "subscribe", "id": 1, "channel": "news", "cursor": cursor });
+        session.envelope()?.send(&command).await?;
+        eventually("the hook is asked", async || {
+            Ok(asking.asked("subscribe").len() > before)
+        })
+        .await?;
+        let order = json!({ "session": name, "channel": "news" });
+        let request = asking.broker.http().post(&url).bearer_auth(&key);
+        let answer = Answer::read(request.json(&order).send().await?).await?;
+        assert_eq!(answer.body["sessions"], 1, "{answer:?}");
+        gate.open();
+        for expected in [("unsubscribed", "kicked"), ("error", "not_subscribed")] {
+            let Heard::Frame(frame) = session.next().await? else {
+                anyhow::bail!("no frame");
+            };
+            let told = (frame["type"].as_str(), frame["code"].as_str());
+            assert_eq!(told, (Some(expected.0), Some(expected.1)), "{frame}");
+        }
+        assert_eq!(asking.broker.subscribers("news").await?, 0);
+    }
+    // It may come back.
+    let command = json!({ "type": "subscribe", "channel": "news" });
+    let reply = session.envelope()?.command(command).await?;
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn batches_that_wait_for_the_hook_keep_no_large_request_out() -> Result<()> {
     // Room for two of the largest requests: an eighth.
     let settings = [
@@ -412,18 +533,7 @@ async fn an_answer_counts_for_a_while_but_a_refusal_does_not() -> Result<()> {
 
 #[tokio::test]
 async fn only_the_events_of_the_settings_are_asked_and_no_backend_is_asked_for() -> Result<()> {
-    let output = cli::run(&["key", "backend"]).await?.output;
-    let mut words = output.split_whitespace().map(|word| word.trim_matches('"'));
-    let key = words
-        .find(|word| word.starts_with("wck_"))
-        .context("a key")?;
-    let hash = words
-        .skip_while(|word| *word != "hash")
-        .nth(2)
-        .context("a hash")?;
-    let keys = format!(
-        "[{{ name = \"backend\", hash = \"{hash}\", operator = true, allow = {{ \"*\" = [\"*\"] }} }}]"
-    );
+    let (key, keys) = operator().await?;
     let settings = [
         ("auth.hook.events", "[\"publish\"]"),
         ("auth.api_key", keys.as_str()),
@@ -432,14 +542,14 @@ async fn only_the_events_of_the_settings_are_asked_and_no_backend_is_asked_for()
     assert_eq!(asking.get("/channels/news/poll").await?.status, 200);
     assert_eq!(asking.publish("news", "1").await?.status, 403);
     let url = format!("{}/channels/news/messages", asking.broker.base());
-    let request = asking.broker.http().post(url).bearer_auth(key).body("x");
+    let request = asking.broker.http().post(url).bearer_auth(&key).body("x");
     assert_eq!(request.send().await?.status(), 200);
     assert_eq!(asking.backend.asked().len(), 1);
     let metrics = asking
         .broker
         .http()
         .get(format!("{}/metrics", asking.broker.base()));
-    let metrics = metrics.bearer_auth(key).send().await?.text().await?;
+    let metrics = metrics.bearer_auth(&key).send().await?.text().await?;
     let counted = "widecast_hook_requests_total{event=\"publish\",outcome=\"refused\"} 1\n";
     assert!(metrics.contains(counted), "{metrics}");
     Ok(())

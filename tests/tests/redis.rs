@@ -177,7 +177,7 @@ async fn a_server_that_cannot_be_used_ends_the_start_with_a_clear_error() -> Res
     let url = redis.url().replace("//", "//:wrong-secret@");
     for (url, expected) in [
         (&*url, "refuses the user or the password"),
-        ("wrong-secret", "expected `url` to be"),
+        ("wrong-secret", "the URL: it has no scheme"),
     ] {
         let url = format!("engine.default.url={url}");
         let kind = "engine.default.kind=redis";

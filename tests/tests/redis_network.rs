@@ -141,6 +141,48 @@ async fn what_the_server_did_and_could_not_answer_is_done_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_messages_of_a_batch_do_not_wait_for_each_others_answers() -> Result<()> {
+    let two = Two::start("10000").await?;
+    let [_far, mut near] = two.join().await?;
+    let post = |batch: Vec<Value>| {
+        let url = format!("{}/v1/publish", two.far.base());
+        let request = two.far.http().post(url).json(&json!({ "messages": batch }));
+        tokio::spawn(async move { Answer::read(request.send().await?).await })
+    };
+    let all: Vec<Value> = (0..60).map(Value::from).collect();
+    let keyed = |data: &Value| json!({ "channel": "news", "data": data, "message_id": format!("m-{data}") });
+    let batch = |message: fn(&Value) -> Value| all.iter().map(message).collect::<Vec<_>>();
+    two.link.silence(Silence::Everything);
+    let published = post(all.iter().map(keyed).collect());
+    assert_eq!(near.data(60).await?, all);
+    let bare = post(batch(|data| json!({ "channel": "news", "data": data })));
+    assert_eq!(near.data(60).await?, all);
+    two.link.cut();
+    two.link.silence(Silence::Nothing);
+    // The broker has asked again for those with a key.
+    let answer = published.await??;
+    for number in 0..60 {
+        let outcome = &answer.body["results"][number]["channels"][0];
+        assert_eq!(outcome["offset"], number + 1, "{answer:?}");
+        assert_eq!(outcome["duplicate"], false, "{answer:?}");
+    }
+    let answer = bare.await??;
+    for number in 0..60 {
+        let outcome = &answer.body["results"][number]["channels"][0];
+        assert_eq!(outcome["error"]["code"], "engine_unavailable", "{answer:?}");
+    }
+    let again = post(all.iter().map(keyed).collect()).await??;
+    for number in 0..60 {
+        let outcome = &again.body["results"][number]["channels"][0];
+        assert_eq!(outcome["offset"], number + 1, "{again:?}");
+        assert_eq!(outcome["duplicate"], true, "{again:?}");
+    }
+    two.near.publisher().publish("news", "the end").await?;
+    assert_eq!(near.data(1).await?, ["the end"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn who_came_and_went_while_a_broker_was_cut_off_is_told_afterwards() -> Result<()> {
     let two = Two::start("500").await?;
     let join = |name: &str| {

@@ -15,11 +15,10 @@ use super::answer;
 use super::line_stream;
 use super::outcome::MessageOutcome;
 use crate::config::Config;
-use crate::engine::{Published, renew};
 use crate::http::{BodyLimit, Caller, MediaType, Problem, read_body, take_turn};
 use crate::memory_budget::{GIVEN_UP, LongTurn};
 use crate::offload::offload;
-use crate::session::{self, Refusal, in_channels};
+use crate::session::{self, Refusal, Sending, publish_each};
 
 #[derive(Serialize)]
 struct BatchAnswer {
@@ -103,21 +102,23 @@ pub(super) async fn publish_all(
             Err(problem) => outcomes.push(refuse(caller, problem)),
         }
     }
-    let publishing = publications.into_iter().map(|(index, publish)| {
-        let channel = publish.channel.clone();
-        let work = async move {
-            let channel = publish.channel.clone();
-            let published = if is_given_up() {
-                caller.note_refused(Some(&channel), Code::Overloaded);
-                Err(Refusal::new(Code::Overloaded, GIVEN_UP))
-            } else {
-                publish_one(caller, publish).await
-            };
-            (index, channel, published)
-        };
-        (Some(channel), work)
-    });
-    for (index, channel, published) in in_channels(&caller.services, publishing).await {
+    let (places, sendings): (Vec<_>, Vec<_>) = publications
+        .into_iter()
+        .map(|(index, message)| {
+            let place = (index, message.channel.clone());
+            let who = caller.publisher.clone();
+            (place, Sending { who, message })
+        })
+        .unzip();
+    let may_go_on = |message: &Publish| {
+        if is_given_up() {
+            caller.note_refused(Some(&message.channel), Code::Overloaded);
+            return Err(Refusal::new(Code::Overloaded, GIVEN_UP));
+        }
+        Ok(())
+    };
+    let published = publish_each(&caller.services, sendings, &may_go_on).await;
+    for ((index, channel), published) in places.into_iter().zip(published) {
         outcomes[index].push(channel, published);
     }
     outcomes
@@ -143,15 +144,6 @@ fn each(message: BatchMessage) -> impl Iterator<Item = Publish> {
         idempotency_key: message.idempotency_key.clone(),
         message_id: message.message_id.clone(),
     })
-}
-
-async fn publish_one(caller: &Caller, publish: Publish) -> Result<Published, Refusal> {
-    let published = session::publish(&caller.services, &caller.publisher, publish).await;
-    if published.is_ok() {
-        // The rest of a batch has as long as all of it: only silence is not waited for again and again.
-        renew();
-    }
-    published
 }
 
 /// The outcome of a message that cannot be read.

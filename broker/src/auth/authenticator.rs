@@ -14,7 +14,7 @@ use widecast_protocol::{Code, Origin};
 
 use super::claims::Proof;
 use super::grant::Grant;
-use super::key_files::{KeyFileError, KeyFiles, key_files};
+use super::key_files::{KeyFileErrors, KeyFiles, key_files};
 use super::key_set::KeySet;
 use super::last_credential::LastCredential;
 use super::principal::Subject;
@@ -22,10 +22,7 @@ use super::proven_tokens::{Keys, ProvenTokens, TokenDigest};
 use super::revocations::Revocations;
 use super::token::{self, Expectations, TokenError};
 use super::token_keys::TokenKey;
-use crate::config::{ApiKeySettings, ClaimValue, Config, KeyHash};
-
-/// How every API key begins, so that people, and scanners for secrets, know one when they see it.
-const API_KEY_PREFIX: &str = "wck_";
+use crate::config::{API_KEY_PREFIX, ApiKeySettings, ClaimValue, Config, KeyHash};
 
 /// The length of the random part of a key, in bytes.
 const API_KEY_BYTES: usize = 32;
@@ -164,8 +161,8 @@ impl Authenticator {
     /// Reads the keys that the settings name.
     ///
     /// # Errors
-    /// When a file with keys cannot be used.
-    pub fn new(config: &Config) -> Result<Self, KeyFileError> {
+    /// When files with keys cannot be used: what is wrong with each.
+    pub fn new(config: &Config) -> Result<Self, KeyFileErrors> {
         let jwt = &config.jwt;
         let texts =
             |values: &[ClaimValue]| values.iter().map(|it| it.as_str().to_owned()).collect();

@@ -22,7 +22,7 @@ mod token_keys;
 pub use authenticator::{ApiKey, Authenticator, CredentialError, Shown, new_api_key};
 pub use claims::{Claims, Proof, Words, is_user};
 pub use grant::Grant;
-pub use key_files::KeyFileError;
+pub use key_files::{KeyFileError, KeyFileErrors};
 pub use key_set::KeySet;
 pub use last_credential::LastCredential;
 pub use name::{is_loopback_authority, knows_name};

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use widecast_protocol::{ChannelName, Cursor, EventName, IdempotencyKey};
 
@@ -229,13 +230,44 @@ impl Arguments {
     /// # Errors
     /// When they are not as they should be.
     pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, CliError> {
-        Self::try_parse_from(arguments).map_err(CliError::from)
+        let arguments: Vec<_> = arguments.into_iter().collect();
+        let read = Self::try_parse_from(&arguments);
+        read.map_err(|error| named_by_variable(error, &arguments).into())
     }
 
     /// What to do: `serve` when nothing is said.
     pub fn command(self) -> CliCommand {
         self.command.unwrap_or(CliCommand::Serve(self.serve))
     }
+}
+
+/// clap names the flag also where the environment gave the value: here it names the variable.
+fn named_by_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    const VARIABLES: [(&str, &str); 2] =
+        [("--config", "WIDECAST_CONFIG"), ("--url", "WIDECAST_URL")];
+    let Some(ContextValue::String(named)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let flag = named.split(' ').next().unwrap_or_default();
+    let is_flag = |given: &OsString| {
+        let given = given.to_string_lossy();
+        given.split('=').next() == Some(flag)
+    };
+    let known = VARIABLES.iter().find(|(known, _)| *known == flag);
+    let Some((_, variable)) = known.filter(|_| !arguments.iter().any(is_flag)) else {
+        return error;
+    };
+    if std::env::var_os(variable).is_some_and(|value| value.is_empty()) {
+        return clap::Error::raw(ErrorKind::InvalidValue, empty_variable(variable));
+    }
+    let variable = ContextValue::String((*variable).to_owned());
+    error.insert(ContextKind::InvalidArg, variable);
+    error
+}
+
+/// What is said of a variable that is set and has no value.
+pub(super) fn empty_variable(name: &str) -> String {
+    format!("the environment variable {name} is empty: give it a value, or unset it")
 }
 
 impl ServeArguments {

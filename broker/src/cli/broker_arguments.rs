@@ -7,50 +7,41 @@ use widecast_client::{BrokerUrl, Client, Error};
 use widecast_protocol::Code;
 
 use super::error::CliError;
+use super::given_credential::GivenCredential;
 use super::token_file::read_token;
 
 /// Which broker.
 #[derive(Debug, Clone, Args)]
 pub(super) struct BrokerArguments {
     /// The broker's address
-    #[arg(long, value_name = "URL", env = "WIDECAST_URL", default_value = BrokerUrl::DEFAULT, value_parser = url)]
+    #[arg(long, value_name = "URL", env = "WIDECAST_URL", hide_env_values = true, default_value = BrokerUrl::DEFAULT, value_parser = url)]
     url: BrokerUrl,
     /// For an https:// address: trust the authorities in this PEM file, and not those of the system
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The token or API key to prove who this is; other users of this machine can see arguments, but not the variable
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        env = "WIDECAST_TOKEN",
-        hide_env_values = true
-    )]
-    token: Option<String>,
-    /// A file with the token or API key, which is read again when the broker no longer takes it
-    #[arg(long, value_name = "FILE", env = "WIDECAST_TOKEN_FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    credential: GivenCredential,
 }
 
 impl BrokerArguments {
     /// What proves who is calling: as it was given, or as the file has it now.
     ///
     /// # Errors
-    /// When both are given, or the file cannot be used.
+    /// When the file cannot be used.
     pub(super) fn credential(&self) -> Result<Option<String>, CliError> {
-        match (&self.token, &self.token_file) {
-            (Some(_), Some(_)) => Err(CliError::Arguments(
-                "there is a token (--token or WIDECAST_TOKEN) and a file with one (--token-file or WIDECAST_TOKEN_FILE): \
-                 give one of them only"
-                    .to_owned(),
-            )),
-            (_, Some(file)) => read_token(file).map(Some),
-            (token, None) => Ok(token.clone()),
+        match &self.credential {
+            GivenCredential::None => Ok(None),
+            GivenCredential::Token(token) => Ok(Some(token.clone())),
+            GivenCredential::File(file) => read_token(file).map(Some),
         }
     }
 
     /// The file that is read again when the broker no longer takes what it has held.
     pub(super) fn token_file(&self) -> Option<&Path> {
-        self.token_file.as_deref()
+        match &self.credential {
+            GivenCredential::File(file) => Some(file),
+            _ => None,
+        }
     }
 
     /// A client of the broker that proves who it is with this.
@@ -89,15 +80,15 @@ impl BrokerArguments {
 
     /// Whether the broker does not take the token, and another may come to be in the file that it is from.
     pub(super) fn is_renewable(&self, error: &Error) -> bool {
-        self.token_file.is_some() && error.code() == Some(Code::Unauthorized.as_str())
+        self.token_file().is_some() && error.code() == Some(Code::Unauthorized.as_str())
     }
 
     /// What the command says of an error: where the token is from, if that is what is refused.
     pub(super) fn refused(&self, error: Error) -> CliError {
-        match (&self.token_file, &error) {
+        match (self.token_file(), &error) {
             (Some(file), Error::Refused(refusal)) if self.is_renewable(&error) => {
                 CliError::TokenRefused {
-                    file: file.clone(),
+                    file: file.to_owned(),
                     reason: refusal.to_string(),
                 }
             }
@@ -106,7 +97,7 @@ impl BrokerArguments {
     }
 }
 
-/// An address; clap says already which text is none.
+/// An address; clap says already which text is none, without a password that may be in it.
 fn url(text: &str) -> Result<BrokerUrl, String> {
     text.parse().map_err(|_| {
         if text.contains('@') {

@@ -6,12 +6,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextValue, ErrorKind};
 use thiserror::Error;
 use widecast_protocol::error::chain;
 
-use crate::app::RunError;
-use crate::config::ConfigErrors;
+use crate::app::{RunError, RunErrors};
+use crate::auth::KeyFileErrors;
+use crate::config::{ConfigErrors, without_secrets};
 
 /// Why the command ends.
 #[derive(Debug, Error)]
@@ -19,6 +20,9 @@ pub enum CliError {
     /// The text was asked for: help or version.
     #[error("{0}")]
     Asked(String),
+    /// A subcommand is missing: the help says which there are.
+    #[error("{0}")]
+    Help(String),
     /// The arguments are not as they should be.
     #[error("{0}")]
     Arguments(String),
@@ -28,6 +32,9 @@ pub enum CliError {
     /// The broker cannot be started as it was told to.
     #[error("cannot serve")]
     Start(#[source] Box<dyn Error + Send + Sync>),
+    /// Several things are wrong.
+    #[error("{}", .0.iter().map(|error| chain(error)).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Self>),
     /// The broker does not answer.
     #[error("cannot reach the broker at {url} ({reason}): is it running, and is --url right?")]
     Unreachable {
@@ -90,11 +97,13 @@ impl CliError {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Asked(_) => 0,
-            Self::Arguments(_)
+            Self::Help(_)
+            | Self::Arguments(_)
             | Self::Config(_)
             | Self::Start(_)
             | Self::Tls(_)
             | Self::TokenFile { .. } => 2,
+            Self::Several(all) => all.iter().map(Self::exit_status).max().unwrap_or(1),
             // Whoever reads the output has seen enough, as `head` has.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             _ => 1,
@@ -107,7 +116,11 @@ impl CliError {
         // When neither can be written to, the status is all that is left to tell.
         let _ = match self {
             Self::Asked(text) => write!(output, "{text}"),
+            Self::Help(text) => write!(errors, "{text}"),
             _ if status == 0 => Ok(()),
+            Self::Several(all) => all
+                .iter()
+                .try_for_each(|error| writeln!(errors, "error: {}", chain(error))),
             Self::Config(all) => all
                 .iter()
                 .try_for_each(|error| writeln!(errors, "error: {}", chain(error))),
@@ -120,12 +133,12 @@ impl CliError {
 /// clap says what is wrong over several lines; here it is one, without the usage.
 impl From<clap::Error> for CliError {
     fn from(error: clap::Error) -> Self {
+        let error = without_secrets_in(error);
         let text = error.render().to_string();
-        if matches!(
-            error.kind(),
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-        ) {
-            return Self::Asked(text);
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Self::Asked(text),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return Self::Help(text),
+            _ => {}
         }
         let parts = text
             .lines()
@@ -142,6 +155,21 @@ impl From<clap::Error> for CliError {
             parts.join("; ").replace(":; ", ": ")
         ))
     }
+}
+
+/// clap repeats what was given, which may be a URL with a password.
+fn without_secrets_in(mut error: clap::Error) -> clap::Error {
+    let hidden = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => {
+            let shown = without_secrets(text);
+            (shown != *text).then_some((kind, ContextValue::String(shown)))
+        }
+        _ => None,
+    });
+    for (kind, value) in hidden.collect::<Vec<_>>() {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// The flags that help are named here, because the client library knows none.
@@ -177,5 +205,18 @@ impl From<RunError> for CliError {
             RunError::Engine(error) => Self::Start(error.into()),
             RunError::System(error) => Self::System("serve", error),
         }
+    }
+}
+
+impl From<RunErrors> for CliError {
+    fn from(errors: RunErrors) -> Self {
+        Self::Several(errors.into_iter().map(Self::from).collect())
+    }
+}
+
+impl From<KeyFileErrors> for CliError {
+    fn from(errors: KeyFileErrors) -> Self {
+        let each = errors.into_iter().map(KeyFileErrors::from);
+        Self::Several(each.map(|error| Self::Start(error.into())).collect())
     }
 }

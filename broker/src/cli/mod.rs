@@ -8,6 +8,7 @@ mod arguments;
 mod broker_arguments;
 mod credential_arguments;
 mod error;
+mod given_credential;
 mod key;
 mod log_writer;
 mod logging;

@@ -6,10 +6,8 @@ use std::io::{self, Write};
 use super::arguments::{ConfigCommand, ServeArguments};
 use super::error::CliError;
 use super::token::explain;
-use crate::auth::Authenticator;
+use crate::app;
 use crate::config::{Config, Loaded, ReferenceEntry};
-use crate::metrics::Metrics;
-use crate::outbound_http::Hook;
 
 /// How wide the comments of `config show` are.
 const WIDTH: usize = 96;
@@ -26,9 +24,7 @@ pub fn run_config_command(
     let written = match command {
         ConfigCommand::Check(arguments) => {
             let loaded = arguments.load(variables)?;
-            Authenticator::new(&loaded.config).map_err(|error| CliError::Start(error.into()))?;
-            let unused = Metrics::new().outbound_http;
-            Hook::new(&loaded.config, &unused).map_err(|error| CliError::Start(error.into()))?;
+            app::check(&loaded.config)?;
             check(arguments, &loaded.config, output)
         }
         ConfigCommand::Explain(arguments) => return explain(arguments, variables, output),

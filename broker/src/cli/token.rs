@@ -121,8 +121,7 @@ fn shown(token: &str) -> Shown<'_> {
 }
 
 fn authenticator(config: &Config) -> Result<Authenticator, CliError> {
-    let authenticator =
-        Authenticator::new(config).map_err(|error| CliError::Start(error.into()))?;
+    let authenticator = Authenticator::new(config)?;
     let fetching = fetch_key_sets(authenticator.key_sets());
     let fetched = actix_rt::System::new().block_on(fetching);
     fetched.map_err(|error| CliError::Arguments(error.to_string()))?;

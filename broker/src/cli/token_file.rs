@@ -1,10 +1,10 @@
 //! `--token-file`: a file that holds a token or an API key, and may be replaced while a command runs.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::error::CliError;
+use crate::config::open_regular_file;
 
 /// The most that a file may have: twice as much as the longest token that a broker takes, for white space around it.
 const MAX_BYTES: u64 = 16 * 1024;
@@ -19,7 +19,7 @@ pub(super) fn read_token(file: &Path) -> Result<String, CliError> {
         reason,
     };
     let mut held = Vec::new();
-    let opened = File::open(file);
+    let opened = open_regular_file(file);
     let read = opened.and_then(|opened| opened.take(MAX_BYTES + 1).read_to_end(&mut held));
     read.map_err(|error| unusable(error.to_string()))?;
     if held.len() as u64 > MAX_BYTES {
@@ -61,5 +61,7 @@ mod tests {
         let missing = read_token(Path::new("missing")).unwrap_err();
         insta::assert_snapshot!(missing, @"cannot use the token file missing: No such file or directory (os error 2); expected a file with a token or API key and nothing else");
         assert_eq!(missing.exit_status(), 2);
+        let directory = read_token(Path::new("/")).unwrap_err();
+        insta::assert_snapshot!(directory, @"cannot use the token file /: it is a directory and no regular file; expected a file with a token or API key and nothing else");
     }
 }

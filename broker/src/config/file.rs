@@ -44,11 +44,7 @@ impl TableReader<'_> {
     fn walk(&mut self, path: &mut Vec<String>, table: &DeTable<'_>) {
         for (key, value) in table {
             path.push(key.get_ref().to_string());
-            let line = TextPlace::of(self.text, key.span().start).line;
-            let at = SettingSource::File {
-                path: self.path.to_owned(),
-                line,
-            };
+            let at = self.place(key.span().start);
             match value.get_ref() {
                 // A table is a section only where sections are: `[server]`, `[namespace.NAME]`.
                 DeValue::Table(inner) if path.len() < 3 => {
@@ -69,11 +65,22 @@ impl TableReader<'_> {
         }
     }
 
+    fn place(&self, byte: usize) -> SettingSource {
+        SettingSource::File {
+            path: self.path.to_owned(),
+            line: TextPlace::of(self.text, byte).line,
+        }
+    }
+
     /// `[[section.name]]`: each table is a section of its own, named by its number.
     fn walk_each(&mut self, path: &mut Vec<String>, tables: &DeArray<'_>) {
         for (number, table) in tables.iter().enumerate() {
             if let DeValue::Table(inner) = table.get_ref() {
                 path.push(number.to_string());
+                if inner.is_empty() {
+                    let at = self.place(table.span().start);
+                    self.found.push(Assignment::section(path.clone(), at));
+                }
                 self.walk(path, inner);
                 path.pop();
             }

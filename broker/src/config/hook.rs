@@ -21,7 +21,8 @@ settings! {
         events: Vec<HookEvent>, "events" = HookEvent::ALL.to_vec();
         /// How long an answer may take.
         timeout: Duration, "timeout_ms" = Duration::from_secs(2), within 10..=60_000;
-        /// How many questions may wait for their answer at a time; further requests are refused, and may be tried again.
+        /// How many questions may wait for their answer at a time; further requests are refused, and may be tried again. While less than half
+        /// of them wait, requests for several channels or messages may use a quarter to ask several questions at once.
         concurrent_requests: usize, "concurrent_requests" = 100, within 1..=100_000;
         /// For how long a positive answer to `connect` or `subscribe` is reused when the same question comes up again; 0 to ask
         /// each time.

@@ -6,8 +6,11 @@ use std::path::Path;
 
 use super::auth::ApiKeySettings;
 use super::error::{ConfigError, ConfigErrors};
+use super::hidden_secrets::without_secrets;
 use super::namespace::NamespaceSettings;
-use super::reference::{self, ReferenceEntry, engine_key_names, key_names, nearest, rule_names};
+use super::reference::{
+    self, ReferenceEntry, api_key_names, engine_key_names, key_names, nearest, rule_names,
+};
 use super::section::Section;
 use super::settings::Config;
 use super::source::SettingSource;
@@ -102,7 +105,7 @@ impl Layers {
         if let Some((key, value)) = assignment.split_once('=') {
             return self.flag("--set", key.trim(), value.trim());
         }
-        let given = assignment.to_owned();
+        let given = without_secrets(assignment);
         self.errors.push(ConfigError::NoAssignment { given });
         self
     }
@@ -197,6 +200,13 @@ impl Loaded {
                 true
             }
             ["namespace" | "engine"] | ["namespace" | "engine", _] => whole_section(assignment)?,
+            ["auth", "api_key"] => no_keys(assignment)?,
+            ["auth", "api_key", number] if assignment.given.is_none() => {
+                self.api_key(number).is_some()
+            }
+            ["auth", "api_key", key] if api_key_names().contains(key) => {
+                return Err(no_list_of_keys(assignment));
+            }
             ["engine", name, key] => assign(self.config.engines.entry(name), key, assignment)?,
             ["namespace", name, rule] => {
                 assign(self.config.namespaces.entry(name), rule, assignment)?
@@ -222,15 +232,16 @@ impl Loaded {
     /// Takes the value for a key of a section that is there once; false when there is no such key.
     fn assign_once(&mut self, assignment: &Assignment) -> Result<bool, ConfigError> {
         let path = assignment.key();
+        // The name of one section may look like a key of another: `auth.jwt`.
+        if self.config.sections().iter().any(|(name, _)| *name == path) {
+            return whole_section(assignment);
+        }
         let mut sections = self.config.sections().into_iter();
-        let within = path.rsplit_once('.');
-        let found = sections.find_map(|(name, section)| match within {
-            Some((parent, key)) if parent == name => Some((section, Some(key))),
-            _ => (path == name).then_some((section, None)),
-        });
-        match found {
-            Some((section, Some(key))) => assign(section, key, assignment),
-            Some((_, None)) => whole_section(assignment),
+        let Some((parent, key)) = path.rsplit_once('.') else {
+            return Ok(false);
+        };
+        match sections.find(|(name, _)| *name == parent) {
+            Some((_, section)) => assign(section, key, assignment),
             None => Ok(false),
         }
     }
@@ -278,6 +289,21 @@ fn whole_section(assignment: &Assignment) -> Result<bool, ConfigError> {
     }
 }
 
+/// Accepts a list of API keys without any; the tables of one that has some are assigned key by key.
+fn no_keys(assignment: &Assignment) -> Result<bool, ConfigError> {
+    match &assignment.given {
+        Some(Given::List(keys)) if keys.is_empty() => Ok(true),
+        _ => Err(no_list_of_keys(assignment)),
+    }
+}
+
+fn no_list_of_keys(assignment: &Assignment) -> ConfigError {
+    let empty = || Given::Other("{}".to_owned());
+    let given = assignment.given.clone().unwrap_or_else(empty);
+    let expected = "a list of tables, one for each key: [[auth.api_key]]";
+    wrong_value(assignment, &given, Expected(expected.to_owned()))
+}
+
 fn wrong_value(assignment: &Assignment, given: &Given, expected: Expected) -> ConfigError {
     ConfigError::WrongValue {
         key: assignment.key(),
@@ -294,14 +320,18 @@ fn unknown(assignment: &Assignment) -> ConfigError {
         let rules = rule_names().into_iter();
         known.extend(rules.map(|rule| format!("namespace.{name}.{rule}")));
     }
-    if let ["engine", name, ..] = assignment
-        .path
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()[..]
-    {
-        let keys = engine_key_names().into_iter();
-        known.extend(keys.map(|key| format!("engine.{name}.{key}")));
+    let path: Vec<&str> = assignment.path.iter().map(String::as_str).collect();
+    match path[..] {
+        ["engine", name, ..] => {
+            let keys = engine_key_names().into_iter();
+            known.extend(keys.map(|key| format!("engine.{name}.{key}")));
+        }
+        // Each table of a list has a number in its path.
+        [.., number, _] if number.parse::<usize>().is_ok() => {
+            let keys = api_key_names().into_iter();
+            known.extend(keys.map(|key| format!("auth.api_key.{number}.{key}")));
+        }
+        _ => known.push("auth.api_key".to_owned()),
     }
     ConfigError::UnknownKey {
         nearest: nearest(&key, known),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::hidden_secrets::{HIDDEN, without_secrets};
 use super::value::Word;
 
 /// The URL of a server. It may have a password in it, so it never shows one.
@@ -32,35 +33,21 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
-/// What is shown in the place of a password.
-const HIDDEN: &str = "…";
-
 /// A text that is no URL is found at the start, by an error that does not repeat it.
 impl Word for RedisUrl {
     const EXPECTED: &'static str = "the URL of a Redis server, with the password itself and not `…` in its place (or see password_file)";
 
     fn read(text: &str) -> Option<Self> {
-        let is_hidden = text.contains(&format!(":{HIDDEN}@")) || text == HIDDEN;
+        let hidden = [format!(":{HIDDEN}@"), format!("pass={HIDDEN}")];
+        let is_hidden = text == HIDDEN || hidden.iter().any(|hidden| text.contains(hidden));
         (!is_hidden).then(|| Self(text.to_owned()))
     }
 
     fn text(&self) -> String {
-        let Some((scheme, rest)) = self.0.split_once("://") else {
-            return if self.0.contains('@') {
-                HIDDEN
-            } else {
-                &self.0
-            }
-            .to_owned();
-        };
-        // A password may have an @ itself.
-        match rest.rsplit_once('@') {
-            Some((credentials, place)) => {
-                let user = credentials.split(':').next().unwrap_or_default();
-                format!("{scheme}://{user}:{HIDDEN}@{place}")
-            }
-            None => self.0.clone(),
+        if !self.0.contains("://") && self.0.contains('@') {
+            return HIDDEN.to_owned();
         }
+        without_secrets(&self.0)
     }
 }
 
@@ -120,6 +107,7 @@ mod tests {
                 "redis+sentinel://:…@a,b:1/main",
             ),
             ("user:secret@here", "…"),
+            ("unix:///s?pass=secret", "unix:///s?pass=…"),
             ("here", "here"),
         ] {
             let url = RedisUrl::read(url);

@@ -78,6 +78,11 @@ pub(super) fn rule_names() -> Vec<&'static str> {
     names_in(&mut NamespaceRules::default())
 }
 
+/// The names of the keys that each API key has.
+pub(super) fn api_key_names() -> Vec<&'static str> {
+    names_in(&mut ApiKeySettings::default())
+}
+
 /// The names of the keys that each engine has.
 pub(super) fn engine_key_names() -> Vec<&'static str> {
     names_in(&mut EngineSettings::default())
@@ -88,17 +93,21 @@ fn names_in(section: &mut dyn Section) -> Vec<&'static str> {
     entries.iter().map(|entry| entry.spec.name).collect()
 }
 
-/// The known name that is most like `name`, if any is like it: as a whole, or in its last part.
+/// The known name that is most like `name`, if any is like it: as a whole, or in its last part. Of several that are alike in their
+/// last part, it is the one that is most like it as a whole.
 pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let likeness = |candidate: &String| {
         let whole = strsim::normalized_damerau_levenshtein(name, candidate);
         let part = strsim::normalized_damerau_levenshtein(&last(name), &last(candidate));
-        whole.max(part * 0.95)
+        (whole.max(part * 0.95), whole)
     };
     let rated = known.into_iter().map(|name| (likeness(&name), name));
-    let best = rated.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
-    (best.0 > 0.6).then_some(best.1)
+    let best = rated.max_by(|((one, one_whole), _), ((other, other_whole), _)| {
+        one.total_cmp(other).then(one_whole.total_cmp(other_whole))
+    });
+    let ((likeness, _), name) = best?;
+    (likeness > 0.6).then_some(name)
 }
 
 /// The reference of all settings in Markdown, as it stands in `docs/configuration.md`.

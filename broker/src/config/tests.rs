@@ -168,6 +168,66 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_name() {
 }
 
 #[test]
+fn a_misspelled_key_has_its_nearest_name_in_whatever_table_it_is() {
+    let nearest = |file: &str| {
+        let message = refusal(file);
+        let (_, hint) = message.split_once("did you mean ").expect(&message);
+        hint.split('?').next().unwrap().to_owned()
+    };
+    for (file, expected) in [
+        ("[[auth.api_key]]\nnam = 'x'", "auth.api_key.0.name"),
+        (
+            "[[auth.api_key]]\nname = 'x'\n[[auth.api_key]]\nhsh = 'x'",
+            "auth.api_key.1.hash",
+        ),
+        (
+            "[auth]\napi_key = [{ adresses = [] }]",
+            "auth.api_key.0.addresses",
+        ),
+        ("[[auth.api_keys]]\nname = 'x'", "auth.api_key.0.name"),
+        ("[auth.api_key]\nnam = 'x'", "auth.api_key"),
+        ("[[api_key]]\nname = 'x'", "auth.api_key"),
+        ("[auth]\njwt = { issuer = 'x' }", "auth.jwt.issuers"),
+        ("auth.hook = { timeout = 1 }", "auth.hook.timeout_ms"),
+        ("[[auth.jwt]]\nissuer = 'x'", "auth.jwt.issuers"),
+        ("[hook]\nurl = 'x'", "auth.hook.url"),
+        (
+            "namespace = { chat = { jsnp = true } }",
+            "namespace.chat.jsonp",
+        ),
+        ("engine = { kept = { kin = 'disk' } }", "engine.kept.kind"),
+    ] {
+        assert_eq!(nearest(file), expected, "{file}");
+    }
+}
+
+#[test]
+fn api_keys_are_a_list_of_tables() {
+    insta::assert_snapshot!(refusal("[auth.api_key]\nname = 'x'"), @r#"widecast.toml:2: auth.api_key.name = "x": expected a list of tables, one for each key: [[auth.api_key]]"#);
+    insta::assert_snapshot!(refusal("[auth.api_key]"), @"widecast.toml:1: auth.api_key = {}: expected a list of tables, one for each key: [[auth.api_key]]");
+    insta::assert_snapshot!(refusal("[[auth.api_key]]"), @r#"auth.api_key 1 "" has no name"#);
+    insta::assert_snapshot!(refusal("[auth]\nhook = 5"), @"widecast.toml:2: auth.hook = 5: expected a section with keys: [auth.hook]");
+    assert!(load("[auth]\napi_key = []", &[], &[]).is_ok());
+}
+
+#[test]
+fn an_error_repeats_no_secret() {
+    for file in [
+        "[auth.hook]\nurl = 'https://me:hunter2@login.example'",
+        "[auth.jwt]\njwks_urls = ['https://me:hunter2@login.example']",
+        "[engine.default]\nurl = ['redis://:hunter2@here']",
+        "[engine.default]\nurls = ['redis://:hunter2@here', 'redis://:…@there']",
+        "[[auth.api_key]]\nname = 'x'\nhash = 'wck_hunter2'",
+    ] {
+        let message = refusal(file);
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let url = "redis://:hunter2@here";
+    let message = load("", &[], &[url]).unwrap_err().to_string();
+    assert!(!message.contains("hunter2"), "{message}");
+}
+
+#[test]
 fn a_wrong_value_is_refused_with_what_was_expected() {
     insta::assert_snapshot!(refusal("[server]\nlisten = '0.0.0.0'"), @r#"widecast.toml:2: server.listen = "0.0.0.0": expected a list, each item an IP address with a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"#);
     insta::assert_snapshot!(refusal("[server]\nlisten = ['a:1', 3]"), @r#"widecast.toml:2: server.listen = ["a:1", 3]: expected a list, each item an IP address with a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"#);

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::byte_count::ByteCount;
+use super::hidden_secrets::without_secrets;
 
 /// A value as the file, an environment variable or a flag gave it.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,13 +27,14 @@ pub(super) enum Given {
     Other(String),
 }
 
+/// As an error repeats it: without secrets.
 impl fmt::Display for Given {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Integer(number) => number.fmt(f),
             Self::Boolean(truth) => truth.fmt(f),
-            Self::Text(text) => f.write_str(&quoted(text)),
-            Self::Word(text) | Self::Other(text) => f.write_str(text),
+            Self::Text(text) => f.write_str(&quoted(&without_secrets(text))),
+            Self::Word(text) | Self::Other(text) => f.write_str(&without_secrets(text)),
             Self::List(values) => {
                 let values: Vec<String> = values.iter().map(ToString::to_string).collect();
                 write!(f, "[{}]", values.join(", "))

@@ -1,14 +1,19 @@
 //! What an engine can do, an ability a trait.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use widecast_protocol::{ChannelName, Position};
 
 use super::{
-    Announcement, ChannelInfo, ChannelQuery, ConnectionId, EngineFigures, EngineFuture,
-    HistoryLimits, HistoryPage, HistoryQuery, MemberList, MemberQuery, Portion, PresenceEntry,
-    Publication, Published, Replay, ServerState,
+    Announcement, ChannelInfo, ChannelQuery, ConnectionId, EngineError, EngineFigures,
+    EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, MemberList, MemberQuery, Portion,
+    PresenceEntry, Publication, Published, Replay, ServerState, renew,
 };
+
+/// What will have become of messages of one channel.
+pub type PublishedInOrder<'a> =
+    Pin<Box<dyn Future<Output = Vec<Result<Published, EngineError>>> + Send + 'a>>;
 
 /// Keeps the order, the history and the members of every channel: all abilities together.
 pub trait Engine:
@@ -28,6 +33,26 @@ pub trait MessageLog: Send + Sync + 'static {
     /// # Errors
     /// When the engine cannot be reached; the message may have been published all the same.
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published>;
+
+    /// Publishes messages of one channel, in their order; answers what has become of each, in the same order. One that is refused does not
+    /// stop the others. An engine in the network sends them together: it would take the way there and back for each.
+    ///
+    /// # Errors
+    /// As [`Self::publish`], of each.
+    fn publish_in_order(&self, publications: Vec<Publication>) -> PublishedInOrder<'_> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(publications.len());
+            for publication in publications {
+                let outcome = self.publish(publication).await;
+                if outcome.is_ok() {
+                    // The next one has as long as all of them: only silence is not waited for again and again.
+                    renew();
+                }
+                outcomes.push(outcome);
+            }
+            outcomes
+        })
+    }
 
     /// The channel's present end. A channel that did not exist begins here, and its epoch stays for a while even when nobody
     /// subscribes, so that a client that soon resumes from this position has missed nothing.

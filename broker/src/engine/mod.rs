@@ -48,6 +48,7 @@ pub use crate::presence::{
 };
 pub use abilities::{
     Announcements, Directory, Engine, Interest, Lifecycle, MemberStore, MessageLog,
+    PublishedInOrder,
 };
 pub use announcements::Announcement;
 #[cfg(test)]
@@ -59,12 +60,13 @@ pub use error::EngineError;
 pub use figures::{EngineFigures, ServerFigures, ServerState, WriteFigures};
 pub use memory::{MemoryEngine, MemorySettings};
 pub use publication::{Publication, Published};
+use reading::Stored;
 pub use reading::{
     ChannelInfo, ChannelQuery, HistoryOrder, HistoryPage, HistoryQuery, Portion, Replay,
 };
 pub use retry::retry_intervals;
 pub use router::{EngineRouter, Placement};
-pub use startup::{EngineStartError, NamedEngine, StartedEngines, start};
+pub use startup::{EngineStartError, NamedEngine, StartedEngines, check, start};
 
 /// The answer of an engine, once it is there. Nothing happens before it is polled.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'a>>;

@@ -11,7 +11,7 @@ use super::{
     Announcement, Announcements, ChannelInfo, ChannelQuery, ConnectionId, Directory, Engine,
     EngineError, EngineFigures, EngineFuture, HistoryLimits, HistoryPage, HistoryQuery, Interest,
     Lifecycle, MemberList, MemberQuery, MemberStore, MessageLog, Portion, PresenceEntry,
-    Publication, Published, Replay, ServerState,
+    Publication, Published, PublishedInOrder, Replay, ServerState,
 };
 
 /// Several engines. Of each channel only one knows.
@@ -92,6 +92,13 @@ impl EngineRouter {
 impl MessageLog for EngineRouter {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
         self.of(&publication.channel).publish(publication)
+    }
+
+    fn publish_in_order(&self, publications: Vec<Publication>) -> PublishedInOrder<'_> {
+        match publications.first() {
+            Some(first) => self.of(&first.channel).publish_in_order(publications),
+            None => Box::pin(async { Vec::new() }),
+        }
     }
 
     fn position<'a>(

@@ -53,6 +53,35 @@ pub struct NamedEngine {
 /// ephemeral messages.
 type EngineKey<'a> = (&'a str, bool);
 
+/// All that is wrong with the engines of the settings and can be known without asking anybody: files and directories are looked at,
+/// but nothing is made, opened for writing or connected to. It concerns those that no namespace has chosen, too.
+pub fn check(config: &Config) -> Vec<EngineStartError> {
+    let mut errors = Vec::new();
+    for (name, settings) in config.engines.all() {
+        let name = || name.to_owned();
+        match settings.kind {
+            EngineKind::Memory => {}
+            EngineKind::Disk => {
+                let error = DiskEngine::check(settings.path.path()).err();
+                errors.extend(error.map(|source| EngineStartError::Disk {
+                    name: name(),
+                    source,
+                }));
+            }
+            EngineKind::Redis => {
+                let memory = MemorySettings::default();
+                let of_engine = redis_settings(settings, memory, ephemeral_in(config));
+                let found = of_engine.errors(&urls_of(settings)).into_iter();
+                errors.extend(found.map(|source| EngineStartError::Redis {
+                    name: name(),
+                    source,
+                }));
+            }
+        }
+    }
+    errors
+}
+
 /// Starts the engines that namespaces have chosen.
 ///
 /// # Errors
@@ -201,15 +230,18 @@ fn ephemeral_in(config: &Config) -> EphemeralChannels {
     }
 }
 
-async fn start_redis(
+/// The URLs of several servers that share the channels, if there are any.
+fn urls_of(settings: &EngineSettings) -> Vec<String> {
+    let urls = settings.urls.iter();
+    urls.map(|url| url.as_str().to_owned()).collect()
+}
+
+fn redis_settings(
     settings: &EngineSettings,
     memory: MemorySettings,
     ephemeral: EphemeralChannels,
-    deliver: &Arc<dyn Deliver>,
-) -> Result<Arc<dyn Engine>, RedisStartError> {
-    let urls = settings.urls.iter().map(|url| url.as_str().to_owned());
-    let urls: Vec<_> = urls.collect();
-    let settings = RedisSettings {
+) -> RedisSettings {
+    RedisSettings {
         url: settings.url.as_str().to_owned(),
         servers: String::new(),
         password_file: settings.password_file.file().cloned(),
@@ -225,7 +257,17 @@ async fn start_redis(
         presence_grace: memory.presence_grace,
         idempotency_window: memory.idempotency_window,
         ephemeral,
-    };
+    }
+}
+
+async fn start_redis(
+    settings: &EngineSettings,
+    memory: MemorySettings,
+    ephemeral: EphemeralChannels,
+    deliver: &Arc<dyn Deliver>,
+) -> Result<Arc<dyn Engine>, RedisStartError> {
+    let urls = urls_of(settings);
+    let settings = redis_settings(settings, memory, ephemeral);
     if urls.is_empty() && settings.names_cluster() {
         let engine = RedisEngine::start_cluster(&settings, deliver).await?;
         return Ok(Arc::new(engine));

@@ -85,6 +85,15 @@ impl ListedMember {
         })
     }
 
+    /// Whether it is counted as one of these, or nowhere.
+    pub(super) fn is_of(&self, members: Option<&Members>) -> bool {
+        let of = self.of.as_deref().map(Lists::members);
+        match (of, members) {
+            (Some(of), Some(members)) => std::ptr::eq(of, members),
+            (of, members) => of.is_none() && members.is_none(),
+        }
+    }
+
     /// From now on the others may be shown it, and for this long after it has left: it counts for as long.
     pub fn is_shown(&mut self, lingers: Duration) {
         self.lingers = Some(lingers);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::allowance::Rate;
 use super::commands::{Backlog, CommandAllowance, Queued};
 use super::exceeded::Exceeded;
-use super::members::ListedMember;
+use super::members::{ListedMember, Lists};
 use super::quota::{Permit, Quota, Rates};
 use super::share::nanoseconds;
 use super::table::{MOST, Table};
@@ -245,6 +245,24 @@ impl Quotas {
         listed.map_err(|wait| self.exceeded(ShareLimit::UserMembers, wait))
     }
 
+    /// Counts a member that was listed already as one of this user's, and no longer as another's.
+    ///
+    /// # Errors
+    /// When the user is listed as often as one may be; then the member counts nowhere.
+    pub fn list_member_anew(
+        &self,
+        listed: ListedMember,
+        user: Option<&str>,
+    ) -> Result<ListedMember, Exceeded> {
+        let quota = user
+            .filter(|_| self.members_per_user > 0)
+            .map(|user| self.users.of(user, self.now()));
+        if listed.is_of(quota.as_deref().map(Lists::members)) {
+            return Ok(listed);
+        }
+        self.list_member(user)
+    }
+
     /// Charges a command to its session.
     ///
     /// # Errors
@@ -411,6 +429,22 @@ mod tests {
         assert!(quotas.list_member(None).is_ok());
         drop(members);
         assert!(quotas.list_member(Some("7")).is_ok());
+    }
+
+    #[test]
+    fn a_member_that_is_another_user_now_counts_as_one_of_that_user() {
+        let quotas = quotas(|limits| limits.members_per_user = 1);
+        let member = quotas.list_member(Some("7")).unwrap();
+        // The same user may be listed anew, however often one may be.
+        let member = quotas.list_member_anew(member, Some("7")).unwrap();
+        assert!(quotas.list_member(Some("7")).is_err());
+        let member = quotas.list_member_anew(member, Some("8")).unwrap();
+        let other = quotas.list_member(Some("7")).unwrap();
+        assert!(quotas.list_member_anew(other, Some("8")).is_err());
+        assert!(quotas.list_member(Some("7")).is_ok());
+        let member = quotas.list_member_anew(member, None).unwrap();
+        assert!(quotas.list_member(Some("8")).is_ok());
+        assert!(quotas.list_member_anew(member, Some("7")).is_ok());
     }
 
     #[test]

@@ -111,6 +111,12 @@ impl Gaps {
         self.holes.of(channel)[outcome as usize].inc();
     }
 
+    /// How many gaps of a channel's engine were told for this reason.
+    #[cfg(test)]
+    pub(crate) fn count_told(&self, channel: &ChannelName, reason: GapReason) -> u64 {
+        self.told.of(channel)[reason as usize].get()
+    }
+
     /// How many holes of a channel's engine ended so.
     #[cfg(test)]
     pub(crate) fn holes(&self, channel: &ChannelName, outcome: HoleOutcome) -> u64 {

@@ -17,7 +17,7 @@ use crate::engine::{
 use crate::metrics::Metrics;
 
 use super::background::run_in_background;
-use super::catch_up_reader::{Behind, Turn};
+use super::catch_up_reader::{Behind, MORE_AT_ONCE, Turn};
 use super::fanout::{Fanout, Next};
 use super::interest::{InterestCall, Wanted};
 use super::long_forms::Waiting;
@@ -41,6 +41,8 @@ pub struct Shard {
     patience: Duration,
     /// Whoever fills holes from the history.
     pub(super) refills: Semaphore,
+    /// Subscriptions that read the past beside another one of their session.
+    pub(super) more_reads: Semaphore,
     /// What waits behind large messages.
     pub(super) waiting: Waiting,
     /// The channels whose watchers have to be told who came and went.
@@ -71,6 +73,7 @@ impl Shard {
                 metrics: Arc::clone(metrics),
                 patience,
                 refills: Semaphore::new(REFILLS_AT_ONCE),
+                more_reads: Semaphore::new(MORE_AT_ONCE),
                 waiting: Waiting::default(),
                 with_news: RefCell::default(),
             });

@@ -240,12 +240,17 @@ impl Session {
     pub(super) async fn put_out(&self, channel: &ChannelName, code: Code) {
         if self.leave(channel) {
             self.disappear(channel).await;
-            self.reply(&Reply::Unsubscribed {
-                id: None,
-                channel: channel.clone(),
-                code: Some(code),
-            });
+            self.tell_left(channel, code);
         }
+    }
+
+    /// Tells the client that the session has left a channel, and why.
+    pub(super) fn tell_left(&self, channel: &ChannelName, code: Code) {
+        self.reply(&Reply::Unsubscribed {
+            id: None,
+            channel: channel.clone(),
+            code: Some(code),
+        });
     }
 
     pub(super) fn joined_channels(&self) -> Vec<ChannelName> {

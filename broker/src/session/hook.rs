@@ -123,7 +123,8 @@ fn require_still(
     Ok(())
 }
 
-fn hook_for<'a>(
+/// The hook, if it is asked about this somebody at this event.
+pub fn hook_for<'a>(
     services: &'a Services,
     event: HookEvent,
     principal: &Principal,

@@ -11,6 +11,7 @@ use std::time::Instant;
 use widecast_protocol::{ChannelName, SessionId};
 
 use super::session::Session;
+use super::under_way::JoinsUnderWay;
 use crate::auth::{Proof, Subject};
 use crate::engine::ConnectionId;
 use crate::registry::Shard;
@@ -131,7 +132,7 @@ pub struct Selection {
     pub token: Option<Arc<str>>,
     /// It has this name.
     pub session: Option<SessionId>,
-    /// They have joined this channel.
+    /// They have joined this channel, or are about to.
     pub channel: Option<ChannelName>,
 }
 
@@ -165,6 +166,7 @@ impl Selection {
 pub struct SessionIndex {
     sessions: RefCell<HashMap<ConnectionId, Weak<Session>>>,
     keys: RefCell<BTreeSet<(SessionKey, ConnectionId)>>,
+    pub(super) joins: JoinsUnderWay,
 }
 
 impl SessionIndex {
@@ -213,7 +215,11 @@ impl SessionIndex {
     ) -> Vec<Rc<Session>> {
         let found = match (selection.keys().next(), &selection.channel) {
             (Some(key), _) => self.with_key(&key),
-            (None, Some(channel)) => shard.subscribers(channel),
+            (None, Some(channel)) => {
+                let joined = shard.subscribers(channel).into_iter();
+                let found: BTreeSet<_> = joined.chain(self.joins.of(channel)).collect();
+                found.into_iter().collect()
+            }
             (None, None) => Vec::new(),
         };
         let sessions = self.sessions.borrow();
@@ -222,7 +228,7 @@ impl SessionIndex {
             .filter_map(|found| sessions.get(found)?.upgrade());
         sessions
             .filter(|session| self.is_meant(session, selection))
-            .filter(|session| till.is_none_or(|till| was_meant(session, selection, till)))
+            .filter(|session| till.is_none_or(|till| self.was_meant(session, selection, till)))
             .collect()
     }
 
@@ -236,7 +242,9 @@ impl SessionIndex {
     fn is_meant(&self, session: &Session, selection: &Selection) -> bool {
         let keys = self.keys.borrow();
         let connection = session.connection();
-        let is_in = |channel| session.place(channel).is_some();
+        let is_in = |channel| {
+            session.place(channel).is_some() || self.joins.since(channel, session).is_some()
+        };
         // One that has been told goodbye, and has yet to take it, is gone already.
         session.outbox().is_open()
             && selection
@@ -244,16 +252,20 @@ impl SessionIndex {
                 .all(|key| keys.contains(&(key, connection)))
             && selection.channel.as_ref().is_none_or(is_in)
     }
-}
 
-/// Whether a session that is meant was so at a moment.
-fn was_meant(session: &Session, selection: &Selection, till: Instant) -> bool {
-    let is_older = |since: Option<Instant>| since.is_none_or(|since| since <= till);
-    let (keys, channels) = (session.keys.borrow(), session.channels.borrow());
-    let channel = selection.channel.as_ref();
-    is_older(Some(session.opened()))
-        && selection.keys().all(|key| is_older(keys.since(&key)))
-        && is_older(channel.and_then(|channel| channels.joined(channel)))
+    /// Whether a session that is meant was so at a moment.
+    fn was_meant(&self, session: &Session, selection: &Selection, till: Instant) -> bool {
+        let is_older = |since: Option<Instant>| since.is_none_or(|since| since <= till);
+        let (keys, channels) = (session.keys.borrow(), session.channels.borrow());
+        let in_channel = selection.channel.as_ref().and_then(|channel| {
+            let joined = channels.joined(channel);
+            let joins = self.joins.since(channel, session);
+            joined.into_iter().chain(joins).min()
+        });
+        is_older(Some(session.opened()))
+            && selection.keys().all(|key| is_older(keys.since(&key)))
+            && is_older(in_channel)
+    }
 }
 
 #[cfg(test)]

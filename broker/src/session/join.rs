@@ -60,6 +60,7 @@ impl Session {
     /// When the session may not hear the channel, it has joined as many channels as it may, it has left the channel meanwhile, or
     /// the engine cannot be reached.
     pub async fn join(self: &Rc<Self>, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
+        let _under_way = self.is_about_to_join(&request.channel);
         // All that it asks of the engine has one deadline, with what is cleared away after a failure.
         let joining = async {
             self.admit(&request).await?;
@@ -113,6 +114,9 @@ impl Session {
 
     async fn try_join(&self, request: JoinRequest) -> Result<JoinOutcome, Refusal> {
         self.require_open()?;
+        if self.is_called_off(&request.channel) {
+            return Err(has_left());
+        }
         // Others may have been joined while the hook was asked.
         self.check_room(&request.channel)?;
         let JoinRequest {
@@ -180,6 +184,7 @@ impl Session {
                 JoinStep::Joined(start, members) => return Ok((start, members)),
             };
             if !self.channels.borrow().holds(handle) {
+                self.require_open()?;
                 return Err(has_left());
             }
             joining.done(answer);
@@ -193,8 +198,6 @@ impl Session {
         services.metrics.sessions.resumed(if replay.recovered {
             ResumeOutcome::Recovered
         } else {
-            let gaps = &services.metrics.gaps;
-            gaps.told(channel, GapReason::ResumedTooLate);
             ResumeOutcome::Lost
         });
         Ok(replay)
@@ -288,15 +291,21 @@ impl Session {
         self.catch_up().await;
     }
 
-    /// As [`Self::let_flow`], but of what is past nothing is sent before [`Self::catch_up`].
+    /// As [`Self::let_flow`], but of what is past nothing is sent before [`Self::catch_up`]. The client is told by now, or by the answer that
+    /// is made next, if something was lost before.
     pub fn begin_to_hear(&self, outcome: JoinOutcome) {
         let JoinOutcome {
             handle,
             cursor,
             nothing_past,
             members,
+            recovered,
             ..
         } = outcome;
+        if !recovered {
+            let gaps = &self.services().metrics.gaps;
+            gaps.told(handle.channel(), GapReason::ResumedTooLate);
+        }
         if let Some(list) = members {
             handle.begin_watch(list.changes);
         }

@@ -12,6 +12,7 @@ use widecast_protocol::{Epoch, Offset};
 use super::*;
 use crate::engine::flaky::{Fault, PATIENCE};
 use crate::engine::{ChannelQuery, Deliver, Directory, MemberStore};
+use crate::session::index::SessionKey;
 use crate::session::order::carry_out;
 use crate::session::trial::Trial;
 use crate::session::{Action, Inbound, Order, Selection};
@@ -310,6 +311,155 @@ async fn when_all_channels_have_to_be_read_only_so_many_are_at_once() {
         trial.engine.go_on.notify_one();
         answered += 1;
     }
+}
+
+#[actix_web::test]
+async fn what_channels_have_missed_is_read_at_once_up_to_a_bound() {
+    const CHANNELS: usize = 60;
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let mut outcomes = Vec::new();
+    for number in 0..CHANNELS {
+        let request = JoinRequest {
+            channel: ChannelName::parse(&format!("c{number}")).unwrap(),
+            since: None,
+            history: Some(1),
+            presence: None,
+        };
+        let channel = request.channel.clone();
+        let message =
+            format!(r#"{{"type":"publish","channel":"{channel}","data":"of {channel}."}}"#);
+        Rc::clone(&trial.session())
+            .dispatch(commands(message.leak()))
+            .await;
+        outcomes.push(session.join(request).await.ok().unwrap());
+    }
+    for outcome in outcomes {
+        session.begin_to_hear(outcome);
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    trial.engine.set_faults(move |at| {
+        (at == "replay").then(|| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Fault::WaitsBehind
+        })
+    });
+    let catching_up = actix_rt::spawn({
+        let session = Rc::clone(&session);
+        async move { session.catch_up().await }
+    });
+    let (mut answered, mut most) = (0, 0);
+    while answered < CHANNELS {
+        trial.let_others_run().await;
+        let waiting = asked.load(Ordering::Relaxed) - answered;
+        assert!(waiting > 0);
+        most = most.max(waiting);
+        trial.engine.go_on.notify_one();
+        answered += 1;
+    }
+    catching_up.await.unwrap();
+    assert_eq!(most, 16);
+    let heard = told(&session);
+    for number in 0..CHANNELS {
+        let message = format!("of c{number}.");
+        assert_eq!(heard.matches(&message).count(), 1, "{message}");
+    }
+}
+
+#[actix_web::test]
+async fn what_has_room_for_nothing_is_not_read_by_several_at_once() {
+    const CHANNELS: usize = 8;
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let large = "x".repeat(session.outbox().limit_bytes() / 4 * 3);
+    let mut outcomes = Vec::new();
+    for number in 0..CHANNELS {
+        let request = JoinRequest {
+            channel: ChannelName::parse(&format!("c{number}")).unwrap(),
+            since: None,
+            history: Some(1),
+            presence: None,
+        };
+        let channel = request.channel.clone();
+        let message = format!(r#"{{"type":"publish","channel":"{channel}","data":"{large}"}}"#);
+        Rc::clone(&trial.session())
+            .dispatch(commands(message.leak()))
+            .await;
+        outcomes.push(session.join(request).await.ok().unwrap());
+    }
+    for outcome in outcomes {
+        session.begin_to_hear(outcome);
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reads);
+    trial.engine.set_faults(move |at| {
+        count.fetch_add(usize::from(at == "replay"), Ordering::Relaxed);
+        None
+    });
+    session.catch_up().await;
+    let mut heard = 0;
+    while heard < CHANNELS {
+        heard += session.outbox().take().len();
+        trial.let_others_run().await;
+    }
+    // Four are read at first, of which one has room; then one after the other.
+    assert!(reads.load(Ordering::Relaxed) <= CHANNELS + 3);
+}
+
+#[actix_web::test]
+async fn an_order_to_leave_a_channel_reaches_a_session_that_is_about_to_join() {
+    for call in ["interested", "position"] {
+        let trial = Trial::new();
+        let session = trial.polled_session();
+        trial.break_at(call, Fault::WaitsBefore);
+        let listed = r#"{"type":"subscribe","id":1,"channel":"a","presence":1}"#;
+        let joining = actix_rt::spawn(Rc::clone(&session).dispatch(commands(listed)));
+        trial.engine.reached.notified().await;
+        session.list_keys([SessionKey::User("7".into())]);
+        let selection = Selection {
+            user: Some("7".into()),
+            channel: Some(trial.channel.clone()),
+            ..Selection::default()
+        };
+        let action = Action::Unsubscribe {
+            channel: trial.channel.clone(),
+            reason: "no more".to_owned(),
+        };
+        let order = Order::now(selection, action);
+        assert_eq!(carry_out(&trial.worker, &order).await.done, 1, "{call}");
+        // It is gone by now.
+        assert_eq!(carry_out(&trial.worker, &order).await.done, 0, "{call}");
+        trial.engine.set_faults(|_| None);
+        trial.engine.go_on.notify_one();
+        joining.await.unwrap();
+        let frames = told(&session);
+        let left = r#"{"type":"unsubscribed","channel":"a","code":"kicked"}"#;
+        assert_eq!(frames.matches(left).count(), 1, "{call}: {frames}");
+        let failed = r#"{"type":"error","id":1,"code":"not_subscribed""#;
+        assert!(frames.contains(failed), "{call}: {frames}");
+        trial.looks_untouched(call).await;
+        trial.joins(&session, call).await;
+    }
+}
+
+#[actix_web::test]
+async fn only_gaps_that_somebody_is_told_of_are_counted() {
+    let trial = Trial::new();
+    let session = trial.polled_session();
+    let gaps = || {
+        let gaps = &trial.worker.services.metrics.gaps;
+        gaps.count_told(&trial.channel, GapReason::ResumedTooLate)
+    };
+    let resuming = r#"{"type":"subscribe","channel":"a","cursor":"1-7","presence":1}"#;
+    trial.break_at("enter", Fault::Fails);
+    Rc::clone(&session).dispatch(commands(resuming)).await;
+    assert!(told(&session).contains("engine_unavailable"));
+    assert_eq!(gaps(), 0);
+    trial.engine.set_faults(|_| None);
+    Rc::clone(&session).dispatch(commands(resuming)).await;
+    assert!(told(&session).contains(r#""recovered":false"#));
+    assert_eq!(gaps(), 1);
 }
 
 /// What a session has been told since it was last asked, as text.

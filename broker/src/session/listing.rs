@@ -46,6 +46,13 @@ impl ListedChannels {
         Some(std::mem::take(&mut self.0[index].places))
     }
 
+    /// Gives the session its places back in a channel where it is listed still.
+    fn give_places(&mut self, channel: &ChannelName, places: Places) {
+        if let Ok(index) = self.find(channel) {
+            self.0[index].places = places;
+        }
+    }
+
     /// The session is, or may be, listed from now on.
     fn put(&mut self, listed: ListedChannel) {
         match self.find(&listed.name) {
@@ -136,11 +143,20 @@ impl Session {
         Ok(places)
     }
 
+    /// Counts the session as a member of the user for whom it acts now, and no longer of the one who listed it.
+    fn charge_anew(&self, [address, user]: Places) -> Result<Places, Refusal> {
+        let services = self.services();
+        let principal = self.principal();
+        let mut user = services.quotas.list_member_anew(user, principal.user())?;
+        user.is_shown(services.config.presence.grace);
+        Ok([address, user])
+    }
+
     /// Lists the session.
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
         let present = self.listed.borrow_mut().take_places(channel);
         let places = match present {
-            Some(places) => places,
+            Some(places) => self.charge_anew(places)?,
             None => self.take_places()?,
         };
         // It outlives the frame in which it came.
@@ -197,18 +213,25 @@ impl Session {
         self.list_members(channel).await
     }
 
-    /// Shows the others what the session's tokens say of it now, if that is not what they are shown and it is listed. Where it cannot be
-    /// shown, the session ends: it must not be listed as somebody else.
+    /// Shows the others what the session's tokens say of it now, if that is not what they are shown and it is listed, and counts it as a
+    /// member of its user. Where it cannot be shown, the session ends: it must not be listed as somebody else.
     pub(super) async fn show_anew(&self, channel: &ChannelName) {
         let said = {
             let listed = self.listed.borrow();
             let Some(listed) = listed.get(channel) else {
                 return;
             };
-            if listed.shown == self.shown(channel, &listed.said) {
-                return;
+            let is_shown = listed.shown == self.shown(channel, &listed.said);
+            (!is_shown).then(|| listed.said.clone())
+        };
+        let Some(said) = said else {
+            let places = self.listed.borrow_mut().take_places(channel);
+            match places.map(|places| self.charge_anew(places)) {
+                Some(Ok(places)) => self.listed.borrow_mut().give_places(channel, places),
+                Some(Err(refusal)) => self.fail(refusal),
+                None => {}
             }
-            listed.said.clone()
+            return;
         };
         let may_be = self.require_to_go_on(channel, Right::Presence);
         let shown = match may_be.and_then(|()| self.check_shown(channel, &said)) {

@@ -9,9 +9,11 @@ use widecast_protocol::framing::Content;
 use widecast_protocol::{ChannelName, Code, Cursor, Reply};
 
 use super::at_once::at_once;
+use super::hook::hook_for;
 use super::join::{JoinOutcome, JoinRequest};
 use super::refusal::Refusal;
 use super::session::Session;
+use super::under_way::JoinUnderWay;
 use crate::config::HookEvent;
 use crate::engine::renew;
 
@@ -36,7 +38,10 @@ impl Session {
         // With the cursor of one channel, what the others have missed would be lost without a word.
         let is_bad = matches!(cursor, Some(Cursor::One(_))) && named.len() > 1;
         let is_new = |channel: &ChannelName| self.place(channel).is_none();
-        let new = named.into_iter().filter(is_new);
+        let new: Vec<ChannelName> = named.into_iter().filter(is_new).collect();
+        let under_way = new.iter().map(|channel| self.is_about_to_join(channel));
+        let _under_way: Vec<JoinUnderWay<'_>> = under_way.collect();
+        let new = new.iter().cloned();
         let joins = new.map(async |channel: ChannelName| {
             let outcome = if is_bad {
                 Err(Code::BadCursor)
@@ -46,7 +51,9 @@ impl Session {
             };
             (channel, outcome)
         });
-        let mut joining = pin!(at_once(self.services(), HookEvent::Subscribe, joins));
+        let principal = self.principal();
+        let hook = hook_for(self.services(), HookEvent::Subscribe, &principal);
+        let mut joining = pin!(at_once(hook, joins));
         while let Some((channel, outcome)) = joining.next().await {
             match outcome {
                 Ok(outcome) => self.greet_named(outcome),

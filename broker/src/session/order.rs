@@ -205,6 +205,12 @@ impl Session {
             self.kick(reason).await;
             return;
         }
-        self.put_out(channel, Code::Kicked).await;
+        let is_about_to_join = self.call_off_joins(channel);
+        if self.channels.borrow().handle(channel).is_some() {
+            self.put_out(channel, Code::Kicked).await;
+        } else if is_about_to_join {
+            self.disappear(channel).await;
+            self.tell_left(channel, Code::Kicked);
+        }
     }
 }

@@ -60,30 +60,104 @@ pub async fn publish(
     who: &Publisher,
     message: Publish,
 ) -> Result<Published, Refusal> {
-    let payload_bytes = message.payload.size_bytes() as u64;
-    // A request or frame of many messages gives way to others every so often.
-    consume_budget().await;
-    let admitted = Instant::now();
-    let channel = message.channel.clone();
-    let outcome = match admit(services, who, message, admitted).await {
+    let (begun, admitted) = begin(services, who, message).await;
+    let outcome = match admitted {
         Ok(message) => hand_over(services, who, message).await,
         Err(refusal) => Err(refusal),
     };
-    let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
-    audit(services, &who.principal, "publish", Some(&channel), told);
-    let figures = &services.metrics.publications;
-    match &outcome {
-        Ok(published) if published.duplicate => {
-            figures.duplicates.inc();
-        }
-        Ok(_) => {
-            figures.accepted.inc();
-            figures.payload_bytes.inc_by(payload_bytes);
-            figures.took(&channel, admitted.elapsed());
-        }
-        Err(refusal) => figures.refused(refusal.code),
-    }
+    begun.note(services, who, &outcome);
     outcome
+}
+
+/// Publishes messages of one channel, in their order, and counts them; gives what has become of each. It is asked of each whether it may be
+/// published still, before its publisher is charged; whoever refuses it counts it.
+///
+/// # Cancel safety
+/// As [`publish`], of each.
+pub(super) async fn publish_in_order(
+    services: &Services,
+    who: &Publisher,
+    messages: Vec<Publish>,
+    may_go_on: &dyn Fn(&Publish) -> Result<(), Refusal>,
+) -> Vec<Result<Published, Refusal>> {
+    let mut outcomes: Vec<Option<Result<Published, Refusal>>> = Vec::new();
+    let (mut places, mut publications) = (Vec::new(), Vec::new());
+    for message in messages {
+        let place = outcomes.len();
+        outcomes.push(match may_go_on(&message) {
+            Err(refusal) => Some(Err(refusal)),
+            Ok(()) => match begin(services, who, message).await {
+                (begun, Ok(message)) => {
+                    places.push((place, begun));
+                    publications.push(publication(services, who, message));
+                    None
+                }
+                (begun, Err(refusal)) => {
+                    let outcome = Err(refusal);
+                    begun.note(services, who, &outcome);
+                    Some(outcome)
+                }
+            },
+        });
+    }
+    services.routes.room().await;
+    let published = services.engine.publish_in_order(publications).await;
+    for ((place, begun), published) in places.into_iter().zip(published) {
+        let outcome = published.map_err(Refusal::from);
+        begun.note(services, who, &outcome);
+        outcomes[place] = Some(outcome);
+    }
+    let unknown = || Err(Refusal::new(Code::Internal, "the engine has not answered"));
+    let outcomes = outcomes.into_iter();
+    outcomes
+        .map(|outcome| outcome.unwrap_or_else(unknown))
+        .collect()
+}
+
+/// A message whose publication has begun.
+struct Begun {
+    channel: ChannelName,
+    payload_bytes: u64,
+    at: Instant,
+}
+
+/// Begins to publish a message: it may be, or not.
+async fn begin(
+    services: &Services,
+    who: &Publisher,
+    message: Publish,
+) -> (Begun, Result<Publish, Refusal>) {
+    let payload_bytes = message.payload.size_bytes() as u64;
+    // A request or frame of many messages gives way to others every so often.
+    consume_budget().await;
+    let begun = Begun {
+        channel: message.channel.clone(),
+        payload_bytes,
+        at: Instant::now(),
+    };
+    let admitted = admit(services, who, message, begun.at).await;
+    (begun, admitted)
+}
+
+impl Begun {
+    /// Counts what has become of the message.
+    fn note(&self, services: &Services, who: &Publisher, outcome: &Result<Published, Refusal>) {
+        let told = outcome.as_ref().map(|_| ()).map_err(|refusal| refusal.code);
+        let channel = &self.channel;
+        audit(services, &who.principal, "publish", Some(channel), told);
+        let figures = &services.metrics.publications;
+        match outcome {
+            Ok(published) if published.duplicate => {
+                figures.duplicates.inc();
+            }
+            Ok(_) => {
+                figures.accepted.inc();
+                figures.payload_bytes.inc_by(self.payload_bytes);
+                figures.took(channel, self.at.elapsed());
+            }
+            Err(refusal) => figures.refused(refusal.code),
+        }
+    }
 }
 
 /// Counts a message that was refused before it came to [`publish`], and writes it into the audit log. The channel is unknown where
@@ -257,8 +331,14 @@ async fn hand_over(
     message: Publish,
 ) -> Result<Published, Refusal> {
     services.routes.room().await;
+    let publication = publication(services, who, message);
+    Ok(services.engine.publish(publication).await?)
+}
+
+/// A message as the engine is given it.
+fn publication(services: &Services, who: &Publisher, message: Publish) -> Publication {
     let history = services.history_limits(&message.channel);
-    let publication = Publication {
+    Publication {
         channel: message.channel,
         // The history may keep it for long after the buffer it came in.
         payload: message.payload.detached(),
@@ -271,6 +351,5 @@ async fn hand_over(
             .or_else(|| message.message_id.as_ref().map(Into::into)),
         id: message.message_id,
         history,
-    };
-    Ok(services.engine.publish(publication).await?)
+    }
 }

@@ -15,10 +15,11 @@ use crate::config::HookEvent;
 use crate::http::{CURSOR_HEADER, ChannelPath, PiecesBody, Problem};
 use crate::registry::Ended;
 use crate::session::{
-    self, CursorScope, Dialect, Identity, Services, Transport, Worker, at_once, require_jsonp,
+    self, CursorScope, Dialect, Identity, Services, Transport, Worker, at_once, hook_for,
+    require_jsonp,
 };
 
-use super::common::opened_session::{OpenedSession, cursor_of, open};
+use super::common::opened_session::{OpenedSession, cursor_of, open, require_staying};
 use super::common::stream_request::{PollRequest, StreamRequest};
 use super::common::streaming::uncached;
 use super::common::worker::worker;
@@ -113,6 +114,7 @@ pub(super) async fn answer(
     let Identity {
         principal, headers, ..
     } = wanted.identity;
+    require_staying(&worker.services)?;
     let principal = session::admit(&worker.services, principal, &headers).await?;
     present(worker, &principal, channels, scope).await
 }
@@ -126,12 +128,8 @@ async fn present(
 ) -> Result<PollAnswer, Problem> {
     let services = &worker.services;
     let position = |channel| session::position(services, principal, channel);
-    let positions = at_once(
-        services,
-        HookEvent::Subscribe,
-        channels.iter().map(position),
-    )
-    .try_collect();
+    let hook = hook_for(services, HookEvent::Subscribe, principal);
+    let positions = at_once(hook, channels.iter().map(position)).try_collect();
     let positions: Vec<Position> = positions.await?;
     let mut vector = CursorVector::new();
     for (channel, position) in channels.iter().zip(&positions) {

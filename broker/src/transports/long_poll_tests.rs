@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{FutureExt, join};
@@ -134,7 +135,7 @@ async fn while_it_waits(simulation: &Simulation, work: impl Future<Output = ()>)
     engine.reached.notified().await;
     engine.set_faults(|_| None);
     work.await;
-    engine.go_on.notify_one();
+    engine.let_go();
 }
 
 #[actix_web::test]
@@ -148,11 +149,11 @@ async fn a_channel_that_is_lost_while_it_is_read_takes_no_messages_of_the_others
         let begins = ends(&simulation).await.to_string();
         publish(&simulation, lost, 3, 1).await;
         publish(&simulation, kept, 3, 1).await;
-        // The first two calls look whether the history reaches back, the next one reads.
+        // The first two calls look whether the history reaches back, the next ones read.
         let mut calls = 0;
         simulation.nodes[0].engine.set_faults(move |call| {
             calls += usize::from(call == "replay");
-            (calls == 3).then_some(Fault::WaitsBefore)
+            (call == "replay" && calls >= 3).then_some(Fault::WaitsBefore)
         });
         let poll = polled(&simulation, &begins, Duration::ZERO);
         let overrun = while_it_waits(&simulation, publish(&simulation, lost, 12, 1));
@@ -208,6 +209,45 @@ async fn the_engine_is_asked_about_all_channels_of_a_poll_at_once() {
     );
     let (answer, asked) = join(poll, let_go(&simulation, &calls)).await;
     assert_eq!((answer.ok().unwrap().cursor, asked), (begins, 3));
+}
+
+#[actix_web::test]
+async fn the_channels_of_a_poll_are_read_at_once() {
+    let simulation = begin(3, 1 << 20);
+    let begins = ends(&simulation).await.to_string();
+    for channel in &simulation.channels {
+        publish(&simulation, channel, 2, 1).await;
+    }
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    // The first three look whether the history reaches back.
+    simulation.nodes[0].engine.set_faults(move |call| {
+        let number = usize::from(call == "replay");
+        let before = counted.fetch_add(number, Ordering::Relaxed);
+        (call == "replay" && before >= 3).then_some(Fault::WaitsBefore)
+    });
+    let poll = polled(&simulation, &begins, Duration::ZERO);
+    let (answer, asked) = join(poll, let_go(&simulation, &reads)).await;
+    assert_eq!((answer.messages.len(), asked), (6, 6));
+    assert_eq!(answer.cursor, ends(&simulation).await.to_string());
+}
+
+#[actix_web::test]
+async fn a_poll_is_sent_elsewhere_while_the_broker_takes_leave() {
+    let simulation = simulation();
+    let worker = &simulation.nodes[0].worker;
+    worker.services.drain();
+    for timeout in [None, Some(MINUTE)] {
+        let wanted = StreamRequest {
+            cursor: None,
+            timeout,
+            ..request("plain:b=1-0", MINUTE)
+        };
+        let scope = CursorScope::SeveralChannels;
+        let answered = answer(worker, &simulation.channels, wanted, scope).await;
+        let code = answered.err().map(|problem| problem.code());
+        assert_eq!(code, Some(Code::ShuttingDown), "{timeout:?}");
+    }
 }
 
 #[actix_web::test]

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBuilder};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use widecast_client::{Disconnected, Error, Event, Events, Gap, Unsubscribed};
 use widecast_protocol::error::chain;
 use widecast_protocol::{Cursor, CursorVector, Position};
@@ -33,8 +33,18 @@ struct Listening<'a> {
     printer: Printer<'a>,
     /// How many messages are still to come, if that was said.
     left: Option<u64>,
-    /// What the broker was shown last.
+    /// What the broker was shown last, and took.
     shown: Option<String>,
+    /// Another one that it has not taken.
+    untaken: Option<Untaken>,
+}
+
+/// A token that is to take the place of one that is still good, and that the broker has not taken when it was tried.
+struct Untaken {
+    token: String,
+    waits: ExponentialBackoff,
+    /// When it is tried again.
+    due: Instant,
 }
 
 /// Prints what comes, until as many messages have come as were asked for.
@@ -55,6 +65,7 @@ pub(super) async fn listen(
         printer,
         left,
         shown,
+        untaken: None,
     };
     let cursor = listening.arguments.cursor.clone();
     let events = listening.connect(cursor.as_ref()).await;
@@ -152,13 +163,41 @@ impl Listening<'_> {
         Ok(Asked::More)
     }
 
-    /// Takes the channels up with another token of the file while the last one is still good. If that fails, they are still heard.
+    /// Takes the channels up with another token of the file while the last one is still good. If that fails, they are still heard, and
+    /// the same is tried again, less often each time.
     async fn renew(&mut self, events: &Events) -> Option<Events> {
         let another = self.another()?;
-        self.shown = Some(another);
-        let renewed = self.connect(cursor_of(events).as_ref()).await.ok()?;
-        self.tell_of_new_token();
-        Some(renewed)
+        let untaken = self.untaken.take();
+        let mut waits = match untaken {
+            Some(untaken) if untaken.token == another => {
+                if Instant::now() < untaken.due {
+                    self.untaken = Some(untaken);
+                    return None;
+                }
+                untaken.waits
+            }
+            _ => waits(),
+        };
+        let began = Instant::now();
+        let before = self.shown.replace(another.clone());
+        match self.connect(cursor_of(events).as_ref()).await {
+            Ok(renewed) => {
+                self.tell_of_new_token();
+                Some(renewed)
+            }
+            Err(error) => {
+                self.shown = before;
+                // Nothing was printed meanwhile: the next attempt leaves at least as much time for that.
+                let at_least = began.elapsed().max(error.retry_after().unwrap_or_default());
+                let wait = waits.next().unwrap_or(LONGEST_WAIT).max(at_least);
+                self.untaken = Some(Untaken {
+                    token: another,
+                    waits,
+                    due: Instant::now() + wait,
+                });
+                None
+            }
+        }
     }
 
     /// What the file holds, if that is not what the broker was shown last.
@@ -176,12 +215,7 @@ impl Listening<'_> {
     /// Takes the channels up from the cursor with what the file holds, as often as it takes: at once if it is another token than the
     /// one that was refused. The same is tried again, too, because the broker may yet learn of the key that it is signed with.
     async fn take_up(&mut self, cursor: Option<Cursor>) -> Result<Events, CliError> {
-        let mut waits = ExponentialBuilder::default()
-            .with_min_delay(FIRST_WAIT)
-            .with_max_delay(LONGEST_WAIT)
-            .without_max_times()
-            .with_jitter()
-            .build();
+        let mut waits = waits();
         let before = self.shown.clone();
         let mut told = String::new();
         let mut is_due = self.another().is_some();
@@ -263,6 +297,16 @@ impl Listening<'_> {
         }
         all.first().is_some().then_some(Cursor::Several(all))
     }
+}
+
+/// How long is waited between attempts: longer each time.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .without_max_times()
+        .with_jitter()
+        .build()
 }
 
 /// The place behind the last event that was read.

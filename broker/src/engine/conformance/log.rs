@@ -107,6 +107,34 @@ pub(in crate::engine) async fn what_was_published_is_what_is_delivered_and_repla
     }
 }
 
+pub(in crate::engine) async fn several_messages_of_a_channel_are_published_in_their_order(
+    stage: &dyn Stage,
+) {
+    let start = position(stage, "news").await;
+    let keyed = |text: &str| Publication {
+        idempotency_key: Some(IdempotencyKey::parse("k").unwrap()),
+        ..publication("news", text)
+    };
+    let mut publications: Vec<_> = (1..=40)
+        .map(|number| publication("news", &number.to_string()))
+        .collect();
+    publications.insert(20, keyed("first"));
+    publications.push(keyed("again"));
+    let published = stage.engine().publish_in_order(publications).await;
+    let places = published.into_iter().map(|published| {
+        let published = published.unwrap();
+        (published.position.offset.0, published.duplicate)
+    });
+    let mut expected: Vec<_> = (1..=41).map(|offset| (offset, false)).collect();
+    expected.push((21, true));
+    assert_eq!(places.collect::<Vec<_>>(), expected);
+    let mut expected: Vec<_> = (1..=40).map(|number| number.to_string()).collect();
+    expected.insert(20, "first".to_owned());
+    assert_eq!(texts(&all(stage, start).await.messages), expected);
+    let nothing = stage.engine().publish_in_order(Vec::new()).await;
+    assert!(nothing.is_empty());
+}
+
 pub(in crate::engine) async fn each_channel_has_its_own_offsets_and_epoch(stage: &dyn Stage) {
     publish(stage, "a", &["1", "2"]).await;
     publish(stage, "b", &["1"]).await;

@@ -183,7 +183,8 @@ pub(super) use log::{
     a_replay_is_read_in_portions, an_unused_channel_is_remembered_for_the_grace_time,
     each_channel_has_its_own_offsets_and_epoch, everything_is_delivered_or_told_as_lost,
     expired_messages_are_gone, offsets_count_from_one_without_holes,
-    what_cannot_be_replayed_is_told, what_was_published_is_what_is_delivered_and_replayed,
+    several_messages_of_a_channel_are_published_in_their_order, what_cannot_be_replayed_is_told,
+    what_was_published_is_what_is_delivered_and_replayed,
     without_history_only_the_present_can_be_resumed,
 };
 pub(super) use members::{
@@ -229,6 +230,7 @@ macro_rules! conformance_tests {
         crate::engine::conformance::conformance_tests! {
             $how; $stage;
             everything_is_delivered_or_told_as_lost,
+            several_messages_of_a_channel_are_published_in_their_order,
             each_channel_has_its_own_offsets_and_epoch,
             a_replay_is_everything_after_the_position,
             a_replay_is_read_in_portions,

@@ -37,6 +37,7 @@ mod waiting;
 mod writer;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -73,6 +74,14 @@ impl fmt::Debug for DiskEngine {
 }
 
 impl DiskEngine {
+    /// Looks whether the directory of the files can be used, without making or opening anything.
+    ///
+    /// # Errors
+    /// When it cannot, saying why.
+    pub fn check(path: &Path) -> Result<(), DiskError> {
+        directory::check(path)
+    }
+
     /// Opens the files, or makes them, and starts the thread that writes. Somebody has to run [`MemoryEngine::run_upkeep`] of
     /// [`DiskEngine::memory`].
     ///

@@ -1,18 +1,15 @@
 //! What is read from the disk, because the memory does not reach back so far.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-
-use widecast_protocol::{ChannelName, EncodedMessage, Offset, Position};
+use widecast_protocol::{ChannelName, Offset, Position};
 
 use super::channel_record::ChannelRecord;
 use super::shared::{Settled, Shared};
 use super::upkeep::first_readable;
 use super::view::{Direction, StoreView};
-use super::writer::read;
 use crate::engine::{
     ChannelInfo, ChannelQuery, EngineError, HistoryOrder, HistoryPage, HistoryQuery, Portion,
-    Replay,
+    Replay, Stored,
 };
 
 /// How many channels are read at once.
@@ -52,20 +49,19 @@ impl<'a> Messages<'a> {
         &self,
         offsets: RangeInclusive<Offset>,
         direction: Direction,
-        mut fits: impl FnMut(&[Arc<EncodedMessage>]) -> bool,
-    ) -> Result<Vec<Arc<EncodedMessage>>, EngineError> {
-        let mut messages = Vec::new();
-        if !fits(&messages) {
-            return Ok(messages);
+        mut fits: impl FnMut(&[Stored]) -> bool,
+    ) -> Result<Vec<Stored>, EngineError> {
+        let mut stored = Vec::new();
+        if !fits(&stored) {
+            return Ok(stored);
         }
-        let epoch = self.end.epoch;
         self.view
-            .messages(self.name, offsets, direction, |offset, bytes| {
-                let message = read(bytes, self.name, Position { epoch, offset })?;
-                messages.push(Arc::new(EncodedMessage::new(message)));
-                Ok(fits(&messages))
+            .messages(self.name, offsets, direction, |offset, record| {
+                let position = self.place(offset);
+                stored.push(Stored::read(record, self.name, position, None));
+                Ok(fits(&stored))
             })?;
-        Ok(messages)
+        Ok(stored)
     }
 
     fn place(&self, offset: Offset) -> Position {
@@ -82,32 +78,25 @@ pub(super) fn replay(
 ) -> Result<Replay, EngineError> {
     let found = Messages::of(shared, name)?;
     let (end, first) = (found.end, since.offset.next());
-    let lost = Replay {
+    let nothing = |recovered: bool, position: Position| Replay {
         messages: Vec::new(),
-        recovered: false,
-        position: end,
-        complete: true,
-    };
-    if since.epoch != end.epoch || since.offset > end.offset || first < found.first {
-        return Ok(lost);
-    }
-    let mut bytes = 0;
-    let messages = found.read(first..=end.offset, Direction::Forward, |read| {
-        bytes += read.last().map_or(0, |last| last.weight_bytes() as u64);
-        read.len() < portion.messages && bytes < portion.bytes
-    })?;
-    let offsets = messages.iter().map(|message| message.message().offset.0);
-    if !offsets.eq(first.0..first.0 + messages.len() as u64) {
-        // Never, unless a file is damaged; then the subscriber has to be told.
-        return Ok(lost);
-    }
-    let position = messages.last().map_or(since, |last| last.position());
-    Ok(Replay {
-        messages,
-        recovered: true,
+        recovered,
         position,
         complete: position == end,
-    })
+    };
+    if since.epoch != end.epoch || since.offset > end.offset || first < found.first {
+        return Ok(nothing(false, end));
+    }
+    if !portion.asks_for_messages() {
+        return Ok(nothing(true, since));
+    }
+    let mut bytes = 0;
+    let stored = found.read(first..=end.offset, Direction::Forward, |read| {
+        let last = read.last().and_then(Stored::message);
+        bytes += last.map_or(0, |last| last.weight_bytes() as u64);
+        read.len() < portion.messages && bytes < portion.bytes
+    })?;
+    Ok(Replay::of_stored(since, stored, end))
 }
 
 /// One page of the history of a channel.
@@ -141,15 +130,11 @@ fn forward(
         (Some(_), Some(after)) => (after, true),
         (Some(_), None) => (found.first, false),
     };
-    let messages = found.read(first..=found.end.offset, Direction::Forward, |read| {
+    let stored = found.read(first..=found.end.offset, Direction::Forward, |read| {
         read.len() < query.limit
     })?;
     let before = found.place(Offset(first.0.saturating_sub(1)));
-    Ok(HistoryPage {
-        position: messages.last().map_or(before, |last| last.position()),
-        messages,
-        recovered,
-    })
+    Ok(HistoryPage::of_stored(stored, recovered, before))
 }
 
 fn backward(
@@ -160,15 +145,15 @@ fn backward(
     let last = since.map_or(found.end.offset, |since| {
         Offset(since.offset.0.saturating_sub(1))
     });
-    let messages = found.read(found.first..=last, Direction::Backward, |read| {
+    let stored = found.read(found.first..=last, Direction::Backward, |read| {
         read.len() < query.limit
     })?;
-    let position = messages.last().map(|last| last.position());
-    Ok(HistoryPage {
-        position: position.unwrap_or(since.unwrap_or(found.end)),
-        messages,
-        recovered: since.is_some() == query.since.is_some(),
-    })
+    let recovered = since.is_some() == query.since.is_some();
+    Ok(HistoryPage::of_stored(
+        stored,
+        recovered,
+        since.unwrap_or(found.end),
+    ))
 }
 
 /// The channels on the disk that have messages and that the query asks for.

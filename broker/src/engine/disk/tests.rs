@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 use widecast_protocol::{IdempotencyKey, Offset};
 
+use super::channel_record::key;
 use super::*;
 use crate::config::Durability;
 use crate::engine::Announcements;
@@ -222,6 +223,42 @@ async fn a_history_larger_than_the_memory_is_read_from_the_disk() {
     let mut found = texts(&page.messages);
     found.reverse();
     assert_eq!(found, all);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_lost_and_those_behind_it_are_not() {
+    let stage = DiskStage::new();
+    let start = stage.position("news").await;
+    for text in ["a", "b", "c"] {
+        stage.publish("news", text).await;
+    }
+    let at = |offset| Position {
+        offset: Offset(offset),
+        ..start
+    };
+    // A release that is not known here would write such a one.
+    let store = stage.engine.shared.store().unwrap();
+    store
+        .messages
+        .insert(key(&name("news"), Offset(2)), [2])
+        .unwrap();
+    let stage = stage.again(End::Killed).await;
+    let replay = async |since| {
+        let replay = stage.engine.replay(&name("news"), since, ALL).await;
+        replay.unwrap()
+    };
+    let before = replay(start).await;
+    assert!(before.recovered && !before.complete);
+    assert_eq!(texts(&before.messages), ["a"]);
+    let gap = replay(before.position).await;
+    assert!(!gap.recovered && gap.messages.is_empty() && !gap.complete);
+    assert_eq!(gap.position, at(2));
+    let behind = replay(gap.position).await;
+    assert!(behind.recovered && behind.complete);
+    assert_eq!(texts(&behind.messages), ["c"]);
+    // It expires with those behind it.
+    stage.pass(HistoryLimits::default().age).await;
+    assert_eq!(stage.engine.figures().history_messages, 0);
 }
 
 #[tokio::test]

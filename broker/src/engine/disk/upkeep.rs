@@ -179,10 +179,9 @@ pub(super) fn first_readable(
     let is_expired = |offset: u64| {
         let (offset, mut is_expired) = (Offset(offset), false);
         view.messages(name, offset..=offset, Direction::Forward, |_, bytes| {
-            let timestamp_ms = record::timestamp_ms(bytes).map_err(|_| EngineError::Corrupt {
-                expected: "a message's record",
-            })?;
-            is_expired = is_over(timestamp_ms, channel.limits.age, now_ms);
+            // One that cannot be read goes with those behind it.
+            is_expired = record::timestamp_ms(bytes)
+                .is_ok_and(|then_ms| is_over(then_ms, channel.limits.age, now_ms));
             Ok(false)
         })?;
         Ok::<_, EngineError>(is_expired)

@@ -11,7 +11,8 @@ use super::cluster::{Cluster, SCHEMES};
 use super::error::RedisStartError;
 use super::parts::{PARTS, part_of, tag_of};
 use super::scripts::{CLOCK, Scripts};
-use super::topology::{Topology, password, without_name};
+use super::server_url::{ServerUrl, UrlError};
+use super::topology::{Topology, password};
 use super::{RedisEngine, RedisSettings};
 use crate::engine::{Deliver, Engine, EngineRouter};
 
@@ -36,10 +37,11 @@ impl RedisSettings {
 
     /// The cluster of `url`.
     pub(super) fn cluster(&self) -> Result<Arc<Cluster>, RedisStartError> {
-        let (url, name) = without_name(&self.url);
+        let of_url = |reason| RedisStartError::of_url(&self.url, reason);
+        let ServerUrl { url, name } = ServerUrl::read(&self.url).map_err(of_url)?;
         let password = password(self.password_file.as_deref())?;
         let cluster = Cluster::parse(&url, password.as_deref(), name);
-        let cluster = cluster.map_err(|source| RedisStartError::Url { source })?;
+        let cluster = cluster.map_err(|source| of_url(UrlError::Client(source)))?;
         Ok(Arc::new(cluster))
     }
 }

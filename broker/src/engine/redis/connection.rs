@@ -247,6 +247,16 @@ impl Server {
         topics.take();
     }
 
+    /// Sends several commands and waits for their answers, of which each may be a failure.
+    pub(super) async fn ask_each<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> RedisResult<Vec<RedisResult<T>>> {
+        let answers: Vec<RedisResult<T>> = self.ask_all(commands).await?;
+        let answers = answers.into_iter().map(|answer| self.looked_at(answer));
+        Ok(answers.collect())
+    }
+
     fn looked_at<T>(&self, answer: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &answer
             && (has_lost_its_server(error) || self.is_not_allowed_any_more(error))

@@ -7,19 +7,22 @@ use std::sync::Arc;
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use thiserror::Error;
 
+use super::server_url::{UrlError, shown};
+
 /// The server cannot be used.
 #[derive(Debug, Error)]
 pub enum RedisStartError {
     /// The URL cannot be read.
     #[error(
-        "expected `url` to be redis://[user:password@]host[:port][/database], \
-         redis+sentinel://[user:password@]host[:port],…/primary[/database], redis+cluster://[user:password@]host[:port],…, \
+        "{url}: {reason}; expected redis://[user[:password]@]host[:port][/database], \
+         redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, \
          or rediss… for TLS"
     )]
     Url {
-        /// What is wrong.
-        #[source]
-        source: RedisError,
+        /// The URL, without a password.
+        url: String,
+        /// What is wrong with it.
+        reason: UrlError,
     },
     /// The file with the password cannot be read.
     #[error("expected the password in the file {path:?}")]
@@ -191,6 +194,12 @@ pub enum RedisStartError {
 }
 
 impl RedisStartError {
+    /// What is wrong with a URL of the settings.
+    pub(super) fn of_url(url: &str, reason: UrlError) -> Self {
+        let url = shown(url);
+        Self::Url { url, reason }
+    }
+
     /// What an error at the beginning of a connection means.
     pub(super) fn of(source: RedisError, address: String) -> Self {
         let code = source.code().unwrap_or_default().to_owned();

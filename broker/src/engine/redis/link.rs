@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 
@@ -41,6 +41,32 @@ pub(super) enum Repeat {
     Yes,
     /// It would be done twice.
     No,
+}
+
+/// How a command that has failed is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// Once the scripts are loaded: somebody has flushed them, and nothing of the command was done.
+    Loaded,
+    /// On the next connection.
+    Elsewhere,
+    /// After a while.
+    Later,
+}
+
+impl Again {
+    /// How a command is sent again that has failed so, if it is.
+    fn after(error: &RedisError, repeat: Repeat) -> Option<Self> {
+        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
+            Some(Self::Loaded)
+        } else if has_not_begun(error) || repeat == Repeat::Yes && has_lost_its_server(error) {
+            Some(Self::Elsewhere)
+        } else if keys_are_moving(error) {
+            Some(Self::Later)
+        } else {
+            None
+        }
+    }
 }
 
 /// The way to the server.
@@ -119,6 +145,28 @@ impl Link {
         }
     }
 
+    /// The same with several commands, which are sent together, and are done in their order or not at all.
+    pub(super) async fn ask_in_order_for_good<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        makes: &[impl Fn(&str) -> Cmd],
+    ) -> Result<Vec<Result<T, EngineError>>, EngineError> {
+        let asked = async {
+            let (answers, server) = self.ask_each_on(repeat, makes).await?;
+            let have_all = match &server.replicas {
+                Some(replicas) => replicas.have_all().await?,
+                None => true,
+            };
+            Ok((answers, have_all))
+        };
+        let (answers, have_all) = self.in_queue(asked).await?.map_err(meaning)?;
+        let answers = answers.into_iter().map(|answer| match answer {
+            Ok(_) if !have_all => Err(EngineError::unavailable(Refusal::TooFewReplicas)),
+            answer => answer.map_err(meaning),
+        });
+        Ok(answers.collect())
+    }
+
     /// Does what the engine is asked for, however many commands it takes, in the time of one.
     pub(super) fn in_time<'a, T: 'a>(
         &self,
@@ -183,19 +231,62 @@ impl Link {
         let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         loop {
             let server = self.server_other_than(failed.as_ref()).await;
-            match server.ask(&make(&server.process)).await {
-                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                    // Somebody has flushed them. Nothing of the command was done.
-                    load(&self.scripts, &server.commands).await?;
-                }
-                Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
-                    failed = Some(server);
-                }
-                Err(error) if has_not_begun(&error) => failed = Some(server),
-                Err(error) if keys_are_moving(&error) => {
+            let error = match server.ask(&make(&server.process)).await {
+                Ok(answer) => return Ok((answer, server)),
+                Err(error) => error,
+            };
+            match Again::after(&error, repeat) {
+                Some(Again::Loaded) => load(&self.scripts, &server.commands).await?,
+                Some(Again::Elsewhere) => failed = Some(server),
+                Some(Again::Later) => {
                     tokio::time::sleep(intervals.next().unwrap_or(LONGEST_INTERVAL)).await;
                 }
-                answer => return answer.map(|answer| (answer, server)),
+                None => return Err(error),
+            }
+        }
+    }
+
+    /// Asks until each command is answered. What has failed before one that was done is not sent again: it would come behind that.
+    async fn ask_each_on<T: FromRedisValue>(
+        &self,
+        repeat: Repeat,
+        makes: &[impl Fn(&str) -> Cmd],
+    ) -> Result<(Vec<RedisResult<T>>, Arc<Server>), RedisError> {
+        let mut answers = Vec::with_capacity(makes.len());
+        let mut failed: Option<Arc<Server>> = None;
+        let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
+        loop {
+            let server = self.server_other_than(failed.as_ref()).await;
+            let mut commands = redis::pipe();
+            commands.ignore_errors();
+            for make in &makes[answers.len()..] {
+                commands.add_command(make(&server.process));
+            }
+            let answered = match server.ask_each(&commands).await {
+                Err(error) if repeat == Repeat::Yes && has_lost_its_server(&error) => {
+                    failed = Some(server);
+                    continue;
+                }
+                answered => answered?,
+            };
+            let again = |answer: &RedisResult<T>| match answer {
+                Ok(_) => None,
+                Err(error) => Again::after(error, repeat),
+            };
+            let is_final = |answer: &RedisResult<T>| again(answer).is_none();
+            let count = answered
+                .iter()
+                .rposition(is_final)
+                .map_or(0, |last| last + 1);
+            let next = answered.get(count).and_then(again);
+            answers.extend(answered.into_iter().take(count));
+            match next {
+                Some(Again::Loaded) => load(&self.scripts, &server.commands).await?,
+                Some(Again::Elsewhere) => failed = Some(server),
+                Some(Again::Later) => {
+                    tokio::time::sleep(intervals.next().unwrap_or(LONGEST_INTERVAL)).await;
+                }
+                None => return Ok((answers, server)),
             }
         }
     }

@@ -10,8 +10,8 @@ use super::settings::milliseconds;
 use super::wire::{NOWHERE, Number, Placed, Reading};
 use super::{RedisEngine, Shared};
 use crate::engine::{
-    EngineError, EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, MessageLog,
-    Portion, Publication, Published, Replay,
+    EngineError, EngineFuture, HistoryLimits, HistoryOrder, HistoryPage, HistoryQuery, Lifecycle,
+    MessageLog, Portion, Publication, Published, PublishedInOrder, Replay, renew, with_patience,
 };
 
 /// No more is read at once than this, whatever is asked for: `usize::MAX` is no number of Lua's.
@@ -31,35 +31,64 @@ impl Shared {
             return self.publish_ephemeral(publication).await;
         }
         let channel = publication.channel.clone();
-        let repeat = match publication.idempotency_key {
-            Some(_) => Repeat::Yes,
-            None => Repeat::No,
-        };
-        let (make, limits) = (self.publish_command(publication), self.settings.clone());
-        let make = |process: &str| make(process, milliseconds(limits.idempotency_window));
+        let repeat = repeat_of(&publication);
+        let make = self.publish_command(publication);
         let placed: Placed = self.link.ask_for_good(repeat, make).await?;
+        Ok(self.published(&channel, placed).await)
+    }
+
+    /// Publishes messages of one channel together, in their order.
+    async fn publish_in_order(
+        &self,
+        publications: Vec<Publication>,
+    ) -> Vec<Result<Published, EngineError>> {
+        let Some(first) = publications.first() else {
+            return Vec::new();
+        };
+        let (channel, repeat) = (first.channel.clone(), repeat_of(first));
+        let count = publications.len();
+        let commands = publications.into_iter();
+        let commands = commands.map(|publication| self.publish_command(publication));
+        let commands: Vec<_> = commands.collect();
+        let placed = self.link.ask_in_order_for_good(repeat, &commands).await;
+        let placed: Vec<Result<Placed, EngineError>> = match placed {
+            Ok(placed) => placed,
+            Err(error) => return vec![Err(error); count],
+        };
+        let mut outcomes = Vec::with_capacity(count);
+        for placed in placed {
+            outcomes.push(match placed {
+                Ok(placed) => Ok(self.published(&channel, placed).await),
+                Err(error) => Err(error),
+            });
+        }
+        outcomes
+    }
+
+    /// What a message is published as that has this place, once it is heard here.
+    async fn published(&self, channel: &ChannelName, placed: Placed) -> Published {
         let position = placed.position;
         if placed.begins {
-            self.list_later(&channel).await;
+            self.list_later(channel).await;
         }
         if !placed.is_new {
-            return Ok(Published {
+            return Published {
                 position,
                 duplicate: true,
                 subscribers: 0,
-            });
+            };
         }
         // The message is published, whatever becomes of this.
-        let heard = self.listening.until_message(&channel, position);
+        let heard = self.listening.until_message(channel, position);
         let subscribers = self.link.within_deadline(heard).await.unwrap_or_default();
-        Ok(Published {
+        Published {
             position,
             duplicate: false,
             subscribers,
-        })
+        }
     }
 
-    fn publish_command(&self, publication: Publication) -> impl Fn(&str, u64) -> Cmd {
+    fn publish_command(&self, publication: Publication) -> impl Fn(&str) -> Cmd + use<> {
         let Publication {
             channel,
             history,
@@ -77,7 +106,8 @@ impl Shared {
         let record = record::encode(&message, key.as_ref());
         let (script, publish) = (self.link.scripts.publish.clone(), self.pubsub.publish());
         let new_epoch: u64 = rand::random();
-        move |process, window| {
+        let window = milliseconds(self.settings.idempotency_window);
+        move |process| {
             let mut command = call(&script, &keys);
             command.arg(process).arg(new_epoch).arg(keep);
             command.arg(&record).arg(&topic).arg(publish);
@@ -141,9 +171,44 @@ impl Shared {
     }
 }
 
+/// Whether a publication whose answer was lost may be sent again.
+fn repeat_of(publication: &Publication) -> Repeat {
+    match publication.idempotency_key {
+        Some(_) => Repeat::Yes,
+        None => Repeat::No,
+    }
+}
+
 impl MessageLog for RedisEngine {
     fn publish(&self, publication: Publication) -> EngineFuture<'_, Published> {
         self.shared.link.in_time(self.shared.publish(publication))
+    }
+
+    fn publish_in_order(&self, publications: Vec<Publication>) -> PublishedInOrder<'_> {
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(publications.len());
+            let mut left = publications.into_iter().peekable();
+            while let Some(first) = left.next() {
+                if self.shared.is_ephemeral(&first.channel) {
+                    outcomes.push(self.publish(first).await);
+                    continue;
+                }
+                // What may be sent again is not kept from it by what may not.
+                let repeat = repeat_of(&first);
+                let mut group = vec![first];
+                while let Some(next) = left.next_if(|next| repeat_of(next) == repeat) {
+                    group.push(next);
+                }
+                let published = self.shared.publish_in_order(group);
+                let published = with_patience(self.patience(), published).await;
+                if published.iter().any(Result::is_ok) {
+                    // The rest have as long as all of them: only silence is not waited for again and again.
+                    renew();
+                }
+                outcomes.extend(published);
+            }
+            outcomes
+        })
     }
 
     fn position<'a>(
@@ -173,8 +238,12 @@ impl MessageLog for RedisEngine {
                 bytes: portion.bytes,
             };
             let reading = self.shared.read(channel, &part).await?;
+            if reading.recovered && portion.asks_for_messages() {
+                let stored = reading.stored(channel)?;
+                return Ok(Replay::of_stored(since, stored, reading.newest));
+            }
             Ok(Replay {
-                messages: reading.messages(channel)?,
+                messages: Vec::new(),
                 recovered: reading.recovered,
                 position: reading.last,
                 complete: reading.last == reading.newest,
@@ -201,11 +270,12 @@ impl MessageLog for RedisEngine {
                 bytes: MOST,
             };
             let reading = self.shared.read(channel, &part).await?;
-            Ok(HistoryPage {
-                messages: reading.messages(channel)?,
-                position: reading.last,
-                recovered: reading.recovered,
-            })
+            let stored = reading.stored(channel)?;
+            Ok(HistoryPage::of_stored(
+                stored,
+                reading.recovered,
+                reading.last,
+            ))
         })
     }
 }

@@ -31,11 +31,8 @@ impl RedisEngine {
         for settings in &of_each {
             names.push(Topology::new(settings)?.name().to_owned());
         }
-        let mut known = BTreeSet::new();
-        if let Some(twice) = names.iter().find(|&name| !known.insert(name)) {
-            return Err(RedisStartError::Twice {
-                name: twice.clone(),
-            });
+        if let Some(twice) = twice(&names) {
+            return Err(twice);
         }
         let servers = Servers::new(names);
         let mut engines: Vec<Arc<dyn Engine>> = Vec::new();
@@ -47,4 +44,13 @@ impl RedisEngine {
         let placement = move |channel: &_| servers.index(channel);
         Ok(EngineRouter::alike(engines, Box::new(placement)))
     }
+}
+
+/// What is wrong if two servers have one name.
+pub(super) fn twice(names: &[String]) -> Option<RedisStartError> {
+    let mut known = BTreeSet::new();
+    let twice = names.iter().find(|&name| !known.insert(name))?;
+    Some(RedisStartError::Twice {
+        name: twice.clone(),
+    })
 }

@@ -1,5 +1,6 @@
 //! Where a server is: at an address that is known, where its Sentinels say, or where the nodes of a cluster say.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,11 @@ use super::given_up::GivenUp;
 use super::parts::{slot_of, tag_of};
 use super::pubsub::PubSub;
 use super::sentinels::Sentinels;
+use super::server_url::{ServerUrl, UrlError};
 use super::settings::RedisSettings;
 use super::tenure::Tenure;
 use super::{cluster, sentinels};
+use crate::config::read_regular_file;
 
 /// Where the server is.
 #[derive(Debug)]
@@ -58,18 +61,19 @@ pub(super) struct Part {
 impl Topology {
     /// Reads the settings.
     pub(super) fn new(settings: &RedisSettings) -> Result<Self, RedisStartError> {
-        let (url, name) = without_name(&settings.url);
+        let of_url = |reason| RedisStartError::of_url(&settings.url, reason);
+        let of_client = |source| of_url(UrlError::Client(source));
+        let ServerUrl { url, name } = ServerUrl::read(&settings.url).map_err(of_url)?;
         let password = password(settings.password_file.as_deref())?;
-        let of_url = |source| RedisStartError::Url { source };
         let place = if cluster::SCHEMES.fit(&url) {
             return Err(RedisStartError::ClusterAmongSeveral);
         } else if sentinels::SCHEMES.fit(&url) {
             let of_sentinels = self::password(settings.sentinel_secret_file.as_deref())?;
             let sentinels = Sentinels::parse(&url, password.as_deref(), of_sentinels.as_deref());
-            Kind::Watched(sentinels.map_err(of_url)?)
+            Kind::Watched(sentinels.map_err(of_client)?)
         } else {
-            let info = server_info(&*url, password.as_deref()).map_err(of_url)?;
-            Kind::Known(Client::open(info).map_err(of_url)?)
+            let info = server_info(&*url, password.as_deref()).map_err(of_client)?;
+            Kind::Known(Client::open(info).map_err(of_client)?)
         };
         let mut topology = Self::at(place, settings);
         topology.name = name.unwrap_or_default();
@@ -183,8 +187,10 @@ impl Topology {
                     .await?
             }
         };
-        Client::open(with_password(info, password))
-            .map_err(|source| RedisStartError::Url { source })
+        Client::open(with_password(info, password)).map_err(|source| RedisStartError::Url {
+            url: self.shown(),
+            reason: UrlError::Client(source),
+        })
     }
 
     async fn primary(&self, sentinels: &Sentinels) -> Result<ConnectionInfo, RedisStartError> {
@@ -259,28 +265,22 @@ pub(super) fn password(path: Option<&Path>) -> Result<Option<String>, RedisStart
     let Some(path) = path else {
         return Ok(None);
     };
-    let password = std::fs::read_to_string(path);
+    let password = read_regular_file(path).and_then(|bytes| {
+        let password = String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text"))?;
+        match password.trim() {
+            "" => Err(invalid("it is empty")),
+            password => Ok(password.to_owned()),
+        }
+    });
     let password = password.map_err(|source| RedisStartError::PasswordFile {
         path: path.to_owned(),
         source,
     })?;
-    Ok(Some(password.trim().to_owned()))
+    Ok(Some(password))
 }
 
-/// Takes the name of the server (`?name=…`) out of its URL: the client crate does not know it.
-pub(super) fn without_name(url: &str) -> (String, Option<String>) {
-    let Some((before, query)) = url.split_once('?') else {
-        return (url.to_owned(), None);
-    };
-    let parts = query.split('&');
-    let (names, others): (Vec<_>, Vec<_>) = parts.partition(|part| part.starts_with("name="));
-    let name = names.first().and_then(|name| name.strip_prefix("name="));
-    let url = if others.is_empty() {
-        before.to_owned()
-    } else {
-        format!("{before}?{}", others.join("&"))
-    };
-    (url, name.map(str::to_owned))
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 /// A URL that the client crate has no words for.

@@ -1,13 +1,9 @@
 //! What nodes tell each other, and what scripts answer.
 
-use std::sync::Arc;
-
 use redis::{FromRedisValue, ParsingError, Value};
-use widecast_protocol::{
-    ChannelName, EncodedMessage, Epoch, Member, Message, Offset, Position, record,
-};
+use widecast_protocol::{ChannelName, Epoch, Member, Message, Offset, Position, record};
 
-use crate::engine::{EngineError, NumberedChange, PresenceChange};
+use crate::engine::{EngineError, NumberedChange, PresenceChange, Stored};
 
 /// The place of a message that has none yet.
 pub(super) const NOWHERE: Position = Position {
@@ -206,11 +202,8 @@ impl FromRedisValue for Reading {
 }
 
 impl Reading {
-    /// The messages that were read.
-    pub(super) fn messages(
-        &self,
-        channel: &ChannelName,
-    ) -> Result<Vec<Arc<EncodedMessage>>, EngineError> {
+    /// What was read.
+    pub(super) fn stored(&self, channel: &ChannelName) -> Result<Vec<Stored>, EngineError> {
         let read = |(id, record): &Entry| {
             let numbers = id.split_once('-');
             let numbers =
@@ -221,8 +214,7 @@ impl Reading {
                 offset: Offset(offset),
                 ..self.newest
             };
-            let message = message(record, channel, position, time)?;
-            Ok(Arc::new(EncodedMessage::new(message)))
+            Ok(Stored::read(record, channel, position, Some(time)))
         };
         self.entries.iter().map(read).collect()
     }

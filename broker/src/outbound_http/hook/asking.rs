@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::CONTENT_TYPE;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::{Permission, Verdict};
 use super::cache::{Cache, QuestionKey};
@@ -17,6 +17,10 @@ use super::signature::{SecretError, Signer};
 use crate::config::{Config, HookEvent, OnFailure};
 use crate::metrics::{HookOutcome, OutboundHttp};
 use crate::outbound_http::http::{CallError, HttpClient};
+
+/// The questions that requests ask beside a first one each may take all the room divided by this, so that there is room for the first
+/// questions of others.
+const MORE_PART: usize = 4;
 
 /// The largest answer in bytes, without the data of a message.
 const ANSWER_BYTES: usize = 16 * 1024;
@@ -54,6 +58,10 @@ pub struct Hook {
     data_bytes: usize,
     on_failure: OnFailure,
     room: Semaphore,
+    /// For how many questions there is room.
+    most: usize,
+    /// Room for questions of one request beside its first.
+    more: Semaphore,
     /// None if each question is asked.
     cache: Option<Cache>,
     /// Whether the log has been told that the hook fails.
@@ -87,6 +95,8 @@ impl Hook {
             data_bytes: settings.data_bytes.as_usize(),
             on_failure: settings.on_failure,
             room: Semaphore::new(settings.concurrent_requests),
+            most: settings.concurrent_requests,
+            more: Semaphore::new(settings.concurrent_requests / MORE_PART),
             cache: (!settings.cache.is_zero()).then(|| Cache::new(settings.cache)),
             fails: AtomicBool::new(false),
             metrics: metrics.clone(),
@@ -96,6 +106,16 @@ impl Hook {
     /// Whether it is to be asked about this.
     pub fn asks_at(&self, event: HookEvent) -> bool {
         self.events.contains(&event)
+    }
+
+    /// Room for so many questions beside a first one, or for fewer; none while half of all that may be asked is. Whoever has it asks them
+    /// at once, and is refused no more than if it asked one after the other.
+    pub fn room_for_more(&self, wanted: usize) -> Option<SemaphorePermit<'_>> {
+        if self.room.available_permits() <= self.most / 2 {
+            return None;
+        }
+        let wanted = wanted.min(self.more.available_permits());
+        self.more.try_acquire_many(u32::try_from(wanted).ok()?).ok()
     }
 
     /// Asks a question.

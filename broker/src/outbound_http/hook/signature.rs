@@ -1,7 +1,6 @@
 //! Signs requests, so that the hook knows that they come from the broker and are not old.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
 use crate::auth::Reread;
-use crate::config::FilePath;
+use crate::config::{FilePath, read_regular_file};
 
 /// The shortest secret, in bytes: as many as the digest has (RFC 2104, section 3).
 const LEAST_BYTES: usize = 32;
@@ -72,7 +71,7 @@ impl Signer {
 }
 
 fn read(path: &Path) -> Result<Key, SecretError> {
-    let secret = fs::read(path).map_err(|source| {
+    let secret = read_regular_file(path).map_err(|source| {
         let path = path.to_owned();
         SecretError::Unreadable { path, source }
     })?;

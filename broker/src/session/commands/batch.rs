@@ -4,15 +4,14 @@ use std::rc::Rc;
 
 use widecast_protocol::codec::DecodeError;
 use widecast_protocol::command::Publish;
-use widecast_protocol::{Code, CommandId, Reply};
+use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
-use crate::engine::renew;
-use crate::session::at_once::in_channels;
+use crate::session::in_order::{Sending, publish_each};
 use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
-use super::publish::publish_one;
+use super::publish::{published_reply, publisher_of};
 
 /// Publishes several messages: those of one channel in their order, those of different channels at once. One that is refused does not stop
 /// the others, but the end of the session does.
@@ -28,11 +27,32 @@ pub(in crate::session) async fn batch(
             format!("the batch has {actual} messages, limits.messages_per_batch allows {limit}");
         return Err(Refusal::new(Code::MessageTooLarge, detail));
     }
-    let publishing = messages.into_iter().map(|message| {
-        let channel = message.as_ref().ok().map(|message| message.channel.clone());
-        (channel, publish_in_batch(session, message))
-    });
-    let results = in_channels(session.services(), publishing).await;
+    let mut replies = Vec::with_capacity(actual);
+    let (mut places, mut sendings) = (Vec::new(), Vec::new());
+    for message in messages {
+        match sending(session, message) {
+            Ok(sending) => {
+                places.push(replies.len());
+                sendings.push(sending);
+                replies.push(None);
+            }
+            Err(refusal) => replies.push(Some(refusal.into_reply(None))),
+        }
+    }
+    let channels: Vec<ChannelName> = sendings
+        .iter()
+        .map(|sending| sending.message.channel.clone())
+        .collect();
+    // With the session, the rest of a batch ends.
+    let may_go_on = |_: &Publish| session.require_open();
+    let outcomes = publish_each(session.services(), sendings, &may_go_on).await;
+    for ((place, channel), outcome) in places.into_iter().zip(channels).zip(outcomes) {
+        replies[place] = Some(match outcome {
+            Ok(published) => published_reply(None, channel, &published),
+            Err(refusal) => refusal.into_reply(None),
+        });
+    }
+    let results: Vec<Reply> = replies.into_iter().flatten().collect();
     let failed = results
         .iter()
         .any(|result| matches!(result, Reply::Error { .. }));
@@ -42,29 +62,17 @@ pub(in crate::session) async fn batch(
     Ok(())
 }
 
-async fn publish_in_batch(session: &Rc<Session>, message: Result<Publish, DecodeError>) -> Reply {
-    // With the session, the rest of a batch ends.
-    let result = match session.require_open() {
-        Ok(()) => publish_or_note(session, message).await,
-        Err(refusal) => Err(refusal),
-    };
-    if result.is_ok() {
-        renew();
-    }
-    result.unwrap_or_else(|refusal| refusal.into_reply(None))
-}
-
-async fn publish_or_note(
+/// A message that can be read, and that the session may publish as what it is.
+fn sending(
     session: &Rc<Session>,
     message: Result<Publish, DecodeError>,
-) -> Result<Reply, Refusal> {
-    match message {
-        Ok(message) => publish_one(session, None, message).await,
-        Err(error) => {
-            note_refused(session.services(), &session.principal(), None, error.code());
-            Err(Refusal::new(error.code(), error.to_string()))
-        }
-    }
+) -> Result<Sending, Refusal> {
+    let message = message.map_err(|error| {
+        note_refused(session.services(), &session.principal(), None, error.code());
+        Refusal::new(error.code(), error.to_string())
+    })?;
+    let who = publisher_of(session, &message.channel)?;
+    Ok(Sending { who, message })
 }
 
 #[cfg(test)]
@@ -72,7 +80,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use futures_util::future::join;
-    use widecast_protocol::{ChannelName, Payload};
+    use widecast_protocol::Payload;
 
     use super::*;
     use crate::session::trial::Trial;

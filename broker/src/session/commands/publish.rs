@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use widecast_protocol::command::Publish;
-use widecast_protocol::{CommandId, Reply};
+use widecast_protocol::{ChannelName, CommandId, Reply};
 
-use crate::session::publisher;
+use crate::engine::Published;
+use crate::session::publisher::{self, Publisher};
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -15,33 +16,40 @@ pub(in crate::session) async fn publish(
     id: Option<CommandId>,
     message: Publish,
 ) -> Result<(), Refusal> {
-    let reply = publish_one(session, id.clone(), message).await?;
+    let who = publisher_of(session, &message.channel)?;
+    let channel = message.channel.clone();
+    let published = publisher::publish(session.services(), &who, message).await?;
     if id.is_some() {
-        session.reply(&reply);
+        session.reply(&published_reply(id, channel, &published));
     }
     Ok(())
 }
 
-/// Publishes a message and makes the frame that says so.
-pub(super) async fn publish_one(
+/// The publisher of a session's messages on a channel, if a session like it may publish there.
+pub(super) fn publisher_of(
     session: &Rc<Session>,
+    channel: &ChannelName,
+) -> Result<Publisher, Refusal> {
+    let who = session.publisher(channel);
+    let may = session.require_jsonp_if_script(channel);
+    may.inspect_err(|refusal| {
+        let services = session.services();
+        publisher::note_refused(services, &who.principal, Some(channel), refusal.code);
+    })?;
+    Ok(who)
+}
+
+/// The frame that says where a message is.
+pub(super) fn published_reply(
     id: Option<CommandId>,
-    message: Publish,
-) -> Result<Reply, Refusal> {
-    let channel = message.channel.clone();
-    let services = session.services();
-    let who = session.publisher(&channel);
-    session
-        .require_jsonp_if_script(&channel)
-        .inspect_err(|refusal| {
-            publisher::note_refused(services, &who.principal, Some(&channel), refusal.code);
-        })?;
-    let published = publisher::publish(services, &who, message).await?;
-    Ok(Reply::Published {
+    channel: ChannelName,
+    published: &Published,
+) -> Reply {
+    Reply::Published {
         id,
         channel,
         offset: published.position.offset,
         epoch: published.position.epoch,
         duplicate: published.duplicate,
-    })
+    }
 }

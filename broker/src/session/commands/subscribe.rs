@@ -24,6 +24,7 @@ pub(in crate::session) async fn subscribe(
     subscribe: Subscribe,
 ) -> Result<(), Refusal> {
     let channel = subscribe.channel;
+    let _under_way = session.is_about_to_join(&channel);
     let since = place(subscribe.cursor.as_ref(), &channel)?;
     let token = match &subscribe.token {
         Some(token) => Some(session.check_subscription_token(&channel, token).await?),

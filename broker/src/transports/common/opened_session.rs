@@ -12,8 +12,8 @@ use crate::config::HookEvent;
 use crate::engine::renew;
 use crate::http::Problem;
 use crate::session::{
-    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, Session, Transport, Worker,
-    admit, at_once, random_sender,
+    Carrier, CursorScope, Dialect, Identity, JoinOutcome, JoinRequest, JoinUnderWay, Services,
+    Session, Transport, Worker, admit, at_once, hook_for, random_sender,
 };
 
 /// A session that has joined the channels of its URL, and has yet to be given its connection.
@@ -35,10 +35,7 @@ pub(in crate::transports) async fn open(
     dialect: Dialect,
     transport: Transport,
 ) -> Result<Rc<Session>, Problem> {
-    if worker.services.is_draining() {
-        let detail = "the broker is shutting down: connect again in a moment";
-        return Err(Problem::new(Code::ShuttingDown, detail));
-    }
+    require_staying(&worker.services)?;
     let share = identity.share.open_session()?;
     let headers = std::mem::take(&mut identity.headers);
     identity.principal = admit(&worker.services, identity.principal, &headers).await?;
@@ -54,6 +51,18 @@ pub(in crate::transports) async fn open(
     let session = Session::new(worker, identity, share, carrier);
     session.take_seat()?;
     Ok(session)
+}
+
+/// Makes sure that the broker does not take leave of its clients.
+///
+/// # Errors
+/// `shutting_down`.
+pub(in crate::transports) fn require_staying(services: &Services) -> Result<(), Problem> {
+    if services.is_draining() {
+        let detail = "the broker is shutting down: connect again in a moment";
+        return Err(Problem::new(Code::ShuttingDown, detail));
+    }
+    Ok(())
 }
 
 impl OpenedSession {
@@ -84,15 +93,21 @@ impl OpenedSession {
             return Err(Problem::new(Code::BadCursor, detail));
         }
         let mut outcomes = Vec::with_capacity(channels.len());
+        let under_way = channels
+            .iter()
+            .map(|channel| session.is_about_to_join(channel));
+        let under_way: Vec<JoinUnderWay<'_>> = under_way.collect();
         let join = |channel| join_one(&session, channel, cursor, presence.clone());
         let joins = channels.iter().map(join);
-        let mut joining = Box::pin(at_once(session.services(), HookEvent::Subscribe, joins));
+        let principal = session.principal();
+        let hook = hook_for(session.services(), HookEvent::Subscribe, &principal);
+        let mut joining = Box::pin(at_once(hook, joins));
         while let Some(outcome) = joining.next().await {
             let outcome = outcome?;
             greet(&session, &outcome);
             outcomes.push(outcome);
         }
-        drop(joining);
+        drop((joining, under_way));
         let recovered = outcomes.iter().all(|outcome| outcome.recovered);
         Ok(Self {
             session,

@@ -206,6 +206,13 @@ async fn scripts_that_somebody_flushed_are_loaded_again() {
     node.publish("news", "a").await;
     server.ask::<()>(&["SCRIPT", "FLUSH"]).await;
     assert_eq!(node.publish("news", "b").await.offset, Offset(2));
+    server.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    let publications = ["c", "d", "e"].map(|text| publication("news", text));
+    let published = node.engine.publish_in_order(publications.into()).await;
+    let offsets = published
+        .into_iter()
+        .map(|one| one.unwrap().position.offset);
+    assert_eq!(offsets.collect::<Vec<_>>(), [3, 4, 5].map(Offset));
 }
 
 /// A server goes on from a file that is older than what its subscribers have heard. Returns what a reader finds who had heard all.

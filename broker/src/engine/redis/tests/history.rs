@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::node::Node;
+use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::RedisStage;
 use crate::engine::conformance::{ALL, Stage, name, publication, texts};
@@ -31,6 +31,35 @@ async fn a_history_that_was_evicted_begins_with_the_next_message() {
         let lives = server.ask::<i64>(&["PTTL", "widecast:h:{news}"]).await;
         assert!(lives > 0, "it would never expire");
     }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_lost_and_those_behind_it_are_not() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    node.hear("news").await;
+    let first = node.publish("news", "a").await;
+    node.publish("news", "b").await;
+    let last = node.publish("news", "c").await;
+    // A release that is not known here would write such a one; what it has published before is gone.
+    server.ask::<()>(&["DEL", "widecast:h:{news}"]).await;
+    server
+        .ask::<String>(&["XADD", "widecast:h:{news}", "2-1", "r", "\u{2}"])
+        .await;
+    node.publish("news", "d").await;
+    let gap = node.replay("news", first).await;
+    assert!(!gap.recovered && gap.messages.is_empty() && !gap.complete);
+    assert_eq!(gap.position, last);
+    let held = node.texts_after("news", gap.position).await;
+    assert_eq!(held, Some(vec!["d".to_owned()]));
+    // Whoever hears such a one looks at the history.
+    let topic = node.engine.shared.keys.topic(&name("news"));
+    let heard = format!("m{} 5 1 \u{2}", last.epoch.0);
+    server.ask::<i64>(&["PUBLISH", &topic, &heard]).await;
+    until("the channel to be read", async || {
+        node.told.lost() == ["news"]
+    })
+    .await;
 }
 
 #[tokio::test]

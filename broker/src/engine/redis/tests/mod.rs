@@ -8,6 +8,7 @@ mod losses;
 mod moving_parts;
 mod node;
 mod nodes;
+mod releases;
 mod router;
 mod sentinels;
 mod server;
