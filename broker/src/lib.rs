@@ -14,6 +14,7 @@ pub mod health;
 pub mod history;
 pub mod http;
 pub mod limits;
+pub mod log_limit;
 pub mod memory_budget;
 pub mod metrics;
 pub mod net;

@@ -93,6 +93,7 @@ fn no_secret_is_repeated() -> Result<()> {
     let key = "wck_hunter2";
     for arguments in [
         &["publish", "a", "b", "--url", url][..],
+        &["publish", "a", "b", "--url", "me:hunter2@here:80"],
         &["publish", "a", "b", url],
         &["publish", "a", "b", key],
         &["--set", "auth.hook.url=https://me:hunter2@here"],

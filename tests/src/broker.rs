@@ -391,6 +391,8 @@ pub struct Answer {
     pub status: u16,
     /// The content type, without parameters.
     pub content_type: String,
+    /// After how many seconds it asks for another try.
+    pub retry_after: Option<u64>,
     /// The body: JSON and MessagePack as what they say, anything else as text.
     pub body: Value,
 }
@@ -399,7 +401,7 @@ impl Answer {
     /// Reads the answer.
     ///
     /// # Errors
-    /// When the connection breaks, or the body is not what its content type says.
+    /// When the connection breaks, the body is not what its content type says, or a refusal for now does not say when to come back.
     pub async fn read(response: reqwest::Response) -> Result<Self> {
         let status = response.status().as_u16();
         let header = response.headers().get("content-type");
@@ -411,6 +413,10 @@ impl Answer {
             .next()
             .unwrap_or_default()
             .to_owned();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after
+            .map(|seconds| anyhow::Ok(seconds.to_str()?.parse()?))
+            .transpose()?;
         let bytes = response.bytes().await?;
         let body = if content_type.ends_with("msgpack") {
             message_pack::decode(&bytes)?
@@ -419,9 +425,14 @@ impl Answer {
         } else {
             String::from_utf8_lossy(&bytes).into()
         };
+        let is_for_now = matches!(status, 429 | 503) && body["retryable"] == true;
+        if is_for_now && retry_after.is_none_or(|seconds| seconds == 0) {
+            bail!("{status} without a time to come back after: {body}");
+        }
         Ok(Self {
             status,
             content_type,
+            retry_after,
             body,
         })
     }

@@ -1,4 +1,4 @@
-//! From where an API key may be used.
+//! From where an API key may be used, and how one takes the place of another.
 
 use anyhow::{Context, Result};
 use widecast_tests::broker::Answer;
@@ -13,6 +13,11 @@ async fn broker_for(addresses: &str, settings: Settings) -> Result<(Broker, Stri
     );
     let broker = Broker::with(settings.key("auth.api_key", keys)).await?;
     Ok((broker, key))
+}
+
+/// An API key in the settings that may do everything.
+fn setting(name: &str, hash: &str) -> String {
+    format!("{{ name = \"{name}\", hash = \"{hash}\", allow = {{ \"*\" = [\"*\"] }} }}")
 }
 
 async fn publish(broker: &Broker, key: &str, client: Option<&str>) -> Result<Answer> {
@@ -59,5 +64,54 @@ async fn behind_a_trusted_proxy_the_address_is_that_of_the_client() -> Result<()
         assert_eq!(answer.status, status, "{client} {answer:?}");
     }
     assert_eq!(publish(&broker, &key, None).await?.status, 401);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_while_both_count_and_no_request_is_refused() -> Result<()> {
+    let (old, first) = api_key("backend").await?;
+    let (new, second) = api_key("backend-2").await?;
+    let (first, second) = (setting("backend", &first), setting("backend-2", &second));
+    let with = |keys: &[&String]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.as_str()).collect();
+        Settings::new().key("auth.api_key", format!("[{}]", keys.join(", ")))
+    };
+    let mut broker = Broker::with(with(&[&first])).await?;
+    assert_eq!(publish(&broker, &old, None).await?.status, 200);
+    assert_eq!(publish(&broker, &new, None).await?.status, 401);
+
+    broker.reconfigure(&with(&[&first, &second]))?;
+    broker.restart().await?;
+    // The processes of the backend take the new key one after the other.
+    for key in [&old, &new, &old, &new] {
+        assert_eq!(publish(&broker, key, None).await?.status, 200);
+    }
+    let url = format!("{}/channels/news/messages", broker.base());
+    let page = broker.http().get(url).bearer_auth(&new).send().await?;
+    let page = Answer::read(page).await?;
+    let messages = page.body["messages"].as_array().context("messages")?;
+    let mut origins: Vec<_> = messages.iter().map(|one| one["origin"].clone()).collect();
+    let last = origins.split_off(origins.len().saturating_sub(4));
+    assert_eq!(last, ["backend", "backend-2", "backend", "backend-2"]);
+
+    broker.reconfigure(&with(&[&second]))?;
+    broker.restart().await?;
+    assert_eq!(publish(&broker, &old, None).await?.status, 401);
+    assert_eq!(publish(&broker, &new, None).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_keys_of_one_backend_have_names_of_their_own() -> Result<()> {
+    let (_, first) = api_key("backend").await?;
+    let (_, second) = api_key("backend").await?;
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("widecast.toml");
+    let keys = [setting("backend", &first), setting("backend", &second)];
+    std::fs::write(&file, format!("auth.api_key = [{}]", keys.join(", ")))?;
+    let file = file.to_str().context("a path of text")?;
+    let checked = cli::run(&["config", "check", "--config", file]).await?;
+    assert_eq!(checked.status, 2, "{checked:?}");
+    assert!(checked.errors.contains("names of their own"), "{checked:?}");
     Ok(())
 }

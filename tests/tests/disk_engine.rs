@@ -176,3 +176,49 @@ async fn one_namespace_on_the_disk_and_one_in_memory_behave_as_each_is_promised(
     assert!(matches!(heard, Heard::Gap { .. }), "{heard:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn journals_that_come_and_go_keep_no_broker_from_starting_whenever_the_last_one_was_killed()
+-> Result<()> {
+    let mut broker = broker().await?;
+    // Together they fill several journals of 64 MB.
+    let message = vec![0x55; 1_000_000];
+    for messages in [70, 45, 80] {
+        let mut acknowledged = 0;
+        for _ in 0..messages {
+            let post = broker.post("/channels/news/messages", "image/png", message.clone());
+            let answer = post.await?;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            acknowledged = answer.body["offset"].as_u64().context("an offset")?;
+        }
+        // The store has yet to write what it has sorted, and to remove journals.
+        broker.restart().await?;
+        let end = broker.end_of("news").await?;
+        let (_, offset) = end.rsplit_once('-').context("a cursor")?;
+        assert_eq!(offset.parse::<u64>()?, acknowledged);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_broker_whose_journal_is_missing_names_it_and_does_not_start() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("data");
+    let settings = Settings::new()
+        .key("engine.default.kind", "\"disk\"")
+        .key("engine.default.path", format!("{path:?}"));
+    let mut broker = Broker::with(settings).await?;
+    broker.publisher().publish("news", "kept").await?;
+    broker.kill().await?;
+    std::fs::remove_file(path.join("0.jnl"))?;
+    std::fs::remove_file(path.join("journals").join("0.jnl"))?;
+    let path_setting = format!("engine.default.path={}", path.display());
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--set"];
+    let set = ["engine.default.kind=disk", "--set", &path_setting];
+    let ended = run(&[&arguments[..], &set].concat()).await?;
+    assert_ne!(ended.status, 0, "{ended:?}");
+    let journal = path.join("0.jnl");
+    let reason = format!("the file {} is missing", journal.display());
+    assert_eq!(ended.errors.matches(&reason).count(), 1, "{ended:?}");
+    Ok(())
+}

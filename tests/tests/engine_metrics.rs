@@ -1,5 +1,7 @@
 //! The figures of each engine of a broker that has several.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use widecast_tests::metrics::Metrics;
 use widecast_tests::{Broker, Heard, Join, Settings, Transport, eventually};
@@ -79,5 +81,31 @@ async fn a_gap_is_counted_for_the_engine_that_has_the_channel() -> Result<()> {
     assert_both(&metrics, gaps, [0, 1]);
     let found = metrics.sum(&[gaps, "engine=\"kept\"", "reason=\"resumed_too_late\""]);
     assert!(are([0.0, found], [0, 1]), "{found}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_an_engine_refuses_everything_the_log_has_a_line_now_and_then_and_the_metrics_count()
+-> Result<()> {
+    // As much free space as no disk has.
+    let full = Settings::new()
+        .disk()
+        .key("engine.default.free_bytes", "1125899906842624");
+    let broker = Broker::with(full).await?;
+    let began = Instant::now();
+    for _ in 0..50 {
+        let text = b"refused".to_vec();
+        let refused = broker.post("/channels/news/messages", "text/plain", text);
+        assert_eq!(refused.await?.status, 503);
+    }
+    let lines = broker.log().matches("the engine failed").count();
+    let most = 1 + usize::try_from(began.elapsed().as_secs() / 10)?;
+    assert!((1..=most).contains(&lines), "{lines}: {}", broker.log());
+    let metrics = broker.metrics().await?;
+    let code = "code=\"engine_unavailable\"";
+    let refused = metrics.sum(&["widecast_engine_refusals_total{", code]);
+    assert!((refused - 50.0).abs() < 0.5, "{refused}");
+    let messages = metrics.sum(&["widecast_messages_refused_total{", code]);
+    assert!((messages - 50.0).abs() < 0.5, "{messages}");
     Ok(())
 }

@@ -289,6 +289,7 @@ async fn a_hook_without_a_usable_answer_refuses_or_allows_as_it_is_set() -> Resu
         let code = Code::AuthorizationUnavailable;
         assert_eq!(refused.body["code"], code.as_str(), "{refused:?}");
         assert_eq!(refused.status, code.http_status(), "{refused:?}");
+        assert_eq!(refused.retry_after, Some(1), "{refused:?}");
         for transport in [
             Transport::RawSse,
             Transport::JsonWebSocket,
@@ -353,9 +354,9 @@ async fn no_more_is_asked_at_a_time_than_the_settings_say() -> Result<()> {
     })
     .await?;
     let answer = asking.broker.http().post(&url).body("x").send().await?;
-    assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
     let refused = Answer::read(answer).await?;
     assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.retry_after, Some(1), "{refused:?}");
     let detail = refused.body["detail"].as_str().context("a text")?;
     assert!(detail.contains("auth.hook.concurrent_requests"), "{detail}");
     // Whoever goes makes room for the next.

@@ -139,6 +139,7 @@ async fn until_the_keys_have_come_a_token_is_neither_taken_nor_wrong() -> Result
     assert_eq!(refused.body["code"], code.as_str(), "{refused:?}");
     let detail = refused.body["detail"].as_str().context("a text")?;
     assert!(detail.contains("auth.jwt.jwks_urls"), "{detail}");
+    assert_eq!(refused.retry_after, Some(1), "{refused:?}");
     // What needs no token from there goes on.
     assert!(is_taken(&broker, &backend).await?);
     let metrics = async || {

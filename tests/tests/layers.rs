@@ -39,7 +39,14 @@ const PROTOCOL_LAYERS: [&[&str]; 12] = [
 const PROTOCOL_GROUND: &str = "codes";
 
 /// What anyone may use; they use the protocol and, at most, `config`.
-const LEAVES: [&str; 5] = ["config", "auth", "memory_budget", "metrics", "offload"];
+const LEAVES: [&str; 6] = [
+    "config",
+    "auth",
+    "log_limit",
+    "memory_budget",
+    "metrics",
+    "offload",
+];
 
 /// Everything that is in no layer of the rule, with what it may use besides the leaves.
 const BESIDE: [(&str, &[&str]); 7] = [

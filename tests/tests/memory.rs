@@ -231,6 +231,7 @@ async fn new_work_is_refused_where_there_is_no_room_and_health_says_so() -> Resu
         (answer.status, &answer.body["code"]),
         (503, &json!("overloaded"))
     );
+    assert_eq!(answer.retry_after, Some(1), "{answer:?}");
     assert_eq!(read(&broker, "/channels/a/poll").await?.status, 503);
     assert_eq!(read(&broker, "/health/ready").await?.status, 503);
     assert_eq!(read(&broker, "/health/live").await?.status, 200);

@@ -6,6 +6,7 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
 
 use crate::http::Problem;
+use crate::log_limit::LogLimit;
 use widecast_protocol::Code;
 
 /// 200 with an object as JSON. Nothing the broker says stays true, so nobody may cache it.
@@ -29,7 +30,10 @@ pub(super) fn msgpack(object: &impl Serialize) -> Result<HttpResponse, Problem> 
 }
 
 fn unwritable(error: &impl std::error::Error) -> Problem {
-    tracing::error!(%error, "an answer could not be encoded, which is a mistake in the broker: please report it");
+    static LINE: LogLimit = LogLimit::new();
+    if let Some(times) = LINE.due() {
+        tracing::error!(times, %error, "an answer could not be encoded, which is a mistake in the broker: please report it");
+    }
     Problem::new(Code::Internal, "the answer could not be written")
 }
 

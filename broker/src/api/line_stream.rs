@@ -18,6 +18,7 @@ use super::outcome::MessageOutcome;
 use crate::http::{
     BodyLimit, Caller, Problem, UnfinishedPiece, next_part, refuse_compressed, turn_of,
 };
+use crate::log_limit::LogLimit;
 use crate::offload::offload;
 
 /// Results are handed on when there are so many bytes of them, or nothing more to read at once.
@@ -174,7 +175,10 @@ fn write(out: &mut BytesMut, outcome: &MessageOutcome) {
     match serde_json::to_vec(outcome) {
         Ok(line) => out.put_slice(&line),
         Err(error) => {
-            tracing::error!(%error, "a result could not be encoded, which is a mistake in the broker: please report it");
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::error!(times, %error, "a result could not be encoded, which is a mistake in the broker: please report it");
+            }
             let problem = Problem::new(Code::Internal, "the result could not be written");
             out.put_slice(format!("{{\"error\":{}}}", problem.to_json()).as_bytes());
         }

@@ -7,6 +7,7 @@ use widecast_protocol::{Code, Member};
 
 use super::answer;
 use crate::http::{Caller, ChannelPath, Problem, Query, query};
+use crate::log_limit::LogLimit;
 use crate::session;
 
 #[derive(Serialize)]
@@ -34,7 +35,10 @@ impl TryFrom<Member> for PresentMember {
 
     fn try_from(member: Member) -> Result<Self, Problem> {
         let data = serde_json::from_slice(&member.data.to_json()).map_err(|error| {
-            tracing::error!(%error, "a member's data cannot be shown as JSON");
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::error!(times, %error, "a member's data cannot be shown as JSON");
+            }
             Problem::new(Code::Internal, "a member's data cannot be shown as JSON")
         })?;
         Ok(Self {

@@ -69,12 +69,29 @@ impl Grant {
     pub fn rights(&self, channel: &ChannelName) -> Rights {
         let rules = self.rules.iter();
         let matching = rules.filter(|(pattern, _)| pattern.matches(channel));
-        let own = if self.subscriptions.contains(channel) {
+        let own = if self.has_subscription(channel) {
             Right::Subscribe.into()
         } else {
             Rights::NONE
         };
         matching.fold(own, |sum, (_, rights)| sum.union(*rights))
+    }
+
+    /// The patterns that give a right on a channel, in which the user stands in place of `{sub}`.
+    pub fn giving(
+        &self,
+        right: Right,
+        channel: &ChannelName,
+    ) -> impl Iterator<Item = &ChannelPattern> {
+        let rules = self.rules.iter();
+        let giving = rules.filter(move |(_, rights)| rights.has(right));
+        let patterns = giving.map(|(pattern, _)| pattern);
+        patterns.filter(|pattern| pattern.matches(channel))
+    }
+
+    /// Whether sessions join this channel without asking.
+    pub fn has_subscription(&self, channel: &ChannelName) -> bool {
+        self.subscriptions.contains(channel)
     }
 }
 

@@ -42,6 +42,17 @@ pub enum Subject {
     ApiKey(Arc<ApiKey>),
 }
 
+impl Subject {
+    /// The rights that its credential gives by itself, if it has one.
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::User(proof) => Some(&proof.grant),
+            Self::ApiKey(key) => Some(&key.grant),
+            Self::Anybody | Self::Anonymous | Self::Named(_) => None,
+        }
+    }
+}
+
 /// Why somebody may do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -65,9 +76,9 @@ impl fmt::Display for Basis {
             Self::NoAuthentication => "no authentication is configured",
             Self::Anonymous => "the namespace gives it to everybody (anonymous)",
             Self::User => "the namespace gives it to every user (user)",
-            Self::Token => "the token gives it (channels)",
-            Self::SubscriptionToken => "the subscription token gives it (channels)",
-            Self::ApiKey => "the API key gives it (allow)",
+            Self::Token => "the token gives it",
+            Self::SubscriptionToken => "the subscription token gives it",
+            Self::ApiKey => "the API key gives it",
         })
     }
 }

@@ -9,10 +9,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::credential_arguments::{ExplainArguments, InspectArguments, TokenArguments};
 use super::error::CliError;
-use crate::auth::{Authenticator, Claims, Principal, Shown, Subject, Words, read_unchecked, sign};
+use crate::auth::{
+    Authenticator, Basis, Claims, Grant, Principal, Shown, Subject, Words, read_unchecked, sign,
+};
 use crate::config::{Config, Right};
 use crate::outbound_http::fetch_key_sets;
-use widecast_protocol::Origin;
+use widecast_protocol::{ChannelName, Origin};
 
 /// Prints a token that is signed with a secret.
 ///
@@ -100,15 +102,49 @@ pub fn explain(
     )];
     for right in Right::ALL {
         let verdict = match principal.require(right, channel, config.namespace(channel)) {
-            Ok(reason) => format!("allowed: {reason}"),
+            Ok(basis) => format!("allowed: {}", reason(basis, &principal, right, channel)),
             Err(denial) => format!("refused ({}): {}", denial.code, denial.detail),
         };
         lines.push(format!("{:9} {verdict}", right.as_str()));
     }
     if config.hook.is_configured() && principal.api_key().is_none() {
         lines.push("auth.hook.url is set: what is allowed, the hook may still refuse".to_owned());
+        if matches!(principal.subject(), Subject::Anonymous) {
+            lines.push(
+                "and it may name the user, who then has what the namespace gives to every user (user)".to_owned(),
+            );
+        }
     }
     writeln!(output, "{}", lines.join("\n")).map_err(CliError::Output)
+}
+
+/// Why something is allowed; where a credential gives the right, with the patterns by which it does.
+fn reason(basis: Basis, principal: &Principal, right: Right, channel: &ChannelName) -> String {
+    let setting = match basis {
+        Basis::Token => "channels",
+        Basis::ApiKey => "allow",
+        _ => return basis.to_string(),
+    };
+    let Some(grant) = principal.subject().grant() else {
+        return basis.to_string();
+    };
+    format!("{basis} ({})", sources(setting, grant, right, channel))
+}
+
+/// Where a grant has a right: the patterns, behind the name of what has them, and `subscribe_to`.
+fn sources(setting: &str, grant: &Grant, right: Right, channel: &ChannelName) -> String {
+    let patterns: Vec<String> = grant
+        .giving(right, channel)
+        .map(ToString::to_string)
+        .collect();
+    let mut sources = Vec::new();
+    if !patterns.is_empty() {
+        sources.push(format!("{setting}: {}", patterns.join(", ")));
+    }
+    if right == Right::Subscribe && grant.has_subscription(channel) {
+        sources.push("subscribe_to".to_owned());
+    }
+    sources.join("; ")
 }
 
 /// A token from an unknown address.

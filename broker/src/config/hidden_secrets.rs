@@ -13,7 +13,7 @@ pub fn without_secrets(text: &str) -> String {
         return format!("{}{API_KEY_PREFIX}{HIDDEN}", without_secrets(before));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return text.to_owned();
+        return without_credentials(text);
     };
     // A password may have an @ itself.
     let (user, place) = match rest.rsplit_once('@') {
@@ -39,6 +39,17 @@ pub fn without_secrets(text: &str) -> String {
     format!("{scheme}://{user}{place}")
 }
 
+/// The same of a URL whose scheme was forgotten.
+fn without_credentials(text: &str) -> String {
+    let credentials = text.rsplit_once('@');
+    let credentials =
+        credentials.and_then(|(before, place)| Some((before.split_once(':')?, place)));
+    match credentials {
+        Some(((user, _), place)) => format!("{user}:{HIDDEN}@{place}"),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,6 +58,7 @@ mod tests {
     fn no_secret_is_shown() {
         for (text, shown) in [
             ("no URL, but a@b", "no URL, but a@b"),
+            ("me:sec@ret@here:80", "me:…@here:80"),
             ("redis://here:6379/1", "redis://here:6379/1"),
             ("redis://:secret@here", "redis://:…@here"),
             ("https://me:se://cr@et@here/?a=b", "https://me:…@here/?a=b"),

@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
+use crate::log_limit::LogLimit;
 use crate::session::{Refusal, Services};
 
 /// How long a browser may remember the answer to a preflight. Chrome's limit.
@@ -315,7 +316,10 @@ fn foreign_error<B>(response: &HttpResponse<B>) -> Option<Problem> {
         _ => Code::Internal,
     };
     if code == Code::Internal {
-        tracing::error!(%error, "a request failed");
+        static LINE: LogLimit = LogLimit::new();
+        if let Some(times) = LINE.due() {
+            tracing::error!(times, %error, "a request failed");
+        }
         return Some(Problem::new(code, "the broker's log says more"));
     }
     Some(Problem::new(code, error.to_string()))

@@ -21,7 +21,7 @@ pub(super) fn tell_origin(origin: &str) {
             _ => "",
         };
         format!(
-            "refused a web page of the origin {origin}{whose}; to let its pages connect, add {origin:?} to server.allowed_origins"
+            "refused a web page of the origin {origin:?}{whose}; to let its pages connect, add {origin:?} to server.allowed_origins"
         )
     });
 }
@@ -30,7 +30,8 @@ pub(super) fn tell_origin(origin: &str) {
 pub(super) fn tell_name(host: &str) {
     tell(host, |host| {
         format!(
-            "refused a request to the name {host}; if it is the broker's own, behind a proxy, add \"https://{host}\" to server.allowed_origins"
+            "refused a request to the name {host:?}; if it is the broker's own, behind a proxy, add {:?} to server.allowed_origins",
+            format!("https://{host}")
         )
     });
 }

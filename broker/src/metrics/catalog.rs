@@ -10,8 +10,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{
-    Connections, Deliveries, Engines, Gaps, Memory, OutboundHttp, Publications, Sessions, Shares,
-    Tokens, Workers,
+    Connections, Deliveries, EngineRefusals, Engines, Gaps, Memory, OutboundHttp, Publications,
+    Sessions, Shares, Tokens, Workers,
 };
 use crate::config::Config;
 
@@ -54,6 +54,7 @@ impl Metrics {
         let namespaces = &config.namespaces;
         let mut registry = Registry::with_prefix("widecast");
         register_process(&mut registry);
+        EngineRefusals::register(&mut registry);
         Self {
             connections: Connections::register(&mut registry),
             sessions: Sessions::register(&mut registry),

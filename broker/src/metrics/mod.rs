@@ -7,6 +7,7 @@
 mod catalog;
 mod connections;
 mod deliveries;
+mod engine_refusals;
 mod engines;
 mod exposition;
 mod gaps;
@@ -25,6 +26,7 @@ mod workers;
 pub use catalog::Metrics;
 pub use connections::{Connections, Slowness};
 pub use deliveries::{Deliveries, Policy};
+pub use engine_refusals::EngineRefusals;
 pub use engines::{EngineDisks, EngineServers, Engines, ServerLabels};
 pub use exposition::{Exposition, render};
 pub use gaps::{GapReason, Gaps, HoleOutcome};

@@ -26,6 +26,7 @@ use super::exchange::exchange;
 use super::proxy_protocol::read_client;
 use crate::auth::LastCredential;
 use crate::limits::Shares;
+use crate::log_limit::LogLimit;
 use crate::metrics::Slowness;
 
 /// Why an address could not be listened on.
@@ -101,11 +102,14 @@ async fn client_of(stream: &mut TcpStream, options: &ListenerOptions) -> Option<
     match timeout(patience, read_client(stream)).await {
         Ok(Ok(client)) => Some(client.unwrap_or(peer)),
         Ok(Err(error)) => {
-            tracing::warn!(
-                %peer, %error,
-                "server.proxy_protocol is on, and a connection of one of server.trusted_proxies does not begin with a PROXY protocol header: \
-                 turn it on at the proxy (HAProxy: send-proxy-v2, nginx: proxy_protocol on)"
-            );
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::warn!(
+                    times, %peer, %error,
+                    "server.proxy_protocol is on, and a connection of one of server.trusted_proxies does not begin with a PROXY protocol header: \
+                     turn it on at the proxy (HAProxy: send-proxy-v2, nginx: proxy_protocol on)"
+                );
+            }
             None
         }
         Err(_) => {

@@ -18,6 +18,7 @@ use tracing::field;
 use widecast_protocol::ChannelName;
 
 use crate::engine::{Portion, renew};
+use crate::log_limit::LogLimit;
 
 use super::ended::Ended;
 use super::long_forms::make;
@@ -232,13 +233,17 @@ impl Shard {
                 outbox.turns().adapt(outbox.has_room());
             }
             Err(error) => {
+                static LINE: LogLimit = LogLimit::new();
                 let channel = &behind.channel;
-                tracing::warn!(
-                    channel.name = channel.as_str(),
-                    client.address = outbox.peer().map(field::display),
-                    %error,
-                    "the history cannot be read for a client that is behind; its connection is ended, so that it resumes"
-                );
+                if let Some(times) = LINE.due() {
+                    tracing::warn!(
+                        times,
+                        channel.name = channel.as_str(),
+                        client.address = outbox.peer().map(field::display),
+                        %error,
+                        "the history cannot be read for a client that is behind; its connection is ended, so that it resumes"
+                    );
+                }
                 outbox.close(Ended::EngineUnavailable);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use widecast_protocol::{ChannelName, Position};
 
 use crate::engine::{Portion, retry_intervals};
+use crate::log_limit::LogLimit;
 
 use super::fanout::Next;
 use super::shard::Shard;
@@ -41,13 +42,17 @@ impl Shard {
             let replay = match replay {
                 Ok(replay) => replay,
                 Err(error) => {
+                    static LINE: LogLimit = LogLimit::new();
                     let interval = intervals.next().unwrap_or(LONGEST_INTERVAL);
-                    tracing::warn!(
-                        channel.name = channel.as_str(),
-                        error = &error as &dyn std::error::Error,
-                        "messages are missing and the history cannot be read; trying again in {} ms",
-                        interval.as_millis()
-                    );
+                    if let Some(times) = LINE.due() {
+                        tracing::warn!(
+                            times,
+                            channel.name = channel.as_str(),
+                            error = &error as &dyn std::error::Error,
+                            "messages are missing and the history cannot be read; trying again in {} ms",
+                            interval.as_millis()
+                        );
+                    }
                     tokio::time::sleep(interval).await;
                     continue;
                 }

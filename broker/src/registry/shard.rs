@@ -14,6 +14,7 @@ use crate::engine::{
     ConnectionId, Engine, EngineError, NumberedChange, Replay, until_deadline,
     with_callers_patience,
 };
+use crate::log_limit::LogLimit;
 use crate::metrics::Metrics;
 
 use super::background::run_in_background;
@@ -219,7 +220,10 @@ impl Shard {
         let (done, answer) = oneshot::channel();
         let exit = async move {
             if let Err(error) = engine.exit(&channel, connection).await {
-                tracing::warn!(channel.name = channel.as_str(), %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
+                static LINE: LogLimit = LogLimit::new();
+                if let Some(times) = LINE.due() {
+                    tracing::warn!(times, channel.name = channel.as_str(), %error, "the engine was not told that a member has left; it is listed until the engine forgets it");
+                }
             }
             // Nobody has to wait for it.
             let _ = done.send(());
@@ -278,12 +282,16 @@ impl Shard {
 
     /// Looks whether something could not be handed over.
     pub(super) fn look_for_overrun(self: &Rc<Self>) {
+        static LINE: LogLimit = LogLimit::new();
         let Some(overrun) = self.handle.take_overrun() else {
             return;
         };
-        tracing::warn!(
-            "a worker was handed more messages than it can hold; it reads them from the history. Add workers, or publish less, if this repeats"
-        );
+        if let Some(times) = LINE.due() {
+            tracing::warn!(
+                times,
+                "a worker was handed more messages than it can hold; it reads them from the history. Add workers, or publish less, if this repeats"
+            );
+        }
         let channels = match overrun {
             Overrun::Channels(channels) => channels,
             Overrun::All => self.channels.borrow().keys().cloned().collect(),

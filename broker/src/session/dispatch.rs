@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::sleep;
+use widecast_protocol::codec::RefusedCommand;
 use widecast_protocol::{ChannelName, Code, Command, CommandId, CommandKind, Reply};
 
 use crate::limits::Queued;
@@ -13,6 +14,7 @@ use crate::registry::Ended;
 
 use super::commands;
 use super::inbound::Inbound;
+use super::publisher::note_refused;
 use super::refusal::Refusal;
 use super::session::Session;
 
@@ -87,8 +89,16 @@ impl Session {
                     let _unheard = self.stop_listening();
                     self.dispatch_command(command).await;
                 }
-                Inbound::Unreadable(id, error) => {
-                    self.refuse(id, None, Refusal::new(error.code(), error.to_string()));
+                Inbound::Unreadable(RefusedCommand {
+                    id,
+                    error,
+                    is_message,
+                }) => {
+                    let refusal = Refusal::new(error.code(), error.to_string());
+                    if is_message {
+                        self.note_refused_message(None, &refusal);
+                    }
+                    self.refuse(id, None, refusal);
                 }
                 Inbound::Answer(bytes) => self.outbox().push_pong(bytes),
                 Inbound::Finish(bytes) => self.outbox().finish(bytes, Ended::ClientLeft),
@@ -149,6 +159,7 @@ impl Session {
         let channel = command.kind.channel().cloned();
         self.share().charge_work(COMMAND_WORK_BYTES);
         if let Err(refusal) = self.admit_command(&command.kind) {
+            self.note_messages_of(&command.kind, &refusal);
             self.refuse(id, channel.as_ref(), refusal);
             return;
         }
@@ -176,6 +187,27 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// Counts the messages of a command that is refused as a whole.
+    fn note_messages_of(&self, command: &CommandKind, refusal: &Refusal) {
+        match command {
+            CommandKind::Publish(message) => {
+                self.note_refused_message(Some(&message.channel), refusal);
+            }
+            CommandKind::Batch { messages } => {
+                for message in messages {
+                    let channel = message.as_ref().ok().map(|message| &message.channel);
+                    self.note_refused_message(channel, refusal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Counts a message of the session's that was refused before it could be published.
+    pub(super) fn note_refused_message(&self, channel: Option<&ChannelName>, refusal: &Refusal) {
+        note_refused(self.services(), &self.principal(), channel, refusal.code);
     }
 
     /// Whether the session may be served now. What costs nothing, or gives something back, is never refused.
@@ -218,9 +250,11 @@ mod tests {
 
     use bytes::Bytes;
     use tokio::time::{Instant, sleep};
+    use widecast_protocol::codec::{Codec, decode_commands};
 
     use super::*;
     use crate::limits::Backlog;
+    use crate::metrics::{Exposition, render};
     use crate::session::liveness::{LivenessAction, Transfer};
     use crate::session::trial::Trial;
 
@@ -267,6 +301,43 @@ mod tests {
         }
         let most = trial.worker.services.config.timeouts.body;
         assert!((most..most * 2).contains(&began.elapsed()));
+    }
+
+    fn refused_messages(trial: &Trial, code: &str) -> u64 {
+        let text = render(&trial.worker.services.metrics, Exposition::Prometheus).unwrap();
+        let name = format!("widecast_messages_refused_total{{code=\"{code}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&name));
+        count.unwrap().parse().unwrap()
+    }
+
+    #[actix_web::test]
+    async fn each_message_that_is_refused_counts_whatever_is_wrong_with_it() {
+        let trial = Trial::new();
+        let session = trial.session();
+        let carry_out = async |frame: &'static str| {
+            let decoded = decode_commands(Codec::Json, &Bytes::from_static(frame.as_bytes()));
+            let inbound = decoded.unwrap().into_iter().map(|one| match one {
+                Ok(command) => Inbound::Command(command),
+                Err(refused) => Inbound::Unreadable(refused),
+            });
+            Rc::clone(&session).dispatch(inbound.collect()).await;
+        };
+        // It cannot be read, alone and in a batch; and another command is no message.
+        carry_out(r#"{"type":"publish","channel":"a","data":1,"event":""}"#).await;
+        carry_out(r#"{"type":"batch","messages":[{"channel":"a","data":1,"event":""}]}"#).await;
+        carry_out(r#"{"type":"history","channel":"a","limit":"x"}"#).await;
+        assert_eq!(refused_messages(&trial, "bad_event_name"), 2);
+        assert_eq!(refused_messages(&trial, "invalid_request"), 0);
+        // It can be read, and the session has asked for too much.
+        let refusal = Refusal::new(Code::ShareExceeded, "too much");
+        let frames = br#"[{"type":"publish","channel":"a","data":1},
+            {"type":"batch","messages":[{"channel":"a","data":1},{"channel":"b","data":1}]},
+            {"type":"ping"}]"#;
+        let commands = decode_commands(Codec::Json, &Bytes::from_static(frames));
+        for command in commands.unwrap() {
+            session.note_messages_of(&command.unwrap().kind, &refusal);
+        }
+        assert_eq!(refused_messages(&trial, "share_exceeded"), 3);
     }
 
     /// More than all that is unfinished may have.

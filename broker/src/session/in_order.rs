@@ -118,7 +118,7 @@ fn portions(messages: Vec<(usize, Publish)>, most: usize) -> Vec<Vec<(usize, Pub
 
 #[cfg(test)]
 mod tests {
-    use widecast_protocol::Payload;
+    use widecast_protocol::{Code, Payload};
 
     use super::*;
     use crate::engine::flaky::Fault;
@@ -150,9 +150,11 @@ mod tests {
         let names = ["a", "b", "a", "a", "b", "a"];
         let sendings = names.map(|name| sending(&trial, message(name, 1)));
         let refused = ChannelName::parse("b").unwrap();
-        let refused = |message: &Publish| match message.channel == refused {
-            true => Err(Refusal::new(widecast_protocol::Code::Overloaded, "no more")),
-            false => Ok(()),
+        let refused = |message: &Publish| {
+            if message.channel == refused {
+                return Err(Refusal::new(Code::Overloaded, "no more"));
+            }
+            Ok(())
         };
         let services = &trial.worker.services;
         let outcomes = publish_each(services, sendings.into(), &refused).await;

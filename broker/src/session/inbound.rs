@@ -1,8 +1,8 @@
 //! The things that clients send a session, once the transport has taken the bytes apart.
 
 use bytes::Bytes;
-use widecast_protocol::codec::DecodeError;
-use widecast_protocol::{Code, Command, CommandId};
+use widecast_protocol::codec::RefusedCommand;
+use widecast_protocol::{Code, Command};
 
 use crate::offload::LARGE_BYTES;
 
@@ -32,8 +32,8 @@ pub enum Inbound {
     Large(usize, Box<dyn FnOnce() -> Vec<Self> + Send>),
     /// A command.
     Command(Command),
-    /// A command that cannot be carried out, and the id to answer with.
-    Unreadable(Option<CommandId>, DecodeError),
+    /// A command that cannot be carried out.
+    Unreadable(RefusedCommand),
     /// Bytes to send back at once, a pong: of several for which there is little room, the newest will do.
     Answer(Bytes),
     /// The session ends, and these bytes are its last.

@@ -15,6 +15,7 @@ use super::services::Services;
 use super::session::millis;
 use crate::auth::{Revocation, RevokedTokens};
 use crate::engine::EngineError;
+use crate::log_limit::LogLimit;
 
 /// What became of an order, as far as this node knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +120,14 @@ fn everywhere(
     done: &str,
 ) -> Result<Outcome, Refusal> {
     announced.map_err(|error| {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "what an operator has ordered could not be told to the engine"
-        );
+        static LINE: LogLimit = LogLimit::new();
+        if let Some(times) = LINE.due() {
+            tracing::warn!(
+                times,
+                error = &error as &dyn std::error::Error,
+                "what an operator has ordered could not be told to the engine"
+            );
+        }
         let detail = format!("{done}, and the engine could not be told: repeat it");
         Refusal::new(Code::from(error), detail)
     })?;

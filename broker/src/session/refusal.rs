@@ -6,7 +6,9 @@ use widecast_protocol::{Code, CommandId, Reply};
 
 use crate::engine::EngineError;
 use crate::limits::Exceeded;
+use crate::log_limit::LogLimit;
 use crate::memory_budget::is_full;
+use crate::metrics::EngineRefusals;
 
 /// A code of the table, and what was wrong this time, in words for the developer of the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +72,33 @@ impl Refusal {
     }
 }
 
+/// The lines about engines that fail in this way. While one is away every request fails; the metrics count them.
+fn line_of(error: &EngineError) -> &'static LogLimit {
+    static UNAVAILABLE: LogLimit = LogLimit::new();
+    static OVERLOADED: LogLimit = LogLimit::new();
+    static CORRUPT: LogLimit = LogLimit::new();
+    match error {
+        EngineError::Unavailable { .. } => &UNAVAILABLE,
+        EngineError::Overloaded { .. } => &OVERLOADED,
+        EngineError::Corrupt { .. } => &CORRUPT,
+    }
+}
+
 impl From<EngineError> for Refusal {
     /// The client hears what the engine needs, not the names and addresses in the cause, which is for the log.
     fn from(error: EngineError) -> Self {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "the engine failed"
-        );
         let detail = error.to_string();
-        Self::new(error.into(), detail)
+        let code = Code::from(error.clone());
+        EngineRefusals::count(code);
+        if let Some(times) = line_of(&error).due() {
+            tracing::warn!(
+                times,
+                error = &error as &dyn std::error::Error,
+                "the engine failed: requests are refused with {} (times: since the last such line)",
+                code.as_str()
+            );
+        }
+        Self::new(code, detail)
     }
 }
 

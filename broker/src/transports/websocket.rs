@@ -6,7 +6,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use widecast_protocol::codec::{Codec, decode_commands, decode_page_text, shows_token};
+use widecast_protocol::codec::{
+    Codec, RefusedCommand, decode_commands, decode_page_text, shows_token,
+};
 use widecast_protocol::command::{Publish, Token};
 use widecast_protocol::framing::Wire;
 use widecast_protocol::framing::websocket::DecoderLimits;
@@ -202,7 +204,11 @@ fn plain_text(channel: &ChannelName, text: Bytes) -> Inbound {
     }
     match Payload::text_bytes(text) {
         Ok(payload) => publish(channel, payload),
-        Err(error) => Inbound::Unreadable(None, error),
+        Err(error) => Inbound::Unreadable(RefusedCommand {
+            id: None,
+            error,
+            is_message: true,
+        }),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct RefusedCommand {
     pub id: Option<CommandId>,
     /// What is wrong with it.
     pub error: DecodeError,
+    /// Whether it was a message to be published.
+    pub is_message: bool,
 }
 
 /// Reads a frame or an array of frames, each of which is a command or refused for itself.
@@ -73,6 +75,7 @@ fn command<'a>(
             error: DecodeError::Shape {
                 expected: "a frame: an object with a `type`, or an array of such objects",
             },
+            is_message: false,
         }));
     }
     source.object(|source, key| fields.read(source, key))?;
@@ -116,19 +119,25 @@ impl<'a> CommandFields<'a> {
     }
 
     fn command(mut self) -> Result<Command, RefusedCommand> {
+        let kind = std::mem::take(&mut self.kind).text("type", KNOWN_TYPES);
+        let is_message = kind.as_ref().is_ok_and(|kind| kind == "publish");
+        let refused = |id, error| RefusedCommand {
+            id,
+            error,
+            is_message,
+        };
         let id = match command_id(std::mem::take(&mut self.id)) {
             Ok(id) => id,
-            Err(error) => return Err(RefusedCommand { id: None, error }),
+            Err(error) => return Err(refused(None, error)),
         };
-        match self.kind() {
+        match kind.and_then(|kind| self.kind(&kind)) {
             Ok(kind) => Ok(Command { id, kind }),
-            Err(error) => Err(RefusedCommand { id, error }),
+            Err(error) => Err(refused(id, error)),
         }
     }
 
-    fn kind(mut self) -> Result<CommandKind, DecodeError> {
-        let kind = std::mem::take(&mut self.kind).text("type", KNOWN_TYPES)?;
-        match &*kind {
+    fn kind(self, kind: &str) -> Result<CommandKind, DecodeError> {
+        match kind {
             "authenticate" => {
                 let token = self.token.text("token", TOKEN)?;
                 let token = Token::new(token);
@@ -311,7 +320,7 @@ mod tests {
     fn shown(json: &str) -> String {
         let line = |command: &Result<Command, RefusedCommand>| match command {
             Ok(command) => format!("{:?} {:?}", command.id, command.kind),
-            Err(RefusedCommand { id, error }) => format!("{id:?} {}: {error}", error.code()),
+            Err(RefusedCommand { id, error, .. }) => format!("{id:?} {}: {error}", error.code()),
         };
         let lines: Vec<_> = decode_both(json).iter().map(line).collect();
         lines.join("\n")

@@ -49,8 +49,17 @@ pub fn decode_page_text(
     channel: &ChannelName,
     text: &Bytes,
 ) -> Vec<Result<Command, RefusedCommand>> {
-    let refused = |error| vec![Err(RefusedCommand { id: None, error })];
-    let decoded = match to_server(text) {
+    let to_server = to_server(text);
+    // What is not for the server is for others.
+    let is_message = !matches!(to_server, Ok(Some(_)));
+    let refused = |error| {
+        vec![Err(RefusedCommand {
+            id: None,
+            error,
+            is_message,
+        })]
+    };
+    let decoded = match to_server {
         Ok(Some(ToServer::Authenticate | ToServer::Ping)) => decode_commands(Codec::Json, text)
             .map(|commands| commands.into_iter().map(only_to_server).collect()),
         Ok(Some(ToServer::Batch)) => batch(channel, text),
@@ -73,6 +82,7 @@ fn only_to_server(command: Result<Command, RefusedCommand>) -> Result<Command, R
         _ => Err(RefusedCommand {
             id,
             error: NOT_FOR_OTHERS,
+            is_message: false,
         }),
     }
 }
@@ -222,7 +232,7 @@ mod tests {
                 kind: CommandKind::Publish(message),
             }) => format!("{id:?} Publish {:?}", message.payload.to_json()),
             Ok(command) => format!("{:?} {:?}", command.id, command.kind),
-            Err(RefusedCommand { id, error }) => format!("{id:?} {}: {error}", error.code()),
+            Err(RefusedCommand { id, error, .. }) => format!("{id:?} {}: {error}", error.code()),
         };
         let commands = decode_page_text(&channel, &Bytes::from_static(text.as_bytes()));
         commands.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -3,12 +3,15 @@
 use std::error::Error;
 
 /// An error with its causes in one line, each behind a colon. Errors here print one level only, so that whoever shows one to people
-/// writes it so.
+/// writes it so. Some of others print their cause, too: it is not said twice.
 pub fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        line = format!("{line}: {cause}");
+        let said = cause.to_string();
+        if !line.ends_with(&said) {
+            line = format!("{line}: {said}");
+        }
         source = cause.source();
     }
     line
@@ -39,6 +42,14 @@ mod tests {
     fn causes_stand_behind_what_they_cause() {
         let cause = Because("the disk is full", None);
         let error = Because("cannot write", Some(Box::new(cause)));
+        assert_eq!(chain(&error), "cannot write: the disk is full");
+    }
+
+    #[test]
+    fn a_cause_that_was_printed_with_what_it_causes_is_not_said_twice() {
+        let cause = Because("the disk is full", None);
+        let same = Because("the disk is full", Some(Box::new(cause)));
+        let error = Because("cannot write: the disk is full", Some(Box::new(same)));
         assert_eq!(chain(&error), "cannot write: the disk is full");
     }
 }

@@ -1,5 +1,7 @@
 module widecast.example/interop
 
-go 1.21
+// The Go of Debian 12, which `tests/run` installs where there is none.
+go 1.19
 
-require github.com/golang-jwt/jwt/v5 v5.3.1
+// The newest version that this Go compiles.
+require github.com/golang-jwt/jwt/v5 v5.2.2

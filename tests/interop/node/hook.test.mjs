@@ -1,5 +1,6 @@
 // The example of an authorisation hook for Express, asked by a real broker.
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -53,11 +54,21 @@ test("the example for Express decides what clients of the broker may do", async 
   assert.equal(members.body.detail, "log in to enter members:a");
 
   const body = JSON.stringify({ event: "connect", user: null });
-  const forge = async (headers) => {
+  const ask = async (headers) => {
     const answer = await fetch(url, { method: "POST", body, headers: { "content-type": "application/json", ...headers } });
     return answer.status;
   };
-  assert.equal(await forge({}), 403);
-  const now = `${Math.floor(Date.now() / 1000)}`;
-  assert.equal(await forge({ "widecast-timestamp": now, "widecast-signature": "00".repeat(32) }), 403);
+  /** A request that is signed as the broker signs its own. */
+  const signed = (timestamp, key) => ({
+    "widecast-timestamp": `${timestamp}`,
+    "widecast-signature": createHmac("sha256", key).update(`${timestamp}.${body}`).digest("hex"),
+  });
+  const now = Math.floor(Date.now() / 1000);
+  assert.equal(await ask(signed(now, SECRET)), 200);
+  assert.equal(await ask({}), 403);
+  assert.equal(await ask({ ...signed(now, SECRET), "widecast-signature": "00".repeat(32) }), 403);
+  assert.equal(await ask(signed(now, "another")), 403);
+  // Somebody who has overheard the broker sends again what it has signed, or a time that is to come.
+  assert.equal(await ask(signed(now - 3600, SECRET)), 403);
+  assert.equal(await ask(signed(now + 3600, SECRET)), 403);
 });

@@ -88,6 +88,7 @@ class HookTest(unittest.TestCase):
         now = int(time.time())
         self.assertEqual(self.forged(now, SECRET), 200)
         self.assertEqual(self.forged(now - 3600, SECRET), 403)
+        self.assertEqual(self.forged(now + 3600, SECRET), 403)
         self.assertEqual(self.forged(now, "another"), 403)
 
 

@@ -105,6 +105,7 @@ class HookTest < Minitest::Test
     now = Time.now.to_i
     assert_equal 200, forged(now, SECRET)
     assert_equal 403, forged(now - 3600, SECRET)
+    assert_equal 403, forged(now + 3600, SECRET)
     assert_equal 403, forged(now, "another")
   end
 end

@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use super::error::DiskError;
+
 /// The store ends each complete record with these bytes (fjall 3).
 const RECORD_END: &[u8] = b"FJL\x03";
 
@@ -17,6 +19,7 @@ const PIECE: usize = 4096;
 pub(super) struct JournalGuard(Vec<Journal>);
 
 struct Journal {
+    number: u64,
     path: PathBuf,
     /// Shows what the store has cut off also once it has removed the journal, because what is left of it is written elsewhere.
     file: File,
@@ -27,45 +30,64 @@ impl JournalGuard {
     /// Reads the journals of the store at `path`.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub(super) fn before_opening(path: &Path) -> io::Result<Self> {
+    /// When one cannot be read.
+    pub(super) fn before_opening(path: &Path) -> Result<Self, DiskError> {
+        let in_directory = |source| DiskError::of(path, source);
         let mut journals = Vec::new();
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self(journals)),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            if path.extension().is_some_and(|ending| ending == "jnl") {
-                let mut file = File::open(&path)?;
-                let before = read(&mut file)?;
-                journals.push(Journal { path, file, before });
+        for entry in fs::read_dir(path).map_err(in_directory)? {
+            let path = entry.map_err(in_directory)?.path();
+            if path.extension().is_none_or(|ending| ending != "jnl") {
+                continue;
             }
+            let opened = File::open(&path).and_then(|mut file| {
+                let before = read(&mut file)?;
+                Ok((file, before))
+            });
+            let (file, before) = opened.map_err(|source| DiskError::of(&path, source))?;
+            let number = path
+                .file_stem()
+                .and_then(|stem| stem.to_str()?.parse().ok());
+            journals.push(Journal {
+                number: number.unwrap_or(u64::MAX),
+                path,
+                file,
+                before,
+            });
         }
         Ok(Self(journals))
     }
 
-    /// Once the store is open: the journal of which complete records were cut off, if there is one. It is as it was before.
+    /// Once the store is open, makes sure that no complete records were cut off of a journal, and nothing at all of one behind which
+    /// there is another: that was complete when the next one was begun. A damaged one is as it was before.
     ///
     /// # Errors
-    /// When a journal cannot be read, or written as it was.
-    pub(super) fn damaged(self) -> io::Result<Option<PathBuf>> {
+    /// When it was, or a journal cannot be read, or written as it was.
+    pub(super) fn check(self) -> Result<(), DiskError> {
+        let newest = self.0.iter().map(|journal| journal.number).max();
         for mut journal in self.0 {
-            let after = read(&mut journal.file)?;
-            let Journal { path, before, .. } = journal;
+            let after = read(&mut journal.file);
+            let Journal {
+                path,
+                before,
+                number,
+                ..
+            } = journal;
+            let after = after.map_err(|source| DiskError::of(&path, source))?;
             let kept = before
                 .iter()
                 .zip(&after)
                 .take_while(|(one, other)| one == other);
             let cut_off = &before[kept.count()..];
             let is_complete = |place: &[u8]| place == RECORD_END;
-            if cut_off.windows(RECORD_END.len()).any(is_complete) {
-                fs::write(&path, &before)?;
-                return Ok(Some(path));
+            let is_sealed = Some(number) != newest;
+            if cut_off.windows(RECORD_END.len()).any(is_complete)
+                || (is_sealed && cut_off.iter().any(|&byte| byte != 0))
+            {
+                fs::write(&path, &before).map_err(|source| DiskError::of(&path, source))?;
+                return Err(DiskError::Damaged { path });
             }
         }
-        Ok(None)
+        Ok(())
     }
 }
 
@@ -95,7 +117,12 @@ mod tests {
         if is_removed {
             fs::remove_file(&path).unwrap();
         }
-        (guard.damaged().unwrap(), fs::read(&path).ok())
+        let damaged = match guard.check() {
+            Ok(()) => None,
+            Err(DiskError::Damaged { path }) => Some(path),
+            Err(error) => panic!("{error}"),
+        };
+        (damaged, fs::read(&path).ok())
     }
 
     #[test]
@@ -115,5 +142,26 @@ mod tests {
         assert_eq!(cut(&torn, 7, false), (None, Some(torn[..7].to_vec())));
         let whole = [b"one", RECORD_END].concat();
         assert_eq!(cut(&whole, 7, true), (None, None));
+    }
+
+    #[test]
+    fn of_a_journal_behind_which_there_is_another_nothing_is_cut_off_but_zeros() {
+        for (rest, is_damaged) in [(&b"tw"[..], true), (&[0; 9], false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let [older, newest] = ["9.jnl", "10.jnl"].map(|name| directory.path().join(name));
+            let whole = [b"one", RECORD_END, rest].concat();
+            fs::write(&older, &whole).unwrap();
+            fs::write(&newest, &whole).unwrap();
+            let guard = JournalGuard::before_opening(directory.path()).unwrap();
+            for path in [&older, &newest] {
+                let journal = File::options().write(true).open(path).unwrap();
+                journal.set_len(7).unwrap();
+            }
+            match guard.check() {
+                Ok(()) => assert!(!is_damaged),
+                Err(DiskError::Damaged { path }) => assert!(is_damaged && path == older),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }

@@ -9,13 +9,17 @@
 mod announced;
 mod boot;
 mod channel_record;
+mod checkup;
 mod company;
+#[cfg(test)]
+mod damage_tests;
 mod directory;
 mod error;
 #[cfg(test)]
 mod failure_tests;
 #[cfg(test)]
 mod handing_over_tests;
+mod inventory;
 mod journal_guard;
 mod open_channels;
 mod publisher_turn;
@@ -30,6 +34,7 @@ mod store;
 mod store_batch;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 mod upkeep;
 mod used_key;
 mod view;
@@ -94,10 +99,8 @@ impl DiskEngine {
     ) -> Result<Self, DiskError> {
         let store = Store::open(&settings)?;
         let shared = Shared::new(settings, store, clock, deliver)?;
-        let queue = writer::start(&shared).map_err(|source| DiskError::Directory {
-            path: shared.settings.path.clone(),
-            source,
-        })?;
+        let queue = writer::start(&shared)
+            .map_err(|source| DiskError::of(&shared.settings.path, source))?;
         Ok(Self { shared, queue })
     }
 

@@ -57,12 +57,9 @@ impl Shared {
         clock: Arc<dyn Clock>,
         deliver: Arc<dyn Deliver>,
     ) -> Result<Arc<Self>, DiskError> {
-        let unreadable = |error: EngineError| DiskError::Content {
-            path: settings.path.clone(),
-            source: error,
-        };
-        begin_in_this_boot(&store, &settings).map_err(unreadable)?;
-        let (bytes, messages) = store.checked_totals().map_err(unreadable)?;
+        let begun = begin_in_this_boot(&store, &settings);
+        let totals = begun.and_then(|()| store.checked_totals());
+        let (bytes, messages) = totals.map_err(|error| store.unreadable(error))?;
         let files = Arc::new(Files {
             store: RwLock::new(Some(Arc::new(store))),
             clock: Arc::clone(&clock),

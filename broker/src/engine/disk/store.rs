@@ -2,8 +2,11 @@
 //!
 //! A record is written whole or not at all: a channel's record always agrees with the messages that are there.
 
+use std::error::Error;
+use std::io;
 use std::panic::catch_unwind;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use widecast_protocol::ChannelName;
@@ -11,8 +14,10 @@ use widecast_protocol::ChannelName;
 use super::announced::StoredAnnouncement;
 use super::boot::BootMark;
 use super::channel_record::{ChannelRecord, END, offset_in, prefix};
+use super::checkup;
 use super::directory::{self, DirectoryLock};
 use super::error::DiskError;
+use super::inventory::{self, Inventory};
 use super::journal_guard::JournalGuard;
 use super::settings::DiskSettings;
 use super::store_batch::StoreBatch;
@@ -36,6 +41,9 @@ pub(super) struct Sorting {
 
 /// The open files.
 pub(super) struct Store {
+    path: PathBuf,
+    /// Which files there have to be, as the disk was last told.
+    inventory: Mutex<Option<Inventory>>,
     database: Database,
     pub(super) channels: Keyspace,
     pub(super) messages: Keyspace,
@@ -57,25 +65,42 @@ impl Store {
     /// When they cannot be used, saying why.
     pub(super) fn open(settings: &DiskSettings) -> Result<Self, DiskError> {
         let path = &settings.path;
-        let in_directory = |source| DiskError::Directory {
-            path: path.clone(),
-            source,
-        };
         let lock = directory::take(path)?;
-        let guard = JournalGuard::before_opening(path).map_err(in_directory)?;
+        let inventory = Inventory::read(path)?;
+        if inventory.is_some() || directory::has_store(path)? {
+            checkup::check(path, inventory.as_ref())?;
+        }
+        let guard = JournalGuard::before_opening(path)?;
         // The store panics at some damages of its files. It is given up then, and nothing of it is used any more.
         let opened = catch_unwind(|| Self::try_open(settings, lock));
         let opened = opened.unwrap_or(Err(fjall::Error::Unrecoverable));
-        if let Some(path) = guard.damaged().map_err(in_directory)? {
-            return Err(DiskError::Damaged { path });
-        }
-        opened.map_err(|error| match error {
-            fjall::Error::Locked => DiskError::InUse { path: path.clone() },
-            source => DiskError::Store {
-                path: path.clone(),
-                source,
-            },
-        })
+        guard.check()?;
+        let store = opened.map_err(|error| reason_of(error, path, inventory.as_ref()))?;
+        *store.known_inventory() = inventory;
+        let taken = store.take_stock();
+        taken.map_err(|source| DiskError::of(path, source))?;
+        Ok(store)
+    }
+
+    /// Remembers which files there are, if that has changed since.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(super) fn take_stock(&self) -> io::Result<()> {
+        inventory::take_stock(&self.path, &mut self.known_inventory())
+    }
+
+    fn known_inventory(&self) -> MutexGuard<'_, Option<Inventory>> {
+        let known = self.inventory.lock();
+        known.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why what is in the files cannot be used.
+    pub(super) fn unreadable(&self, source: EngineError) -> DiskError {
+        let path = self.path.clone();
+        checkup::find_culprit(&path, self.known_inventory().as_ref())
+            .or_else(|| system_error(&source).map(|error| DiskError::of(&path, error)))
+            .unwrap_or(DiskError::Content { path, source })
     }
 
     fn try_open(settings: &DiskSettings, lock: DirectoryLock) -> fjall::Result<Self> {
@@ -90,6 +115,8 @@ impl Store {
             database.keyspace(name, options)
         };
         let store = Self {
+            path: settings.path.clone(),
+            inventory: Mutex::default(),
             channels: keyspace("channels", OTHERS_UNSORTED_BYTES)?,
             messages: keyspace("messages", MESSAGES_UNSORTED_BYTES)?,
             keys: keyspace("keys", OTHERS_UNSORTED_BYTES)?,
@@ -279,11 +306,50 @@ impl Store {
         self.sync()
     }
 
+    /// Writes all that is in the journal into tables.
+    #[cfg(test)]
+    pub(super) fn write_tables(&self) {
+        for keyspace in [
+            &self.channels,
+            &self.messages,
+            &self.keys,
+            &self.state,
+            &self.announcements,
+        ] {
+            keyspace.rotate_memtable_and_wait().unwrap();
+        }
+    }
+
     /// Waits until the disk has all that was written.
     pub(super) fn sync(&self) -> Result<(), EngineError> {
         self.database
             .persist(PersistMode::SyncAll)
             .map_err(unavailable)
+    }
+}
+
+/// Why the store could not be opened.
+fn reason_of(error: fjall::Error, directory: &Path, inventory: Option<&Inventory>) -> DiskError {
+    let path = directory.to_owned();
+    if matches!(error, fjall::Error::Locked) {
+        return DiskError::InUse { path };
+    }
+    checkup::find_culprit(directory, inventory)
+        .or_else(|| system_error(&error).map(|error| DiskError::of(directory, error)))
+        .unwrap_or(DiskError::Store {
+            path,
+            source: error,
+        })
+}
+
+/// What the system has said, where that is the reason.
+fn system_error(error: &(dyn Error + 'static)) -> Option<io::Error> {
+    let mut error = error;
+    loop {
+        if let Some(found) = error.downcast_ref::<io::Error>() {
+            return Some(io::Error::new(found.kind(), found.to_string()));
+        }
+        error = error.source()?;
     }
 }
 

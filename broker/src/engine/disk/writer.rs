@@ -20,6 +20,7 @@ use super::upkeep::Upkeep;
 use super::view::Direction;
 use super::waiting::WaitingPublication;
 use crate::engine::{EngineError, Published};
+use crate::log_limit::LogLimit;
 
 /// How often the thread looks what has expired, and tries to open files anew that could not be written.
 const UPKEEP_INTERVAL: Duration = Duration::from_millis(500);
@@ -219,12 +220,27 @@ impl Writer {
         let trouble = self.space.check(&self.shared.settings.path).err();
         self.shared.set_trouble(trouble);
         self.cache.forget_records();
+        if let Err(error) = store.take_stock() {
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::warn!(
+                    times,
+                    path = %self.shared.settings.path.display(),
+                    error = &error as &dyn std::error::Error,
+                    "which files there have to be could not be written"
+                );
+            }
+        }
         if let Err(error) = self.upkeep.run(&self.shared, &store) {
-            tracing::warn!(
-                path = %self.shared.settings.path.display(),
-                error = &error as &dyn std::error::Error,
-                "expired messages could not be removed"
-            );
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::warn!(
+                    times,
+                    path = %self.shared.settings.path.display(),
+                    error = &error as &dyn std::error::Error,
+                    "expired messages could not be removed"
+                );
+            }
         }
     }
 

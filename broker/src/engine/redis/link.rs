@@ -34,6 +34,11 @@ enum Refusal {
     TooFewReplicas,
 }
 
+/// What the server says, or the way to it, without the cause: that has the same words once more.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Said(RedisError);
+
 /// Whether a command whose answer was lost is sent again on the next connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -311,6 +316,6 @@ pub(super) fn meaning(error: RedisError) -> EngineError {
         ErrorKind::UnexpectedReturnType | ErrorKind::Parse => EngineError::Corrupt {
             expected: "answers as this release's scripts give them",
         },
-        _ => EngineError::unavailable(error),
+        _ => EngineError::unavailable(Said(error)),
     }
 }

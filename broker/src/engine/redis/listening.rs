@@ -12,6 +12,7 @@ use super::listener::{HeardAt, Listener, answer};
 use super::picture::Picture;
 use super::wire::Heard;
 use crate::engine::{Deliver, MemberList, MemberQuery, NumberedChange};
+use crate::log_limit::LogLimit;
 
 /// The channels that are heard on this node.
 #[derive(Debug)]
@@ -216,11 +217,15 @@ impl Listening {
                 answer(&mut listener.changes, number, 0);
             }
             Err(error) => {
-                tracing::error!(
-                    channel.name = channel.as_str(),
-                    error = &error as &dyn std::error::Error,
-                    "what was heard on a topic cannot be read"
-                );
+                static LINE: LogLimit = LogLimit::new();
+                if let Some(times) = LINE.due() {
+                    tracing::error!(
+                        times,
+                        channel.name = channel.as_str(),
+                        error = &error as &dyn std::error::Error,
+                        "what was heard on a topic cannot be read"
+                    );
+                }
                 deliver.lost(channel);
             }
         }

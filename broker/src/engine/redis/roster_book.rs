@@ -336,4 +336,20 @@ mod tests {
         book.forget_generation(&room);
         assert_eq!(book.generation(&room), None);
     }
+
+    #[test]
+    fn a_lease_that_was_not_renewed_was_not_there_all_the_time_and_the_server_still_knows_everybody()
+     {
+        let (book, hour) = (RosterBook::default(), Duration::from_hours(1));
+        let process = "process".to_owned();
+        book.note_known_to(Some(process.clone()));
+        assert!(book.has_had_lease_for(hour));
+        book.note_unrenewed();
+        assert!(!book.has_had_lease_for(hour));
+        assert!(book.has_had_lease_for(Duration::ZERO));
+        assert!(book.is_known_to(Some(&process)));
+        // A lease that is known to be lost took everybody along.
+        book.note_loss();
+        assert!(!book.is_known_to(Some(&process)));
+    }
 }

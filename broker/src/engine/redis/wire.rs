@@ -4,6 +4,7 @@ use redis::{FromRedisValue, ParsingError, Value};
 use widecast_protocol::{ChannelName, Epoch, Member, Message, Offset, Position, record};
 
 use crate::engine::{EngineError, NumberedChange, PresenceChange, Stored};
+use crate::log_limit::LogLimit;
 
 /// The place of a message that has none yet.
 pub(super) const NOWHERE: Position = Position {
@@ -112,10 +113,14 @@ fn decode(
 ) -> Result<Message, EngineError> {
     let decoded = record::decode(record, channel.clone(), position);
     let (message, _) = decoded.map_err(|error| {
-        tracing::error!(
-            channel.name = channel.as_str(),
-            "a stored message cannot be read: {error}"
-        );
+        static LINE: LogLimit = LogLimit::new();
+        if let Some(times) = LINE.due() {
+            tracing::error!(
+                times,
+                channel.name = channel.as_str(),
+                "a stored message cannot be read: {error}"
+            );
+        }
         corrupt("messages as brokers of this release or its neighbours store them")
     })?;
     Ok(message)
@@ -127,7 +132,10 @@ pub(super) fn member(id: &[u8], data: &[u8]) -> Result<Member, EngineError> {
     Ok(Member {
         id: id.map_err(|_| corrupt("ids of members in UTF-8"))?,
         data: record::decode_data(data).map_err(|error| {
-            tracing::error!("the data of a member cannot be read: {error}");
+            static LINE: LogLimit = LogLimit::new();
+            if let Some(times) = LINE.due() {
+                tracing::error!(times, "the data of a member cannot be read: {error}");
+            }
             corrupt("members as brokers of this release or its neighbours store them")
         })?,
     })

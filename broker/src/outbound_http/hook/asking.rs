@@ -15,6 +15,7 @@ use super::cache::{Cache, QuestionKey};
 use super::question::Question;
 use super::signature::{SecretError, Signer};
 use crate::config::{Config, HookEvent, OnFailure};
+use crate::log_limit::LogLimit;
 use crate::metrics::{HookOutcome, OutboundHttp};
 use crate::outbound_http::http::{CallError, HttpClient};
 
@@ -185,9 +186,12 @@ impl Hook {
     }
 
     fn failed(&self, event: HookEvent, error: &FailedAnswer) {
-        if self.fails.swap(true, Ordering::Relaxed) {
+        // One that fails for some questions and answers others would be told of again and again.
+        static LINE: LogLimit = LogLimit::new();
+        if self.fails.load(Ordering::Relaxed) || LINE.due().is_none() {
             return;
         }
+        self.fails.store(true, Ordering::Relaxed);
         let consequence = match self.on_failure {
             OnFailure::Refuse => "what it is asked for is refused",
             OnFailure::Allow => "what tokens and namespaces allow is allowed",

@@ -7,7 +7,6 @@ use widecast_protocol::command::Publish;
 use widecast_protocol::{ChannelName, Code, CommandId, Reply};
 
 use crate::session::in_order::{Sending, publish_each};
-use crate::session::publisher::note_refused;
 use crate::session::refusal::Refusal;
 use crate::session::session::Session;
 
@@ -44,7 +43,10 @@ pub(in crate::session) async fn batch(
         .map(|sending| sending.message.channel.clone())
         .collect();
     // With the session, the rest of a batch ends.
-    let may_go_on = |_: &Publish| session.require_open();
+    let may_go_on = |message: &Publish| {
+        let is_open = session.require_open();
+        is_open.inspect_err(|refusal| session.note_refused_message(Some(&message.channel), refusal))
+    };
     let outcomes = publish_each(session.services(), sendings, &may_go_on).await;
     for ((place, channel), outcome) in places.into_iter().zip(channels).zip(outcomes) {
         replies[place] = Some(match outcome {
@@ -68,8 +70,9 @@ fn sending(
     message: Result<Publish, DecodeError>,
 ) -> Result<Sending, Refusal> {
     let message = message.map_err(|error| {
-        note_refused(session.services(), &session.principal(), None, error.code());
-        Refusal::new(error.code(), error.to_string())
+        let refusal = Refusal::new(error.code(), error.to_string());
+        session.note_refused_message(None, &refusal);
+        refusal
     })?;
     let who = publisher_of(session, &message.channel)?;
     Ok(Sending { who, message })

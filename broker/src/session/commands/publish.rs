@@ -32,10 +32,7 @@ pub(super) fn publisher_of(
 ) -> Result<Publisher, Refusal> {
     let who = session.publisher(channel);
     let may = session.require_jsonp_if_script(channel);
-    may.inspect_err(|refusal| {
-        let services = session.services();
-        publisher::note_refused(services, &who.principal, Some(channel), refusal.code);
-    })?;
+    may.inspect_err(|refusal| session.note_refused_message(Some(channel), refusal))?;
     Ok(who)
 }
 

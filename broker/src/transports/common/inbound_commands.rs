@@ -27,7 +27,13 @@ type Decoded = Result<Vec<Result<Command, RefusedCommand>>, DecodeError>;
 pub(in crate::transports) fn inbound_of(decoded: Decoded, most: usize) -> Vec<Inbound> {
     let commands = match decoded.and_then(|commands| no_more_than(most, commands)) {
         Ok(commands) => commands,
-        Err(error) => return vec![Inbound::Unreadable(None, error)],
+        Err(error) => {
+            return vec![Inbound::Unreadable(RefusedCommand {
+                id: None,
+                error,
+                is_message: false,
+            })];
+        }
     };
     commands.into_iter().map(inbound_one).collect()
 }
@@ -36,7 +42,7 @@ pub(in crate::transports) fn inbound_of(decoded: Decoded, most: usize) -> Vec<In
 pub(in crate::transports) fn inbound_one(command: Result<Command, RefusedCommand>) -> Inbound {
     match command {
         Ok(command) => Inbound::Command(command),
-        Err(RefusedCommand { id, error }) => Inbound::Unreadable(id, error),
+        Err(refused) => Inbound::Unreadable(refused),
     }
 }
 

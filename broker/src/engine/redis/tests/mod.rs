@@ -3,6 +3,7 @@ mod cluster;
 mod cluster_nodes;
 mod ephemeral;
 mod faults;
+mod given_up;
 mod history;
 mod losses;
 mod moving_parts;
