@@ -37,9 +37,10 @@ settings! {
         /// Kind `redis`: several servers instead of `url`, which share the channels; none is a cluster, which does that by itself. All
         /// brokers need the same ones, in any order; `?name=…` after a URL names a server whose address may change.
         urls: Vec<RedisUrl>, "urls" = Vec::new();
-        /// Kind `redis`: a file with the password, instead of one in `url`. White space around it is left out.
+        /// Kind `redis`: a file with the password, instead of one in `url`. White space around it is left out. It is read again whenever the
+        /// broker connects.
         password_file: FilePath, "password_file" = FilePath::none();
-        /// Kind `redis`: a file with the password of the Sentinels, if they have one.
+        /// Kind `redis`: a file with the password of the Sentinels, if they have one. It is read whenever they are asked.
         sentinel_secret_file: FilePath, "sentinel_secret_file" = FilePath::none();
         /// Kind `redis`: how many replicas have to have a message before its publisher is told that it is published.
         replicas_acknowledge: usize, "replicas_acknowledge" = 0, within 0..=16;

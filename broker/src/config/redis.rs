@@ -68,18 +68,28 @@ impl KeyPrefix {
 }
 
 impl Word for KeyPrefix {
-    const EXPECTED: &'static str = "1–64 letters, digits, `-`, `_`, `.` or `:`";
+    const EXPECTED: &'static str = "1–64 letters, digits, `-`, `_`, `.` or `:`, where no part behind a `:` is a `t` and digits alone (write `app:t-1`, not `app:t1`)";
 
     fn read(text: &str) -> Option<Self> {
         // Braces would change in which slot of a cluster a key is.
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
         let is_prefix = (1..=64).contains(&text.len()) && text.chars().all(allowed);
-        is_prefix.then(|| Self(text.to_owned()))
+        // A topic is the prefix, `:t` and the database, and the channel: that of `t1:news` under `app`, and of `news` under `app:t1`, would
+        // be one.
+        let mut parts = text.split(':').skip(1);
+        let is_clear = !parts.any(is_database);
+        (is_prefix && is_clear).then(|| Self(text.to_owned()))
     }
 
     fn text(&self) -> String {
         self.0.clone()
     }
+}
+
+/// Whether a part of a name is what stands for a database in the names of topics.
+fn is_database(part: &str) -> bool {
+    let number = part.strip_prefix('t').unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -106,6 +116,16 @@ mod tests {
             assert_eq!(format!("{url:?}"), shown);
             // What is shown would be another password.
             assert_eq!(RedisUrl::read(shown).is_none(), shown.contains(HIDDEN));
+        }
+    }
+
+    #[test]
+    fn no_prefix_and_channel_have_the_topic_of_others() {
+        for good in ["t0", "t0:app", "app:t", "app:t-1", "app:test1", "app::t"] {
+            assert!(KeyPrefix::read(good).is_some(), "{good}");
+        }
+        for bad in ["app:t0", "app:t12:b", "a:b:t3"] {
+            assert_eq!(KeyPrefix::read(bad), None, "{bad}");
         }
     }
 

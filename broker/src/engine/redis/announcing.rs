@@ -64,7 +64,7 @@ impl Shared {
     /// Subscribes to the topic on a new connection.
     pub(super) async fn hear_announcements(&self, server: &Server) -> RedisResult<()> {
         let topic = self.keys.announcements_topic().to_owned();
-        let mut topics = server.topics.clone();
+        let mut topics = server.topics()?;
         self.pubsub.subscribe(&mut topics, &[topic]).await?;
         self.deliver.announcements_lost();
         Ok(())

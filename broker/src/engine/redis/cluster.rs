@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::error::RedisStartError;
 use super::hosts::Schemes;
-use super::topology::{connect_to_ask, elsewhere, wrong_url};
+use super::topology::{connect_to_ask, elsewhere, with_password, wrong_url};
 
 /// The URLs by which clusters are named.
 pub(super) const SCHEMES: Schemes = Schemes {
@@ -95,17 +95,18 @@ impl Cluster {
         places.join(", ")
     }
 
-    /// Asks for the primary that has a slot. Those who want to know at the same time ask together.
+    /// Asks for the primary that has a slot, with this password if the nodes have one. Those who want to know at the same time ask together.
     pub(super) async fn primary_of(
         &self,
         slot: u16,
+        password: Option<&str>,
         timeout: Duration,
     ) -> Result<ConnectionInfo, RedisStartError> {
         let wanted = Instant::now();
         let mut map = self.map.lock().await;
         // A round that had begun already may have begun too early.
         if map.asked.is_none_or(|asked| asked < wanted) {
-            *map = self.ask_nodes(&map.nodes, timeout).await;
+            *map = self.ask_nodes(&map.nodes, password, timeout).await;
         }
         let ranges = map.said.as_ref();
         let ranges = ranges.map_err(|source| RedisStartError::NoClusterNode {
@@ -121,12 +122,19 @@ impl Cluster {
     }
 
     /// Asks nodes, in an order that is left to chance, until one answers.
-    async fn ask_nodes(&self, known: &[ConnectionInfo], timeout: Duration) -> SlotMap {
+    async fn ask_nodes(
+        &self,
+        known: &[ConnectionInfo],
+        password: Option<&str>,
+        timeout: Duration,
+    ) -> SlotMap {
         let asked = Some(Instant::now());
         let is_seed =
             |node: &ConnectionInfo| self.seeds.iter().any(|seed| seed.addr() == node.addr());
         let mut nodes = self.seeds.clone();
         nodes.extend(known.iter().filter(|node| !is_seed(node)).cloned());
+        let nodes = nodes.into_iter();
+        let mut nodes: Vec<_> = nodes.map(|node| with_password(node, password)).collect();
         nodes.shuffle(&mut rand::rng());
         let mut failed: Option<RedisStartError> = None;
         for some in nodes.chunks(ASKED_AT_ONCE) {

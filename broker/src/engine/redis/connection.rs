@@ -1,6 +1,6 @@
 //! Two connections to a server: one for commands, one on which this node hears.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
@@ -31,8 +31,9 @@ const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// One process of the server, while it is connected.
 pub(super) struct Server {
     pub(super) commands: MultiplexedConnection,
-    /// On which topics are heard.
-    pub(super) topics: MultiplexedConnection,
+    /// On which topics are heard, until the server is given up.
+    topics: Mutex<Option<MultiplexedConnection>>,
+    ear: Arc<Ear>,
     /// What replicas have, where somebody asks for that.
     pub(super) replicas: Option<Replicas>,
     /// Which process it is; nothing when its data are trusted to outlive it.
@@ -92,6 +93,26 @@ impl Topology {
     }
 }
 
+/// Whether what a connection brings is still heard.
+#[derive(Debug, Default)]
+struct Ear {
+    is_shut: Mutex<bool>,
+}
+
+impl Ear {
+    fn hear(&self, hear: impl FnOnce()) {
+        let is_shut = self.is_shut.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_shut {
+            hear();
+        }
+    }
+
+    /// Nothing more is heard, and nothing is being heard, when this returns.
+    fn shut(&self) {
+        *self.is_shut.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
 /// A server that is being connected to.
 struct Opening {
     client: Client,
@@ -131,9 +152,13 @@ impl Opening {
         hear: impl Fn(PushInfo) + Send + Sync + 'static,
     ) -> Result<Server, RedisStartError> {
         let refused = |error| RedisStartError::of(error, self.place.clone());
+        let ear = Arc::new(Ear::default());
+        let its_ear = Arc::clone(&ear);
+        let hear = Box::new(move |push| its_ear.hear(|| hear(push)));
         Ok(Server {
             commands: self.open(Box::new(|_| {})).await.map_err(refused)?,
-            topics: self.open(Box::new(hear)).await.map_err(refused)?,
+            topics: Mutex::new(Some(self.open(hear).await.map_err(refused)?)),
+            ear,
             replicas: None,
             process: String::new(),
             taken_over_from: None,
@@ -202,6 +227,26 @@ impl Server {
         self.looked_at(commands.query_async(&mut self.commands.clone()).await)
     }
 
+    /// The connection on which topics are heard.
+    ///
+    /// # Errors
+    /// When the server has been given up.
+    pub(super) fn topics(&self) -> RedisResult<MultiplexedConnection> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.clone().ok_or_else(|| {
+            RedisError::from(std::io::Error::other("the connection has been given up"))
+        })
+    }
+
+    /// The server is given up: nothing that it tells is heard any more. Whoever still waits for an answer keeps this, and what was heard
+    /// then would be heard twice, once on the next connection.
+    pub(super) fn give_up(&self) {
+        self.ear.shut();
+        // The connection ends with the last of its handles.
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.take();
+    }
+
     /// Sends several commands and waits for their answers, of which each may be a failure.
     pub(super) async fn ask_each<T: FromRedisValue>(
         &self,
@@ -251,7 +296,7 @@ impl Server {
             )));
         }
         let ping = redis::cmd("PING");
-        ping.query_async::<()>(&mut self.topics.clone()).await
+        ping.query_async::<()>(&mut self.topics()?).await
     }
 }
 

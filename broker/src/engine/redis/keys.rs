@@ -49,17 +49,12 @@ impl Keys {
         self.of("i", channel)
     }
 
-    /// The data of the members of a channel.
-    pub(super) fn data(&self, channel: &ChannelName) -> String {
-        self.of("d", channel)
-    }
-
     /// What the scripts of `roster.lua` ask for, with the connections of this node at the end.
     pub(super) fn roster(&self, channel: &ChannelName, node: &str) -> [String; 6] {
         [
             self.state(channel),
             self.ids(channel),
-            self.data(channel),
+            self.of("d", channel),
             self.of("n", channel),
             self.of("g", channel),
             self.of(&format!("c{node}"), channel),
@@ -69,6 +64,11 @@ impl Keys {
     /// The nodes, and until when each counts as running.
     pub(super) fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)
+    }
+
+    /// When a node last renewed its lease.
+    pub(super) fn clock(&self) -> String {
+        format!("{}:clock", self.prefix)
     }
 
     /// The channels in which a node has members.

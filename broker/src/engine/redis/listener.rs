@@ -23,6 +23,8 @@ pub(super) struct Listener {
     pub(super) subscribers: u64,
     /// The newest change of members that was heard.
     pub(super) change: u64,
+    /// The number of the newest change in any list of its members that was shown on this node.
+    pub(super) listed: u64,
     /// What its watchers on this node know of its members, if it has any.
     pub(super) picture: Option<Picture>,
     /// Those who wait until it is live.

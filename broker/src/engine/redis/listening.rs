@@ -1,7 +1,7 @@
 //! The channels that are heard on this node, and how far each has been heard.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -25,6 +25,8 @@ pub(super) struct Listening {
     wake: Notify,
     /// The tag of the next message that has one: no other node has the same.
     next_tag: AtomicU64,
+    /// Whether the log says that brokers have different settings. Once is enough: they stay so until one is started anew.
+    says_they_differ: AtomicBool,
 }
 
 impl Default for Listening {
@@ -35,6 +37,7 @@ impl Default for Listening {
             is_busy: watch::Sender::new(false),
             wake: Notify::new(),
             next_tag: AtomicU64::new(rand::random()),
+            says_they_differ: AtomicBool::new(false),
         }
     }
 }
@@ -164,17 +167,34 @@ impl Listening {
     }
 
     /// Hands over what was heard. Under the channel's entry, so that those who wait are answered afterwards.
-    pub(super) fn hear(&self, channel: &ChannelName, bytes: &[u8], deliver: &dyn Deliver) {
+    ///
+    /// To another broker the channel may be ephemeral where `is_ephemeral` says that it is not, or the other way round. The places of
+    /// both kinds never mix: a message that is heard in a place of another would be taken for it, and that would be missed silently.
+    pub(super) fn hear(
+        &self,
+        channel: &ChannelName,
+        bytes: &[u8],
+        is_ephemeral: bool,
+        deliver: &dyn Deliver,
+    ) {
         let Some(mut listener) = self.channels.get_mut(channel) else {
             return;
         };
         match Heard::parse(bytes, channel) {
             Ok(Heard::Message(message)) => {
+                let message = if is_ephemeral {
+                    self.say_they_differ(channel);
+                    listener.place(message)
+                } else {
+                    message
+                };
                 let message = Arc::new(EncodedMessage::new(message));
                 let position = message.position();
                 let subscribers = deliver.deliver(message);
                 listener.heard(position, subscribers);
             }
+            // It has no place among messages that are kept.
+            Ok(Heard::Ephemeral { .. }) if !is_ephemeral => self.say_they_differ(channel),
             Ok(Heard::Ephemeral { tag, message }) => {
                 let message = Arc::new(EncodedMessage::new(listener.place(message)));
                 let position = message.position();
@@ -208,6 +228,15 @@ impl Listening {
                 }
                 deliver.lost(channel);
             }
+        }
+    }
+
+    fn say_they_differ(&self, channel: &ChannelName) {
+        if !self.says_they_differ.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                channel.name = channel.as_str(),
+                "another broker has a different setting `ephemeral` for the namespace of this channel: it is heard here only in part"
+            );
         }
     }
 
@@ -322,6 +351,21 @@ impl Listening {
     pub(super) fn shown_data(&self, channel: &ChannelName, id: &str) -> Option<Payload> {
         let listener = self.channels.get(channel)?;
         listener.picture.as_ref()?.data_of(id).cloned()
+    }
+
+    /// Somebody on this node is shown a list of the members of after so many changes.
+    pub(super) fn note_listed(&self, channel: &ChannelName, changes: u64) {
+        if let Some(mut listener) = self.channels.get_mut(channel) {
+            listener.listed = listener.listed.max(changes);
+        }
+    }
+
+    /// The highest number of a change of members that anybody on this node knows.
+    pub(super) fn highest_change(&self, channel: &ChannelName) -> u64 {
+        self.channels.get(channel).map_or(0, |listener| {
+            let known = listener.picture.as_ref().map_or(0, Picture::newest);
+            known.max(listener.change).max(listener.listed)
+        })
     }
 
     /// The number of the newest change that the watchers of a channel know of, if it is watched.

@@ -18,8 +18,8 @@ use crate::engine::{
 const MOST_MEMBERS: usize = 10_000;
 const MOST_BYTES: usize = 1 << 30;
 
-/// The number of the newest change, and in how many milliseconds a member will leave; negative for none.
-type Told = (Number, i64);
+/// The number of the newest change; in how many milliseconds a member will leave, negative for none; and the generation of the members.
+pub(super) type Told = (Number, i64, String);
 
 impl Shared {
     /// The call of a script of `roster.lua` for a channel; its own arguments are still to be added.
@@ -35,15 +35,17 @@ impl Shared {
             .arg(self.pubsub.publish());
         command.arg(milliseconds(self.settings.presence_grace));
         command.arg(milliseconds(self.settings.idle_grace));
+        command.arg(self.book.generation(channel).unwrap_or_default());
+        command.arg(self.listening.highest_change(channel));
         command
     }
 
-    /// Tells the server that a connection is here.
+    /// Tells the server that a connection is here. Returns whether it has to be told of the others of this node, too.
     pub(super) async fn tell_enter(
         &self,
         channel: &ChannelName,
         entry: &PresenceEntry,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
         let keys = self.keys.roster(channel, &self.node);
         let data = record::encode_data(&entry.member.data);
         let make = |_: &str| {
@@ -54,9 +56,10 @@ impl Shared {
                 .arg(&data);
             command
         };
-        self.told(channel, self.link.ask(Repeat::Yes, make).await?)
-            .await;
-        Ok(())
+        let told: Told = self.link.ask(Repeat::Yes, make).await?;
+        let is_another = self.book.note_generation(channel, &told.2);
+        self.told(channel, told).await;
+        Ok(is_another)
     }
 
     /// Tells the server that a connection is gone.
@@ -71,13 +74,14 @@ impl Shared {
             command.arg(connection.0);
             command
         };
-        self.told(channel, self.link.ask(Repeat::Yes, make).await?)
-            .await;
+        let told: Told = self.link.ask(Repeat::Yes, make).await?;
+        self.compare_generation(channel, &told.2);
+        self.told(channel, told).await;
         Ok(())
     }
 
     /// Waits until this node has heard what the others have been told, too; and remembers when to look again.
-    pub(super) async fn told(&self, channel: &ChannelName, (change, next): Told) {
+    pub(super) async fn told(&self, channel: &ChannelName, (change, next, _): Told) {
         match u64::try_from(next) {
             Ok(next) => self.book.look_after(channel, Duration::from_millis(next)),
             // Nobody will leave; but the channel may have no member of this node any more.
@@ -105,7 +109,10 @@ impl Shared {
                 self.list(channel).await?;
                 self.book.note_answer(channel);
             }
-            self.tell_enter(channel, &entry).await
+            if self.tell_enter(channel, &entry).await? {
+                self.enter_anew_later(channel, None);
+            }
+            Ok(())
         };
         let entered = entered.await;
         if entered.is_err() {
@@ -142,11 +149,7 @@ impl Shared {
         channel: &ChannelName,
         query: &MemberQuery,
     ) -> Result<MemberList, EngineError> {
-        let keys = [
-            self.keys.state(channel),
-            self.keys.ids(channel),
-            self.keys.data(channel),
-        ];
+        let [keys @ .., _] = self.keys.roster(channel, "");
         let make = |_: &str| {
             let mut command = call(&self.link.scripts.members, &keys);
             command.arg(query.after.as_deref().unwrap_or_default());
@@ -155,7 +158,11 @@ impl Shared {
             command
         };
         let answer = self.link.ask(Repeat::Yes, make).await?;
-        let (changes, has_more, page): (Number, u8, Vec<Vec<u8>>) = answer;
+        let (changes, has_more, page, is_whole): (Number, u8, Vec<Vec<u8>>, u8) = answer;
+        if is_whole == 0 {
+            // Whoever looks at them has all nodes tell again who is here.
+            self.book.look_after(channel, Duration::ZERO);
+        }
         let pairs = page.chunks_exact(2).map(|pair| member(&pair[0], &pair[1]));
         let members = pairs.collect::<Result<Vec<_>, _>>()?;
         let last = members.last().map(|last| last.id.clone());

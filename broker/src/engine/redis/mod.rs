@@ -27,6 +27,7 @@ mod listener;
 mod listening;
 mod log;
 mod members;
+mod mending;
 mod parts;
 mod picture;
 mod placement;
@@ -179,7 +180,13 @@ impl Shared {
         if topic == self.keys.announcements_topic().as_bytes() {
             self.announced(bytes);
         } else if let Some(channel) = self.keys.channel_of_topic(topic) {
-            self.listening.hear(&channel, bytes, &*self.deliver);
+            if let Some(generation) = wire::generation(bytes) {
+                self.enter_anew_later(&channel, Some(generation));
+                return;
+            }
+            let is_ephemeral = self.is_ephemeral(&channel);
+            self.listening
+                .hear(&channel, bytes, is_ephemeral, &*self.deliver);
         }
     }
 }

@@ -23,6 +23,12 @@ struct Pages {
     lost_lease: Option<Instant>,
     /// Connections that are gone, which the server does not know yet.
     owed: HashSet<MembershipKey>,
+    /// The generation of a channel's members in which the server was told of members of this node.
+    generations: HashMap<ChannelName, String>,
+    /// The channels of whose members the server has to be told again; with the generation of which that was heard, if it was.
+    anew: HashMap<ChannelName, Option<String>>,
+    /// The server may not know all channels for which this node answers.
+    answers_are_lost: bool,
     /// When the members of a channel have to be looked at whose grace time may be over.
     due: HashMap<ChannelName, Instant>,
 }
@@ -60,6 +66,70 @@ impl RosterBook {
         }
     }
 
+    /// The generation of a channel's members in which the server was told of members of this node.
+    pub(super) fn generation(&self, channel: &ChannelName) -> Option<String> {
+        self.pages().generations.get(channel).cloned()
+    }
+
+    /// The server was told of a member of this node in this generation. Returns whether others were told in another one.
+    pub(super) fn note_generation(&self, channel: &ChannelName, generation: &str) -> bool {
+        let mut pages = self.pages();
+        if !pages.here.contains_key(channel) {
+            return false;
+        }
+        let generation = generation.to_owned();
+        let before = pages
+            .generations
+            .insert(channel.clone(), generation.clone());
+        before.is_some_and(|before| before != generation)
+    }
+
+    /// Nothing of this node is left in a channel, unless somebody has come meanwhile.
+    pub(super) fn forget_generation(&self, channel: &ChannelName) {
+        let mut pages = self.pages();
+        if !pages.here.contains_key(channel) {
+            pages.generations.remove(channel);
+        }
+    }
+
+    /// The channels with members of this node of which the server was told.
+    pub(super) fn told_channels(&self) -> Vec<ChannelName> {
+        let pages = self.pages();
+        let here = pages.here.keys();
+        let told = here.filter(|channel| pages.generations.contains_key(*channel));
+        told.cloned().collect()
+    }
+
+    /// The server has to be told again of all members in a channel: of this generation, if one was heard.
+    pub(super) fn note_anew(&self, channel: &ChannelName, generation: Option<String>) {
+        let mut pages = self.pages();
+        if pages.here.contains_key(channel) {
+            let anew = pages.anew.entry(channel.clone());
+            let anew = anew.or_insert_with(|| generation.clone());
+            if generation.is_none() {
+                *anew = None;
+            }
+        }
+    }
+
+    /// Whether the server has to be told again of all members in a channel.
+    pub(super) fn take_anew(&self, channel: &ChannelName) -> bool {
+        let mut pages = self.pages();
+        let anew = pages.anew.remove(channel);
+        let known = pages.generations.get(channel);
+        anew.is_some_and(|heard| heard.is_none() || heard.as_ref() != known)
+    }
+
+    /// The server may not know all channels for which this node answers.
+    pub(super) fn note_answers_lost(&self) {
+        self.pages().answers_are_lost = true;
+    }
+
+    /// Whether that is so.
+    pub(super) fn take_answers_lost(&self) -> bool {
+        std::mem::take(&mut self.pages().answers_are_lost)
+    }
+
     /// The server does not know yet that a connection is gone.
     pub(super) fn owe_exit(&self, channel: &ChannelName, connection: ConnectionId) {
         self.pages().owed.insert((channel.clone(), connection));
@@ -95,16 +165,15 @@ impl RosterBook {
         here.map_or_else(Vec::new, |here| here.values().cloned().collect())
     }
 
-    /// Everybody who is here through this node.
-    pub(super) fn all(&self) -> Vec<(ChannelName, PresenceEntry)> {
+    /// Everybody who is in a channel through this node.
+    pub(super) fn entries(&self, channel: &ChannelName) -> Vec<PresenceEntry> {
         let pages = self.pages();
-        let all = pages.here.iter().flat_map(|(channel, here)| {
-            here.iter().map(move |(&connection, member)| {
-                let member = member.clone();
-                (channel.clone(), PresenceEntry { connection, member })
-            })
+        let here = pages.here.get(channel).into_iter().flatten();
+        let entries = here.map(|(&connection, member)| PresenceEntry {
+            connection,
+            member: member.clone(),
         });
-        all.collect()
+        entries.collect()
     }
 
     /// A connection, if it is here.
@@ -232,6 +301,40 @@ mod tests {
         assert!(!book.answers_for(&room));
         book.note_answer(&room);
         assert!(!book.answers_for(&room), "nobody is there any more");
+    }
+
+    #[test]
+    fn whoever_knows_the_generation_that_was_heard_need_not_tell_again() {
+        let (book, room) = (RosterBook::default(), ChannelName::parse("room").unwrap());
+        let entry = PresenceEntry {
+            connection: ConnectionId(1),
+            member: Member {
+                id: "ann".to_owned(),
+                data: Payload::text("here"),
+            },
+        };
+        book.note_anew(&room, None);
+        assert!(!book.take_anew(&room), "nobody is there");
+        book.enter(&room, &entry);
+        book.note_anew(&room, Some("1".to_owned()));
+        assert!(!book.note_generation(&room, "1"));
+        assert!(!book.take_anew(&room), "this node has begun it");
+        book.note_anew(&room, Some("2".to_owned()));
+        assert!(book.take_anew(&room));
+        assert!(book.note_generation(&room, "2"));
+        // What is known to be missing is not forgotten when something is heard.
+        book.note_anew(&room, None);
+        book.note_anew(&room, Some("2".to_owned()));
+        assert!(book.take_anew(&room));
+        assert!(!book.take_anew(&room));
+        book.exit(&room, entry.connection);
+        assert_eq!(
+            book.generation(&room).as_deref(),
+            Some("2"),
+            "its exit is told in it"
+        );
+        book.forget_generation(&room);
+        assert_eq!(book.generation(&room), None);
     }
 
     #[test]

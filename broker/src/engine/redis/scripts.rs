@@ -8,6 +8,7 @@ pub(super) const CLOCK: &str = include_str!("scripts/clock.lua");
 const CHANNEL: &str = include_str!("scripts/channel.lua");
 const ROSTER: &str = include_str!("scripts/roster.lua");
 const RUNNING: &str = include_str!("scripts/running.lua");
+const WHOLE: &str = include_str!("scripts/whole.lua");
 
 /// A script for each thing that has to be done in one step.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Scripts {
     pub(super) fn new(clock: &str) -> Self {
         let of = |parts: &[&str]| Script::new(&parts.concat());
         let of_channel = |body: &str| of(&[clock, CHANNEL, body]);
-        let of_roster = |body: &str| of(&[clock, RUNNING, ROSTER, body]);
+        let of_roster = |body: &str| of(&[clock, RUNNING, WHOLE, ROSTER, body]);
         let of_nodes = |body: &str| of(&[clock, RUNNING, body]);
         Self {
             publish: of_channel(include_str!("scripts/publish.lua")),
@@ -49,7 +50,7 @@ impl Scripts {
             exit: of_roster(include_str!("scripts/exit.lua")),
             sweep: of_roster(include_str!("scripts/sweep.lua")),
             bury: of_nodes(include_str!("scripts/bury.lua")),
-            members: of(&[include_str!("scripts/members.lua")]),
+            members: of(&[clock, WHOLE, include_str!("scripts/members.lua")]),
             lease: of_nodes(include_str!("scripts/lease.lua")),
             announce: of(&[clock, include_str!("scripts/announce.lua")]),
             forget: of(&[clock, include_str!("scripts/forget.lua")]),

@@ -10,7 +10,7 @@ use redis::{
 
 use super::error::RedisStartError;
 use super::hosts::Schemes;
-use super::topology::{connect_to_ask, elsewhere, wrong_url};
+use super::topology::{connect_to_ask, elsewhere, with_password, wrong_url};
 
 /// The URLs by which Sentinels are named.
 pub(super) const SCHEMES: Schemes = Schemes {
@@ -91,11 +91,16 @@ impl Sentinels {
         client.get_connection_info().addr().to_string()
     }
 
-    /// Asks all of them where the primary is. One that was cut off from the others may not have noticed a fail-over: the one that
+    /// Asks all of them where the primary is, with this password if they have one. One that was cut off from the others may not have noticed a fail-over: the one that
     /// has seen the latest is right.
-    pub(super) async fn find(&self, timeout: Duration) -> Result<ConnectionInfo, RedisStartError> {
+    pub(super) async fn find(
+        &self,
+        password: Option<&str>,
+        timeout: Duration,
+    ) -> Result<ConnectionInfo, RedisStartError> {
         let asked = self.clients.iter().map(|client| async move {
-            let answer = tokio::time::timeout(PATIENCE.min(timeout), self.ask(client)).await;
+            let answer =
+                tokio::time::timeout(PATIENCE.min(timeout), self.ask(client, password)).await;
             let silent = RedisStartError::Silent {
                 address: Self::place(client),
             };
@@ -127,8 +132,14 @@ impl Sentinels {
     }
 
     /// Where a Sentinel thinks that the primary is, if it knows one of that name.
-    async fn ask(&self, client: &Client) -> Result<Option<Opinion>, RedisStartError> {
+    async fn ask(
+        &self,
+        client: &Client,
+        password: Option<&str>,
+    ) -> Result<Option<Opinion>, RedisStartError> {
         let refused = |error| RedisStartError::of(error, Self::place(client));
+        let info = with_password(client.get_connection_info().clone(), password);
+        let client = &Client::open(info).map_err(refused)?;
         let mut connection = connect_to_ask(client).await.map_err(refused)?;
         let mut where_is = redis::cmd("SENTINEL");
         where_is.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);

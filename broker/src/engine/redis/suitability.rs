@@ -103,9 +103,9 @@ pub(super) async fn try_everything(
     if let Some(replicas) = &server.replicas {
         replicas.try_once().await?;
     }
-    let topics = [topic];
-    pubsub.subscribe(&mut server.topics, &topics).await?;
-    pubsub.unsubscribe(&mut server.topics, &topics).await
+    let (topics, mut connection) = ([topic], server.topics()?);
+    pubsub.subscribe(&mut connection, &topics).await?;
+    pubsub.unsubscribe(&mut connection, &topics).await
 }
 
 #[cfg(test)]

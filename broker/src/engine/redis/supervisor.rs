@@ -85,6 +85,7 @@ pub(super) async fn run(shared: Arc<Shared>, topology: Topology, first: Option<A
         let lost = serve(&shared, &topology, &server, is_other).await;
         shared.is_ready.store(false, Ordering::Release);
         shared.link.set(None);
+        server.give_up();
         shared.listening.cut();
         let reason = lost.map_or_else(String::new, |error| format!(": {error}"));
         tracing::warn!(
@@ -220,7 +221,7 @@ impl Topics<'_> {
         }
         new.retain(|channel| !old.contains(channel));
         let topic = |channel: &&ChannelName| self.shared.keys.topic(channel);
-        let (mut topics, pubsub) = (self.server.topics.clone(), self.shared.pubsub);
+        let (mut topics, pubsub) = (self.server.topics()?, self.shared.pubsub);
         if !old.is_empty() {
             let names: Vec<_> = old.iter().map(topic).collect();
             pubsub.unsubscribe(&mut topics, &names).await?;

@@ -1,7 +1,7 @@
 //! Where a server is: at an address that is known, where its Sentinels say, or where the nodes of a cluster say.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ use crate::config::read_regular_file;
 pub(super) struct Topology {
     place: Kind,
     name: String,
+    /// They are read whenever something is connected to, so that passwords can be exchanged.
+    password_file: Option<PathBuf>,
+    sentinel_secret_file: Option<PathBuf>,
     pub(super) timeout: Duration,
     pub(super) trust_persistence: bool,
     /// How many replicas have to have what is acknowledged.
@@ -97,6 +100,8 @@ impl Topology {
         Self {
             place,
             name: String::new(),
+            password_file: settings.password_file.clone(),
+            sentinel_secret_file: settings.sentinel_secret_file.clone(),
             timeout: settings.timeout,
             trust_persistence: settings.trust_persistence,
             replicas: settings.replicas,
@@ -170,15 +175,27 @@ impl Topology {
 
     /// The server, as it is now.
     pub(super) async fn find(&self) -> Result<Client, RedisStartError> {
+        let password = password(self.password_file.as_deref())?;
+        let password = password.as_deref();
         let info = match &self.place {
-            Kind::Known(client) => return Ok(client.clone()),
-            Kind::Watched(sentinels) => sentinels.find(self.timeout).await?,
-            Kind::OfCluster(part) => part.cluster.primary_of(part.slot, self.timeout).await?,
+            Kind::Known(client) => client.get_connection_info().clone(),
+            Kind::Watched(sentinels) => self.primary(sentinels).await?,
+            Kind::OfCluster(part) => {
+                let cluster = &part.cluster;
+                cluster
+                    .primary_of(part.slot, password, self.timeout)
+                    .await?
+            }
         };
-        Client::open(info).map_err(|source| RedisStartError::Url {
+        Client::open(with_password(info, password)).map_err(|source| RedisStartError::Url {
             url: self.shown(),
             reason: UrlError::Client(source),
         })
+    }
+
+    async fn primary(&self, sentinels: &Sentinels) -> Result<ConnectionInfo, RedisStartError> {
+        let password = password(self.sentinel_secret_file.as_deref())?;
+        sentinels.find(password.as_deref(), self.timeout).await
     }
 
     /// Ready when the Sentinels name another server than this one; never without Sentinels. A node of a cluster says by itself that
@@ -190,7 +207,7 @@ impl Topology {
         loop {
             tokio::time::sleep(interval).await;
             // Sentinels that do not answer say nothing about the server.
-            if let Ok(info) = sentinels.find(self.timeout).await
+            if let Ok(info) = self.primary(sentinels).await
                 && info.addr() != from
             {
                 return;
@@ -207,11 +224,17 @@ pub(super) fn server_info(
     let info = place.into_connection_info()?;
     // It brings what is heard at any time, on a connection that takes other commands, too.
     let terms = info.redis_settings().clone();
-    let mut terms = terms.set_protocol(ProtocolVersion::RESP3);
-    if let Some(password) = password {
-        terms = terms.set_password(password);
-    }
-    Ok(info.set_redis_settings(terms))
+    let terms = terms.set_protocol(ProtocolVersion::RESP3);
+    Ok(with_password(info.set_redis_settings(terms), password))
+}
+
+/// The same server, with this password if there is one.
+pub(super) fn with_password(server: ConnectionInfo, password: Option<&str>) -> ConnectionInfo {
+    let Some(password) = password else {
+        return server;
+    };
+    let terms = server.redis_settings().clone();
+    server.set_redis_settings(terms.set_password(password))
 }
 
 /// The same server, at another place.

@@ -13,6 +13,7 @@ use widecast_protocol::ChannelName;
 
 use super::Shared;
 use super::link::Repeat;
+use super::members::Told;
 use super::roster_book::MembershipKey;
 use super::scripts::call;
 use super::settings::milliseconds;
@@ -72,7 +73,7 @@ impl Shared {
             self.book.note_loss();
         }
         // A replica that has taken over has the lease, and may lack the newest members.
-        let mut done = Ok(());
+        let mut done = self.look_for_losses().await;
         if !self.book.is_known_to(process.as_ref()) {
             done = self.enter_anew().await;
             if done.is_ok() {
@@ -119,7 +120,8 @@ impl Shared {
     /// Returns whether there was a lease, and the nodes whose leases have run out.
     async fn renew_lease(&self) -> Result<(bool, Vec<String>), EngineError> {
         let make = |_: &str| {
-            let mut command = call(&self.link.scripts.lease, &[self.keys.nodes()]);
+            let keys = [self.keys.nodes(), self.keys.clock()];
+            let mut command = call(&self.link.scripts.lease, &keys);
             command
                 .arg(&self.node)
                 .arg(milliseconds(self.settings.lease));
@@ -161,19 +163,8 @@ impl Shared {
 
     /// The server has lost members of this node, or others thought that the node was gone.
     async fn enter_anew(&self) -> Result<(), EngineError> {
-        let entries = self.book.all().into_iter();
-        let entering = entries.map(|(channel, entry)| async move {
-            self.answer_for(&channel).await?;
-            self.list(&channel).await?;
-            self.tell_enter(&channel, &self.as_shown(&channel, entry.clone()))
-                .await?;
-            if self.book.entry(&channel, entry.connection).is_none() {
-                // It has gone meanwhile.
-                self.tell_exit(&channel, entry.connection).await?;
-            }
-            Ok(())
-        });
-        all(entering).await?;
+        let channels = self.book.channels().into_iter();
+        all(channels.map(|channel| async move { self.enter_channel_anew(&channel).await })).await?;
         let channels = self.channels_of(&self.node).await?.into_iter();
         all(channels.map(|channel| async move { self.exit_anew(&channel).await })).await
     }
@@ -186,8 +177,10 @@ impl Shared {
             command.arg(&connections);
             command
         };
-        let connections: Vec<u64> = self.link.ask(Repeat::Yes, make).await?;
-        for connection in connections.into_iter().map(ConnectionId) {
+        let connections: Vec<String> = self.link.ask(Repeat::Yes, make).await?;
+        // One of them is none: see `roster.lua`.
+        let connections = connections.iter().flat_map(|number| number.parse());
+        for connection in connections.map(ConnectionId) {
             if self.book.entry(channel, connection).is_some() {
                 continue;
             }
@@ -216,22 +209,13 @@ impl Shared {
         connection: ConnectionId,
     ) -> Result<(), EngineError> {
         self.tell_exit(channel, connection).await?;
-        if let Some(entry) = self.book.entry(channel, connection) {
-            // It has come back meanwhile.
-            self.tell_enter(channel, &entry).await?;
+        // It may have come back meanwhile.
+        if let Some(entry) = self.book.entry(channel, connection)
+            && self.tell_enter(channel, &entry).await?
+        {
+            self.enter_anew_later(channel, None);
         }
         Ok(())
-    }
-
-    /// Whoever sweeps this node has to look at the channel.
-    pub(super) async fn answer_for(&self, channel: &ChannelName) -> Result<(), EngineError> {
-        let make = |_: &str| {
-            let mut command = redis::cmd("SADD");
-            command.arg(self.keys.channels_of_node(&self.node));
-            command.arg(channel.as_str());
-            command
-        };
-        self.link.ask::<u64>(Repeat::Yes, make).await.map(drop)
     }
 
     /// The channels that a node answers for.
@@ -272,6 +256,12 @@ impl Shared {
         let due = self.book.take_due(till).into_iter();
         let looking = due.map(|channel| async move {
             let looked = async {
+                if self.book.take_anew(&channel) {
+                    let entered = self.enter_channel_anew(&channel).await;
+                    entered.inspect_err(|_| self.book.note_anew(&channel, None))?;
+                    // The list is not whole before others have told it, too.
+                    self.doubt_members(&channel, self.settings.lease);
+                }
                 self.look_at(&channel, None).await?;
                 self.look_again(&channel).await
             };
@@ -300,7 +290,8 @@ impl Shared {
             command.arg(gone.unwrap_or_default());
             command
         };
-        let told: (super::wire::Number, i64) = self.link.ask(Repeat::Yes, make).await?;
+        let told: Told = self.link.ask(Repeat::Yes, make).await?;
+        self.compare_generation(channel, &told.2);
         if told.1 < 0 && !self.book.has_any(channel) {
             let make = |_: &str| {
                 let mut command = redis::cmd("SREM");
@@ -309,6 +300,7 @@ impl Shared {
                 command
             };
             self.link.ask::<u64>(Repeat::Yes, make).await?;
+            self.book.forget_generation(channel);
             if self.book.has_any(channel) {
                 self.answer_for(channel).await?;
             }
@@ -339,7 +331,7 @@ impl Shared {
 }
 
 /// Does all of it, a bounded number at once; returns the first error.
-async fn all(
+pub(super) async fn all(
     work: impl Iterator<Item = impl Future<Output = Result<(), EngineError>>>,
 ) -> Result<(), EngineError> {
     let done: Vec<_> = stream::iter(work).buffer_unordered(AT_ONCE).collect().await;

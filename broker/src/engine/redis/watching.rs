@@ -93,7 +93,9 @@ impl Shared {
         let here = || self.book.members(channel);
         let listening = &self.listening;
         let instead = listening.members_instead(channel, page.changes, query, here);
-        instead.unwrap_or(page)
+        let shown = instead.unwrap_or(page);
+        listening.note_listed(channel, shown.changes);
+        shown
     }
 
     /// A connection with the data that its member shows: another connection, perhaps at another node, may have newer data.

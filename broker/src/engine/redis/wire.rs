@@ -74,6 +74,14 @@ impl Heard {
     }
 }
 
+/// The generation in which the members of a channel begin anew, if that is what was heard (`roster.lua`).
+pub(super) fn generation(bytes: &[u8]) -> Option<String> {
+    let rest = bytes.strip_prefix(b"r")?;
+    number(rest)
+        .ok()
+        .map(|(generation, _)| generation.to_string())
+}
+
 /// Reads a number and the space behind it.
 fn number(bytes: &[u8]) -> Result<(u64, &[u8]), EngineError> {
     let end = bytes.iter().position(|&byte| byte == b' ');

@@ -1,5 +1,10 @@
--- The time of the server in milliseconds: one clock for all nodes.
-local function now_ms()
+-- The time of the server: one clock for all nodes. In microseconds,
+local function now_us()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000000 + time[2]
+end
+
+-- and in milliseconds.
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end

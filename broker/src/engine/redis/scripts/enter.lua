@@ -1,8 +1,17 @@
 -- A connection is here as a member.
 --
--- KEYS and ARGV as in roster.lua, and ARGV: 5 connection, 6 id, 7 data.
-local connection, id, data = ARGV[5], ARGV[6], ARGV[7]
+-- KEYS and ARGV as in roster.lua, and ARGV: 7 connection, 8 id, 9 data.
+local connection, id, data = ARGV[7], ARGV[8], ARGV[9]
+if generation == '0' and is_all_here() and redis.call('ZCARD', KEYS[2]) == 0 then
+  -- Nobody is here, or nothing is left of anybody.
+  begin_anew()
+end
+check()
+if tonumber(redis.call('HGET', KEYS[1], 'c') or 0) < known then
+  redis.call('HSET', KEYS[1], 'c', integer(last_change()))
+end
 expire()
+redis.call('HSET', KEYS[6], '', generation)
 local before = redis.call('HGET', KEYS[6], connection)
 if before ~= id then
   if before then

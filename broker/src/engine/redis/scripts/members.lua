@@ -1,8 +1,8 @@
 -- A page of the members, ordered by id.
 --
--- KEYS: state, ids in their order, data by id.
+-- KEYS: as the first five in roster.lua.
 -- ARGV: id after which the page begins (empty for none), most members, bytes of data after which no member follows.
--- Answers: number of the newest change, 1 if there are more, ids and data in turn.
+-- Answers: number of the newest change, 1 if there are more, ids and data in turn, 1 unless something of the members has vanished.
 local from = ARGV[1] == '' and '-' or '(' .. ARGV[1]
 local limit, bytes = tonumber(ARGV[2]), tonumber(ARGV[3])
 local page = {}
@@ -11,8 +11,7 @@ local change = redis.call('HGET', KEYS[1], 'c')
 if not change then
   -- The server has evicted it, or nobody has ever been here. What was told before may still be on its way to a node, and is in the list:
   -- its numbers are lower than this, and those of later changes are higher (roster.lua).
-  local time = redis.call('TIME')
-  change = string.format('%.0f', time[1] * 1000000 + time[2])
+  change = string.format('%.0f', now_us())
 end
 while more == 0 do
   local ids = redis.call('ZRANGEBYLEX', KEYS[2], from, '+', 'LIMIT', '0', '256')
@@ -33,4 +32,4 @@ while more == 0 do
   end
   from = '(' .. ids[#ids]
 end
-return {change, more, page}
+return {change, more, page, is_whole(KEYS[2], KEYS[3], KEYS[4], KEYS[5]) and 1 or 0}

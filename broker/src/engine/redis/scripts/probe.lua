@@ -6,7 +6,7 @@
 -- Answers: nothing, or what is not allowed.
 local hash, sorted, stream, set = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local tries = {
-  {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a'}, {'HINCRBY', hash, 'a', '1'}, {'HVALS', hash}, {'HSCAN', hash, '0'}, {'HDEL', hash, 'b'},
+  {'HSET', hash, 'a', '1'}, {'HGET', hash, 'a'}, {'HMGET', hash, 'a'}, {'HINCRBY', hash, 'a', '1'}, {'HGETALL', hash}, {'HLEN', hash}, {'HEXISTS', hash, 'a'}, {'HSCAN', hash, '0'}, {'HDEL', hash, 'b'},
   {'ZADD', sorted, '0', 'a'}, {'ZSCORE', sorted, 'a'}, {'ZCARD', sorted}, {'ZRANGE', sorted, '0', '0'}, {'ZREVRANGE', sorted, '0', '0'},
   {'ZRANGEBYSCORE', sorted, '-inf', '0'}, {'ZRANGEBYLEX', sorted, '-', '+'}, {'ZREM', sorted, 'b'},
   {'XADD', stream, '1-1', 'a', '1'}, {'XRANGE', stream, '-', '+'}, {'XREVRANGE', stream, '+', '-'}, {'XTRIM', stream, 'MINID', '1'},

@@ -1,11 +1,17 @@
 //! Channels whose messages are only for those who hear them when they come.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use widecast_protocol::{IdempotencyKey, Offset};
 
 use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::{pointers, settings};
 use crate::engine::conformance::{name, publication};
+use crate::engine::redis::link::Repeat;
 use crate::engine::{Directory, MessageLog, Publication, RedisSettings};
 
 fn ephemeral(server: &RedisServer) -> RedisSettings {
@@ -64,6 +70,32 @@ async fn all_nodes_hear_the_same_order_and_nothing_is_kept() {
 }
 
 #[tokio::test]
+async fn where_a_broker_keeps_what_another_does_not_nothing_that_is_kept_is_missed() {
+    let server = RedisServer::start(&[]).await;
+    let passing_on = Node::start_with(ephemeral(&server)).await;
+    let keeping = Node::start(&server).await;
+    for node in [&passing_on, &keeping] {
+        node.hear(CHANNEL).await;
+    }
+    let begin = passing_on.position(CHANNEL).await;
+    let first = keeping.publish(CHANNEL, "kept").await;
+    passing_on.publish(CHANNEL, "not kept").await;
+    let second = keeping.publish(CHANNEL, "kept, too").await;
+    assert_eq!(second.offset.0, first.offset.0 + 1);
+    assert_eq!(keeping.told.texts(), ["kept", "kept, too"]);
+    assert_eq!(keeping.told.positions(), [first, second]);
+    // The other hears all of it, in places of its own.
+    until("all messages", async || {
+        passing_on.told.texts() == ["kept", "not kept", "kept, too"]
+    })
+    .await;
+    let places = passing_on.told.positions();
+    assert!(places.iter().all(|place| place.epoch == begin.epoch));
+    let offsets: Vec<_> = places.iter().map(|place| place.offset.0).collect();
+    assert_eq!(offsets, [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn a_repetition_is_not_told_again_and_others_are() {
     let (_server, [one, other]) = two().await;
     other.hear(CHANNEL).await;
@@ -101,6 +133,72 @@ async fn after_a_loss_of_the_connection_it_goes_on_and_no_gap_is_told() {
     let end = one.position(CHANNEL).await;
     let texts = one.told.texts().len() as u64;
     assert_eq!(end.offset, Offset(texts), "the places go on without holes");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_is_not_heard_beside_the_next_one() {
+    let server = RedisServer::start(&[]).await;
+    let quick = RedisSettings {
+        timeout: Duration::from_secs(2),
+        lease: Duration::from_secs(4),
+        ..ephemeral(&server)
+    };
+    let node = Node::start_with(quick).await;
+    let other = Node::start_with(ephemeral(&server)).await;
+    node.hear(CHANNEL).await;
+    let link = &node.engine.shared.link;
+    // It is not answered, nor is anything behind it on the connection for commands. The other connection is well.
+    let ask = || {
+        link.ask::<redis::Value>(Repeat::No, |_| {
+            let mut command = redis::cmd("BLPOP");
+            command.arg(&["nothing", "0"]);
+            command
+        })
+    };
+    let asking = async {
+        let mut asked = FuturesUnordered::new();
+        let mut interval = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tokio::select! {
+                // Somebody is asking at any time, and has just begun when the connection is given up.
+                _ = interval.tick() => if node.reconnects() == 0 {
+                    asked.push(ask());
+                },
+                Some(_) = asked.next() => {}
+            }
+        }
+    };
+    let publishing = async {
+        let mut published = Vec::new();
+        let mut publish = async || {
+            let text = published.len().to_string();
+            other.publish(CHANNEL, &text).await;
+            published.push(text);
+        };
+        while node.reconnects() == 0 || !node.engine.shared.is_ready.load(Ordering::Acquire) {
+            publish().await;
+        }
+        for _ in 0..50 {
+            publish().await;
+        }
+        published
+    };
+    let published = tokio::select! {
+        () = asking => unreachable!("it goes on"),
+        published = publishing => published,
+    };
+    let heard = || {
+        let texts = node.told.texts().into_iter();
+        texts
+            .map(|text| text.parse::<usize>().unwrap())
+            .collect::<Vec<_>>()
+    };
+    until("the newest", async || {
+        heard().contains(&(published.len() - 1))
+    })
+    .await;
+    let heard = heard();
+    assert!(heard.is_sorted_by(|one, next| one < next), "{heard:?}");
 }
 
 #[tokio::test]

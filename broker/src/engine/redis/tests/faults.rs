@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::node::{Node, until};
-use super::server::RedisServer;
+use super::server::{RedisServer, try_ask};
 use super::stage::{pointers, settings};
 use crate::engine::conformance::{ALL, EVERYBODY, name, publication};
 use crate::engine::{
@@ -460,7 +460,7 @@ async fn a_server_that_cannot_be_used_is_a_clear_error_without_the_password() {
         ..settings(&server)
     });
     let url = url.await;
-    assert!(url.contains("expected `url`"), "{url}");
+    assert!(url.contains("expected redis://"), "{url}");
     for error in [wrong, meek, url] {
         assert!(!error.contains("secret"), "{error}");
     }
@@ -526,6 +526,32 @@ async fn a_user_with_the_documented_rights_can_do_everything() {
     node.engine.shared.touch().await.unwrap();
     node.engine.shared.beat().await.unwrap();
     node.engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_that_is_exchanged_on_the_server_and_in_the_file_is_used() {
+    let server = RedisServer::start(&["--requirepass", "old"]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("password");
+    std::fs::write(&file, "old\n").unwrap();
+    let node = Node::start_with(RedisSettings {
+        password_file: Some(file.clone()),
+        ..quick(&server)
+    })
+    .await;
+    node.publish("news", "a").await;
+    let url = format!("redis://:old@127.0.0.1:{}", server.port);
+    let ask = async |words: &[&str]| try_ask::<redis::Value>(&url, words).await.unwrap();
+    ask(&["CONFIG", "SET", "requirepass", "new"]).await;
+    std::fs::write(&file, "new\n").unwrap();
+    let url = format!("redis://:new@127.0.0.1:{}", server.port);
+    let kill = ["CLIENT", "KILL", "TYPE", "normal"];
+    try_ask::<redis::Value>(&url, &kill).await.unwrap();
+    until("the connection", async || {
+        node.reconnects() >= 1 && node.is_healthy().await
+    })
+    .await;
+    node.publish("news", "b").await;
 }
 
 #[tokio::test]

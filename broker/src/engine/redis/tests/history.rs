@@ -1,5 +1,7 @@
 //! What `publish.lua` spares itself, and must not be seen.
 
+use std::time::Duration;
+
 use super::node::{Node, until};
 use super::server::RedisServer;
 use super::stage::RedisStage;
@@ -77,6 +79,29 @@ async fn a_channel_may_lose_its_history_and_have_one_again() {
     assert_eq!(node.texts_after("news", before).await, None);
     let held = node.texts_after("news", without).await;
     assert_eq!(held, Some(vec!["d".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_was_held_is_held_for_as_long_as_a_later_setting_says() {
+    let server = RedisServer::start(&[]).await;
+    let node = Node::start(&server).await;
+    let channel = name("news");
+    let lives = async || server.ask::<i64>(&["PTTL", "widecast:h:{news}"]).await;
+    let of_age = |age| HistoryLimits {
+        age,
+        ..HistoryLimits::default()
+    };
+    let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
+    let before = node.position("news").await;
+    publish_with(&node, of_age(minute), "a").await;
+    assert!(lives().await < 2 * 60_000);
+    // A broker with the new setting looks where the channel is. Its next publication may renew nothing.
+    node.engine.position(&channel, of_age(hour)).await.unwrap();
+    assert!(lives().await >= 59 * 60_000);
+    publish_with(&node, of_age(hour), "b").await;
+    assert!(lives().await >= 59 * 60_000);
+    let held = node.texts_after("news", before).await;
+    assert_eq!(held, Some(vec!["a".to_owned(), "b".to_owned()]));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod ephemeral;
 mod faults;
 mod given_up;
 mod history;
+mod losses;
 mod moving_parts;
 mod node;
 mod nodes;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use widecast_protocol::{ChannelName, EncodedMessage, Member, Payload, Position};
 
 use super::server::RedisServer;
-use super::stage::settings;
-use crate::engine::conformance::{ALL, name, publication, texts};
+use super::stage::{clock, settings};
+use crate::engine::conformance::{ALL, EVERYBODY, name, publication, texts};
 use crate::engine::redis::scripts::{CLOCK, Scripts};
+use crate::engine::redis::topology::Topology;
 use crate::engine::{
     Announcement, ConnectionId, Deliver, EngineError, HistoryLimits, Interest, Lifecycle,
     MemberStore, MessageLog, NumberedChange, PresenceChange, PresenceEntry, Published, RedisEngine,
@@ -54,6 +55,12 @@ impl Told {
     pub(super) fn texts(&self) -> Vec<String> {
         let messages = self.messages.lock().unwrap();
         texts(&messages).into_iter().map(str::to_owned).collect()
+    }
+
+    /// The places of the messages, as they came.
+    pub(super) fn positions(&self) -> Vec<Position> {
+        let messages = self.messages.lock().unwrap();
+        messages.iter().map(|message| message.position()).collect()
     }
 
     /// The members that came and went: `+ann` and `-ann`.
@@ -106,6 +113,25 @@ impl Node {
         let told = Arc::new(Told::default());
         let engine = RedisEngine::start(settings, told.clone()).await.unwrap();
         Self { engine, told }
+    }
+
+    /// One to which the server's clock shows what has passed in addition to its time ([`clock`]).
+    pub(super) async fn start_with_passing_time(settings: RedisSettings) -> Self {
+        let told = Arc::new(Told::default());
+        let topology = Topology::new(&settings).unwrap();
+        let scripts = Scripts::new(&clock(&settings.key_prefix));
+        let engine = RedisEngine::start_at(topology, settings, told.clone(), scripts).await;
+        Self {
+            engine: engine.unwrap(),
+            told,
+        }
+    }
+
+    /// The ids of the members of the room, as they are listed here.
+    pub(super) async fn members(&self) -> Vec<String> {
+        let list = self.engine.members(&name("room"), &EVERYBODY).await;
+        let members = list.unwrap().list.members.into_iter();
+        members.map(|member| member.id).collect()
     }
 
     /// One that has this part of a cluster alone.

@@ -247,7 +247,7 @@ async fn a_primary_that_lacks_the_newest_members_is_told_who_is_here() {
     let shared = &node.engine.shared;
     let [.., connections] = shared.keys.roster(&name("room"), &shared.node);
     until("the replica to have it", async || {
-        other.ask::<u64>(&["HLEN", &connections]).await == 1
+        other.ask::<u64>(&["HEXISTS", &connections, "1"]).await == 1
     })
     .await;
     // It has the lease of the node, and nothing of what follows.

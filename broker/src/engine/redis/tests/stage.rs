@@ -12,13 +12,17 @@ use crate::engine::redis::topology::Topology;
 use crate::engine::{Engine, EphemeralChannels, RedisEngine, RedisSettings};
 
 /// The time of the server, and what has passed besides.
-fn clock(prefix: &str) -> String {
+pub(super) fn clock(prefix: &str) -> String {
     format!(
         "
-local function now_ms()
+local function now_us()
   local time = redis.call('TIME')
   local passed = tonumber(redis.call('GET', '{prefix}:passed') or 0)
-  return time[1] * 1000 + math.floor(time[2] / 1000) + passed
+  return time[1] * 1000000 + time[2] + passed * 1000
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
 end
 "
     )
