@@ -52,7 +52,7 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
         dialect: Dialect::connected(Wire::RawWebSocket),
         transport: Transport::WebSocket,
     };
-    let limits = &worker.services().config.limits;
+    let limits = &worker.services.config.limits;
     let decoder = Box::new(EchoReader(WebSocketMessages::of_one(limits)));
     let session = Session::new(&worker, identity, Held::default(), carrier);
     let body = net::detach(&request, |detached| {
