@@ -444,7 +444,7 @@ async fn unanswered(events: &str) -> Result<Unanswered> {
     let url = format!("\"http://{}/\"", silent.local_addr()?);
     let settings = Settings::new()
         .key("auth.hook.url", url)
-        .key("auth.hook.secret_file", format!("{secret:?}"))
+        .key("auth.hook.secret_file", format!("\"{}\"", secret.display()))
         .key("auth.hook.events", events)
         .key("namespace.default.anonymous", "[\"*\"]")
         .script_access("default");

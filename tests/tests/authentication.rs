@@ -294,11 +294,12 @@ async fn shown_by_requests(guarded: &Guarded, credential: &str) -> Result<String
     let url = format!("{base}/channels/news/ws").parse()?;
     let offer = format!("widecast.token.{credential}, chat");
     let headers = [("sec-websocket-protocol", offer.as_str())];
-    match widecast_tests::socket::open_websocket(&url, &headers).await {
-        Ok((_, headers)) => told += &format!("{headers:?}"),
-        Err(refused) => told += &format!("{refused:?}"),
-    }
-    Ok(told)
+    let opened = widecast_tests::socket::open_websocket(&url, &headers).await;
+    let answered = match opened {
+        Ok((_, headers)) => format!("{headers:?}"),
+        Err(refused) => format!("{refused:?}"),
+    };
+    Ok(told + &answered)
 }
 
 /// Shows a credential by the commands of sessions, and to WebSockets that take none; gives all that is answered.

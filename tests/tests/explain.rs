@@ -49,7 +49,10 @@ impl Table {
             "auth.api_key = [{{ name = \"all\", hash = \"{first}\", allow = {{ \"*\" = [\"*\"] }} }}, \
              {{ name = \"some\", hash = \"{second}\", allow = {{ \"still:*\" = [\"publish\"], \"n*\" = [\"history\"] }} }}]"
         );
-        let text = format!("auth.jwt.hmac_secret_file = {secret:?}\n{keys}\n{NAMESPACES}");
+        let text = format!(
+            "auth.jwt.hmac_secret_file = \"{}\"\n{keys}\n{NAMESPACES}",
+            secret.display()
+        );
         let file = directory.path().join("widecast.toml");
         std::fs::write(&file, &text)?;
         Ok(Self {
