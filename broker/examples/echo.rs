@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix_web::{App, Error, HttpRequest, HttpResponse, error, web};
 use actix_web_actors::ws;
 use widecast::auth::{Authenticator, KeyFileError, Principal, Subject};
-use widecast::config::{ByteCount, Config, TimeoutSettings};
+use widecast::config::{ByteCount, Config, LimitSettings, TimeoutSettings};
 use widecast::engine::{Deliver, Engine, MemoryEngine, MemorySettings, SystemClock};
 use widecast::limits::{Held, Share};
 use widecast::metrics::Metrics;
@@ -23,13 +23,16 @@ use widecast::session::{
 use widecast::transports::{WebSocketMessage, WebSocketMessages};
 use widecast_protocol::Origin;
 use widecast_protocol::framing::Wire;
-use widecast_protocol::framing::websocket::{DecoderLimits, binary, text};
+use widecast_protocol::framing::websocket::{binary, text};
 
 /// Group 9 of the suite sends 16 MiB in one message, and 4 MiB in fragments of 64 bytes.
-const LIMITS: DecoderLimits = DecoderLimits {
-    message_bytes: 16 << 20,
-    fragments: 100_000,
-};
+fn limits() -> LimitSettings {
+    LimitSettings {
+        message_bytes: ByteCount::mebibytes(16),
+        fragments_per_message: 100_000,
+        ..LimitSettings::default()
+    }
+}
 
 /// Answers each message with itself.
 struct EchoReader(WebSocketMessages);
@@ -59,7 +62,7 @@ async fn echo(request: HttpRequest, worker: web::Data<Worker>) -> Result<HttpRes
         transport: Transport::WebSocket,
     };
     let session = Session::new(&worker, identity, Held::default(), carrier);
-    let decoder = Box::new(EchoReader(WebSocketMessages::new(LIMITS)));
+    let decoder = Box::new(EchoReader(WebSocketMessages::of_one(&limits())));
     let body = net::detach(&request, |detached| {
         SessionActor::start_connected(session, detached, decoder);
     });
