@@ -162,7 +162,7 @@ impl HistoryPage {
         });
         let messages: Vec<_> = stored
             .into_iter()
-            .flat_map(|stored| stored.message)
+            .filter_map(|stored| stored.message)
             .collect();
         Self {
             recovered: recovered && messages.len() == all,

@@ -193,7 +193,7 @@ func TestWhatIsWrongWithATokenIsTold(t *testing.T) {
 		"the token is not valid yet":                {"aud": audience, "nbf": future},
 		"audience (aud) is not the configured":      {"aud": "other"},
 		"the token lacks the claim aud":             {},
-		"missing field `exp`":                       {"aud": audience, "exp": nil},
+		"the token lacks the claim exp":             {"aud": audience, "exp": nil},
 		"sub has to have 1 to 255 bytes":            {"aud": audience, "sub": ""},
 		"channels has \\\"news\\\" with other than": {"aud": audience, "channels": map[string]string{"news": "read"}},
 	} {
