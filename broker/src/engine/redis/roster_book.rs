@@ -103,11 +103,15 @@ impl RosterBook {
     /// The server has to be told again of all members in a channel: of this generation, if one was heard.
     pub(super) fn note_anew(&self, channel: &ChannelName, generation: Option<String>) {
         let mut pages = self.pages();
-        if pages.here.contains_key(channel) {
-            let anew = pages.anew.entry(channel.clone());
-            let anew = anew.or_insert_with(|| generation.clone());
-            if generation.is_none() {
-                *anew = None;
+        if !pages.here.contains_key(channel) {
+            return;
+        }
+        match generation {
+            None => {
+                pages.anew.insert(channel.clone(), None);
+            }
+            heard => {
+                pages.anew.entry(channel.clone()).or_insert(heard);
             }
         }
     }
