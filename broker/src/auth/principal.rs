@@ -191,6 +191,12 @@ impl Principal {
         }
     }
 
+    /// The user to whom is charged what it does on a channel: itself, or else the user of the subscription token for this channel.
+    pub fn charged_user(&self, channel: &ChannelName) -> Option<&str> {
+        let of_shown = || self.shown_for(channel)?.user.as_deref();
+        self.user().or_else(of_shown)
+    }
+
     /// What others are shown of the user, if the token says it, or else the subscription token that it has shown.
     pub fn info(&self) -> Option<&Payload> {
         let own = match &self.subject {
@@ -409,12 +415,6 @@ mod tests {
         assert!(principal.require(Right::Publish, &news, &off).is_err());
     }
 
-    /// Every rule against every subject, for publishing on `news`.
-    #[test]
-    fn principals_with_the_right_may_publish() {
-        let subjects = [
-            Subject::Anybody,
-            Subject::Anonymous,
     #[test]
     fn no_token_gives_an_api_key_what_the_namespace_does_not_offer() {
         let Subject::User(proof) = user("*", Right::Publish) else {
@@ -438,6 +438,12 @@ mod tests {
         assert_eq!(outcome("other", &on), Ok(Basis::SubscriptionToken));
     }
 
+    /// Every rule against every subject, for publishing on `news`.
+    #[test]
+    fn principals_with_the_right_may_publish() {
+        let subjects = [
+            Subject::Anybody,
+            Subject::Anonymous,
             user("news", Right::Publish),
             user("news", Right::Subscribe),
             user("other", Right::Publish),

@@ -7,7 +7,7 @@ use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
 use crate::engine::{MemberList, MemberQuery, PresenceEntry, renew};
-use crate::limits::ListedMember;
+use crate::limits::{Exceeded, ListedMember};
 use crate::memory_budget::{Part, held};
 use crate::metrics::Limit;
 use crate::registry::PresenceWatch;
@@ -117,26 +117,25 @@ impl Session {
         if !self.listed.borrow().has(channel) {
             // What is not shown is given back at once.
             drop(self.share().list_member()?);
-            drop(
-                self.services()
-                    .quotas
-                    .list_member(self.principal().user())?,
-            );
+            drop(self.list_for_user(channel)?);
         }
         Ok(())
     }
 
     /// Counts the session as a member of another channel.
-    fn take_places(&self) -> Result<Places, Refusal> {
-        let services = self.services();
-        let mut places = [
-            self.share().list_member()?,
-            services.quotas.list_member(self.principal().user())?,
-        ];
+    fn take_places(&self, channel: &ChannelName) -> Result<Places, Refusal> {
+        let mut places = [self.share().list_member()?, self.list_for_user(channel)?];
         for place in &mut places {
-            place.is_shown(services.config.presence.grace);
+            place.is_shown(self.services().config.presence.grace);
         }
         Ok(places)
+    }
+
+    /// Counts the session as a member that its user lists, or the user of its token for this channel.
+    fn list_for_user(&self, channel: &ChannelName) -> Result<ListedMember, Exceeded> {
+        let principal = self.principal_on(channel);
+        let quotas = &self.services().quotas;
+        quotas.list_member(principal.charged_user(channel))
     }
 
     /// Lists the session.
@@ -144,7 +143,7 @@ impl Session {
         let present = self.listed.borrow_mut().take_places(channel);
         let places = match present {
             Some(places) => places,
-            None => self.take_places()?,
+            None => self.take_places(channel)?,
         };
         // It outlives the frame in which it came.
         let said = data.detached();
