@@ -50,6 +50,10 @@ fn is_for_operators(path: &str) -> bool {
 const CLIENT: &str = "/client/";
 
 /// The headers on which the answer to a preflight depends.
+/// How many bytes an origin has at the most: a name of a host has 253, and a scheme and a port come with it. Every message carries the
+/// origin of its publisher.
+const ORIGIN_BYTES: usize = 300;
+
 const PREFLIGHT_VARY: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
@@ -171,6 +175,13 @@ impl RequestingPage {
         };
         let text = header.to_str().unwrap_or_default();
         let admission = admit(&services.config.server, text, host);
+        let actual = header.len();
+        if actual > ORIGIN_BYTES {
+            let detail = format!(
+                "the Origin has {actual} bytes, and no origin has more than {ORIGIN_BYTES}"
+            );
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
         if admission == Admission::Refused {
             refused_origins::tell_origin(text);
             let detail = format!(
@@ -285,7 +296,8 @@ fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<Eith
 fn share<B>(request: ServiceRequest, mut response: HttpResponse) -> ServiceResponse<EitherBody<B>> {
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    match request.headers().get(header::ORIGIN) {
+    let origin = request.headers().get(header::ORIGIN);
+    match origin.filter(|origin| origin.len() <= ORIGIN_BYTES) {
         Some(origin) => share_with(headers, origin.clone(), Cookies::Allowed),
         None => share_with(headers, HeaderValue::from_static("*"), Cookies::KeptBack),
     }
