@@ -857,3 +857,20 @@ async fn lines_that_have_not_come_whole_count_with_all_that_is_unfinished() -> R
     assert!(tokio::time::timeout(WHILE, told.next()).await.is_err());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_connection_ends_after_a_request_with_a_long_head() -> Result<()> {
+    let broker = Broker::start().await?;
+    let mut connection = Bare::connect(&broker).await?;
+    for (bytes, is_last) in [(1000, false), (16_000, false), (17_000, true)] {
+        let long = "x".repeat(bytes);
+        let request = format!("GET /channels/a HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
+        connection.send(request.as_bytes()).await?;
+        let answer = answer(&mut connection).await?;
+        assert_eq!(answer.status, 200);
+        let says_so = answer.head.contains("connection: close");
+        assert_eq!(says_so, is_last, "{bytes}");
+    }
+    assert!(connection.to_end().await?.is_empty());
+    Ok(())
+}
