@@ -874,3 +874,23 @@ async fn a_connection_ends_after_a_request_with_a_long_head() -> Result<()> {
     assert!(connection.to_end().await?.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn an_old_client_is_sent_no_chunks() -> Result<()> {
+    let broker = Broker::start().await?;
+    let lines = "{\"channel\":\"a\",\"data\":1}\n";
+    let length = lines.len();
+    for options in ["", "Connection: keep-alive\r\n"] {
+        let mut connection = Bare::connect(&broker).await?;
+        let head = format!(
+            "POST /v1/publish HTTP/1.0\r\n{options}Content-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
+        );
+        connection.send((head + lines).as_bytes()).await?;
+        let answer = String::from_utf8(connection.to_end().await?)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("a head")?;
+        let head = head.to_ascii_lowercase();
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        assert!(body.starts_with('{') && body.ends_with("}\n"), "{answer}");
+    }
+    Ok(())
+}
