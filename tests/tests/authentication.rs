@@ -401,6 +401,10 @@ async fn the_rule_that_decides_is_explained() -> Result<()> {
     presence  refused (forbidden): the token does not allow presence on news
     history   refused (forbidden): the token does not allow history on news
     ");
+    let short = "limits.channel_name_bytes=3";
+    let refused = cli::run(&["config", "explain", "news", "--set", short]).await?;
+    let told = "the channel name has 4 bytes, limits.channel_name_bytes allows 3";
+    assert!(refused.errors.contains(told), "{refused:?}");
     let inspected = cli::run(&["token", "inspect", token.trim(), "--set", &setting]).await?;
     assert!(inspected.output.contains("\"sub\":\"7\""), "{inspected:?}");
     assert!(inspected.output.contains("takes it"), "{inspected:?}");

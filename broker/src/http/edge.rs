@@ -21,6 +21,7 @@ use super::foreign::{protect, refuse_foreign_load};
 use super::header::FETCH_MODE;
 use super::host::{check_host, host};
 use super::problem::Problem;
+use super::query::has_parameter;
 use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
@@ -49,11 +50,11 @@ fn is_for_operators(path: &str) -> bool {
 /// says `null` for itself.
 const CLIENT: &str = "/client/";
 
-/// The headers on which the answer to a preflight depends.
 /// How many bytes an origin has at the most: a name of a host has 253, and a scheme and a port come with it. Every message carries the
 /// origin of its publisher.
 const ORIGIN_BYTES: usize = 300;
 
+/// The headers on which the answer to a preflight depends.
 const PREFLIGHT_VARY: &str =
     "Origin, Access-Control-Request-Method, Access-Control-Request-Headers";
 
@@ -102,7 +103,8 @@ pub async fn edge<B: MessageBody + 'static>(
 /// Sends those elsewhere who come while the broker takes leave, but not those who look how it is. Scripts are refused later, in their form.
 fn check_stays(request: &ServiceRequest) -> Result<(), Problem> {
     let services = request.app_data::<web::Data<Services>>();
-    let is_script = request.method() == Method::GET && request.query_string().contains("callback=");
+    let is_script =
+        request.method() == Method::GET && has_parameter(request.query_string(), "callback");
     if is_script
         || request.path().starts_with(HEALTH)
         || !services.is_some_and(|it| it.is_draining())
@@ -173,8 +175,6 @@ impl RequestingPage {
             check_name(&services.config.server, host, request.path())?;
             return Ok(None);
         };
-        let text = header.to_str().unwrap_or_default();
-        let admission = admit(&services.config.server, text, host);
         let actual = header.len();
         if actual > ORIGIN_BYTES {
             let detail = format!(
@@ -182,6 +182,8 @@ impl RequestingPage {
             );
             return Err(Problem::new(Code::InvalidRequest, detail));
         }
+        let text = header.to_str().unwrap_or_default();
+        let admission = admit(&services.config.server, text, host);
         if admission == Admission::Refused {
             refused_origins::tell_origin(text);
             let detail = format!(
@@ -345,6 +347,23 @@ mod tests {
         TestRequest::get()
             .uri("/health/live")
             .insert_header(("origin", origin))
+    }
+
+    #[actix_web::test]
+    async fn an_origin_is_no_longer_than_one_can_be() {
+        let broker = TestBroker::with(|config| {
+            config.server.allowed_origins = vec![AllowedOrigin::Any];
+        });
+        let status = async |bytes: usize| {
+            let origin = "https://".to_owned() + &"a".repeat(bytes - 8);
+            let request = TestRequest::post().uri("/channels/news/messages");
+            let response = broker.call(request.insert_header(("origin", origin))).await;
+            response.status().as_u16()
+        };
+        assert_eq!(status(300).await, 200);
+        assert_eq!(status(301).await, 400);
+        let history = broker.get("/channels/news/messages").await;
+        assert_eq!(history.matches("\"origin\"").count(), 1, "{history}");
     }
 
     #[actix_web::test]
