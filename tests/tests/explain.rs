@@ -288,3 +288,12 @@ async fn what_is_explained_is_what_the_broker_does() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_channel_whose_name_is_too_long_is_explained_to_nobody() -> Result<()> {
+    let short = "limits.channel_name_bytes=3";
+    let refused = cli::run(&["config", "explain", "news", "--set", short]).await?;
+    let told = "the channel name has 4 bytes, limits.channel_name_bytes allows 3";
+    assert!(refused.errors.contains(told), "{refused:?}");
+    Ok(())
+}

@@ -857,3 +857,40 @@ async fn lines_that_have_not_come_whole_count_with_all_that_is_unfinished() -> R
     assert!(tokio::time::timeout(WHILE, told.next()).await.is_err());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_connection_ends_after_a_request_with_a_long_head() -> Result<()> {
+    let broker = Broker::start().await?;
+    let mut connection = Bare::connect(&broker).await?;
+    for (bytes, is_last) in [(1000, false), (16_000, false), (17_000, true)] {
+        let long = "x".repeat(bytes);
+        let request = format!("GET /channels/a HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
+        connection.send(request.as_bytes()).await?;
+        let answer = answer(&mut connection).await?;
+        assert_eq!(answer.status, 200);
+        let says_so = answer.head.contains("connection: close");
+        assert_eq!(says_so, is_last, "{bytes}");
+    }
+    assert!(connection.to_end().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_old_client_is_sent_no_chunks() -> Result<()> {
+    let broker = Broker::start().await?;
+    let lines = "{\"channel\":\"a\",\"data\":1}\n";
+    let length = lines.len();
+    for options in ["", "Connection: keep-alive\r\n"] {
+        let mut connection = Bare::connect(&broker).await?;
+        let head = format!(
+            "POST /v1/publish HTTP/1.0\r\n{options}Content-Type: application/x-ndjson\r\nContent-Length: {length}\r\n\r\n"
+        );
+        connection.send((head + lines).as_bytes()).await?;
+        let answer = String::from_utf8(connection.to_end().await?)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("a head")?;
+        let head = head.to_ascii_lowercase();
+        assert!(!head.contains("transfer-encoding"), "{head}");
+        assert!(body.starts_with('{') && body.ends_with("}\n"), "{answer}");
+    }
+    Ok(())
+}

@@ -282,3 +282,24 @@ async fn answers_with_the_same_large_message_share_it() -> Result<()> {
     assert!((7.0..14.0).contains(&forms), "{forms} MiB for all of them");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_long_head_of_a_request_that_waits_is_counted() -> Result<()> {
+    let broker = Broker::start().await?;
+    let long = "x".repeat(120_000);
+    let head =
+        format!("GET /channels/a/poll?timeout=60 HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        waiting.push(ask(&broker, &head).await?);
+    }
+    eventually("they are counted", async || {
+        Ok(part(&broker, "requests").await? > 1.1)
+    })
+    .await?;
+    drop(waiting);
+    eventually("they are gone", async || {
+        Ok(part(&broker, "requests").await? < 0.1)
+    })
+    .await
+}

@@ -403,3 +403,45 @@ async fn a_user_may_use_so_many_idempotency_keys() -> Result<()> {
     assert_eq!(publish(&other, Some("c")).await?.status, 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_user_is_charged_also_where_the_token_is_shown_for_a_channel_alone() -> Result<()> {
+    let limits = [
+        ("publications_per_user_and_second", 1),
+        ("members_per_user", 1),
+    ];
+    let limited = Limited::start(&limits).await?;
+    let secret = &limited.secret;
+    let arguments = ["token", "--secret-file", secret, "--sub", "7"];
+    let allowed = ["--allow", "a=*"];
+    let token = cli::run(&[&arguments[..], &allowed].concat()).await?.output;
+    let token = token.trim();
+    let (mut published, mut listed) = (0, 0);
+    // More than a second grants, however slow the machine is: the first refusal ends it.
+    for _ in 0..1000 {
+        let join = Join::channels(&[]);
+        let mut session = limited.broker.join(Transport::JsonWebSocket, &join).await?;
+        let session = session.envelope()?;
+        let subscribe =
+            json!({ "type": "subscribe", "channel": "a", "token": token, "presence": 1 });
+        let reply = session.command(subscribe).await?;
+        if reply["type"] != "subscribed" {
+            assert_told_when(&reply, "limits.members_per_user ");
+            listed += 1;
+        }
+        let subscribe = json!({ "type": "subscribe", "channel": "a", "token": token });
+        session.command(subscribe).await?;
+        for _ in 0..10 {
+            let publish = json!({ "type": "publish", "channel": "a", "data": 1 });
+            let reply = session.command(publish).await?;
+            if reply["type"] != "published" {
+                assert_told_when(&reply, "limits.publications_per_user_and_second ");
+                published += 1;
+            }
+        }
+        if published > 0 && listed > 0 {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("refused: {published} publications, {listed} members")
+}

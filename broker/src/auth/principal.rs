@@ -202,6 +202,12 @@ impl Principal {
         }
     }
 
+    /// The user to whom is charged what it does on a channel: itself, or else the user of the subscription token for this channel.
+    pub fn charged_user(&self, channel: &ChannelName) -> Option<&str> {
+        let of_shown = || self.shown_for(channel)?.user.as_deref();
+        self.user().or_else(of_shown)
+    }
+
     /// What others are shown of the user, if the token says it, or else the subscription token that it has shown.
     pub fn info(&self) -> Option<&Payload> {
         let own = match &self.subject {
@@ -262,7 +268,7 @@ impl Principal {
             });
         }
         let basis = self.basis(right, channel, rules);
-        let basis = basis.or_else(|| self.shown_basis(right, channel));
+        let basis = basis.or_else(|| self.shown_basis(right, channel, rules));
         let basis = basis.ok_or_else(|| self.denial(right, channel, rules))?;
         let is_left = |bound: &Arc<Grant>| bound.rights(channel).has(right);
         if !self.bound.as_ref().is_none_or(is_left) {
@@ -302,10 +308,16 @@ impl Principal {
     }
 
     /// Whether the token that it has shown for this channel allows it.
-    fn shown_basis(&self, right: Right, channel: &ChannelName) -> Option<Basis> {
+    fn shown_basis(
+        &self,
+        right: Right,
+        channel: &ChannelName,
+        rules: &NamespaceRules,
+    ) -> Option<Basis> {
         let proof = self.shown_for(channel)?;
-        let is_granted = proof.grant.rights(channel).has(right);
-        is_granted.then_some(Basis::SubscriptionToken)
+        // What the namespace offers to API keys alone, no token gives to one.
+        let is_given = rules.offers(right) && proof.grant.rights(channel).has(right);
+        is_given.then_some(Basis::SubscriptionToken)
     }
 
     fn denial(&self, right: Right, channel: &ChannelName, rules: &NamespaceRules) -> Denial {
@@ -412,6 +424,29 @@ mod tests {
             ..rules.clone()
         };
         assert!(principal.require(Right::Publish, &news, &off).is_err());
+    }
+
+    #[test]
+    fn no_token_gives_an_api_key_what_the_namespace_does_not_offer() {
+        let Subject::User(proof) = user("*", Right::Publish) else {
+            unreachable!("a user was made");
+        };
+        let news = ChannelName::parse("news").unwrap();
+        let off = NamespaceRules {
+            publish: Switch::Off,
+            ..NamespaceRules::default()
+        };
+        let outcome = |pattern, rules| {
+            let key = ApiKey::of_test("a", grant(pattern, Right::Publish));
+            let key = Principal::new(Subject::ApiKey(Arc::new(key)), Origin::unknown());
+            let principal = key.showing(&news, Arc::clone(&proof));
+            let outcome = principal.require(Right::Publish, &news, rules);
+            outcome.map_err(|denial| denial.code)
+        };
+        assert_eq!(outcome("other", &off), Err(Code::Forbidden));
+        assert_eq!(outcome("news", &off), Ok(Basis::ApiKey));
+        let on = NamespaceRules::default();
+        assert_eq!(outcome("other", &on), Ok(Basis::SubscriptionToken));
     }
 
     /// Every rule against every subject, for publishing on `news`.

@@ -28,6 +28,10 @@ pub enum TokenError {
         "the token is not signed by an algorithm that the broker takes (HS, RS, PS, ES 256 and 384, EdDSA)"
     )]
     UnknownAlgorithm,
+    /// It has extensions that whoever does not know them has to refuse
+    /// ([RFC 7515, section 4.1.11](https://www.rfc-editor.org/rfc/rfc7515#section-4.1.11)).
+    #[error("the token has extensions that the broker does not know (crit)")]
+    Critical,
     /// There is no key for its algorithm. A key is for its own algorithms only, whatever a token says of itself.
     #[error("no configured key is for the token's algorithm {0}")]
     NoKey(String),
@@ -141,6 +145,9 @@ pub(super) fn check(
         match decode::<Claims>(token, &key.key, &validation(header.alg, expected)) {
             Ok(found) => {
                 return found.claims.proof(expected).map_err(TokenError::BadClaim);
+            }
+            Err(error) if header.crit.is_some() && is_invalid(&error) => {
+                failed = TokenError::Critical;
             }
             Err(error) => failed = of_error(&error),
         }
@@ -260,6 +267,11 @@ fn of_header(token: &str, error: &Error) -> TokenError {
     }
 }
 
+/// Whether a token is refused before its signature is looked at.
+fn is_invalid(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidToken)
+}
+
 fn of_error(error: &Error) -> TokenError {
     match error.kind() {
         ErrorKind::InvalidSignature => TokenError::BadSignature,
@@ -376,6 +388,8 @@ mod tests {
         insta::assert_snapshot!(shown("a.b.c"), @"the token is no JSON Web Token in its compact form");
         // {"alg":"none"}
         insta::assert_snapshot!(shown("eyJhbGciOiJub25lIn0.e30."), @"the token is not signed by an algorithm that the broker takes (HS, RS, PS, ES 256 and 384, EdDSA)");
+        // {"alg":"HS256","crit":["x"],"x":1}
+        insta::assert_snapshot!(shown("eyJhbGciOiJIUzI1NiIsImNyaXQiOlsieCJdLCJ4IjoxfQ.e30.c2ln"), @"the token has extensions that the broker does not know (crit)");
         let other = signed_with(&SECRET.repeat(2), Algorithm::HS256, &json!({"exp": exp}));
         insta::assert_snapshot!(shown(&other), @"the token's signature is not by a configured key");
         insta::assert_snapshot!(shown(&"a".repeat(9000)), @"the token has more than 8192 bytes");

@@ -45,7 +45,8 @@ settings! {
         proxy_protocol: bool, "proxy_protocol" = false;
         /// Whether the demos are served at `/demos/`: `true`, `false`, or `"loopback"` for as long as the broker
         /// listens on loopback only. Their channels begin with `demos:`; where they are served and nothing says what
-        /// `[namespace.demos]` is, it has `jsonp = true`, `history_messages = 4096` and `history_bytes = 33_554_432`.
+        /// `[namespace.demos]` is, it has `jsonp = true`, `history_messages = 4096` and `history_bytes = 33_554_432`. With authentication they
+        /// work for whoever has the rights there; `true` gives all rights to everybody (`anonymous = ["*"]`).
         demos: Demos, "demos" = Demos::OnLoopback;
     }
 }

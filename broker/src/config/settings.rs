@@ -16,7 +16,7 @@ use super::poll::PollSettings;
 use super::presence::PresenceSettings;
 use super::rights::Rights;
 use super::section::Section;
-use super::server::ServerSettings;
+use super::server::{Demos, ServerSettings};
 use super::shutdown::ShutdownSettings;
 use super::timeouts::TimeoutSettings;
 
@@ -72,7 +72,10 @@ impl Config {
         if self.server.serves_demos() && !self.namespaces.named.contains_key(DEMOS) {
             let rules = self.namespaces.entry(DEMOS);
             rules.jsonp = Switch::On;
-            rules.anonymous = Rights::ALL;
+            // Where clients have to prove who they are, it is the operator who lets strangers in.
+            if self.server.demos == Demos::Always {
+                rules.anonymous = Rights::ALL;
+            }
             // Whoever joins a drawing is to see some minutes of it, at a message per animation frame.
             rules.history_messages = 4096;
             // Twice the largest file: whoever receives it too slowly resumes.
@@ -109,7 +112,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Demos;
+    use crate::config::Right;
 
     #[test]
     fn the_part_before_the_first_colon_picks_the_namespace() {
@@ -148,5 +151,26 @@ mod tests {
         assert!(!jsonp(&|config| {
             config.namespaces.entry("demos");
         }));
+    }
+
+    #[test]
+    fn strangers_have_rights_in_the_demos_only_where_the_operator_turns_them_on() {
+        let rights = |change: &dyn Fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            let channel = ChannelName::parse("demos:ticker").unwrap();
+            config.with_demos().namespace(&channel).anonymous
+        };
+        assert_eq!(rights(&|_| ()), Rights::NONE);
+        assert_eq!(
+            rights(&|config| config.server.demos = Demos::Always),
+            Rights::ALL
+        );
+        // They are not shut out of what is open to them everywhere.
+        let open = Rights::from(Right::Subscribe);
+        assert_eq!(
+            rights(&|config| config.namespaces.default.anonymous = open),
+            open
+        );
     }
 }

@@ -11,7 +11,7 @@ use super::client_share::client_share;
 use super::credential::{proven, shown_headers};
 use super::header;
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{Query, has_parameter};
 use crate::auth::Principal;
 use crate::config::Right;
 use crate::session::{self, Publisher, Reader, Services};
@@ -108,7 +108,7 @@ pub fn sender_key(request: &HttpRequest) -> Result<Option<SenderKey>, Problem> {
     let text = if let Some(header) = request.headers().get(&header::SENDER) {
         // A text that is not ASCII is no sender key, and the empty text is none either.
         Some(header.to_str().unwrap_or_default())
-    } else if request.query_string().contains("sender=") {
+    } else if has_parameter(request.query_string(), "sender") {
         parameter = Query::<SenderParameter>::of(request)?.0.sender;
         parameter.as_deref()
     } else {

@@ -13,7 +13,7 @@ use super::client_share::client_address;
 use super::edge::{VerifiedPage, verified_page};
 use super::header::{FETCH_DEST, FETCH_MODE, FETCH_SITE};
 use super::problem::Problem;
-use super::query::Query;
+use super::query::{Query, has_parameter};
 use crate::auth::{Admission, Principal, Shown, Subject};
 use crate::config::{Config, ShownHeader};
 use crate::session::{Services, ShownHeaders, audit};
@@ -86,7 +86,7 @@ fn credential(request: &HttpRequest) -> Result<Option<Cow<'_, str>>, Problem> {
         })?;
         return Ok(Some(bearer.into()));
     }
-    if request.query_string().contains("token=")
+    if has_parameter(request.query_string(), "token")
         && let Some(token) = Query::<TokenParameter>::of(request)?.0.token
     {
         return Ok(Some(token.into()));
@@ -131,12 +131,7 @@ fn is_trusted(request: &HttpRequest, page: &VerifiedPage) -> bool {
 fn is_for_loading(request: &HttpRequest) -> bool {
     // The path as it was routed, in which no letter is encoded.
     let is_ping = request.match_info().as_str().ends_with("/publish.gif");
-    // A query that cannot be read is refused by whoever needs it.
-    let is_script = || {
-        let query = Query::<Vec<(String, String)>>::of(request);
-        query.is_ok_and(|Query(pairs)| pairs.iter().any(|(name, _)| name == "callback"))
-    };
-    is_ping || is_script()
+    is_ping || has_parameter(request.query_string(), "callback")
 }
 
 /// The token in the cookie of this name, if cookies count.
@@ -176,6 +171,7 @@ mod tests {
         assert_eq!(found(header("bearer  a.b.c")), "a.b.c");
         assert_eq!(found(header("Bearer a.b.c").uri("/?token=d")), "a.b.c");
         assert_eq!(found(get().uri("/?x=1&token=a.b.c")), "a.b.c");
+        assert_eq!(found(get().uri("/?%74oken=a.b.c")), "a.b.c");
         let offers = (SEC_WEBSOCKET_PROTOCOL, "chat, widecast.token.a.b.c");
         assert_eq!(found(get().insert_header(offers)), "a.b.c");
         for other in ["Basic dTpw", "Bearer", ""] {

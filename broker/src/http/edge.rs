@@ -21,6 +21,7 @@ use super::foreign::{protect, refuse_foreign_load};
 use super::header::FETCH_MODE;
 use super::host::{check_host, host};
 use super::problem::Problem;
+use super::query::has_parameter;
 use super::refused_origins;
 use crate::auth::{Admission, admit, knows_name};
 use crate::config::ServerSettings;
@@ -49,6 +50,10 @@ fn is_for_operators(path: &str) -> bool {
 /// The paths that any page may load: the scripts of the client, whose requests are judged later. A frame of an opaque origin
 /// says `null` for itself.
 const CLIENT: &str = "/client/";
+
+/// How many bytes an origin has at the most: a name of a host has 253, and a scheme and a port come with it. Every message carries the
+/// origin of its publisher.
+const ORIGIN_BYTES: usize = 300;
 
 /// The headers on which the answer to a preflight depends.
 const PREFLIGHT_VARY: &str =
@@ -99,7 +104,8 @@ pub async fn edge<B: MessageBody + 'static>(
 /// Sends those elsewhere who come while the broker takes leave, but not those who look how it is. Scripts are refused later, in their form.
 fn check_stays(request: &ServiceRequest) -> Result<(), Problem> {
     let services = request.app_data::<web::Data<Services>>();
-    let is_script = request.method() == Method::GET && request.query_string().contains("callback=");
+    let is_script =
+        request.method() == Method::GET && has_parameter(request.query_string(), "callback");
     if is_script
         || request.path().starts_with(HEALTH)
         || !services.is_some_and(|it| it.is_draining())
@@ -170,6 +176,13 @@ impl RequestingPage {
             check_name(&services.config.server, host, request.path())?;
             return Ok(None);
         };
+        let actual = header.len();
+        if actual > ORIGIN_BYTES {
+            let detail = format!(
+                "the Origin has {actual} bytes, and no origin has more than {ORIGIN_BYTES}"
+            );
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
         let text = header.to_str().unwrap_or_default();
         let admission = admit(&services.config.server, text, host);
         if admission == Admission::Refused {
@@ -286,7 +299,8 @@ fn refuse<B>(request: ServiceRequest, problem: &Problem) -> ServiceResponse<Eith
 fn share<B>(request: ServiceRequest, mut response: HttpResponse) -> ServiceResponse<EitherBody<B>> {
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
-    match request.headers().get(header::ORIGIN) {
+    let origin = request.headers().get(header::ORIGIN);
+    match origin.filter(|origin| origin.len() <= ORIGIN_BYTES) {
         Some(origin) => share_with(headers, origin.clone(), Cookies::Allowed),
         None => share_with(headers, HeaderValue::from_static("*"), Cookies::KeptBack),
     }
@@ -337,6 +351,23 @@ mod tests {
         TestRequest::get()
             .uri("/health/live")
             .insert_header(("origin", origin))
+    }
+
+    #[actix_web::test]
+    async fn an_origin_is_no_longer_than_one_can_be() {
+        let broker = TestBroker::with(|config| {
+            config.server.allowed_origins = vec![AllowedOrigin::Any];
+        });
+        let status = async |bytes: usize| {
+            let origin = "https://".to_owned() + &"a".repeat(bytes - 8);
+            let request = TestRequest::post().uri("/channels/news/messages");
+            let response = broker.call(request.insert_header(("origin", origin))).await;
+            response.status().as_u16()
+        };
+        assert_eq!(status(300).await, 200);
+        assert_eq!(status(301).await, 400);
+        let history = broker.get("/channels/news/messages").await;
+        assert_eq!(history.matches("\"origin\"").count(), 1, "{history}");
     }
 
     #[actix_web::test]

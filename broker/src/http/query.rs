@@ -15,6 +15,14 @@ use super::problem::Problem;
 #[derive(Debug, Clone)]
 pub struct Query<T>(pub T);
 
+/// Whether a query has a parameter of this name, whichever of its letters are encoded.
+pub(super) fn has_parameter(query: &str, name: &str) -> bool {
+    query.split('&').any(|parameter| {
+        let written = parameter.split('=').next().unwrap_or_default();
+        percent_decode_str(written).eq(name.bytes())
+    })
+}
+
 impl<T: DeserializeOwned> Query<T> {
     /// The parameters of a request.
     ///
@@ -135,6 +143,16 @@ mod tests {
     fn parameters_are_decoded_once_and_unknown_ones_ignored() {
         insta::assert_snapshot!(parse("event=a+b%2Bc%C3%A9&token=x&limit=5"), @r#"Some("a b+cé") Some("5")"#);
         insta::assert_snapshot!(parse(""), @"None None");
+    }
+
+    #[test]
+    fn a_parameter_is_found_whichever_of_its_letters_are_encoded() {
+        for query in ["token=x", "a=1&token", "a&%74oken=x", "%74%6F%6b%65n"] {
+            assert!(has_parameter(query, "token"), "{query}");
+        }
+        for query in ["", "xtoken=1", "a=token", "tokens=1", "%2574oken=x"] {
+            assert!(!has_parameter(query, "token"), "{query}");
+        }
     }
 
     #[test]

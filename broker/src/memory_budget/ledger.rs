@@ -35,7 +35,7 @@ parts! {
     Answers = "answers";
     /// Heads, bodies, lines and WebSocket messages that have come in part, and large ones that wait, for their turn or for their client.
     Unfinished = "unfinished";
-    /// Large bodies and WebSocket messages that are whole and have their turn.
+    /// Large heads until their requests are answered, and large bodies and WebSocket messages that are whole and have their turn.
     Requests = "requests";
     /// Publications that wait until a disk has them.
     Unwritten = "unwritten";
@@ -54,6 +54,28 @@ pub fn add(part: Part, bytes: i64) {
     if bytes != 0 {
         // Only the sums matter.
         HELD[part as usize].fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// So many bytes of a part, which are held for as long as there is this.
+#[derive(Debug)]
+pub struct Counted {
+    part: Part,
+    bytes: i64,
+}
+
+impl Counted {
+    /// Counts them.
+    pub fn of(part: Part, bytes: usize) -> Self {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        add(part, bytes);
+        Self { part, bytes }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        add(self.part, -self.bytes);
     }
 }
 

@@ -17,6 +17,6 @@ mod turns;
 
 pub use bounds::{Bounds, CHANNEL_BYTES};
 pub use hold::{GIVEN_UP, Hold, given_up};
-pub use ledger::{Part, add, held, set, total};
+pub use ledger::{Counted, Part, add, held, set, total};
 pub use pressure::{Level, Pressure, is_full, level};
 pub use turns::{LongTurn, NO_TURN, Turn, Turns};

@@ -269,9 +269,9 @@ impl Connection {
         self.owner.get()
     }
 
-    /// Whether its next answer is its last, because the broker takes leave of its clients.
+    /// Whether its next answer is its last: the broker takes leave of its clients, or the head of the request was long.
     pub(super) fn has_last_answer(&self) -> bool {
-        self.place.counts.is_leaving.load(Ordering::Acquire)
+        self.place.counts.is_leaving.load(Ordering::Acquire) || self.has_long_head()
     }
 
     /// Whether the other end has ended its direction, although something may be left to read, or the connection is gone.

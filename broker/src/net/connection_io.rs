@@ -21,7 +21,7 @@ use super::linger::linger;
 use super::pace::{Alarm, Pace, Patience};
 use super::refusal::RequestRefusal;
 use crate::config::TimeoutSettings;
-use crate::memory_budget::{Bounds, Hold, Part};
+use crate::memory_budget::{Bounds, Counted, Hold, Part};
 use crate::metrics::Slowness;
 
 /// How often the broker checks whether a client is still there while it leaves the client's bytes unread. The end of the
@@ -54,6 +54,8 @@ pub(super) struct Dispatch {
     gate: Gate,
     /// The memory of a head that has come in part.
     head: Option<Hold>,
+    /// The memory of a long head that has come as a whole.
+    long_head: Option<Counted>,
     reading: Alarm,
     look_at: Option<Instant>,
     /// The deadline for an answer that the client does not take at once.
@@ -73,6 +75,7 @@ impl Dispatch {
             unfinished_bytes: terms.bounds.unfinished,
             gate: Gate::new(Instant::now(), terms.takes_upgrade),
             head: None,
+            long_head: None,
             reading: Alarm::default(),
             look_at: None,
             answer: None,
@@ -85,6 +88,17 @@ impl Dispatch {
 
     pub(super) fn into_early(self) -> Bytes {
         self.gate.into_early()
+    }
+
+    /// Counts the memory of a long head for as long as its request is answered, which may take as long as a poll waits.
+    fn count_long_head(&mut self) {
+        match self.gate.long_head() {
+            Some(bytes) if self.long_head.is_none() => {
+                self.long_head = Some(Counted::of(Part::Requests, bytes));
+            }
+            Some(_) => {}
+            None => self.long_head = None,
+        }
     }
 
     /// Counts the memory of a head that has come in part. Ready when the head is given up to make room for others.
@@ -124,6 +138,7 @@ impl Connection {
             if let Err(refusal) = dispatch.gate.hand_on(out, Instant::now()) {
                 self.refuse(dispatch, refusal);
             }
+            dispatch.count_long_head();
             if out.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
@@ -255,6 +270,13 @@ impl Connection {
             dispatch.answer_rest = None;
             dispatch.is_answered = true;
         }
+    }
+
+    /// Whether the request that is being answered has a long head.
+    pub(super) fn has_long_head(&self) -> bool {
+        let dispatch = self.dispatch.borrow();
+        let dispatch = dispatch.as_ref();
+        dispatch.is_some_and(|dispatch| dispatch.gate.long_head().is_some())
     }
 
     /// Whether some of the request that is being answered has yet to come.

@@ -10,6 +10,7 @@ use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, Response}
 use actix_service::Service;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::error::PayloadError;
+use actix_web::http::Version;
 use bytes::Bytes;
 use futures_util::Stream;
 use pin_project_lite::pin_project;
@@ -30,6 +31,7 @@ pub(super) fn exchange<S, B>(
 where
     S: Service<Request>,
     S::Response: Into<Response<B>>,
+    B: MessageBody,
 {
     let connection = request.conn_data::<Rc<Connection>>().cloned();
     if let Some(connection) = &connection
@@ -39,6 +41,7 @@ where
     }
     // Whatever becomes of the answer, dropping this tells the connection that it has ended.
     let end = connection.map(AnswerEnd);
+    let is_old = request.head().version < Version::HTTP_11;
     let answer = service.call(request);
     async move {
         let response: Response<B> = answer.await?.into();
@@ -53,6 +56,12 @@ where
             end,
             rest: Bytes::new(),
         });
+        if is_old && response.body().size() == BodySize::Stream {
+            // HTTP/1.0 knows no chunks: such an answer ends with the connection.
+            let head = response.head_mut();
+            head.no_chunking(true);
+            head.set_connection_type(ConnectionType::Close);
+        }
         // Where the rest of the body is not read, the next request could not be told from it.
         if response.body().is_early() || response.body().is_last() && !response.head().upgrade() {
             let head = response.head_mut();
@@ -89,7 +98,7 @@ impl<B> AnswerBody<B> {
         end.is_some_and(|AnswerEnd(connection)| connection.is_in_request())
     }
 
-    /// Whether the broker takes leave of its clients.
+    /// Whether nothing more is answered on the connection.
     fn is_last(&self) -> bool {
         let end = self.end.as_ref();
         end.is_some_and(|AnswerEnd(connection)| connection.has_last_answer())

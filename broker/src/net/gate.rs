@@ -18,6 +18,10 @@ use super::refusal::RequestRefusal;
 /// How many bytes are read at once while the broker does not know yet whether they are a head or a body.
 pub(super) const READ_BYTES: usize = 8 << 10;
 
+/// The longest head after which the connection goes on. The buffer of the dispatcher grows with the head and never shrinks: behind a longer
+/// one an idle connection would keep it.
+const LONG_HEAD_BYTES: usize = 2 * READ_BYTES;
+
 /// How many bytes are kept of those that come before the answer is written.
 const READ_AHEAD: usize = READ_BYTES;
 
@@ -39,6 +43,8 @@ enum Phase {
 struct RequestUnderWay {
     /// No other request follows on the connection.
     is_last: bool,
+    /// How many bytes its head has.
+    head_bytes: usize,
     /// The client waits to be told to send the body.
     expects_continue: bool,
 }
@@ -131,6 +137,13 @@ impl Gate {
     /// How many bytes of memory the gate keeps.
     pub(super) fn kept_bytes(&self) -> usize {
         self.buffer.capacity()
+    }
+
+    /// How many bytes the head of the request has that is under way, if it is a long one: the dispatcher keeps it until it is answered, and
+    /// the buffer in which it came until the connection ends.
+    pub(super) fn long_head(&self) -> Option<usize> {
+        let bytes = self.request.head_bytes;
+        (self.phase != Phase::Head && bytes > LONG_HEAD_BYTES).then_some(bytes)
     }
 
     /// Whether a request is not whole yet.
@@ -298,7 +311,8 @@ impl Gate {
         self.since = now;
         self.searched = 0;
         self.is_first = false;
-        self.request.is_last = head.is_last;
+        self.request.head_bytes = head.length;
+        self.request.is_last = head.is_last || head.length > LONG_HEAD_BYTES;
         self.chunks = (head.framing == RequestFraming::Chunked).then(Chunks::default);
         self.passing = match head.framing {
             RequestFraming::Length(length) => length,

@@ -265,3 +265,18 @@ fn a_gate_that_is_closed_keeps_no_memory_and_remembers_that_bytes_were_unread() 
     unused.gate.close();
     assert!(!unused.gate.has_unread());
 }
+
+#[test]
+fn nothing_is_handed_on_after_a_request_with_a_long_head() {
+    for (bytes, is_long) in [(100, false), (LONG_HEAD_BYTES, true)] {
+        let long = "x".repeat(bytes);
+        let request = format!("GET /a HTTP/1.1\r\nHost: b\r\nX: {long}\r\n\r\n");
+        let mut tried = Tried::new();
+        assert_eq!(tried.receive(request.as_bytes()), Ok(request.clone()));
+        let counted = is_long.then_some(request.len());
+        assert_eq!(tried.gate.long_head(), counted);
+        tried.gate.answered(tried.now);
+        assert_eq!(tried.gate.is_idle(), !is_long);
+        assert_eq!(tried.gate.want(9) == Want::End, is_long);
+    }
+}

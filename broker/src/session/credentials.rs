@@ -115,26 +115,26 @@ impl Session {
             user: principal.user().map(str::to_owned),
             expires_at: principal.expires_at().map(seconds),
         });
-        if let Some(expiry) = self.change_principal(principal) {
-            expiry.abort();
-        }
+        self.change_principal(principal);
         self.watch_expiry();
         self.leave_what_is_denied(None).await;
         self.join_named_channels(cursor).await;
         Ok(())
     }
 
-    /// Gives the session another principal, and gives back what waits for the end of the old credentials.
-    fn change_principal(&self, principal: Principal) -> Option<JoinHandle<()>> {
+    /// Gives the session another principal. Nothing waits for the end of the old credentials any more.
+    fn change_principal(&self, principal: Principal) {
         let (old, expiry) = {
             let mut credentials = self.credentials.borrow_mut();
             let old = std::mem::replace(&mut credentials.principal, principal);
             (old, credentials.expiry.take())
         };
+        if let Some(expiry) = expiry {
+            expiry.abort();
+        }
         self.list_credentials();
         self.unlist_keys(SessionKey::of_subject(old.subject()));
         self.forget_tokens_of_others();
-        expiry
     }
 
     /// Lists the session by what its token says, or the authorisation hook.
@@ -150,10 +150,7 @@ impl Session {
             && let Err(error) = self.services().auth.recheck(proof)
         {
             self.forget_tokens(|_| true);
-            let expiry = self.lose_credentials(&error.to_string()).await;
-            if let Some(expiry) = expiry {
-                expiry.abort();
-            }
+            self.lose_credentials(&error.to_string()).await;
         }
         self.check_subscription_tokens().await;
     }
@@ -167,13 +164,12 @@ impl Session {
         }
     }
 
-    /// The credentials are no longer valid: the session goes on without any. Returns the task that waits for their end, because
-    /// that task may be the caller.
-    async fn lose_credentials(self: &Rc<Self>, reason: &str) -> Option<JoinHandle<()>> {
+    /// The credentials are no longer valid: the session goes on without any.
+    async fn lose_credentials(self: &Rc<Self>, reason: &str) {
         self.require_authentication(reason);
         let anonymous = self.services().auth.without_credential();
         let principal = self.principal();
-        let expiry = self.change_principal(if asks_who_connects(self.services()) {
+        self.change_principal(if asks_who_connects(self.services()) {
             principal.losing(anonymous)
         } else {
             principal.proving(anonymous)
@@ -181,7 +177,6 @@ impl Session {
         self.credentials.borrow_mut().permit = Permit::default();
         self.leave_what_is_denied(Some(reason)).await;
         self.be_admitted().await;
-        expiry
     }
 
     /// Asks the authorisation hook about a session that goes on without credentials. It ends if it may not.
@@ -189,7 +184,7 @@ impl Session {
         match admit(self.services(), self.principal(), &[]).await {
             // It may have shown a new token meanwhile.
             Ok(admitted) if matches!(self.principal().subject(), Subject::Anonymous) => {
-                drop(self.change_principal(admitted));
+                self.change_principal(admitted);
                 match self.take_seat() {
                     Ok(()) => self.leave_what_is_denied(None).await,
                     Err(refusal) => self.fail(refusal),
@@ -239,8 +234,9 @@ impl Session {
     /// Takes the session from a channel, and tells it.
     pub(super) async fn put_out(&self, channel: &ChannelName, code: Code) {
         if self.leave(channel) {
-            self.disappear(channel).await;
+            // The client may join the channel again while the list of members is waited for: it is told before that.
             self.tell_left(channel, code);
+            self.disappear(channel).await;
         }
     }
 
@@ -269,12 +265,11 @@ async fn expire(session: Weak<Session>, ends: SystemTime) {
     }
     sleep_until(ends).await;
     if let Some(session) = session.upgrade() {
-        // What waits for the end is this task itself.
-        drop(
-            session
-                .lose_credentials("the token has expired: authenticate with a new one")
-                .await,
-        );
+        // This task waits no longer, and is not to be ended in the middle of what it does.
+        drop(session.credentials.borrow_mut().expiry.take());
+        session
+            .lose_credentials("the token has expired: authenticate with a new one")
+            .await;
     }
 }
 

@@ -38,7 +38,7 @@ async fn prove(session: &Rc<Session>, info: Option<&str>) {
         grant: Grant::read(&everything, None).unwrap(),
     };
     let principal = session.principal().proving(Subject::User(Arc::new(proof)));
-    drop(session.change_principal(principal));
+    session.change_principal(principal);
     session.leave_what_is_denied(None).await;
 }
 

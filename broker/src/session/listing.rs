@@ -7,7 +7,7 @@ use widecast_protocol::{ChannelName, Code, Payload};
 
 use crate::config::Right;
 use crate::engine::{MemberList, MemberQuery, PresenceEntry, renew};
-use crate::limits::ListedMember;
+use crate::limits::{Exceeded, ListedMember};
 use crate::memory_budget::{Part, held};
 use crate::metrics::Limit;
 use crate::registry::PresenceWatch;
@@ -124,33 +124,37 @@ impl Session {
         if !self.listed.borrow().has(channel) {
             // What is not shown is given back at once.
             drop(self.share().list_member()?);
-            drop(
-                self.services()
-                    .quotas
-                    .list_member(self.principal().user())?,
-            );
+            drop(self.list_for_user(channel)?);
         }
         Ok(())
     }
 
     /// Counts the session as a member of another channel.
-    fn take_places(&self) -> Result<Places, Refusal> {
-        let services = self.services();
-        let mut places = [
-            self.share().list_member()?,
-            services.quotas.list_member(self.principal().user())?,
-        ];
+    fn take_places(&self, channel: &ChannelName) -> Result<Places, Refusal> {
+        let mut places = [self.share().list_member()?, self.list_for_user(channel)?];
         for place in &mut places {
-            place.is_shown(services.config.presence.grace);
+            place.is_shown(self.services().config.presence.grace);
         }
         Ok(places)
     }
 
+    /// Counts the session as a member that its user lists, or the user of its token for this channel.
+    fn list_for_user(&self, channel: &ChannelName) -> Result<ListedMember, Exceeded> {
+        let principal = self.principal_on(channel);
+        let quotas = &self.services().quotas;
+        quotas.list_member(principal.charged_user(channel))
+    }
+
     /// Counts the session as a member of the user for whom it acts now, and no longer of the one who listed it.
-    fn charge_anew(&self, [address, user]: Places) -> Result<Places, Refusal> {
+    fn charge_anew(
+        &self,
+        channel: &ChannelName,
+        [address, user]: Places,
+    ) -> Result<Places, Refusal> {
         let services = self.services();
-        let principal = self.principal();
-        let mut user = services.quotas.list_member_anew(user, principal.user())?;
+        let principal = self.principal_on(channel);
+        let quotas = &services.quotas;
+        let mut user = quotas.list_member_anew(user, principal.charged_user(channel))?;
         user.is_shown(services.config.presence.grace);
         Ok([address, user])
     }
@@ -159,8 +163,8 @@ impl Session {
     pub(super) async fn enter(&self, channel: &ChannelName, data: Payload) -> Result<(), Refusal> {
         let present = self.listed.borrow_mut().take_places(channel);
         let places = match present {
-            Some(places) => self.charge_anew(places)?,
-            None => self.take_places()?,
+            Some(places) => self.charge_anew(channel, places)?,
+            None => self.take_places(channel)?,
         };
         // It outlives the frame in which it came.
         let said = data.detached();

@@ -193,7 +193,7 @@ async fn admit(
     }
     let publishing = Publishing {
         session: who.quota.as_deref(),
-        user: who.principal.user(),
+        user: who.principal.charged_user(&message.channel),
         api_key: who.principal.api_key(),
         channel: message.channel.as_str(),
         bytes: message.payload.size_bytes(),

@@ -1,10 +1,12 @@
 //! Subscription tokens: what a session may do on single channels beside what its own credentials allow, and until when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use widecast_protocol::command::Token;
 use widecast_protocol::{ChannelName, Code, Reply};
@@ -33,7 +35,13 @@ pub(super) struct SubscriptionTokens {
     shown: BTreeMap<ChannelName, ShownToken>,
     /// What has to be done next for each channel.
     due: BTreeSet<(SystemTime, ChannelName)>,
-    timer: Option<JoinHandle<()>>,
+    timer: Option<Timer>,
+}
+
+/// Does what is due when it is. It is told of other times, and never ended in the middle of what it does.
+struct Timer {
+    task: JoinHandle<()>,
+    times_changed: Rc<Notify>,
 }
 
 struct ShownToken {
@@ -101,8 +109,9 @@ impl SubscriptionTokens {
 
 impl Drop for SubscriptionTokens {
     fn drop(&mut self) {
+        // While it does something, it holds the session.
         if let Some(timer) = self.timer.take() {
-            timer.abort();
+            timer.task.abort();
         }
     }
 }
@@ -217,12 +226,19 @@ impl Session {
 
     fn watch_subscription_tokens(self: &Rc<Self>) {
         let mut tokens = self.subscription_tokens.borrow_mut();
-        if let Some(tokens) = tokens.as_mut() {
-            let watch = tokio::task::spawn_local(watch(Rc::downgrade(self)));
-            if let Some(old) = tokens.timer.replace(watch) {
-                old.abort();
-            }
+        let Some(tokens) = tokens.as_mut() else {
+            return;
+        };
+        if let Some(timer) = &tokens.timer {
+            timer.times_changed.notify_one();
+            return;
         }
+        let times_changed = Rc::new(Notify::new());
+        let watch = watch(Rc::downgrade(self), Rc::clone(&times_changed));
+        tokens.timer = Some(Timer {
+            task: tokio::task::spawn_local(watch),
+            times_changed,
+        });
     }
 
     fn next_due(&self) -> Option<SystemTime> {
@@ -266,12 +282,25 @@ fn is_for(proof: &Proof, user: Option<&str>) -> bool {
     }
 }
 
-/// Waits for what has to be done next, for as long as there is something.
-async fn watch(session: Weak<Session>) {
-    while let Some(at) = session.upgrade().and_then(|session| session.next_due()) {
-        sleep_until(at).await;
-        if let Some(session) = session.upgrade() {
+/// Waits for what has to be done next, for as long as there is the session.
+async fn watch(session: Weak<Session>, times_changed: Rc<Notify>) {
+    loop {
+        let next = {
+            let Some(session) = session.upgrade() else {
+                return;
+            };
             session.settle_due().await;
+            session.next_due()
+        };
+        let due = async {
+            match next {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => {}
+            () = times_changed.notified() => {}
         }
     }
 }
@@ -351,3 +380,7 @@ mod tests {
         assert_eq!(tokens.take_due(later), Some(Due::End(name("a"))));
     }
 }
+
+#[cfg(test)]
+#[path = "subscription_tokens_tests.rs"]
+mod ending;
