@@ -194,15 +194,17 @@ export class WidecastChannel extends EventTarget {
     const encoded = encode(copy);
     this.#connection?.checkRoom(encoded);
     const id = randomName(16);
+    let key: string | undefined;
     try {
-      this.#hearing.post(id, event, copy);
+      key = this.#hearing.post(id, event, copy);
     } catch (error) {
       // Node sends no Blob to several others. They hear it from the broker.
       if (!this.#connection) throw error;
     }
     if (!this.#connection) return this.ready as Promise<never>;
     const receipt = this.#connection.publish(this.#name, { id, event, encoded });
-    follow(this.#hearing.key(id), this.#name, receipt);
+    // What was not told in this browser has to be heard from the broker, whenever an object was opened.
+    if (key) follow(key, this.#name, receipt);
     return receipt;
   }
 

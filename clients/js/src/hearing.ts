@@ -79,12 +79,18 @@ export class Hearing implements ChannelListener, LocalListener {
     this.#settle.reject(new WidecastError("closed", "the channel is closed"));
   }
 
-  /** Delivers a message of the object in this browser. The object does not hear it, whichever way it comes back. */
-  post(id: string, event: string | undefined, data: unknown): void {
+  /**
+   * Delivers a message of the object in this browser. The object does not hear it, whichever way it comes back. Returns the key by which
+   * contexts know the message, unless it comes from the broker alone.
+   */
+  post(id: string, event: string | undefined, data: unknown): string | undefined {
     // It comes back from the broker, which does not know which of the objects that share a connection has sent it.
     this.ignore(id);
-    this.#local?.post([id, event, data, this.#broker]);
-    if (this.#local) remember(this.key(id));
+    if (!this.#local) return undefined;
+    this.#local.post([id, event, data, this.#broker]);
+    const key = this.#key(id);
+    remember(key);
+    return key;
   }
 
   /** A message of this id is not heard. */
@@ -92,16 +98,11 @@ export class Hearing implements ChannelListener, LocalListener {
     heardBefore(this.#heard, id);
   }
 
-  /** The key by which contexts know a message. */
-  key(id: string): string {
-    return `${this.#broker} ${id}`;
-  }
-
   /** A message of this browser. @internal */
   message([id, event, data, broker]: LocalMessage, origin: string): void {
     // An object that only guesses its broker hears all others, and is heard by all.
     if (broker && this.#broker && broker !== this.#broker) return;
-    remember(this.key(id));
+    remember(this.#key(id));
     const tell = (): unknown => heardBefore(this.#heard, id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
     if (this.#late) this.#late.set(id, tell);
     else tell();
@@ -166,7 +167,11 @@ export class Hearing implements ChannelListener, LocalListener {
       if (!this.#late.size) this.#late = undefined;
       return false;
     }
-    return !!this.#local && !this.#wantsPast && wasHeardHere(this.key(id));
+    return !!this.#local && !this.#wantsPast && wasHeardHere(this.#key(id));
+  }
+
+  #key(id: string): string {
+    return `${this.#broker} ${id}`;
   }
 
   #awaitPast(): void {
