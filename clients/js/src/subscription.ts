@@ -106,6 +106,12 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     this.#ask();
   }
 
+  /** The broker has ended it: it has no readers any more, and takes no answer. */
+  end(): void {
+    this.#asked = undefined;
+    this.#states.clear();
+  }
+
   /** Has the host show another token for the channel; the session stays where it is. If that fails, the channel is joined anew once it is left. */
   renew(): void {
     if (!this.#asked) this.#question({ type: "subscribe", channel: this.channel }, () => {});
@@ -114,7 +120,9 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   /** Asks again for a reader that was refused. */
   retry(reader: Each): void {
     const state = this.#states.get(reader);
-    if (state) miss(state);
+    // If it has left meanwhile, so may the subscription have, and another may stand in its place.
+    if (!state) return;
+    miss(state);
     this.#ask();
   }
 

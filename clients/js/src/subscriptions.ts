@@ -82,8 +82,10 @@ export class Subscriptions {
       // A channel that has ended with a token may be had by the next one; if not, the refusal says more.
       subscription.reset();
     } else {
+      const { readers } = subscription;
       this.#subscriptions.delete(channel!);
-      for (const listener of subscription.readers) listener.refused(new WidecastError(code, `${type}: ${code}`));
+      subscription.end();
+      for (const listener of readers) listener.refused(new WidecastError(code, `${type}: ${code}`));
     }
     return true;
   }
@@ -121,7 +123,10 @@ export class Subscriptions {
         listener.refused(new WidecastError(code!, message!, retryable));
       }
     },
-    left: ({ channel }, isJoined) => {
+    left: (subscription, isJoined) => {
+      const { channel } = subscription;
+      // A listener that is told of a refusal may have begun another.
+      if (this.#subscriptions.get(channel) !== subscription) return;
       this.#subscriptions.delete(channel);
       this.#session.send(isJoined && this.#session.isOpen() ? [{ type: "unsubscribe", channel }] : []);
     },
