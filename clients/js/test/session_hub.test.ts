@@ -261,6 +261,20 @@ test("a tab that begins anew as soon as it is refused hears the channel", () => 
   expect(one.take().slice(1)).toEqual(["subscribed e-0", 1]);
 });
 
+test("a tab is told that a channel keeps nothing", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  one.subscribe();
+  hub.frame({ ...subscribed(line, "e-3"), ephemeral: true });
+  two.subscribe({ history: 5 });
+  expect(line.last).toMatchObject({ type: "history", limit: 0 });
+  hub.frame({ type: "history", id: line.last.id!, channel: "news", cursor: "e-4" });
+  expect(all.map(({ heard }) => heard)).toMatchObject([
+    [{ type: "subscribed", cursor: "e-3", ephemeral: true }],
+    [{ type: "subscribed", cursor: "e-4", ephemeral: true, recovered: true }],
+  ]);
+});
+
 describe("leaving", () => {
   test("the channel is left by the last", () => {
     const { line, hub, all } = setUp(2);
