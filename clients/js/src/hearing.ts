@@ -6,7 +6,7 @@ import { inflate, read } from "./codec/index.js";
 import type { Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import { type Frame, member } from "./frames.js";
-import { heardBefore } from "./heard.js";
+import { heardBefore, REMEMBERED } from "./heard.js";
 import { Local, type LocalListener, type LocalMessage } from "./local.js";
 import type { Wish } from "./subscription.js";
 import type { ChannelListener } from "./subscriptions.js";
@@ -24,7 +24,13 @@ export class Hearing implements ChannelListener, LocalListener {
   readonly #name: string;
   /** The broker's address, unless it is a guess. */
   readonly #broker: string | undefined;
+  /** The messages that the broker has brought. */
   readonly #heard = new Set<string>();
+  /**
+   * Those that the broker is still to bring although they are not for the object then: its own, and what it has heard at once. They are apart
+   * from the others, of which any number may come before them.
+   */
+  readonly #toCome = new Set<string>();
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #local: Local | undefined;
   #connection: Connection | undefined;
@@ -93,9 +99,9 @@ export class Hearing implements ChannelListener, LocalListener {
     return key;
   }
 
-  /** A message of this id is not heard. */
-  ignore(id: string): void {
-    heardBefore(this.#heard, id);
+  /** A message of this id is not heard when the broker brings it. Returns whether that was known. */
+  ignore(id: string): boolean {
+    return heardBefore(this.#toCome, id, REMEMBERED + 2 * (this.#connection?.queueMessages ?? 0));
   }
 
   /** A message of this browser. @internal */
@@ -103,7 +109,8 @@ export class Hearing implements ChannelListener, LocalListener {
     // An object that only guesses its broker hears all others, and is heard by all.
     if (broker && this.#broker && broker !== this.#broker) return;
     remember(this.#key(id));
-    const tell = (): unknown => heardBefore(this.#heard, id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
+    const tell = (): unknown =>
+      this.#heard.has(id) || this.ignore(id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
     if (this.#late) this.#late.set(id, tell);
     else tell();
   }
@@ -120,7 +127,7 @@ export class Hearing implements ChannelListener, LocalListener {
   frame({ type, message_id, event, origin, data, cursor, member: who }: Frame): void {
     if (type !== "message")
       return this.#inTurn(() => this.#dispatchEvent(type, who ? { data: member(who) } : { lastEventId: cursor! }));
-    if (message_id && (this.#isOld(message_id) || heardBefore(this.#heard, message_id))) return;
+    if (message_id && this.#isKnown(message_id)) return;
     const init = { origin: origin!, lastEventId: cursor! };
     this.#inTurn((bytes) => {
       let value: unknown;
@@ -159,6 +166,11 @@ export class Hearing implements ChannelListener, LocalListener {
     if (hasListeners && !this.#kept && this.#local) askForPosts(this.#name);
     this.#kept = hasListeners || this.#isListed ? this.#object.deref() : undefined;
     this.#local?.listen(hasListeners);
+  }
+
+  /** Whether a message that comes from the broker was heard before, or is not to be heard. */
+  #isKnown(id: string): boolean {
+    return [this.#toCome.delete(id), this.#isOld(id), heardBefore(this.#heard, id)].includes(true);
   }
 
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
