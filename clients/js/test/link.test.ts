@@ -183,6 +183,30 @@ test("silence is asked about after a heartbeat, and given up when nothing is ans
   expect(names()).toEqual(["websocket", "sse"]);
 });
 
+test.each([
+  ["the clock is set back", -3_600_000],
+  ["the clock is set back by little", -20_000],
+])("silence is noticed in its time although %s", (_, shift) => {
+  const { link, last } = start(["websocket"]);
+  last().welcome();
+  vi.setSystemTime(Date.now() + shift);
+  vi.advanceTimersByTime(HEARTBEAT);
+  expect(last().sent).toBe(1);
+  vi.advanceTimersByTime(8000);
+  expect(link.state).toBe("waiting");
+});
+
+test("the sleep of a machine counts, in which its timer stands still", () => {
+  const { link, last } = start(["websocket"]);
+  last().welcome();
+  const still = vi.spyOn(performance, "now").mockReturnValue(performance.now());
+  vi.advanceTimersByTime(HEARTBEAT);
+  expect(last().sent).toBe(1);
+  vi.advanceTimersByTime(8000);
+  expect(link.state).toBe("waiting");
+  still.mockRestore();
+});
+
 test("an answer may take longer after each silence, until a transport brings more than a beginning", () => {
   const { link, opened, last } = start(["websocket"]);
   /** Opens the next one, which brings a beginning and then nothing; after how many ms it is given up. */
