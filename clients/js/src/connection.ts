@@ -305,5 +305,5 @@ export class Connection extends EventTarget {
 }
 
 function closed(reason = "the connection is closed"): WidecastError {
-  return new WidecastError(FINAL.exec(reason)?.[0] ?? "closed", reason);
+  return new WidecastError(FINAL.exec(reason)?.[3] ?? "closed", reason);
 }

@@ -18,8 +18,8 @@ interface Carrier {
 }
 
 const LONGEST_UPGRADE_DELAY = 600_000;
-/** A refusal says so if it would be the same the next time. */
-export const FINAL = /origin_not_allowed|unauthorized|kicked/;
+/** A refusal of the broker says so if it would be the same the next time; its code is the last part. Other servers may say what they like. */
+export const FINAL = /(^(Error: )?|"code":")(origin_not_allowed|unauthorized|kicked)\b/;
 /** A refusal may say in how many seconds another attempt makes sense. */
 const RETRY_AFTER = /Retry-After: (\d{1,6})\b/;
 

@@ -260,6 +260,24 @@ test("who is woken does not wait any longer", () => {
   expect(link.state).toBe("waiting");
 });
 
+test.each([
+  ['Error: GET was answered 401 {"title":"x","code":"unauthorized"}', "closed"],
+  ["Error: origin_not_allowed: not this page", "closed"],
+  ["Error: GET was answered 503 <html>unauthorized</html>", "waiting"],
+  ["Error: GET was answered 503 {'code':'kicked'}", "waiting"],
+  ["https://kicked.example/client/fallbacks.js was not loaded", "waiting"],
+  ["1008 unauthorized", "waiting"],
+])("only what the broker refuses for good is not tried again: %s", (reason, state) => {
+  const { link, last } = start(["websocket"]);
+  last().closed(reason);
+  expect(link.state).toBe(state);
+  vi.advanceTimersByTime(1000);
+  if (link.state === "closed") return;
+  last().welcome();
+  last().closed(reason);
+  expect(link.state).toBe(state);
+});
+
 test("who is told when to come again comes no sooner, and by no other transport", () => {
   const reasons: string[] = [];
   const { link, names, last } = start(["websocket", "poll"], { minDelay: 10, maxDelay: 10 }, reasons);
