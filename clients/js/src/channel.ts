@@ -53,7 +53,8 @@ export class WidecastChannel extends EventTarget {
     this.#connection = own ?? connectionTo(url);
     // A member that is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();
-    hearing.join(this.#connection, { presence: member, history, cursor });
+    // The `lastEventId` of a message of this browser is empty.
+    hearing.join(this.#connection, { presence: member, history, cursor: cursor || undefined });
   }
 
   get name(): string {
@@ -122,7 +123,7 @@ export class WidecastChannel extends EventTarget {
 
   /** Past messages, oldest first. */
   async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage<any>[]> {
-    const { messages } = await this.#ask({ type: "history", channel: this.#name, since, limit });
+    const { messages } = await this.#ask({ type: "history", channel: this.#name, since: since || undefined, limit });
     return Promise.all(
       messages!.map(async ({ data, event, origin, timestamp, offset, epoch }) => ({
         data: read(await this.#hearing.inflate(data!)),
