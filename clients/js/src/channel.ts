@@ -32,7 +32,7 @@ export class WidecastChannel extends EventTarget {
 
   constructor(name: string, options: ChannelOptions | null = {}) {
     super();
-    if (!arguments.length) throw new TypeError("WidecastChannel needs a name");
+    if (!arguments.length) throw new TypeError("an argument is missing");
     this.#name = `${name}`;
     const { broker, order, cursor, history, presence } = options ?? {};
     const own = broker instanceof EventTarget ? (broker as unknown as Connection) : undefined;
@@ -98,7 +98,7 @@ export class WidecastChannel extends EventTarget {
    * QuotaExceededError when too much waits for the broker.
    */
   postMessage(message: unknown): void {
-    if (!arguments.length) throw new TypeError("postMessage needs a message");
+    if (!arguments.length) throw new TypeError("an argument is missing");
     const hearing = this.#hearing;
     // A page that wants to know how it ends calls `publish`; here an error is told by `status`. A post that waits does not keep the object.
     this.#post(message, undefined).catch((error: unknown) => hearing.status(String(error)));

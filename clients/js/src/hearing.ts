@@ -8,7 +8,7 @@ import { WidecastError } from "./error.js";
 import { type Frame, member } from "./frames.js";
 import { heardBefore, REMEMBERED } from "./heard.js";
 import { Local, type LocalListener, type LocalMessage } from "./local.js";
-import type { Wish } from "./subscription.js";
+import { covers, parse, type Wish } from "./subscription.js";
 import type { ChannelListener } from "./subscriptions.js";
 import { askForPosts, remember, wasHeardHere } from "./under_way.js";
 
@@ -43,9 +43,12 @@ export class Hearing implements ChannelListener, LocalListener {
   #wantsPast: boolean;
   /**
    * Until the past has been heard, messages of this browser are left to the broker, which brings them in their place. These are they, by
-   * their ids, until the broker has brought them all or cannot be reached; then they are told.
+   * their ids, until the object is where the past ends, or the broker cannot be reached; then they are told.
    */
   #late: Map<string, () => unknown> | undefined;
+  /** The cursor up to which everything was heard, and that at the end of the past. */
+  #cursor: string | undefined;
+  #pastEnd: string | undefined;
   /** Resolves when all earlier messages have been told: inflating takes its time. */
   #turn: Promise<void> | undefined;
 
@@ -124,7 +127,12 @@ export class Hearing implements ChannelListener, LocalListener {
   }
 
   /** A frame of the channel from the broker. */
-  frame({ type, message_id, event, origin, data, cursor, member: who }: Frame): void {
+  frame(frame: Frame): void {
+    this.#hear(frame);
+    this.#reach(frame.cursor);
+  }
+
+  #hear({ type, message_id, event, origin, data, cursor, member: who }: Frame): void {
     if (type !== "message")
       return this.#inTurn(() => this.#dispatchEvent(type, who ? { data: member(who) } : { lastEventId: cursor! }));
     if (message_id && this.#isKnown(message_id)) return;
@@ -140,7 +148,8 @@ export class Hearing implements ChannelListener, LocalListener {
     }, data);
   }
 
-  joined(): void {
+  joined(cursor: string): void {
+    this.#reach(cursor);
     this.#settle.resolve();
   }
 
@@ -170,16 +179,14 @@ export class Hearing implements ChannelListener, LocalListener {
 
   /** Whether a message that comes from the broker was heard before, or is not to be heard. */
   #isKnown(id: string): boolean {
-    return [this.#toCome.delete(id), this.#isOld(id), heardBefore(this.#heard, id)].includes(true);
+    const hasCome = this.#toCome.delete(id);
+    // One that is too late when the broker brings it may still come from the tab.
+    return this.#isOld(id) || heardBefore(this.#heard, id) || hasCome;
   }
 
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
-    if (this.#late?.delete(id)) {
-      if (!this.#late.size) this.#late = undefined;
-      return false;
-    }
-    return !!this.#local && !this.#wantsPast && wasHeardHere(this.#key(id));
+    return !this.#late?.delete(id) && !!this.#local && !this.#wantsPast && wasHeardHere(this.#key(id));
   }
 
   #key(id: string): string {
@@ -188,7 +195,23 @@ export class Hearing implements ChannelListener, LocalListener {
 
   #awaitPast(): void {
     this.#wantsPast = true;
-    if (this.#connection && !isAway(this.#connection.state)) this.#late = new Map();
+    const connection = this.#connection;
+    if (!connection || isAway(connection.state)) return;
+    this.#late = new Map();
+    this.#pastEnd = undefined;
+    connection.request({ type: "history", channel: this.#name, limit: 0 }).then(
+      ({ cursor }) => {
+        this.#pastEnd = cursor;
+        this.#reach();
+      },
+      () => this.#giveUpPast(),
+    );
+  }
+
+  /** Everything up to a cursor was heard. */
+  #reach(cursor = this.#cursor): void {
+    this.#cursor = cursor;
+    if (cursor && this.#pastEnd && covers(parse(cursor), parse(this.#pastEnd))) this.#giveUpPast();
   }
 
   #giveUpPast(): void {

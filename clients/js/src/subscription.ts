@@ -252,9 +252,9 @@ function miss(state: State<Wish>): void {
 }
 
 /** Whether a reader at one place has heard everything up to another. */
-const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
+export const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
 
-function parse(cursor: string): Place {
+export function parse(cursor: string): Place {
   const [epoch, offset] = cursor.split("-");
   return [epoch!, Number(offset)];
 }

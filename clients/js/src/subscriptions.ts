@@ -10,7 +10,8 @@ import { type Host, type Reader, Subscription, type Wish } from "./subscription.
 
 /** Listens to a channel. */
 export interface ChannelListener extends Reader {
-  joined(): void;
+  /** It will hear everything after the cursor. */
+  joined(cursor: string): void;
   /** The broker does not let the listener in, or has put it out. */
   refused(error: unknown): void;
   status(reason: string): void;
@@ -109,7 +110,7 @@ export class Subscriptions {
       this.#session.commands.ask({ ...question, token }, answered);
     },
     joined: (listener, _, begin) => {
-      listener.joined();
+      listener.joined(begin.cursor);
       if (!begin.recovered) listener.frame({ type: "gap", ...begin });
     },
     refused: (listener, wish, { code, message, retryable, retry_after_ms }, subscription) => {

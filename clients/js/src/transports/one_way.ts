@@ -18,7 +18,7 @@ async function refusal(method: string, answer: Response): Promise<Error> {
   const seconds = answer.headers.get("retry-after");
   let text = await answer.text();
   // What is no problem is not to look like one: it comes from another server.
-  if (!answer.headers.get("content-type")?.startsWith("application/problem+json")) text = text.slice(0, 400).replace(/"/g, "'");
+  if (!/problem.json/.test(answer.headers.get("content-type")!)) text = text.slice(0, 400).replaceAll('"', "'");
   return new Error(`${method} was answered ${answer.status} ${seconds ? `Retry-After: ${seconds} ` : ""}${text}`);
 }
 
