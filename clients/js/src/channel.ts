@@ -32,7 +32,7 @@ export class WidecastChannel extends EventTarget {
 
   constructor(name: string, options: ChannelOptions | null = {}) {
     super();
-    if (!arguments.length) throw new TypeError("WidecastChannel needs a name");
+    if (!arguments.length) throw new TypeError("an argument is missing");
     this.#name = `${name}`;
     const { broker, order, cursor, history, presence } = options ?? {};
     const own = broker instanceof EventTarget ? (broker as unknown as Connection) : undefined;
@@ -53,7 +53,8 @@ export class WidecastChannel extends EventTarget {
     this.#connection = own ?? connectionTo(url);
     // A member that is present is a tab, not a browser.
     if (member) this.#connection = this.#connection.unshared();
-    hearing.join(this.#connection, { presence: member, history, cursor });
+    // The `lastEventId` of a message of this browser is empty.
+    hearing.join(this.#connection, { presence: member, history, cursor: cursor || undefined });
   }
 
   get name(): string {
@@ -97,7 +98,7 @@ export class WidecastChannel extends EventTarget {
    * QuotaExceededError when too much waits for the broker.
    */
   postMessage(message: unknown): void {
-    if (!arguments.length) throw new TypeError("postMessage needs a message");
+    if (!arguments.length) throw new TypeError("an argument is missing");
     const hearing = this.#hearing;
     // A page that wants to know how it ends calls `publish`; here an error is told by `status`. A post that waits does not keep the object.
     this.#post(message, undefined).catch((error: unknown) => hearing.status(String(error)));
@@ -122,7 +123,7 @@ export class WidecastChannel extends EventTarget {
 
   /** Past messages, oldest first. */
   async history({ since, limit }: HistoryQuery = {}): Promise<PastMessage<any>[]> {
-    const { messages } = await this.#ask({ type: "history", channel: this.#name, since, limit });
+    const { messages } = await this.#ask({ type: "history", channel: this.#name, since: since || undefined, limit });
     return Promise.all(
       messages!.map(async ({ data, event, origin, timestamp, offset, epoch }) => ({
         data: read(await this.#hearing.inflate(data!)),
@@ -194,15 +195,17 @@ export class WidecastChannel extends EventTarget {
     const encoded = encode(copy);
     this.#connection?.checkRoom(encoded);
     const id = randomName(16);
+    let key: string | undefined;
     try {
-      this.#hearing.post(id, event, copy);
+      key = this.#hearing.post(id, event, copy);
     } catch (error) {
       // Node sends no Blob to several others. They hear it from the broker.
       if (!this.#connection) throw error;
     }
     if (!this.#connection) return this.ready as Promise<never>;
     const receipt = this.#connection.publish(this.#name, { id, event, encoded });
-    follow(this.#hearing.key(id), this.#name, receipt);
+    // What was not told in this browser has to be heard from the broker, whenever an object was opened.
+    if (key) follow(key, this.#name, receipt);
     return receipt;
   }
 

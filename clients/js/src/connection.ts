@@ -105,6 +105,11 @@ export class Connection extends EventTarget {
     return this.#publisher.size;
   }
 
+  /** How many posts may wait for the broker. @internal */
+  get queueMessages(): number {
+    return this.#options.queueMessages;
+  }
+
   /** Keeps the connection open although no channel needs it. @internal */
   hold(): this {
     this.#held = true;
@@ -300,5 +305,5 @@ export class Connection extends EventTarget {
 }
 
 function closed(reason = "the connection is closed"): WidecastError {
-  return new WidecastError(FINAL.exec(reason)?.[0] ?? "closed", reason);
+  return new WidecastError(FINAL.exec(reason)?.[3] ?? "closed", reason);
 }

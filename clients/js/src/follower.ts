@@ -49,6 +49,7 @@ export function serve(hub: SessionHub, name: string, patience: number): () => vo
     port2.postMessage(0);
     // Commands for an earlier session come again, behind those that have to come before them.
     if (meant !== opens) return;
+    // Both tabs read one clock, at nearly the same time: it matters little if it is set.
     if (Date.now() - at > patience) hub.restart(follower);
     else if (commands.length) hub.send(follower, commands);
     else hub.line.check();

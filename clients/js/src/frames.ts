@@ -32,6 +32,8 @@ export interface Frame {
   heartbeat_ms?: number;
   limits?: { message_bytes: number; channels: number };
   recovered?: boolean;
+  /** Whether the channel keeps nothing. */
+  ephemeral?: boolean | undefined;
   duplicate?: boolean;
   event?: string;
   origin?: string;

@@ -1,13 +1,10 @@
-/** More messages than can be on their way twice: the posts of all tabs that wait for the broker. */
-const REMEMBERED = 20_000;
+/** More messages than come twice from the broker, or wait in other tabs for it. */
+export const REMEMBERED = 20_000;
 
-/**
- * Remembers that a message was heard, by its id; returns whether it was before: one comes from another tab at once, and from the
- * broker when it gets there, in either order.
- */
-export function heardBefore(heard: Set<string>, id: string): boolean {
+/** Remembers that a message was heard, by its id, among so many at most; returns whether it was before. */
+export function heardBefore(heard: Set<string>, id: string, most = REMEMBERED): boolean {
   const isOld = heard.has(id);
   heard.add(id);
-  if (heard.size > REMEMBERED) heard.delete(heard.values().next().value!);
+  if (heard.size > most) heard.delete(heard.values().next().value!);
   return isOld;
 }

@@ -6,9 +6,9 @@ import { inflate, read } from "./codec/index.js";
 import type { Connection } from "./connection.js";
 import { WidecastError } from "./error.js";
 import { type Frame, member } from "./frames.js";
-import { heardBefore } from "./heard.js";
+import { heardBefore, REMEMBERED } from "./heard.js";
 import { Local, type LocalListener, type LocalMessage } from "./local.js";
-import type { Wish } from "./subscription.js";
+import { covers, parse, type Wish } from "./subscription.js";
 import type { ChannelListener } from "./subscriptions.js";
 import { askForPosts, remember, wasHeardHere } from "./under_way.js";
 
@@ -24,7 +24,13 @@ export class Hearing implements ChannelListener, LocalListener {
   readonly #name: string;
   /** The broker's address, unless it is a guess. */
   readonly #broker: string | undefined;
+  /** The messages that the broker has brought. */
   readonly #heard = new Set<string>();
+  /**
+   * Those that the broker is still to bring although they are not for the object then: its own, and what it has heard at once. They are apart
+   * from the others, of which any number may come before them.
+   */
+  readonly #toCome = new Set<string>();
   #settle!: { resolve: () => void; reject: (error: unknown) => void };
   #local: Local | undefined;
   #connection: Connection | undefined;
@@ -37,9 +43,12 @@ export class Hearing implements ChannelListener, LocalListener {
   #wantsPast: boolean;
   /**
    * Until the past has been heard, messages of this browser are left to the broker, which brings them in their place. These are they, by
-   * their ids, until the broker has brought them all or cannot be reached; then they are told.
+   * their ids, until the object is where the past ends, or the broker cannot be reached; then they are told.
    */
   #late: Map<string, () => unknown> | undefined;
+  /** The cursor up to which everything was heard, and that at the end of the past. */
+  #cursor: string | undefined;
+  #pastEnd: string | undefined;
   /** Resolves when all earlier messages have been told: inflating takes its time. */
   #turn: Promise<void> | undefined;
 
@@ -79,30 +88,32 @@ export class Hearing implements ChannelListener, LocalListener {
     this.#settle.reject(new WidecastError("closed", "the channel is closed"));
   }
 
-  /** Delivers a message of the object in this browser. The object does not hear it, whichever way it comes back. */
-  post(id: string, event: string | undefined, data: unknown): void {
+  /**
+   * Delivers a message of the object in this browser. The object does not hear it, whichever way it comes back. Returns the key by which
+   * contexts know the message, unless it comes from the broker alone.
+   */
+  post(id: string, event: string | undefined, data: unknown): string | undefined {
     // It comes back from the broker, which does not know which of the objects that share a connection has sent it.
     this.ignore(id);
-    this.#local?.post([id, event, data, this.#broker]);
-    if (this.#local) remember(this.key(id));
+    if (!this.#local) return undefined;
+    this.#local.post([id, event, data, this.#broker]);
+    const key = this.#key(id);
+    remember(key);
+    return key;
   }
 
-  /** A message of this id is not heard. */
-  ignore(id: string): void {
-    heardBefore(this.#heard, id);
-  }
-
-  /** The key by which contexts know a message. */
-  key(id: string): string {
-    return `${this.#broker} ${id}`;
+  /** A message of this id is not heard when the broker brings it. Returns whether that was known. */
+  ignore(id: string): boolean {
+    return heardBefore(this.#toCome, id, REMEMBERED + 2 * (this.#connection?.queueMessages ?? 0));
   }
 
   /** A message of this browser. @internal */
   message([id, event, data, broker]: LocalMessage, origin: string): void {
     // An object that only guesses its broker hears all others, and is heard by all.
     if (broker && this.#broker && broker !== this.#broker) return;
-    remember(this.key(id));
-    const tell = (): unknown => heardBefore(this.#heard, id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
+    remember(this.#key(id));
+    const tell = (): unknown =>
+      this.#heard.has(id) || this.ignore(id) || this.#inTurn(() => this.#dispatch(event, { data, origin }));
     if (this.#late) this.#late.set(id, tell);
     else tell();
   }
@@ -116,10 +127,15 @@ export class Hearing implements ChannelListener, LocalListener {
   }
 
   /** A frame of the channel from the broker. */
-  frame({ type, message_id, event, origin, data, cursor, member: who }: Frame): void {
+  frame(frame: Frame): void {
+    this.#hear(frame);
+    this.#reach(frame.cursor);
+  }
+
+  #hear({ type, message_id, event, origin, data, cursor, member: who }: Frame): void {
     if (type !== "message")
       return this.#inTurn(() => this.#dispatchEvent(type, who ? { data: member(who) } : { lastEventId: cursor! }));
-    if (message_id && (this.#isOld(message_id) || heardBefore(this.#heard, message_id))) return;
+    if (message_id && this.#isKnown(message_id)) return;
     const init = { origin: origin!, lastEventId: cursor! };
     this.#inTurn((bytes) => {
       let value: unknown;
@@ -132,7 +148,8 @@ export class Hearing implements ChannelListener, LocalListener {
     }, data);
   }
 
-  joined(): void {
+  joined(cursor: string): void {
+    this.#reach(cursor);
     this.#settle.resolve();
   }
 
@@ -160,18 +177,41 @@ export class Hearing implements ChannelListener, LocalListener {
     this.#local?.listen(hasListeners);
   }
 
+  /** Whether a message that comes from the broker was heard before, or is not to be heard. */
+  #isKnown(id: string): boolean {
+    const hasCome = this.#toCome.delete(id);
+    // One that is too late when the broker brings it may still come from the tab.
+    return this.#isOld(id) || heardBefore(this.#heard, id) || hasCome;
+  }
+
   /** Whether a message that comes from the broker was heard here before this channel was opened, which is too late for it. */
   #isOld(id: string): boolean {
-    if (this.#late?.delete(id)) {
-      if (!this.#late.size) this.#late = undefined;
-      return false;
-    }
-    return !!this.#local && !this.#wantsPast && wasHeardHere(this.key(id));
+    return !this.#late?.delete(id) && !!this.#local && !this.#wantsPast && wasHeardHere(this.#key(id));
+  }
+
+  #key(id: string): string {
+    return `${this.#broker} ${id}`;
   }
 
   #awaitPast(): void {
     this.#wantsPast = true;
-    if (this.#connection && !isAway(this.#connection.state)) this.#late = new Map();
+    const connection = this.#connection;
+    if (!connection || isAway(connection.state)) return;
+    this.#late = new Map();
+    this.#pastEnd = undefined;
+    connection.request({ type: "history", channel: this.#name, limit: 0 }).then(
+      ({ cursor }) => {
+        this.#pastEnd = cursor;
+        this.#reach();
+      },
+      () => this.#giveUpPast(),
+    );
+  }
+
+  /** Everything up to a cursor was heard. */
+  #reach(cursor = this.#cursor): void {
+    this.#cursor = cursor;
+    if (cursor && this.#pastEnd && covers(parse(cursor), parse(this.#pastEnd))) this.#giveUpPast();
   }
 
   #giveUpPast(): void {

@@ -4,6 +4,7 @@
  */
 import type { ConnectionOptions, TransportName } from "./api.js";
 import type { Backoff } from "./backoff.js";
+import { now } from "./clock.js";
 import { type Command, encodeCommand, type Frame } from "./frames.js";
 import type { Line, LineListener, LineState } from "./line.js";
 import type { Target, Transport, TransportType } from "./transports/index.js";
@@ -17,8 +18,8 @@ interface Carrier {
 }
 
 const LONGEST_UPGRADE_DELAY = 600_000;
-/** A refusal says so if it would be the same the next time. */
-export const FINAL = /origin_not_allowed|unauthorized|kicked/;
+/** A refusal of the broker says so if it would be the same the next time; its code is the last part. Other servers may say what they like. */
+export const FINAL = /(^(Error: )?|"code":")(origin_not_allowed|unauthorized|kicked)\b/;
 /** A refusal may say in how many seconds another attempt makes sense. */
 const RETRY_AFTER = /Retry-After: (\d{1,6})\b/;
 
@@ -88,7 +89,7 @@ export class Link implements Line {
   }
 
   send(commands: Command[]): void {
-    this.#askedAt ??= Date.now();
+    this.#askedAt ??= now();
     this.#carrier!.transport.send(commands.map(encodeCommand));
     this.#watch();
   }
@@ -127,7 +128,7 @@ export class Link implements Line {
         if (this.#trial === carrier && frame.type === "welcome") this.#adopt(frame);
         else if (this.#carrier === carrier) this.#heard(frame);
       }
-      if (this.#carrier === carrier) this.#heardAt = Date.now();
+      if (this.#carrier === carrier) this.#heardAt = now();
     };
     const closed = (reason: string): void => {
       if (this.#trial === carrier) fail(reason);
@@ -157,7 +158,7 @@ export class Link implements Line {
     this.#favourite = this.#carrier!.index;
     this.#backoff.reset();
     this.#askedAt = undefined;
-    this.#heardAt = this.#openedAt = Date.now();
+    this.#heardAt = this.#openedAt = now();
     this.#heartbeat = welcome.heartbeat_ms ?? this.#heartbeat;
     clearTimeout(this.#upgradeTimer);
     if (this.#favourite > 0) this.#upgradeLater();
@@ -183,7 +184,7 @@ export class Link implements Line {
   #heard(frame: Frame): void {
     this.#askedAt = undefined;
     // What comes now is no longer the beginning, which comes through however slow the rest is.
-    if (Date.now() > this.#openedAt + this.#heartbeat) this.#patience = 1;
+    if (now() > this.#openedAt + this.#heartbeat) this.#patience = 1;
     const { type, code, reason, reconnect, reconnect_after_ms } = frame;
     if (type !== "goodbye") return this.#listener.frame(frame);
     // It is the last frame: a transport that asks again and again would get nothing more.
@@ -203,8 +204,7 @@ export class Link implements Line {
   #watch(): void {
     clearTimeout(this.#lifeTimer);
     this.#lifeTimer = setTimeout(() => {
-      const now = Date.now();
-      if (now >= this.#due()) {
+      if (now() >= this.#due()) {
         if (this.#askedAt === undefined) return this.check();
         if (!this.#carrier!.transport.busy) {
           // A transport that has brought the welcome and then nothing more is held up on the way: the next one may not be.
@@ -212,10 +212,10 @@ export class Link implements Line {
           this.#patience++;
           return this.#lost("the broker does not answer");
         }
-        this.#askedAt = now;
+        this.#askedAt = now();
       }
       this.#watch();
-    }, this.#due() - Date.now());
+    }, this.#due() - now());
   }
 
   #lost(reason: string): void {

@@ -94,8 +94,11 @@ export class SessionHub implements LineListener {
       // One token is enough for all.
       subscription?.readers[0]?.frame(frame);
     } else {
-      // The broker has ended it.
-      if (type === "unsubscribed") this.#subscriptions.delete(channel!);
+      if (type === "unsubscribed") {
+        // What was asked before is answered later, when there may be another.
+        subscription?.end();
+        this.#subscriptions.delete(channel!);
+      }
       for (const [client, own] of this.#clients) if (id === undefined || slot(id) === own) client.frame(frame);
     }
   }
@@ -114,7 +117,10 @@ export class SessionHub implements LineListener {
       if (isFirst) client.frame({ ...answer, id });
       else this.restart(client);
     },
-    left: ({ channel }, isJoined) => {
+    left: (subscription, isJoined) => {
+      const { channel } = subscription;
+      // It leaves once more when a client whose question was refused has begun another.
+      if (this.#subscriptions.get(channel) !== subscription) return;
       this.#subscriptions.delete(channel);
       if (isJoined) this.#send([{ type: "unsubscribe", channel }]);
     },

@@ -1,7 +1,8 @@
 /**
  * A channel of a session, for several readers, each of which hears it as it wishes and from a place of its own. The channel is joined
  * once. For a reader that asks for the past the session is moved back by another `subscribe`, and a message is told only to readers that
- * have not heard it yet; for a reader that does not, the broker is asked where the channel ends.
+ * have not heard it yet; for a reader that does not, the broker is asked where the channel ends. The session never leaves its place in a
+ * channel that keeps nothing: the others could not come back to theirs.
  */
 import type { Frame } from "./frames.js";
 
@@ -29,6 +30,14 @@ export interface Reader {
   frame(frame: Frame): void;
 }
 
+/** Where a reader begins to hear a channel. */
+export interface Begin {
+  channel: string;
+  cursor: string;
+  recovered: boolean;
+  ephemeral: boolean | undefined;
+}
+
 /** Stands between a subscription, its session and its readers. */
 export interface Host<Each extends Reader, Own extends Wish> {
   /** Whether the session takes commands. When it does again, `reset` has to be called. */
@@ -36,7 +45,7 @@ export interface Host<Each extends Reader, Own extends Wish> {
   /** Asks the broker; hears the answer, unless the session ends before. */
   ask(question: Question, answered: (answer: Frame) => void): void;
   /** A reader will hear everything after the cursor. `recovered`: nothing was lost before. */
-  joined(reader: Each, wish: Own, begin: { channel: string; cursor: string; recovered: boolean }): void;
+  joined(reader: Each, wish: Own, begin: Begin): void;
   /** The broker does not let a reader hear the channel, at least not now; `retry` asks again. */
   refused(reader: Each, wish: Own, answer: Frame, subscription: Subscription<Each, Own>, isFirst: boolean): void;
   /** The last reader has left. */
@@ -61,6 +70,8 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   #place: Place | undefined;
   /** How far the channel is known to reach. */
   #end: Place | undefined;
+  /** Whether the channel has no past, so that a wish for it means nothing. */
+  #isEphemeral: boolean | undefined;
   /** The data with which the session is listed. */
   #listed: string | undefined;
   /** The question to the broker that was not answered yet. */
@@ -101,9 +112,15 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
 
   /** The session is another, and has not joined the channel yet. */
   reset(): void {
-    this.#place = this.#listed = this.#asked = undefined;
+    this.#place = this.#isEphemeral = this.#listed = this.#asked = undefined;
     for (const state of this.#states.values()) miss(state);
     this.#ask();
+  }
+
+  /** The broker has ended it: it has no readers any more, and takes no answer. */
+  end(): void {
+    this.#asked = undefined;
+    this.#states.clear();
   }
 
   /** Has the host show another token for the channel; the session stays where it is. If that fails, the channel is joined anew once it is left. */
@@ -114,7 +131,9 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   /** Asks again for a reader that was refused. */
   retry(reader: Each): void {
     const state = this.#states.get(reader);
-    if (state) miss(state);
+    // If it has left meanwhile, so may the subscription have, and another may stand in its place.
+    if (!state) return;
+    miss(state);
     this.#ask();
   }
 
@@ -144,6 +163,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
     if (!this.#states.size) return this.#host.left(this, !!this.#place);
     if (!isOpen) return;
     const waiting = [...this.#states].filter(([, { isWaiting }]) => isWaiting);
+    if (this.#isEphemeral) for (const [, state] of waiting) state.wish = { ...state.wish, ...NO_PAST };
     const staying = waiting.filter(([, { wish }]) => this.#canStay(wish));
     const known = staying.filter(([, { wish }]) => wish.cursor);
     if (known.length) {
@@ -194,6 +214,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   #moved(reader: Each, wish: Own, answer: Frame): void {
     const place = answer.cursor ? parse(answer.cursor) : undefined;
     this.#place = place;
+    this.#isEphemeral = answer.ephemeral;
     if (place) this.#reach(place);
     const state = this.#states.get(reader);
     // A reader that has not heard everything up to the new place has to go back to its own.
@@ -208,7 +229,7 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
 
   #settle(reader: Each, state: State<Own>, place: Place, recovered: boolean): void {
     const { wish, hasJoined } = state;
-    const begin = { channel: this.channel, cursor: place.join("-"), recovered };
+    const begin = { channel: this.channel, cursor: place.join("-"), recovered, ephemeral: this.#isEphemeral };
     state.place = place;
     state.isWaiting = false;
     state.hasJoined = true;
@@ -221,17 +242,19 @@ export class Subscription<Each extends Reader, Own extends Wish = Wish> {
   }
 }
 
+const NO_PAST = { cursor: undefined, history: undefined };
+
 /** A reader has to be asked for: it wishes to go on from its place, if it has one. */
 function miss(state: State<Wish>): void {
   state.isWaiting = true;
   // The session has seen its token.
-  if (state.place) state.wish = { ...state.wish, cursor: state.place.join("-"), history: undefined, token: undefined };
+  if (state.place) state.wish = { ...state.wish, ...NO_PAST, cursor: state.place.join("-"), token: undefined };
 }
 
 /** Whether a reader at one place has heard everything up to another. */
-const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
+export const covers = ([epoch, offset]: Place, [other, upTo]: Place): boolean => epoch === other && offset >= upTo;
 
-function parse(cursor: string): Place {
+export function parse(cursor: string): Place {
   const [epoch, offset] = cursor.split("-");
   return [epoch!, Number(offset)];
 }

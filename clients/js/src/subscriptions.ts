@@ -10,7 +10,8 @@ import { type Host, type Reader, Subscription, type Wish } from "./subscription.
 
 /** Listens to a channel. */
 export interface ChannelListener extends Reader {
-  joined(): void;
+  /** It will hear everything after the cursor. */
+  joined(cursor: string): void;
   /** The broker does not let the listener in, or has put it out. */
   refused(error: unknown): void;
   status(reason: string): void;
@@ -82,8 +83,10 @@ export class Subscriptions {
       // A channel that has ended with a token may be had by the next one; if not, the refusal says more.
       subscription.reset();
     } else {
+      const { readers } = subscription;
       this.#subscriptions.delete(channel!);
-      for (const listener of subscription.readers) listener.refused(new WidecastError(code, `${type}: ${code}`));
+      subscription.end();
+      for (const listener of readers) listener.refused(new WidecastError(code, `${type}: ${code}`));
     }
     return true;
   }
@@ -107,7 +110,7 @@ export class Subscriptions {
       this.#session.commands.ask({ ...question, token }, answered);
     },
     joined: (listener, _, begin) => {
-      listener.joined();
+      listener.joined(begin.cursor);
       if (!begin.recovered) listener.frame({ type: "gap", ...begin });
     },
     refused: (listener, wish, { code, message, retryable, retry_after_ms }, subscription) => {
@@ -121,7 +124,10 @@ export class Subscriptions {
         listener.refused(new WidecastError(code!, message!, retryable));
       }
     },
-    left: ({ channel }, isJoined) => {
+    left: (subscription, isJoined) => {
+      const { channel } = subscription;
+      // A listener that is told of a refusal may have begun another.
+      if (this.#subscriptions.get(channel) !== subscription) return;
       this.#subscriptions.delete(channel);
       this.#session.send(isJoined && this.#session.isOpen() ? [{ type: "unsubscribe", channel }] : []);
     },

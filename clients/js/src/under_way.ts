@@ -8,7 +8,7 @@ import { Local } from "./local.js";
  */
 const heardHere = new Set<string>();
 
-/** Messages that were posted in this context and are on their way to the broker, each with the name of its channel. */
+/** Messages that were told to the other contexts and are on their way to the broker, each with the name of its channel. */
 const underWay = new Map<string, string>();
 
 /** The channel on which contexts ask each other for messages that are under way, and tell them. */
@@ -22,7 +22,7 @@ export const remember = (key: string): boolean => heardBefore(heardHere, key);
 
 export const wasHeardHere = (key: string): boolean => heardHere.has(key);
 
-/** A message is on its way to the broker until its receipt is there. */
+/** A message that was told to the other contexts is on its way to the broker until its receipt is there. */
 export function follow(key: string, name: string, receipt: Promise<unknown>): void {
   const arrived = (): unknown => underWay.delete(key);
   underWay.set(key, name);

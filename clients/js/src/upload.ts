@@ -44,7 +44,7 @@ export async function upload(
     stop.abort();
   };
   signal?.addEventListener("abort", () => giveUp(signal.reason), { signal: stop.signal });
-  const timer = timeout && setTimeout(giveUp, timeout, new WidecastError("timeout", "no receipt in time", true));
+  const timer = timeout && setTimeout(giveUp, timeout, new WidecastError("timeout", "no answer in time", true));
   try {
     const progress: Progress = (loaded, total) =>
       onprogress?.(new ProgressEvent("progress", { lengthComputable: true, loaded, total }));

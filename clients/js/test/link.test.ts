@@ -183,6 +183,30 @@ test("silence is asked about after a heartbeat, and given up when nothing is ans
   expect(names()).toEqual(["websocket", "sse"]);
 });
 
+test.each([
+  ["the clock is set back", -3_600_000],
+  ["the clock is set back by little", -20_000],
+])("silence is noticed in its time although %s", (_, shift) => {
+  const { link, last } = start(["websocket"]);
+  last().welcome();
+  vi.setSystemTime(Date.now() + shift);
+  vi.advanceTimersByTime(HEARTBEAT);
+  expect(last().sent).toBe(1);
+  vi.advanceTimersByTime(8000);
+  expect(link.state).toBe("waiting");
+});
+
+test("the sleep of a machine counts, in which its timer stands still", () => {
+  const { link, last } = start(["websocket"]);
+  last().welcome();
+  const still = vi.spyOn(performance, "now").mockReturnValue(performance.now());
+  vi.advanceTimersByTime(HEARTBEAT);
+  expect(last().sent).toBe(1);
+  vi.advanceTimersByTime(8000);
+  expect(link.state).toBe("waiting");
+  still.mockRestore();
+});
+
 test("an answer may take longer after each silence, until a transport brings more than a beginning", () => {
   const { link, opened, last } = start(["websocket"]);
   /** Opens the next one, which brings a beginning and then nothing; after how many ms it is given up. */
@@ -234,6 +258,24 @@ test("who is woken does not wait any longer", () => {
   expect(last().sent).toBe(1);
   vi.advanceTimersByTime(8000);
   expect(link.state).toBe("waiting");
+});
+
+test.each([
+  ['Error: GET was answered 401 {"title":"x","code":"unauthorized"}', "closed"],
+  ["Error: origin_not_allowed: not this page", "closed"],
+  ["Error: GET was answered 503 <html>unauthorized</html>", "waiting"],
+  ["Error: GET was answered 503 {'code':'kicked'}", "waiting"],
+  ["https://kicked.example/client/fallbacks.js was not loaded", "waiting"],
+  ["1008 unauthorized", "waiting"],
+])("only what the broker refuses for good is not tried again: %s", (reason, state) => {
+  const { link, last } = start(["websocket"]);
+  last().closed(reason);
+  expect(link.state).toBe(state);
+  vi.advanceTimersByTime(1000);
+  if (link.state === "closed") return;
+  last().welcome();
+  last().closed(reason);
+  expect(link.state).toBe(state);
 });
 
 test("who is told when to come again comes no sooner, and by no other transport", () => {

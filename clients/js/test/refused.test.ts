@@ -2,16 +2,18 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { WidecastChannel } from "../src/channel.js";
 import type { TransportName } from "../src/transports/index.js";
 import { endAll, openMachine } from "./machines.js";
 
 const problem = { title: "Credentials are missing.", status: 401, detail: "the token has expired", code: "unauthorized" };
 let asked = 0;
+let type = "";
+beforeEach(() => void (type = "application/problem+json"));
 const server = createServer((_, response) => {
   asked++;
-  response.writeHead(401, { "content-type": "application/problem+json" }).end(JSON.stringify(problem));
+  response.writeHead(401, { "content-type": type }).end(JSON.stringify(problem));
 });
 beforeAll(async () => void (await once(server.listen(0, "127.0.0.1"), "listening")));
 afterEach(endAll);
@@ -27,4 +29,14 @@ test.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s it is 
   const before = asked;
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(asked).toBe(before);
+});
+
+test.each<TransportName>(["websocket", "stream", "poll"])("over %s a gateway that says the same is asked again", async (name) => {
+  type = "application/json";
+  const { port } = server.address() as AddressInfo;
+  const connection = openMachine(`http://127.0.0.1:${port}`, { transports: [name], minDelay: 1, maxDelay: 2 });
+  new WidecastChannel("news", { broker: connection });
+  const before = asked;
+  await expect.poll(() => asked).toBeGreaterThan(before + 4);
+  expect(connection.state).not.toBe("closed");
 });

@@ -230,6 +230,51 @@ describe("the past", () => {
   });
 });
 
+test("what was asked of a channel that the broker has ended does not touch the one that is joined instead", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  joined(line, hub, one, 2);
+  two.subscribe({ history: 5 });
+  const late = refused(line);
+  two.unsubscribe();
+  hub.frame({ type: "unsubscribed", channel: "news", code: "engine_unavailable" });
+  one.subscribe({ cursor: "e-2" });
+  const again = subscribed(line, "e-2");
+  hub.frame(late);
+  hub.frame(again);
+  hub.frame(message(3));
+  expect([one.opens, one.take().slice(1)]).toEqual([1, ["subscribed e-2", 3]]);
+  expect(line.sent.map(({ type }) => type)).toEqual(["subscribe", "subscribe"]);
+});
+
+test("a tab that begins anew as soon as it is refused hears the channel", () => {
+  const { line, hub, all } = setUp(1);
+  const [one] = all as [Tab];
+  one.frame = (frame) => {
+    if (frame.type === "error") one.subscribe();
+    one.heard.push(frame);
+  };
+  one.subscribe();
+  hub.frame(refused(line));
+  hub.frame(subscribed(line, "e-0"));
+  hub.frame(message(1));
+  expect(one.take().slice(1)).toEqual(["subscribed e-0", 1]);
+});
+
+test("a tab is told that a channel keeps nothing", () => {
+  const { line, hub, all } = setUp(2);
+  const [one, two] = all as [Tab, Tab];
+  one.subscribe();
+  hub.frame({ ...subscribed(line, "e-3"), ephemeral: true });
+  two.subscribe({ history: 5 });
+  expect(line.last).toMatchObject({ type: "history", limit: 0 });
+  hub.frame({ type: "history", id: line.last.id!, channel: "news", cursor: "e-4" });
+  expect(all.map(({ heard }) => heard)).toMatchObject([
+    [{ type: "subscribed", cursor: "e-3", ephemeral: true }],
+    [{ type: "subscribed", cursor: "e-4", ephemeral: true, recovered: true }],
+  ]);
+});
+
 describe("leaving", () => {
   test("the channel is left by the last", () => {
     const { line, hub, all } = setUp(2);

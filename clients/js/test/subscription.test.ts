@@ -21,6 +21,8 @@ class Paper implements Host<Ear, Wish> {
   count = 0;
   /** The oldest message that the history has. */
   oldest = 1;
+  /** Whether there is no history, and no cursor counts. */
+  isEphemeral = false;
   readonly subscription: Subscription<Ear> = new Subscription("news", this);
   readonly questions: [Question, (answer: Frame) => void][] = [];
   readonly answers: (() => void)[] = [];
@@ -83,7 +85,7 @@ class Paper implements Host<Ear, Wish> {
   }
 
   #reply(answered: (answer: Frame) => void, cursor: string, recovered = true): void {
-    this.answers.push(() => answered({ type: "", cursor, recovered }));
+    this.answers.push(() => answered({ type: "", cursor, recovered, ephemeral: this.isEphemeral }));
   }
 
   #send(offset: number): void {
@@ -110,8 +112,9 @@ class Paper implements Host<Ear, Wish> {
 }
 
 /** A broker with so many messages, and a reader who has joined before them. */
-function setUp(count: number): { paper: Paper; first: Ear } {
+function setUp(count: number, isEphemeral = false): { paper: Paper; first: Ear } {
   const paper = new Paper();
+  paper.isEphemeral = isEphemeral;
   const first = paper.add();
   paper.settle();
   for (let i = 0; i < count; i++) paper.publish();
@@ -155,6 +158,23 @@ describe("each reader hears what it wishes, and none hears the past of another",
     expect(plain.heard).toEqual(["joined 1-4", "1-5"]);
   });
 });
+
+test.each<Wish>([{ history: 2 }, { cursor: "1-1" }, { cursor: "other-9" }, {}])(
+  "the session stays where it is in a channel that keeps nothing, for whoever comes: %o",
+  (wish) => {
+    const { paper, first } = setUp(3, true);
+    const later = paper.add(wish);
+    paper.publish();
+    paper.settle();
+    expect(paper.asked).toEqual([{ type: "history", channel: "news", limit: 0 }]);
+    paper.publish();
+    paper.settle();
+    expect([first.heard, later.heard]).toEqual([
+      ["1-4", "1-5"],
+      ["joined 1-4", "1-5"],
+    ]);
+  },
+);
 
 test("many who come at once and want nothing of the past cost one question", () => {
   const { paper } = setUp(3);

@@ -160,6 +160,14 @@ describe.each<TransportName>(["websocket", "sse", "stream", "poll"])("over %s ea
   });
 });
 
+test("the empty lastEventId of a message that came directly from this browser asks for nothing", async () => {
+  const { name } = await past(1, 2);
+  const { channel, ear, gaps } = open(name, openMachine(broker.url), { cursor: "" });
+  await channel.ready;
+  expect((await channel.history({ since: "" })).map(({ data }) => data)).toEqual([1, 2]);
+  expect([ear.events, gaps.events]).toEqual([[], []]);
+});
+
 test("channels of all sessions end and go on with the connection that they were opened on", async () => {
   const connection = openMachine(broker.url);
   const base = `ends-${++names}`;

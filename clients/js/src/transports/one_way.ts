@@ -13,10 +13,12 @@ const post: Courier = async (target, path, body, signal) => {
   return;
 };
 
-/** Why a request was refused, and in how many seconds another one makes sense: the link reads it there. */
+/** Why a request was refused, and in how many seconds another one makes sense: the link reads it there, and the code of a problem. */
 async function refusal(method: string, answer: Response): Promise<Error> {
   const seconds = answer.headers.get("retry-after");
-  const text = (await answer.text()).slice(0, 400);
+  let text = await answer.text();
+  // What is no problem is not to look like one: it comes from another server.
+  if (!/problem.json/.test(answer.headers.get("content-type")!)) text = text.slice(0, 400).replaceAll('"', "'");
   return new Error(`${method} was answered ${answer.status} ${seconds ? `Retry-After: ${seconds} ` : ""}${text}`);
 }
 

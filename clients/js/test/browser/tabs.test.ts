@@ -1,6 +1,7 @@
 /** The tabs of a browser share one connection. */
 import { afterEach, expect, test } from "vitest";
 import { startBroker } from "../broker.js";
+import { startDelay } from "../delay.js";
 import { Proxy } from "../proxy.js";
 import { openPage } from "./browser.js";
 import type { EnginePage } from "./engine.js";
@@ -199,6 +200,28 @@ test("a tab that closes its last channel keeps the others' subscriptions", async
 
 test.each(["local", "broker"] as const)("what tabs post all of them hear once, in %s order", async (order) => {
   await storm(broker, await tabs(4), { rate: 30, duration: 3000, order });
+});
+
+test("what an object posts in the broker's order is heard by those in other tabs, whoever comes while it is under way", async () => {
+  const far = await startDelay(broker.url, 200);
+  try {
+    const place = { site, broker: { ...broker, url: far.url } };
+    const [sender, reader, other] = (await openTabs(await browser.newContext(), place, 3)) as [
+      EnginePage,
+      EnginePage,
+      EnginePage,
+    ];
+    await join(sender, "another name");
+    await Promise.all([join(sender, "news", { order: "broker" }), join(reader, "news")]);
+    for (let i = 0; i < 4; i++) {
+      await sender.evaluate((i) => self.say("news", i), i);
+      await other.evaluate((i) => self.hear("news", {}, `news ${i}`), i);
+    }
+    expect(await heard(reader, "news", 4)).toEqual([0, 1, 2, 3]);
+    expect(await events(reader, "news")).toEqual([]);
+  } finally {
+    far.close();
+  }
 });
 
 test("more tabs than a browser has connections for a server hear each other over event streams", async () => {

@@ -137,10 +137,12 @@ declare global {
     begin(broker: string): Promise<void>;
     line(): [state: string, transport: string];
     join(name: string, options: object, key: string): Promise<void>;
+    hear(name: string, options: object, key: string): void;
     leave(key: string): void;
     messages(key: string): string[];
     cursors(key: string): string[];
     events(key: string): [string, unknown][];
+    say(key: string, data: unknown): void;
     publish(key: string, data: unknown): Promise<{ offset: number }>;
     members(key: string): Promise<unknown[]>;
     hang(): void;
