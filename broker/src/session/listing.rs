@@ -233,7 +233,7 @@ impl Session {
         };
         let Some(said) = said else {
             let places = self.listed.borrow_mut().take_places(channel);
-            match places.map(|places| self.charge_anew(places)) {
+            match places.map(|places| self.charge_anew(channel, places)) {
                 Some(Ok(places)) => self.listed.borrow_mut().give_places(channel, places),
                 Some(Err(refusal)) => self.fail(refusal),
                 None => {}
