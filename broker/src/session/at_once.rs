@@ -19,10 +19,10 @@ static MORE: Semaphore = Semaphore::const_new(4096);
 ///
 /// # Cancel safety
 /// When the stream is dropped, the works that have not ended are, too.
-pub fn at_once<'a, I>(
-    hook: Option<&'a Hook>,
+pub fn at_once<I>(
+    hook: Option<&Hook>,
     works: I,
-) -> impl Stream<Item = <I::Item as Future>::Output> + use<'a, I>
+) -> impl Stream<Item = <I::Item as Future>::Output> + use<'_, I>
 where
     I: IntoIterator<Item: Future>,
 {
