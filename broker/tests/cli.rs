@@ -174,7 +174,7 @@ fn what_the_settings_name_is_looked_at_as_at_the_start() -> Result<()> {
     error: cannot serve: the secret of the authorisation hook short has 6 bytes, at least 32 are needed: make one with `openssl rand -base64 48`
     error: cannot serve: engine.default: expected the password in the file "nowhere": No such file or directory (os error 2)
     error: cannot serve: engine.default: redis://:…@127.0.0.1:1?nmae=x: its parameter `nmae` is unknown (known: name, protocol); expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
-    error: cannot serve: engine.buried: the directory short/deeper cannot be used: short is no directory
+    error: cannot serve: engine.buried: expected a directory at short: there is a file. Name another directory in `path`
     error: cannot serve: engine.kept: the directory foreign has files of something else; choose an empty or a new one
     error: cannot serve: engine.several: redsi://a: its scheme is unknown; expected redis://[user[:password]@]host[:port][/database], redis+sentinel://[user[:password]@]host[:port],…/primary[/database], redis+cluster://[user[:password]@]host[:port],…, or rediss… for TLS
     error: cannot serve: engine.several: `urls` has the server b:6379 twice: each needs an address, or a name (`?name=…`), of its own

@@ -234,8 +234,8 @@ mod tests {
         fs::write(root.join("file"), "").unwrap();
         fs::create_dir(root.join("foreign")).unwrap();
         fs::write(root.join("foreign/notes"), "").unwrap();
-        insta::assert_snapshot!(refusal(root, "file"), @"the directory /file cannot be used: /file is no directory");
-        insta::assert_snapshot!(refusal(root, "file/in/it"), @"the directory /file/in/it cannot be used: /file is no directory");
+        insta::assert_snapshot!(refusal(root, "file"), @"expected a directory at /file: there is a file. Name another directory in `path`");
+        insta::assert_snapshot!(refusal(root, "file/in/it"), @"expected a directory at /file: there is a file. Name another directory in `path`");
         insta::assert_snapshot!(refusal(root, "foreign"), @"the directory /foreign has files of something else; choose an empty or a new one");
         #[cfg(unix)]
         {
