@@ -41,7 +41,10 @@ async fn a_refused_origin_is_logged_once_with_the_setting_that_allows_it() -> Re
         assert_eq!(answer.status(), 403, "{value}");
     }
     for (shown, cure) in [
-        ("the origin \"https://app.example\";", "\"https://app.example\""),
+        (
+            "the origin \"https://app.example\";",
+            "\"https://app.example\"",
+        ),
         ("the origin \"null\" ", "\"null\""),
         ("the name \"push.example\";", "\"https://push.example\""),
     ] {

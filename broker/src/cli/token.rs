@@ -14,7 +14,6 @@ use crate::auth::{
 };
 use crate::config::{Config, Right};
 use crate::outbound_http::fetch_key_sets;
-use crate::session::check_length;
 use widecast_protocol::{ChannelName, Origin};
 
 /// Prints a token that is signed with a secret.
@@ -95,7 +94,8 @@ pub fn explain(
             .map_err(|error| CliError::Arguments(error.to_string()))?,
     };
     // The broker looks at this before all rights.
-    check_length(&config.limits, &arguments.channel).map_err(CliError::Arguments)?;
+    let fits = config.limits.check_length(&arguments.channel);
+    fits.map_err(CliError::Arguments)?;
     let who = described(&subject);
     let principal = Principal::new(subject, Origin::unknown());
     let channel = &arguments.channel;

@@ -104,3 +104,20 @@ settings! {
         loopback_has_a_share: bool, "loopback_has_a_share" = false;
     }
 }
+
+impl LimitSettings {
+    /// Makes sure that the name of a channel is not too long.
+    ///
+    /// # Errors
+    /// How long it is, and how long it may be.
+    pub fn check_length(&self, channel: &ChannelName) -> Result<(), String> {
+        let limit = self.channel_name_bytes;
+        let actual = channel.as_str().len();
+        if actual > limit {
+            return Err(format!(
+                "the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}"
+            ));
+        }
+        Ok(())
+    }
+}

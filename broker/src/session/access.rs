@@ -7,7 +7,7 @@ use super::refusal::Refusal;
 use super::services::Services;
 use super::session::Session;
 use crate::auth::{Denial, Principal, Subject};
-use crate::config::{LimitSettings, Right};
+use crate::config::Right;
 use crate::metrics::Limit;
 use crate::registry::Ended;
 
@@ -54,7 +54,7 @@ pub fn require_of_proven(
     channel: &ChannelName,
     right: Right,
 ) -> Result<(), Refusal> {
-    if let Err(detail) = check_length(&services.config.limits, channel) {
+    if let Err(detail) = services.config.limits.check_length(channel) {
         return Err(services.beyond(Limit::ChannelName, Code::BadChannelName, detail));
     }
     let rules = services.config.namespace(channel);
@@ -62,21 +62,6 @@ pub fn require_of_proven(
         Ok(_) => Ok(()),
         Err(Denial { code, detail }) => Err(Refusal::new(code, detail)),
     }
-}
-
-/// Makes sure that the name of a channel is not too long.
-///
-/// # Errors
-/// How long it is, and how long it may be.
-pub fn check_length(limits: &LimitSettings, channel: &ChannelName) -> Result<(), String> {
-    let limit = limits.channel_name_bytes;
-    let actual = channel.as_str().len();
-    if actual > limit {
-        return Err(format!(
-            "the channel name has {actual} bytes, limits.channel_name_bytes allows {limit}"
-        ));
-    }
-    Ok(())
 }
 
 /// Makes sure that the channel's namespace allows JSONP: any page can load a script, and nobody learns which page it was.

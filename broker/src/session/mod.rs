@@ -49,7 +49,7 @@ mod unfinished;
 mod unheard;
 mod worker;
 
-pub use access::{check_length, require, require_jsonp, require_of_proven};
+pub use access::{require, require_jsonp, require_of_proven};
 pub use actor::{Commands, SessionActor};
 pub use at_once::at_once;
 pub use audit::audit;
