@@ -133,6 +133,14 @@ impl DiskError {
         }
     }
 
+    /// Whether the system's error says by itself what to do, whichever file it is about.
+    pub(super) fn is_plain(kind: ErrorKind) -> bool {
+        matches!(
+            kind,
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+        )
+    }
+
     /// The same for a file that has to be there.
     pub(super) fn of_needed(path: &Path, source: io::Error) -> Self {
         match source.kind() {

@@ -100,7 +100,8 @@ pub(super) fn restore_journals(
             continue;
         }
         let (name, journal) = (file_of(&names, number), file_of(directory, number));
-        let restored = fs::hard_link(&name, &journal);
+        // A copy of the directory may be on a file system without second names.
+        let restored = fs::hard_link(&name, &journal).or_else(|_| copy(&name, &journal));
         restored.map_err(|source| DiskError::of(&journal, source))?;
         journals.insert(number);
     }
@@ -183,11 +184,22 @@ fn name_again(file: &Path, name: &Path) -> io::Result<()> {
     if is_same(file, name)? {
         return Ok(());
     }
-    match fs::remove_file(name) {
+    // The name is never missing in between: the store may remove the file, and the process end, at any moment.
+    let draft = name.with_extension("new");
+    match fs::remove_file(&draft) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    fs::hard_link(file, name)
+    fs::hard_link(file, &draft)?;
+    fs::rename(&draft, name)
+}
+
+/// Copies a file, so that the whole of it is there, or nothing.
+fn copy(file: &Path, to: &Path) -> io::Result<()> {
+    let draft = to.with_extension("new");
+    fs::copy(file, &draft)?;
+    File::open(&draft)?.sync_all()?;
+    fs::rename(&draft, to)
 }
 
 #[cfg(unix)]

@@ -77,8 +77,13 @@ impl Store {
         guard.check()?;
         let store = opened.map_err(|error| reason_of(error, path, inventory.as_ref()))?;
         *store.known_inventory() = inventory;
-        let taken = store.take_stock();
-        taken.map_err(|source| DiskError::of(path, source))?;
+        if let Err(error) = store.take_stock() {
+            tracing::warn!(
+                path = %path.display(),
+                error = &error as &dyn Error,
+                "which files there are could not be written down; what was written before still holds"
+            );
+        }
         Ok(store)
     }
 
@@ -333,6 +338,11 @@ fn reason_of(error: fjall::Error, directory: &Path, inventory: Option<&Inventory
     let path = directory.to_owned();
     if matches!(error, fjall::Error::Locked) {
         return DiskError::InUse { path };
+    }
+    // All files are read to find the damaged one: not where the system has said what is wrong.
+    let of_system = system_error(&error);
+    if let Some(error) = of_system.filter(|error| DiskError::is_plain(error.kind())) {
+        return DiskError::of(directory, error);
     }
     checkup::find_culprit(directory, inventory)
         .or_else(|| system_error(&error).map(|error| DiskError::of(directory, error)))

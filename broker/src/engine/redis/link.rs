@@ -74,6 +74,14 @@ impl Again {
     }
 }
 
+/// What has become of several commands.
+struct Answered<T> {
+    /// Of the first ones.
+    answers: Vec<RedisResult<T>>,
+    /// What has happened to all others, if there are some: they may have been done.
+    of_others: Option<RedisError>,
+}
+
 /// The way to the server.
 pub(super) struct Link {
     current: watch::Sender<Option<Arc<Server>>>,
@@ -157,19 +165,23 @@ impl Link {
         makes: &[impl Fn(&str) -> Cmd],
     ) -> Result<Vec<Result<T, EngineError>>, EngineError> {
         let asked = async {
-            let (answers, server) = self.ask_each_on(repeat, makes).await?;
+            let (answered, server) = self.ask_each_on(repeat, makes).await?;
             let have_all = match &server.replicas {
                 Some(replicas) => replicas.have_all().await?,
                 None => true,
             };
-            Ok((answers, have_all))
+            Ok((answered, have_all))
         };
-        let (answers, have_all) = self.in_queue(asked).await?.map_err(meaning)?;
-        let answers = answers.into_iter().map(|answer| match answer {
+        let (answered, have_all) = self.in_queue(asked).await?.map_err(meaning)?;
+        let answers = answered.answers.into_iter().map(|answer| match answer {
             Ok(_) if !have_all => Err(EngineError::unavailable(Refusal::TooFewReplicas)),
             answer => answer.map_err(meaning),
         });
-        Ok(answers.collect())
+        let mut answers: Vec<_> = answers.collect();
+        if let Some(error) = answered.of_others.map(meaning) {
+            answers.resize_with(makes.len(), || Err(error.clone()));
+        }
+        Ok(answers)
     }
 
     /// Does what the engine is asked for, however many commands it takes, in the time of one.
@@ -256,7 +268,7 @@ impl Link {
         &self,
         repeat: Repeat,
         makes: &[impl Fn(&str) -> Cmd],
-    ) -> Result<(Vec<RedisResult<T>>, Arc<Server>), RedisError> {
+    ) -> Result<(Answered<T>, Arc<Server>), RedisError> {
         let mut answers = Vec::with_capacity(makes.len());
         let mut failed: Option<Arc<Server>> = None;
         let mut intervals = retry_intervals(SHORTEST_INTERVAL, LONGEST_INTERVAL);
@@ -272,6 +284,10 @@ impl Link {
                     failed = Some(server);
                     continue;
                 }
+                Err(error) if !answers.is_empty() => {
+                    let of_others = Some(error);
+                    return Ok((Answered { answers, of_others }, server));
+                }
                 answered => answered?,
             };
             let again = |answer: &RedisResult<T>| match answer {
@@ -286,12 +302,20 @@ impl Link {
             let next = answered.get(count).and_then(again);
             answers.extend(answered.into_iter().take(count));
             match next {
-                Some(Again::Loaded) => load(&self.scripts, &server.commands).await?,
+                Some(Again::Loaded) => {
+                    if let Err(error) = load(&self.scripts, &server.commands).await {
+                        let of_others = Some(error);
+                        return Ok((Answered { answers, of_others }, server));
+                    }
+                }
                 Some(Again::Elsewhere) => failed = Some(server),
                 Some(Again::Later) => {
                     tokio::time::sleep(intervals.next().unwrap_or(LONGEST_INTERVAL)).await;
                 }
-                None => return Ok((answers, server)),
+                None => {
+                    let of_others = None;
+                    return Ok((Answered { answers, of_others }, server));
+                }
             }
         }
     }
