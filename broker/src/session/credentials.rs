@@ -267,9 +267,8 @@ async fn expire(session: Weak<Session>, ends: SystemTime) {
     if let Some(session) = session.upgrade() {
         // This task waits no longer, and is not to be ended in the middle of what it does.
         drop(session.credentials.borrow_mut().expiry.take());
-        session
-            .lose_credentials("the token has expired: authenticate with a new one")
-            .await;
+        let lost = session.lose_credentials("the token has expired: authenticate with a new one");
+        session.services().with_patience(lost).await;
     }
 }
 

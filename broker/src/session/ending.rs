@@ -35,13 +35,24 @@ impl Session {
         self.outbox().finish(self.dialect().goodbye(goodbye), ended);
     }
 
-    /// Ends the session because of what its client has sent or may no longer do.
+    /// Ends the session because of what its client has sent or may no longer do, or because it cannot be decided now what it may do: then
+    /// the client comes back, at a time of its own unless it is known when.
     pub(super) fn fail(&self, refusal: Refusal) {
+        let when = || match refusal.retry_after {
+            Some(wait) => millis(wait),
+            None => self.time_to_come_back(),
+        };
         self.say_goodbye(&Goodbye {
             code: refusal.code,
+            reconnect_after_ms: refusal.code.retryable().then(when),
             reason: refusal.detail,
-            reconnect_after_ms: None,
         });
+    }
+
+    /// A time for this client alone, in milliseconds, so that not all come at once.
+    fn time_to_come_back(&self) -> u64 {
+        let window = millis(self.services().config.shutdown.reconnect_window);
+        rand::rng().random_range(0..=window)
     }
 
     /// Ends the session because the broker ends, with a time of its own to come back.
@@ -51,11 +62,10 @@ impl Session {
             self.outbox().finish(Bytes::new(), Ended::ShuttingDown);
             return;
         }
-        let window = millis(settings.reconnect_window);
         self.say_goodbye(&Goodbye {
             code: Code::ShuttingDown,
             reason: "the broker is shutting down".to_owned(),
-            reconnect_after_ms: Some(rand::rng().random_range(0..=window)),
+            reconnect_after_ms: Some(self.time_to_come_back()),
         });
     }
 

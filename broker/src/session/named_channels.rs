@@ -57,6 +57,8 @@ impl Session {
         while let Some((channel, outcome)) = joining.next().await {
             match outcome {
                 Ok(outcome) => self.greet_named(outcome),
+                // Whoever has called it off has said so.
+                Err(Code::NotSubscribed) => {}
                 Err(code) => self.reply(&Reply::Unsubscribed {
                     id: None,
                     channel,

@@ -289,7 +289,8 @@ async fn watch(session: Weak<Session>, times_changed: Rc<Notify>) {
             let Some(session) = session.upgrade() else {
                 return;
             };
-            session.settle_due().await;
+            let settled = session.settle_due();
+            session.services().with_patience(settled).await;
             session.next_due()
         };
         let due = async {

@@ -190,7 +190,11 @@ impl MessageLog for RedisEngine {
             let mut left = publications.into_iter().peekable();
             while let Some(first) = left.next() {
                 if self.shared.is_ephemeral(&first.channel) {
-                    outcomes.push(self.publish(first).await);
+                    let published = self.publish(first).await;
+                    if published.is_ok() {
+                        renew();
+                    }
+                    outcomes.push(published);
                     continue;
                 }
                 // What may be sent again is not kept from it by what may not.

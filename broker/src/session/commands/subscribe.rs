@@ -50,9 +50,6 @@ pub(in crate::session) async fn subscribe(
         presence,
     };
     admit(session, &request, token).await?;
-    if request.presence.is_some() {
-        session.check_places(&channel)?;
-    }
     let was_joined = session.step_out(&channel);
     let outcome = join_again(session, request).await.inspect_err(|refusal| {
         // Whoever has put it out meanwhile has said so.
@@ -84,12 +81,12 @@ async fn admit(
     token: Option<Arc<Proof>>,
 ) -> Result<(), Refusal> {
     let Some(proof) = token else {
-        return session.admit(request).await;
+        return admit_as_it_is(session, request).await;
     };
     let channel = &request.channel;
     let old = session.subscription_token(channel);
     session.show_subscription_token(channel, proof);
-    let outcome = session.admit(request).await;
+    let outcome = admit_as_it_is(session, request).await;
     if outcome.is_err() {
         match old {
             Some(old) => {
@@ -101,6 +98,15 @@ async fn admit(
         }
     }
     outcome
+}
+
+/// Makes sure that the session may join a channel, and be listed there if it wants that, with the tokens that it has shown.
+async fn admit_as_it_is(session: &Rc<Session>, request: &JoinRequest) -> Result<(), Refusal> {
+    session.admit(request).await?;
+    match request.presence {
+        Some(_) => session.check_places(&request.channel),
+        None => Ok(()),
+    }
 }
 
 /// Joins a channel that the session has stepped out of; it is listed there no longer, unless it asks for that again.
