@@ -207,7 +207,9 @@ async fn the_cursor_in_the_head_does_not_cover_a_gap_either() -> Result<()> {
         )
         .await?;
         let begins = header(&head, "widecast-cursor").context("a cursor in the head")?;
-        assert!(begins.starts_with(asked), "{target}: {begins}");
+        // The channels come in the order in which they were joined.
+        let covers = begins.split(',').any(|part| part == asked);
+        assert!(covers, "{target}: {begins}");
         if target.contains("sse") {
             continue;
         }
