@@ -55,7 +55,7 @@ export async function figure(broker: Broker, name: string): Promise<number> {
 
 /** Waits until the broker has so many sessions. */
 export async function sessions(broker: Broker, count: number): Promise<void> {
-  await expect.poll(() => figure(broker, "widecast_sessions"), { timeout: 30_000 }).toBe(count);
+  await expect.poll(() => figure(broker, "widecast_sessions"), { timeout: 60_000 }).toBe(count);
 }
 
 export async function until(what: string, isSo: () => Promise<boolean>, patience = 30_000): Promise<void> {
